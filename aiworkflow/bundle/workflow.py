@@ -1,0 +1,429 @@
+"""What a bundle's document says, read and typed: `Workflow`, its steps, inputs, triggers and tools.
+
+Data only. Every value that came from a file knows its place: `where` maps a setting's dotted name
+(`with.body`, `each.items`) to the place of its value, and `name@` to the place of its key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from aiworkflow.diagnostics import Place
+    from aiworkflow.expr import Expression, Schema, Template
+
+# A literal, an expression that keeps its type, a text with expressions in it, or a nesting of these.
+Value: TypeAlias = (
+    "None | bool | int | float | str | Expression | Template | list[Value] | dict[str, Value]"
+)
+Where: TypeAlias = Mapping[str, "Place"]
+Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+
+_NOWHERE: Where = MappingProxyType({})
+_EMPTY: Mapping[str, Value] = MappingProxyType({})
+
+
+class Kind(StrEnum):
+    """What a step does."""
+
+    SCRIPT = "script"
+    TOOL = "tool"
+    AGENT = "agent"
+    ASK = "ask"
+    WAIT = "wait"
+    GATE = "gate"
+    ASSIGN = "assign"
+    CHILD = "child"
+    GROUP = "group"
+
+
+class Effect(StrEnum):
+    """What a step does to the outside, from harmless to worst."""
+
+    READ = "read"
+    IDEMPOTENT = "idempotent"
+    WRITE = "write"
+    DESTRUCTIVE = "destructive"
+
+
+class OutputForm(StrEnum):
+    """How standard output, or an answer, becomes the step's output."""
+
+    AUTO = "auto"  # JSON if it is an object or a list, else text
+    JSON = "json"
+    TEXT = "text"
+    LINES = "lines"
+    SCHEMA = "schema"  # JSON that fits `Output.schema`
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """The declared output of a step or operation."""
+
+    form: OutputForm = OutputForm.AUTO
+    schema: Schema | None = None
+
+
+# -- what a step does ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A code block, run by the interpreter of its language. Code is never templated."""
+
+    language: str
+    code: str
+    arguments: Mapping[str, Value] = _EMPTY  # `with`, handed over in the context file
+    cwd: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """`uses: tool.operation`; `operation` is "" where the tool has one only. `server` for mcp:."""
+
+    tool: str
+    operation: str
+    arguments: Mapping[str, Value] = _EMPTY
+    server: str | None = None
+    cwd: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The call as the author writes it."""
+        if self.server is not None:
+            return f"mcp:{self.server}/{self.tool}"
+        return f"{self.tool}.{self.operation}" if self.operation else self.tool
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSpec:
+    """One agent as the author names it: `ollama/llama3.2` is agent `ollama`, model `llama3.2`."""
+
+    name: str
+    model: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AgentCall:
+    """Prose for an agent. `agents` in order of preference; empty means the configured default."""
+
+    prompt: Template
+    agents: tuple[AgentSpec, ...] = ()
+    tools: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A question to a person; the answer is the output."""
+
+    message: Template | None
+    fields: Mapping[str, Field]
+    by: tuple[str, ...] = ()
+    expires_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """A durable timer (`seconds`), a moment (`at`) or a wait for an outside event (`event`)."""
+
+    seconds: Value = None
+    at: Value = None
+    event: str | None = None
+    match: Expression | None = None
+    timeout_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """A step that only waits for consent."""
+
+    message: Template | None
+
+
+@dataclass(frozen=True, slots=True)
+class Assign:
+    """`set`: an assignment to the run's state, name by name, in the order written."""
+
+    values: Mapping[str, Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """Another workflow, run as a child run. `path` is relative to the bundle."""
+
+    path: str
+    arguments: Mapping[str, Value] = _EMPTY
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Child steps, in order or together.
+
+    Attributes:
+        parallel: whether the children run together.
+        enough: how many must succeed (`any` is 1); None for all; -1 for a majority.
+        until: asked after each round; None for a group that runs once.
+        max_rounds: most rounds of `until`.
+        result: what the group's output is; None for the object of its children's outputs.
+    """
+
+    steps: tuple[Step, ...]
+    parallel: bool = False
+    enough: int | None = None
+    until: Expression | None = None
+    max_rounds: int | None = None
+    result: Value = None
+    has_result: bool = False
+
+
+Action: TypeAlias = Script | ToolCall | AgentCall | Ask | Wait | Gate | Assign | Child | Group
+
+
+# -- settings of a step ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Each:
+    """One instance of the step per element of a list.
+
+    Attributes:
+        items: the list.
+        name: name of the element in expressions (`item` unless `as` says otherwise).
+        max_parallel: most instances at once; None for the configured limit; 1 is a loop in order.
+        rate: (starts, seconds): at most so many starts in so long; None for no pacing.
+        max_items: a longer list is an error; None for the configured limit.
+    """
+
+    items: Expression
+    name: str = "item"
+    max_parallel: int | None = None
+    rate: tuple[int, float] | None = None
+    max_items: int | None = None
+
+
+class OnError(StrEnum):
+    """What a failure of a step means for what holds it."""
+
+    FAIL = "fail"
+    CONTINUE = "continue"
+    ROLLBACK = "rollback"
+    GOTO = "goto"
+
+
+@dataclass(frozen=True, slots=True)
+class Allow:
+    """Permissions: what may be touched; nothing beyond is allowed."""
+
+    write: tuple[str, ...] = ()
+    network: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Whether anything at all is allowed."""
+        return bool(self.write or self.network or self.secrets or self.paths)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A section that does something.
+
+    Attributes:
+        id: unique in the file.
+        title: text of the heading.
+        place: the heading.
+        action: what it does; decides the kind.
+        reserved: settings present in the file whose execution is not built yet (name → literal
+            value); `run` refuses a workflow that has any.
+        settings: every setting as written, as plain data, for digests and for showing.
+    """
+
+    id: str
+    title: str
+    place: Place
+    action: Action
+    where: Where = _NOWHERE
+    condition: Expression | None = None
+    otherwise: bool = False  # `else: true`
+    final: bool = False  # `finally: true`
+    needs: tuple[str, ...] | None = None  # None: after the one before
+    each: Each | None = None
+    output: Output = field(default_factory=Output)
+    timeout_s: float | None = None
+    on_error: OnError = OnError.FAIL
+    effect: Effect | None = None
+    env: Mapping[str, Value] = _EMPTY
+    allow: Allow | None = None
+    approve: bool = False
+    approve_message: Template | None = None
+    undo: Mapping[str, Value] | None = None
+    undo_script: Script | None = None
+    reserved: Mapping[str, Json] = MappingProxyType({})
+    settings: Mapping[str, Json] = MappingProxyType({})
+
+    @property
+    def kind(self) -> Kind:
+        """What the step does, as one word."""
+        return _KINDS[type(self.action)]
+
+
+_KINDS: Mapping[type, Kind] = MappingProxyType(
+    {
+        Script: Kind.SCRIPT,
+        ToolCall: Kind.TOOL,
+        AgentCall: Kind.AGENT,
+        Ask: Kind.ASK,
+        Wait: Kind.WAIT,
+        Gate: Kind.GATE,
+        Assign: Kind.ASSIGN,
+        Child: Kind.CHILD,
+        Group: Kind.GROUP,
+    }
+)
+
+
+# -- the workflow around the steps ----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A named, typed value that comes from outside: an input, or a field of an `ask`."""
+
+    name: str
+    schema: Schema
+    required: bool
+    default: Json = None
+    description: str = ""
+    place: Place | None = None
+
+
+class Reduce(StrEnum):
+    """How writes to a state value merge."""
+
+    LAST = "last"
+    APPEND = "append"
+    SUM = "sum"
+    MAX = "max"
+    MIN = "min"
+    MERGE = "merge"
+    MESSAGES = "messages"
+    TOOL = "tool"
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """A value declared under `state`: its reducer, the key it compares by, its start value."""
+
+    name: str
+    reduce: Reduce = Reduce.LAST
+    by: str | None = None
+    tool: str | None = None  # `tool.operation` of a reducer in tools/
+    start: Json = None
+    place: Place | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """An entry of `on`. Only by-hand runs start in this version; the rest is read and checked."""
+
+    type: str  # schedule webhook watch queue
+    options: Mapping[str, Json]
+    inputs: Mapping[str, Value]
+    place: Place
+    where: Where = _NOWHERE
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One verb of a tool, from tools.yaml or of a built-in.
+
+    Attributes:
+        name: the verb; "" for a tool with one operation only.
+        inputs: declared arguments; None where undeclared (anything goes).
+        network: hosts it talks to.
+        secrets: names it is given.
+    """
+
+    name: str
+    description: str = ""
+    inputs: tuple[Field, ...] | None = None
+    output: Output = field(default_factory=Output)
+    timeout_s: float | None = None
+    effect: Effect | None = None
+    network: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()
+    check: str | None = None
+    undo: str | None = None
+    place: Place | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A script in tools/, with what tools.yaml says of it.
+
+    Attributes:
+        path: path within the bundle, `/`-separated, for example `tools/github.py`.
+        operations: by name; empty where tools.yaml is silent (any operation, undeclared).
+    """
+
+    name: str
+    path: str
+    operations: Mapping[str, Operation] = MappingProxyType({})
+    description: str = ""
+    place: Place | None = None
+
+    def operation(self, name: str) -> Operation | None:
+        """The declared operation of that name, or None."""
+        return self.operations.get(name)
+
+
+@dataclass(frozen=True, slots=True)
+class BundleFile:
+    """A file of the bundle as it was read: path within the bundle, content, executable or not."""
+
+    path: str
+    content: bytes = field(repr=False)
+    executable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Workflow:
+    """What a bundle's document says.
+
+    Attributes:
+        root: the bundle's directory, or the file itself for a lone file, as given.
+        document: path of the workflow's file within the bundle, `workflow.md` as a rule.
+        config: the bundle's config.yaml, checked, as plain data (layering is `settings/`'s).
+        files: every file of the bundle that can decide behaviour, sorted by path.
+        reserved: frontmatter settings whose execution is not built yet, like `Step.reserved`.
+    """
+
+    name: str
+    root: str
+    document: str
+    title: str
+    place: Place
+    steps: tuple[Step, ...]
+    description: str = ""
+    version: str | None = None
+    where: Where = _NOWHERE
+    inputs: tuple[Field, ...] = ()
+    outputs: Mapping[str, Value] = _EMPTY
+    state: tuple[Channel, ...] = ()
+    triggers: tuple[Trigger, ...] = ()
+    agents: tuple[AgentSpec, ...] = ()
+    allow: Allow = field(default_factory=Allow)
+    env: Mapping[str, Value] = _EMPTY
+    timeout_s: float | None = None
+    on_error: OnError = OnError.FAIL
+    workspace: str | None = None
+    tools: Mapping[str, Tool] = MappingProxyType({})
+    config: Mapping[str, Json] = MappingProxyType({})
+    config_where: Where = _NOWHERE
+    files: tuple[BundleFile, ...] = ()
+    reserved: Mapping[str, Json] = MappingProxyType({})
+    settings: Mapping[str, Json] = MappingProxyType({})

@@ -1,0 +1,75 @@
+"""The errors a user can meet: one hierarchy, grouped by what the caller can do about them.
+
+Every error says what happened, to what, and what to do. `code` is stable and is what scripts match
+on; `exit_code` is what the command line ends with.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from aiworkflow.diagnostics.source import Place
+
+EXIT_OK = 0
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_WAITING = 3
+EXIT_REFUSED = 4
+EXIT_INTERRUPTED = 130
+
+
+class AIWorkflowError(Exception):
+    """Anything that aiworkflow reports to its user.
+
+    Attributes:
+        code: stable kebab-case name of the condition.
+        exit_code: exit status of the command line.
+        message: what happened, lower case, no full stop.
+        hint: one imperative sentence that leads out, or None.
+        place: where in a file, or None.
+    """
+
+    code: ClassVar[str] = "error"
+    exit_code: ClassVar[int] = EXIT_FAILED
+
+    def __init__(self, message: str, *, hint: str | None = None, place: Place | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.place = place
+
+
+class UsageError(AIWorkflowError):
+    """The command, input or bundle is not what it must be; nothing was started."""
+
+    code = "usage"
+    exit_code = EXIT_USAGE
+
+
+class RefusedError(AIWorkflowError):
+    """A permission, policy or budget says no."""
+
+    code = "refused"
+    exit_code = EXIT_REFUSED
+
+
+class FailedError(AIWorkflowError):
+    """The work was tried and did not succeed."""
+
+    code = "failed"
+    exit_code = EXIT_FAILED
+
+
+class UnavailableError(AIWorkflowError):
+    """A store or service does not answer."""
+
+    code = "unavailable"
+    exit_code = EXIT_FAILED
+
+
+class Bug(AIWorkflowError):  # noqa: N818  the word the user reads
+    """An invariant of ours does not hold; worth a report."""
+
+    code = "bug"
+    exit_code = EXIT_FAILED
