@@ -1,0 +1,176 @@
+"""What the runtime hands to a kind of step, and what it gets back.
+
+A performer does one attempt of one step. It gets everything rendered and resolved, acts through the
+ports it is given, and returns an `Outcome` or raises `StepError`. It never sees a journal, never
+decides whether to go on, and when it is cancelled (`asyncio.CancelledError`) it ends every process
+it began before it lets the cancellation pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Protocol
+
+from aiworkflow.bundle.workflow import Allow, Effect, Json
+from aiworkflow.errors import AIWorkflowError
+
+if TYPE_CHECKING:
+    from aiworkflow.plan.graph import Node
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What an attempt consumed.
+
+    Attributes:
+        input_tokens: all input tokens, cached ones included.
+        cached_tokens: input tokens that were read from a cache.
+        output_tokens: tokens written, reasoning included.
+        cost_usd: US dollars; None where the price is not known (never 0 for "unknown").
+    """
+
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The end of a successful attempt.
+
+    Attributes:
+        output: the step's output, already checked against its declared schema.
+        usage: for agent steps.
+        agent: the agent that answered, as `name` or `name/model`.
+    """
+
+    output: Json
+    usage: Usage | None = None
+    agent: str | None = None
+
+
+class StepError(AIWorkflowError):
+    """An attempt did not succeed.
+
+    Attributes:
+        kind: `exit`, `output`, `timeout`, `input`, `permission`, `rate_limit`, `unavailable`,
+            `auth`, `bad_output`, `refused`, `not_found`, `limit`, `io`, …: what `on:` and
+            `error.kind` name.
+        exit_code: of the process, where there was one (kept in `process_exit`).
+        in_doubt: whether something may have happened outside although the end is not known
+            (timeout, kill, lost connection); the runtime settles it by the step's effect class.
+        retry_after_s: how long the other side asked to wait, seconds.
+        usage: what a failed attempt consumed all the same.
+    """
+
+    code = "step-failed"
+
+    def __init__(
+        self,
+        kind: str,
+        message: str,
+        *,
+        process_exit: int | None = None,
+        in_doubt: bool = False,
+        retry_after_s: float | None = None,
+        usage: Usage | None = None,
+        agent: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.kind = kind
+        self.process_exit = process_exit
+        self.in_doubt = in_doubt
+        self.retry_after_s = retry_after_s
+        self.usage = usage
+        self.agent = agent
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One attempt of one step, with everything rendered.
+
+    Attributes:
+        run, path, visit, attempt: whose attempt this is; both numbers from 1.
+        key: idempotency key: the same for all attempts of a visit.
+        effect: class of the step.
+        arguments: the rendered `with`; for an agent step `{"prompt": text}`.
+        env: the declared layers, rendered, without secrets.
+        secret_env: environment variable → name of the secret it asks for.
+        context: what the context file holds: inputs, run, item, index, round, with.
+        cwd: where code runs; inside the project (or the run's worktree).
+        scratch: an empty folder of this attempt's own.
+        bundle: folder with the bundle's files as they were when the run started.
+        project: the project's root.
+        timeout_s: seconds this attempt may take, or None.
+    """
+
+    run: str
+    path: str
+    visit: int
+    attempt: int
+    key: str
+    node: Node
+    effect: Effect
+    arguments: Mapping[str, Json]
+    env: Mapping[str, str]
+    context: Mapping[str, Json]
+    cwd: Path
+    scratch: Path
+    bundle: Path
+    project: Path
+    secret_env: Mapping[str, str] = MappingProxyType({})
+    tools: Mapping[str, str] = MappingProxyType({})
+    allow: Allow = field(default_factory=Allow)
+    timeout_s: float | None = None
+
+
+class Secrets(Protocol):
+    """Where secret values come from, and what hides them."""
+
+    def get(self, name: str) -> str:
+        """The value. Raises RefusedError with the way out when it is not set."""
+        ...
+
+    def mask(self, text: str) -> str:
+        """`text` with every secret handed out so far (also encoded forms) replaced by `***`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The doors to the outside that a performer may use.
+
+    Attributes:
+        secrets: values by name, and their masking.
+        log: takes a piece of the attempt's log (standard error, progress), already decoded; the
+            receiver masks it.
+        process: called with the process-group id of each child; a context manager that holds while
+            the child lives, so that a new driver can end the orphans of a dead one.
+        lock_fd: file descriptor every child inherits (it shows that the old driver's children
+            live), or None.
+        environ: the operating system's environment, as it was when the program started.
+        limit: looks up a number under `limits` in the settings (`output`, `log`, …).
+        interpreters: language → command line, from the settings.
+    """
+
+    secrets: Secrets
+    log: Callable[[str], None]
+    process: Callable[[int], AbstractContextManager[None]]
+    lock_fd: int | None
+    environ: Mapping[str, str]
+    limit: Callable[[str], int]
+    interpreters: Mapping[str, str]
+
+
+class Performer(Protocol):
+    """Does attempts of one kind of step."""
+
+    async def __call__(self, work: Work, ports: Ports) -> Outcome:
+        """Do one attempt. Raises StepError."""
+        ...
