@@ -4,8 +4,8 @@ The nodes are built from the parser's events, so every limit holds before anythi
 Values follow the YAML 1.2 core schema by a resolver of our own: `on`, `yes`, `1:30`, `012` and
 dates are text. Anchors, aliases, tags, duplicate keys and further documents are findings. After one
 of the usual quoting mistakes (`yaml_mistakes.py`) the spoilt value is masked and the text read
-again, so that one pass finds all of them; the masked value comes back as a node with `spoilt` set, of which
-readers say nothing more.
+again, so that one pass finds all of them; the masked value comes back as a node with `spoilt` set,
+of which readers say nothing more.
 """
 
 from __future__ import annotations
