@@ -1,0 +1,178 @@
+"""Events to JSON bytes and back; old versions are brought up by pure functions.
+
+The form of an event is one JSON object: `t` its type, `v` its version where that is not 1, and its
+fields; fields that hold their default are left out. A `Ref` is `{"=": value}` or `{"#": digest,
+"n": size}`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import types
+from collections.abc import Callable, Mapping
+from typing import cast
+
+from aiworkflow.engine import events as ev
+from aiworkflow.engine.events import Event, Failure, Inline, Json, Ref, Spent, Stored
+from aiworkflow.errors import AIWorkflowError
+
+
+class UnknownEvent(AIWorkflowError):  # noqa: N818
+    """The journal holds an event of a newer version; it can be shown, not driven."""
+
+    code = "unknown-event"
+    exit_code = 2
+
+    def __init__(self, type_: str, version: int) -> None:
+        self.type, self.version = type_, version
+        super().__init__(
+            f"the journal holds an event `{type_}` of version {version}, which this version of "
+            "aiworkflow does not know",
+            hint="update aiworkflow to go on with this run",
+        )
+
+
+_NAMES: Mapping[type, str] = {
+    ev.RunStarted: "run.started",
+    ev.RunResumed: "run.resumed",
+    ev.CancelRequested: "cancel.requested",
+    ev.RunFinished: "run.finished",
+    ev.Entered: "entered",
+    ev.Skipped: "skipped",
+    ev.Started: "started",
+    ev.Released: "released",
+    ev.Ended: "ended",
+    ev.Broken: "broken",
+    ev.Resolved: "resolved",
+    ev.Assigned: "assigned",
+    ev.Stopping: "stopping",
+    ev.Closed: "closed",
+}
+_TYPES: Mapping[str, type] = {name: type_ for type_, name in _NAMES.items()}
+_VERSIONS: Mapping[str, int] = dict.fromkeys(_TYPES, 1)
+
+# (type, version) → a function from the old JSON object to that of the next version.
+UPCASTS: Mapping[tuple[str, int], Callable[[dict[str, Json]], dict[str, Json]]] = {}
+
+
+def _default(field: dataclasses.Field[object]) -> object:
+    if field.default is not dataclasses.MISSING:
+        return field.default
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return dataclasses.MISSING
+
+
+# per type: (field name, default, how to write, how to read)
+_Write = Callable[[object], object]
+_Read = Callable[[object], object]
+
+
+def ref_to_json(ref: Ref) -> Json:
+    """`{"=": value}` for a value in place, `{"#": digest, "n": size}` for a blob."""
+    if isinstance(ref, Inline):
+        return {"=": ref.value}
+    return {"#": ref.digest, "n": ref.size}
+
+
+def ref_from_json(data: object) -> Ref:
+    """The inverse of `ref_to_json`."""
+    found = cast("dict[str, Json]", data)
+    if "#" in found:
+        return Stored(cast("str", found["#"]), cast("int", found["n"]))
+    return Inline(found["="])
+
+
+def _failure_to_json(failure: Failure) -> Json:
+    return {
+        name: value
+        for name in ("kind", "message", "exit_code", "step", "hint")
+        if (value := getattr(failure, name)) is not None
+    }
+
+
+def _spent_to_json(spent: Spent) -> Json:
+    return [spent.input_tokens, spent.cached_tokens, spent.output_tokens, spent.cost_usd]
+
+
+_WRITERS: Mapping[str, _Write] = {
+    "Ref": cast("_Write", ref_to_json),
+    "Failure": cast("_Write", _failure_to_json),
+    "Spent": cast("_Write", _spent_to_json),
+}
+_READERS: Mapping[str, _Read] = {
+    "Ref": ref_from_json,
+    "Failure": lambda data: Failure(**cast("dict[str, str]", data)),  # type: ignore[arg-type]
+    "Spent": lambda data: Spent(*cast("list[int]", data)),
+    "tuple[str, ...]": lambda data: tuple(cast("list[str]", data)),
+}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, types.MappingProxyType):
+        return dict(value)
+    return value
+
+
+def _shape(type_: type) -> tuple[tuple[str, object, _Write, _Read], ...]:
+    rows = []
+    for field in dataclasses.fields(type_):
+        kind = str(field.type).removesuffix(" | None")
+        rows.append(
+            (
+                field.name,
+                _default(field),
+                _WRITERS.get(kind, _plain),
+                _READERS.get(kind, lambda data: data),
+            )
+        )
+    return tuple(rows)
+
+
+_SHAPES = {type_: _shape(type_) for type_ in _NAMES}
+_dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
+
+def encode(event: Event) -> bytes:
+    """The event as compact JSON in UTF-8."""
+    type_ = type(event)
+    data: dict[str, object] = {"t": _NAMES[type_]}
+    for name, default, write, _ in _SHAPES[type_]:
+        value = getattr(event, name)
+        if value is default or value == default:
+            continue
+        data[name] = write(value) if value is not None else None
+    return _dumps(data).encode("utf-8", "surrogatepass")
+
+
+def decode(payload: bytes) -> Event:
+    """The event of a payload.
+
+    Raises:
+        UnknownEvent: its type or version is newer than this code.
+    """
+    data = cast("dict[str, Json]", json.loads(payload.decode("utf-8", "surrogatepass")))
+    name = cast("str", data.pop("t"))
+    version = cast("int", data.pop("v", 1))
+    type_ = _TYPES.get(name)
+    if type_ is None or version > _VERSIONS[name]:
+        raise UnknownEvent(name, version)
+    while version < _VERSIONS[name]:
+        data = UPCASTS[name, version](data)
+        version += 1
+    values: dict[str, object] = {}
+    for field, default, _, read in _SHAPES[type_]:
+        if field in data:
+            value = data[field]
+            values[field] = read(value) if value is not None else None
+        elif default is not dataclasses.MISSING:
+            values[field] = default
+        else:
+            raise UnknownEvent(name, version)
+    return cast("Event", type_(**values))
+
+
+def type_name(event: Event) -> str:
+    """The name of the event's type, as it stands in the journal and in `--json`."""
+    return _NAMES[type(event)]

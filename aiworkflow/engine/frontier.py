@@ -1,0 +1,153 @@
+"""The decider's working memory: what of each open group is ready, running and left.
+
+Nothing here is state of the run: it can be made again from the state and the plan at any time, and
+is when a process takes a run up. It exists so that an event costs the same however large the run.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+
+from aiworkflow.bundle.workflow import Group
+from aiworkflow.engine.state import PENDING, SUCCEEDED, Instance
+from aiworkflow.plan.graph import Node, Plan
+
+
+class Outline:
+    """What the decider looks up of a plan over and over, made once a plan."""
+
+    __slots__ = ("finals", "followers", "mains", "plan", "waiting")
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.mains: dict[str, tuple[str, ...]] = {}
+        self.finals: dict[str, tuple[str, ...]] = {}
+        self.waiting: dict[str, dict[str, int]] = {}
+        self.followers: dict[str, list[str]] = {}
+        for node in plan.nodes.values():
+            if not isinstance(node.action, Group):
+                continue
+            mains = tuple(child for child in node.children if not plan.nodes[child].final)
+            self.mains[node.id] = mains
+            self.finals[node.id] = tuple(c for c in node.children if plan.nodes[c].final)
+            self.waiting[node.id] = {child: len(plan.nodes[child].after) for child in mains}
+            for child in mains:
+                for before in plan.nodes[child].after:
+                    self.followers.setdefault(before, []).append(child)
+
+    def needed(self, node: Node) -> int | None:
+        """How many children of a parallel group must succeed; None for all."""
+        assert isinstance(node.action, Group)
+        enough = node.action.enough
+        if enough == -1:
+            return len(self.mains[node.id]) // 2 + 1
+        return enough
+
+
+class GroupFrontier:
+    """An open group, item or round: which children may begin, how many are under way.
+
+    Attributes:
+        waiting: children not begun → how many they still wait for.
+        ready: children that may begin, in plan order of becoming so.
+        active: main children begun and not at rest.
+        left: main children not at rest.
+        final_at: how many finals have come to rest; -1 while the main children go on.
+    """
+
+    __slots__ = ("active", "failed", "final_at", "left", "ready", "skipped", "succeeded", "waiting")
+
+    def __init__(self, outline: Outline, node: Node) -> None:
+        self.waiting: dict[str, int] = dict(outline.waiting[node.id])
+        self.ready: deque[str] = deque(c for c, count in self.waiting.items() if not count)
+        self.active = 0
+        self.left = len(outline.mains[node.id])
+        self.succeeded = 0
+        self.failed = 0
+        self.skipped = 0
+        self.final_at = -1
+
+    def begun(self) -> None:
+        """A main child was taken from `ready`."""
+        self.active += 1
+
+    def rested(self, outline: Outline, child: Instance) -> None:
+        """A main child has come to rest."""
+        self.active -= 1
+        self.left -= 1
+        if child.status == SUCCEEDED:
+            self.succeeded += 1
+        elif child.status == "skipped":
+            self.skipped += 1
+        else:
+            self.failed += 1
+        for name in outline.followers.get(child.node, ()):
+            self.waiting[name] -= 1
+            if not self.waiting[name]:
+                self.ready.append(name)
+
+    @classmethod
+    def rebuilt(
+        cls, outline: Outline, node: Node, children: Mapping[str | int, Instance]
+    ) -> GroupFrontier:
+        """The frontier of a group as its children stand now."""
+        made = cls(outline, node)
+        made.ready.clear()
+        mains = outline.mains[node.id]
+        for name in mains:
+            child = children.get(name)
+            if child is not None and child.at_rest:
+                made.active += 1
+                made.rested(outline, child)
+        made.ready.clear()
+        for name in mains:
+            child = children.get(name)
+            if child is None or child.status == PENDING:
+                if not made.waiting[name]:
+                    made.ready.append(name)
+            elif not child.at_rest:
+                made.active += 1
+        finals = outline.finals[node.id]
+        begun = [name for name in finals if name in children and children[name].status != PENDING]
+        if begun:
+            made.final_at = sum(children[name].at_rest for name in begun)
+        return made
+
+
+class EachFrontier:
+    """An open `each`: which item is next, how many run, when the next may start.
+
+    Attributes:
+        again: items to begin again (released, or reset by a resume), before `next`.
+        not_before: pacing: seconds since the epoch before which no item starts.
+    """
+
+    __slots__ = ("again", "alarm", "done", "failed", "next", "not_before", "running")
+
+    def __init__(self) -> None:
+        self.next = 0
+        self.running = 0
+        self.done = 0
+        self.failed: Instance | None = None
+        self.not_before = 0.0
+        self.alarm = 0.0
+        self.again: deque[int] = deque()
+
+    @classmethod
+    def rebuilt(cls, children: Mapping[str | int, Instance]) -> EachFrontier:
+        """The frontier of an `each` as its items stand now."""
+        made = cls()
+        for key in sorted(children, key=int):
+            child = children[key]
+            index = int(key)
+            made.next = max(made.next, index + 1)
+            if child.at_rest:
+                made.done += 1
+                if child.status not in {SUCCEEDED, "skipped"} and made.failed is None:
+                    made.failed = child
+            elif child.status == PENDING:
+                made.again.append(index)
+            else:
+                made.running += 1
+        return made

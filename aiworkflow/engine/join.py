@@ -1,0 +1,145 @@
+"""Reducers: how writes to a state value merge. Pure arithmetic; the words are those of `state:`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+from aiworkflow.engine.events import Json
+
+
+class ReduceError(ValueError):
+    """An operand does not fit its reducer; the text says which and why."""
+
+
+def start_value(reducer: str, start: Json) -> Json:
+    """What a state value is before the first write: as declared, else by its reducer."""
+    if start is not None:
+        return start
+    if reducer in {"append", "messages"}:
+        return []
+    if reducer == "sum":
+        return 0
+    if reducer == "merge":
+        return {}
+    return None
+
+
+def reduce_all(reducer: str, by: str | None, current: Json, operands: Sequence[Json]) -> Json:
+    """`current` with all operands merged in, in their order. Never changes its arguments.
+
+    Args:
+        reducer: `last append sum max min merge messages`.
+        by: key whose value `max` and `min` compare by, for objects.
+
+    Raises:
+        ReduceError: an operand is of the wrong type.
+    """
+    if not operands:
+        return current
+    match reducer:
+        case "last":
+            return operands[-1]
+        case "append":
+            return [*_list(reducer, current), *operands]
+        case "messages":
+            return _messages(_list(reducer, current), operands)
+        case "sum":
+            return _sum(current, operands)
+        case "max" | "min":
+            return _extreme(reducer, by, current, operands)
+        case "merge":
+            merged = dict(_object(reducer, current))
+            for operand in operands:
+                merged.update(_object(reducer, operand))
+            return merged
+        case _:
+            raise ReduceError(f"there is no reducer `{reducer}`")
+
+
+def _list(reducer: str, value: Json) -> list[Json]:
+    if isinstance(value, list):
+        return value
+    raise ReduceError(f"`{reducer}` needs a list to add to, not {_kind(value)}")
+
+
+def _object(reducer: str, value: Json) -> dict[str, Json]:
+    if isinstance(value, Mapping):
+        return cast("dict[str, Json]", value)
+    raise ReduceError(f"`{reducer}` takes objects, not {_kind(value)}")
+
+
+def _sum(current: Json, operands: Sequence[Json]) -> Json:
+    total: int | float = 0
+    for value in (current, *operands):
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ReduceError(f"`sum` takes numbers, not {_kind(value)}")
+        total += value
+    return total
+
+
+def _messages(current: list[Json], operands: Sequence[Json]) -> list[Json]:
+    """Append messages (one or a list each); one whose `id` is known replaces the older one."""
+    merged = list(current)
+    at = {
+        message["id"]: index
+        for index, message in enumerate(merged)
+        if isinstance(message, dict) and isinstance(message.get("id"), str | int)
+    }
+    for operand in operands:
+        for message in operand if isinstance(operand, list) else [operand]:
+            if not isinstance(message, dict):
+                raise ReduceError(f"`messages` takes objects, not {_kind(message)}")
+            known = message.get("id")
+            if not isinstance(known, str | int):
+                merged.append(message)
+                continue
+            if known in at:
+                merged[at[known]] = message
+                continue
+            at[known] = len(merged)
+            merged.append(message)
+    return merged
+
+
+def _extreme(reducer: str, by: str | None, current: Json, operands: Sequence[Json]) -> Json:
+    """The greatest (or least) value; the earliest of equals, so that order decides ties."""
+    best = current
+    for operand in operands:
+        if best is None:
+            _measure(reducer, by, operand)
+            best = operand
+            continue
+        ours, theirs = _measure(reducer, by, best), _measure(reducer, by, operand)
+        if isinstance(ours, str) != isinstance(theirs, str):
+            raise ReduceError(f"`{reducer}` cannot compare {_kind(best)} with {_kind(operand)}")
+        better = theirs > ours if reducer == "max" else theirs < ours  # type: ignore[operator]
+        if better:
+            best = operand
+    return best
+
+
+def _measure(reducer: str, by: str | None, value: Json) -> int | float | str:
+    if by is not None:
+        if not isinstance(value, Mapping) or by not in value:
+            raise ReduceError(f"`{reducer}` by `{by}` takes objects with that field")
+        value = value[by]
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ReduceError(f"`{reducer}` compares numbers or texts, not {_kind(value)}")
+    return value
+
+
+def _kind(value: Json) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "a boolean"
+        case int() | float():
+            return "a number"
+        case str():
+            return "text"
+        case list():
+            return "a list"
+        case _:
+            return "an object"

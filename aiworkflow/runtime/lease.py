@@ -1,0 +1,194 @@
+"""Who drives: a driver's kernel lock, the children that inherit it, and taking over from the dead.
+
+A driver holds an exclusive `flock` on a file of its own for as long as it lives. Children inherit the
+open file, so the lock is free only when the driver *and* everything it began are gone: orphans are
+part of the old driver. A new driver therefore ends the recorded process groups of the dead one before
+it takes the run; it never redoes a step while the old attempt may still be running.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from aiworkflow.clock import Clock
+from aiworkflow.errors import UnavailableError
+
+_PATIENCE_S = 5.0
+
+
+class DriverLease:
+    """This process's right to drive runs of one project.
+
+    Attributes:
+        id: what the journal names as the holder of a stream.
+        lock_fd: inherited by every child.
+    """
+
+    def __init__(self, folder: Path, id_: str) -> None:
+        self.id = id_
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lock = folder / f"{id_}.lock"
+        self._groups = folder / f"{id_}.groups"
+        self.lock_fd = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self.lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.write(self.lock_fd, json.dumps({"pid": os.getpid()}).encode())
+        self._alive: set[int] = set()
+        self._groups_fd: int | None = None
+
+    @contextlib.contextmanager
+    def process(self, group: int) -> Iterator[None]:
+        """Note a child's process group while it lives, where a new driver would find it."""
+        if self._groups_fd is None:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+            self._groups_fd = os.open(self._groups, flags, 0o600)
+        os.write(self._groups_fd, b"+%d\n" % group)
+        try:
+            yield
+        finally:
+            if self._groups_fd is not None:
+                os.write(self._groups_fd, b"-%d\n" % group)
+
+    def close(self) -> None:
+        """Let go. The files go too: their absence says that nothing is left of this driver."""
+        for path in (self._groups, self._lock):
+            path.unlink(missing_ok=True)
+        if self._groups_fd is not None:
+            os.close(self._groups_fd)
+            self._groups_fd = None
+        os.close(self.lock_fd)
+
+
+class OtherDriver:
+    """Another process's lease, looked at from here."""
+
+    def __init__(self, folder: Path, id_: str) -> None:
+        self.id = id_
+        self._lock = folder / f"{id_}.lock"
+        self._groups = folder / f"{id_}.groups"
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id, where it can be read."""
+        try:
+            found = json.loads(self._lock.read_text())
+        except (OSError, ValueError):
+            return None
+        pid = found.get("pid") if isinstance(found, dict) else None
+        return pid if isinstance(pid, int) else None
+
+    def is_alive(self) -> bool:
+        """Whether the driver itself lives (orphans of a dead one do not count)."""
+        if self._is_free():
+            return False
+        pid = self.pid
+        if pid is None:
+            return False
+        holders = _holders(self._lock)
+        if holders is not None:
+            return pid in holders
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            return True
+        return True
+
+    def _is_free(self) -> bool:
+        try:
+            fd = os.open(self._lock, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return True
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(fd)
+        return True
+
+    def kill(self) -> None:
+        """End the driver itself, for a take-over from one that is stuck."""
+        pid = self.pid
+        if pid is not None and self.is_alive():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def end_orphans(self, clock: Clock) -> None:
+        """End what a dead driver left running, and wait until it is gone.
+
+        Raises:
+            UnavailableError: something of it cannot be ended.
+        """
+        give_up = clock.monotonic() + _PATIENCE_S
+        while not self._is_free():
+            for group in self._recorded():
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(group, signal.SIGKILL)
+            for pid in _holders(self._lock) or ():
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
+            if clock.monotonic() > give_up:
+                raise UnavailableError(
+                    f"processes that an earlier run began are still running (see {self._lock})",
+                    hint="end them, then resume the run again",
+                )
+            time.sleep(0.01)
+        for path in (self._groups, self._lock):
+            path.unlink(missing_ok=True)
+
+    def _recorded(self) -> set[int]:
+        """Process groups noted as begun and not as ended, as far as they still hold the lock."""
+        try:
+            lines = self._groups.read_text().split()
+        except OSError:
+            return set()
+        alive: set[int] = set()
+        for line in lines:
+            with contextlib.suppress(ValueError):
+                number = int(line)
+                if number > 0:
+                    alive.add(number)
+                else:
+                    alive.discard(-number)
+        holders = _holders(self._lock)
+        if holders is None:
+            return alive
+        groups = set()
+        for pid in holders:
+            with contextlib.suppress(OSError):
+                groups.add(os.getpgid(pid))
+        return alive & groups
+
+
+def _holders(path: Path) -> set[int] | None:
+    """Processes that hold a file open, this one left out; None where the system cannot tell."""
+    proc = Path("/proc")
+    if not (proc / "self" / "fd").is_dir():
+        return None
+    try:
+        wanted = path.stat()
+    except OSError:
+        return set()
+    found = set()
+    for entry in proc.iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            for fd in (entry / "fd").iterdir():
+                with contextlib.suppress(OSError):
+                    status = fd.stat()
+                    if (status.st_dev, status.st_ino) == (wanted.st_dev, wanted.st_ino):
+                        found.add(int(entry.name))
+                        break
+        except OSError:
+            continue
+    return found

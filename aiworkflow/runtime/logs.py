@@ -1,0 +1,90 @@
+"""Logs of attempts: written live to a file that others can follow, kept as a blob at the end."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from io import TextIOWrapper
+
+    from aiworkflow.runtime.mask import Masking
+    from aiworkflow.runtime.values import Values
+
+_SAFE = re.compile(r"[^A-Za-z0-9_.\[\]#-]")
+
+
+def log_stem(path: str, visit: int, attempt: int) -> str:
+    """File name, without ending, for an attempt's log and scratch folder."""
+    name = _SAFE.sub("_", path)
+    if name != path or len(name) > 120:
+        name = f"{name[:100]}-{hashlib.sha256(path.encode()).hexdigest()[:12]}"
+    return f"{name}@{visit}.{attempt}"
+
+
+class LogFolder:
+    """Where the live logs of one run are."""
+
+    def __init__(self, folder: Path, *, limit_bytes: int) -> None:
+        self.folder = folder
+        self._limit = limit_bytes
+
+    def open(self, path: str, visit: int, attempt: int, masking: Masking) -> AttemptLog:
+        """The log of an attempt that begins; its file appears with the first text."""
+        return AttemptLog(self.folder, log_stem(path, visit, attempt), self._limit, masking)
+
+    def tail(self, path: str, visit: int, attempt: int, size: int = 4096) -> str:
+        """The last `size` bytes of a live log, as text; empty where there is none."""
+        try:
+            with (self.folder / f"{log_stem(path, visit, attempt)}.log").open("rb") as file:
+                file.seek(0, 2)
+                file.seek(max(0, file.tell() - size))
+                return file.read().decode("utf-8", "replace")
+        except OSError:
+            return ""
+
+
+class AttemptLog:
+    """One attempt's log. Text is masked before it reaches the disk."""
+
+    def __init__(self, folder: Path, stem: str, limit: int, masking: Masking) -> None:
+        self.stem = stem
+        self._path = folder / f"{stem}.log"
+        self._limit = limit
+        self._size = 0
+        self._masked = masking.stream()
+        self._file: TextIOWrapper | None = None
+
+    def write(self, text: str) -> None:
+        """Add text; past the limit it is dropped, with a note."""
+        self._put(self._masked.feed(text))
+
+    def _put(self, text: str) -> None:
+        if not text or self._size > self._limit:
+            return
+        if self._file is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._path.open("w", encoding="utf-8", errors="replace", newline="")
+        self._size += len(text)
+        if self._size > self._limit:
+            text = text[: max(0, self._limit - self._size)] + "\n… the rest of the log is cut\n"
+        self._file.write(text)
+        self._file.flush()
+
+    def note_exception(self, error: Exception) -> None:
+        """Keep the traceback of an error of ours."""
+        self.write("".join(traceback.format_exception(error)))
+
+    def close(self, values: Values) -> str | None:
+        """Keep the log as a blob; its digest, or None when nothing was written."""
+        self._put(self._masked.end())
+        if self._file is None:
+            return None
+        self._file.close()
+        content = self._path.read_bytes()
+        digest = values.keep(content)
+        self._path.unlink(missing_ok=True)
+        return digest

@@ -1,0 +1,26 @@
+"""What a run's attempts may know of secrets, and how everything they write is masked."""
+
+from __future__ import annotations
+
+from aiworkflow.engine.events import Json
+from aiworkflow.steps.contract import Secrets
+from aiworkflow.trust.secrets import MaskedStream, mask_json
+
+
+class Masking:
+    """Secrets of one process, and the masking of all that leaves a step."""
+
+    def __init__(self, secrets: Secrets) -> None:
+        self.secrets = secrets
+
+    def mask(self, text: str) -> str:
+        """Text with secret values replaced."""
+        return self.secrets.mask(text)
+
+    def mask_json(self, value: Json) -> Json:
+        """A value with every text in it masked."""
+        return mask_json(self.secrets, value)
+
+    def stream(self) -> MaskedStream:
+        """Masks text that comes in pieces."""
+        return MaskedStream(self.secrets)

@@ -1,0 +1,144 @@
+"""Values of a run: small ones in its events, large ones in blobs, the last used ones at hand."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import OrderedDict
+from typing import cast
+
+from aiworkflow.engine import decode, output_ref
+from aiworkflow.engine import events as ev
+from aiworkflow.engine.events import Event, Inline, Json, Ref, Stored
+from aiworkflow.journal import Journal
+
+_dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
+
+def json_bytes(value: Json) -> bytes:
+    """A value as compact JSON; what is stored, and what digests are taken of."""
+    return _dumps(value).encode("utf-8", "surrogatepass")
+
+
+def digest_of(value: Json) -> str:
+    """sha256 of a value's JSON, in hexadecimal."""
+    return hashlib.sha256(json_bytes(value)).hexdigest()
+
+
+class Values:
+    """Reads and writes the values of one run.
+
+    Events that are decided but not yet durable are held; what is durable is read from the journal
+    through a cache bounded in bytes, so that a run of any length needs the same memory.
+    """
+
+    def __init__(
+        self, journal: Journal, run: str, *, inline_bytes: int, cache_bytes: int = 16_000_000
+    ) -> None:
+        self._journal = journal
+        self._run = run
+        self._inline = inline_bytes
+        self._limit = cache_bytes
+        self._size = 0
+        self._cache: OrderedDict[tuple[int, str], tuple[Json, int]] = OrderedDict()
+        self._pending: dict[int, Event] = {}
+        self.fresh_blobs: list[str] = []
+
+    def ref(self, value: Json) -> Ref:
+        """A reference to a value, for an event. A large value becomes a blob at once."""
+        if value is None or isinstance(value, bool | int | float):
+            return Inline(value)
+        if isinstance(value, str) and len(value) * 4 <= self._inline:
+            return Inline(value)
+        data = json_bytes(value)
+        if len(data) <= self._inline:
+            return Inline(value)
+        digest = self._journal.blobs.put(data)
+        self.fresh_blobs.append(digest)
+        return Stored(digest, len(data))
+
+    def keep(self, content: bytes) -> str:
+        """Keep bytes (a log) as a blob that the next append refers to."""
+        digest = self._journal.blobs.put(content)
+        self.fresh_blobs.append(digest)
+        return digest
+
+    def hold(self, seq: int, event: Event) -> None:
+        """Keep an event that has its seq but is not durable yet."""
+        self._pending[seq] = event
+
+    def release(self, upto: int) -> None:
+        """Events up to this seq are durable now."""
+        for seq in [seq for seq in self._pending if seq <= upto]:
+            event = self._pending.pop(seq)
+            ref = output_ref(event)
+            if ref is not None:
+                self._remember(seq, "output", ref)
+
+    def drop_pending(self) -> None:
+        """The events held did not become durable."""
+        self._pending.clear()
+
+    def output(self, seq: int) -> Json:
+        """The output that the event at `seq` holds; null for seq 0."""
+        return self._get(seq, "output")
+
+    def items(self, seq: int) -> list[Json]:
+        """The list of the `each` entered at `seq`."""
+        return cast("list[Json]", self._get(seq, "items"))
+
+    def arguments(self, seq: int) -> dict[str, Json]:
+        """The rendered arguments of the attempt started at `seq`."""
+        return cast("dict[str, Json]", self._get(seq, "arguments"))
+
+    def load(self, ref: Ref | None) -> Json:
+        """The value of a reference."""
+        match ref:
+            case None:
+                return None
+            case Inline(value):
+                return value
+            case Stored(digest):
+                return cast("Json", json.loads(self._journal.blobs.get(digest)))
+
+    def _get(self, seq: int, what: str) -> Json:
+        if not seq:
+            return None
+        found = self._cache.get((seq, what))
+        if found is not None:
+            self._cache.move_to_end((seq, what))
+            return found[0]
+        event = self._pending.get(seq)
+        if event is None:
+            event = decode(self._journal.record(self._run, seq).payload)
+        return self._remember(seq, what, _ref_of(event, what))
+
+    def _remember(self, seq: int, what: str, ref: Ref | None) -> Json:
+        value = self.load(ref)
+        size = ref.size if isinstance(ref, Stored) else _rough_size(value)
+        if seq not in self._pending and size <= self._limit // 4:
+            self._cache[seq, what] = (value, size)
+            self._size += size
+            while self._size > self._limit:
+                _, (_, freed) = self._cache.popitem(last=False)
+                self._size -= freed
+        return value
+
+
+def _ref_of(event: Event, what: str) -> Ref | None:
+    match event:
+        case ev.Entered() if what == "items":
+            return event.items
+        case ev.Started() if what == "arguments":
+            return event.arguments
+        case _:
+            return output_ref(event)
+
+
+def _rough_size(value: Json) -> int:
+    """Some measure of memory, cheap for the usual small values."""
+    if isinstance(value, str):
+        return len(value) + 50
+    if isinstance(value, list | dict):
+        return len(json_bytes(value)) * 2 + 100
+    return 50
