@@ -250,6 +250,7 @@ class Quantity:
 DURATION: Final = Quantity(units.duration, units.DURATION, r"[0-9]+(\.[0-9]+)? ?(ms|s|m|h|d)?")
 SIZE: Final = Quantity(units.size, units.SIZE, r"[0-9]+(\.[0-9]+)? ?([kKMGT]B|[KMGT]iB|B)?")
 COUNT: Final = Quantity(units.count, units.COUNT, r"[0-9]+(\.[0-9]+)? ?[kM]?")
+MONEY: Final = Quantity(units.money, units.MONEY, r"\$?[0-9]+(\.[0-9]+)?")
 RATE: Final = Quantity(units.rate, units.RATE, r"[0-9]*[1-9][0-9]*/[smhd]", bare=False)
 
 

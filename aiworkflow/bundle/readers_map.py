@@ -69,7 +69,7 @@ def unknown(entry: Entry, known: Iterable[str], owner: str, reading: Reading) ->
     name = entry.key.text
     hint = did_you_mean(name, names)
     if hint is None:
-        hint = f"{owner} takes " + ", ".join(f"`{known_name}`" for known_name in names)
+        hint = "write one of " + ", ".join(f"`{known_name}`" for known_name in names)
     reading.report.error(
         _UNKNOWN[reading.scope], entry.key.place, f"`{_cut(name)}` is no setting of {owner}", hint
     )

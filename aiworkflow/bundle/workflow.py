@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 # A literal, an expression that keeps its type, a text with expressions in it, or a nesting of these.
 Value: TypeAlias = (
-    "None | bool | int | float | str | Expression | Template | list[Value] | dict[str, Value]"
+    "bool | int | float | str | Expression | Template | list[Value] | dict[str, Value] | None"
 )
 Where: TypeAlias = Mapping[str, "Place"]
-Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 _NOWHERE: Where = MappingProxyType({})
 _EMPTY: Mapping[str, Value] = MappingProxyType({})
@@ -77,7 +77,8 @@ class Script:
 
     language: str
     code: str
-    arguments: Mapping[str, Value] = _EMPTY  # `with`, handed over in the context file
+    # `with`, handed over in the context file
+    arguments: Mapping[str, Value] = field(default_factory=lambda: _EMPTY)
     cwd: str | None = None
 
 
@@ -87,7 +88,7 @@ class ToolCall:
 
     tool: str
     operation: str
-    arguments: Mapping[str, Value] = _EMPTY
+    arguments: Mapping[str, Value] = field(default_factory=lambda: _EMPTY)
     server: str | None = None
     cwd: str | None = None
 
@@ -156,7 +157,7 @@ class Child:
     """Another workflow, run as a child run. `path` is relative to the bundle."""
 
     path: str
-    arguments: Mapping[str, Value] = _EMPTY
+    arguments: Mapping[str, Value] = field(default_factory=lambda: _EMPTY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +247,7 @@ class Step:
     title: str
     place: Place
     action: Action
-    where: Where = _NOWHERE
+    where: Where = field(default_factory=lambda: _NOWHERE)
     condition: Expression | None = None
     otherwise: bool = False  # `else: true`
     final: bool = False  # `finally: true`
@@ -256,14 +257,14 @@ class Step:
     timeout_s: float | None = None
     on_error: OnError = OnError.FAIL
     effect: Effect | None = None
-    env: Mapping[str, Value] = _EMPTY
+    env: Mapping[str, Value] = field(default_factory=lambda: _EMPTY)
     allow: Allow | None = None
     approve: bool = False
     approve_message: Template | None = None
     undo: Mapping[str, Value] | None = None
     undo_script: Script | None = None
-    reserved: Mapping[str, Json] = MappingProxyType({})
-    settings: Mapping[str, Json] = MappingProxyType({})
+    reserved: Mapping[str, Json] = field(default_factory=lambda: MappingProxyType({}))
+    settings: Mapping[str, Json] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def kind(self) -> Kind:
@@ -334,7 +335,7 @@ class Trigger:
     options: Mapping[str, Json]
     inputs: Mapping[str, Value]
     place: Place
-    where: Where = _NOWHERE
+    where: Where = field(default_factory=lambda: _NOWHERE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -372,7 +373,7 @@ class Tool:
 
     name: str
     path: str
-    operations: Mapping[str, Operation] = MappingProxyType({})
+    operations: Mapping[str, Operation] = field(default_factory=lambda: MappingProxyType({}))
     description: str = ""
     place: Place | None = None
 
@@ -410,20 +411,20 @@ class Workflow:
     steps: tuple[Step, ...]
     description: str = ""
     version: str | None = None
-    where: Where = _NOWHERE
+    where: Where = field(default_factory=lambda: _NOWHERE)
     inputs: tuple[Field, ...] = ()
-    outputs: Mapping[str, Value] = _EMPTY
+    outputs: Mapping[str, Value] = field(default_factory=lambda: _EMPTY)
     state: tuple[Channel, ...] = ()
     triggers: tuple[Trigger, ...] = ()
     agents: tuple[AgentSpec, ...] = ()
     allow: Allow = field(default_factory=Allow)
-    env: Mapping[str, Value] = _EMPTY
+    env: Mapping[str, Value] = field(default_factory=lambda: _EMPTY)
     timeout_s: float | None = None
     on_error: OnError = OnError.FAIL
     workspace: str | None = None
-    tools: Mapping[str, Tool] = MappingProxyType({})
-    config: Mapping[str, Json] = MappingProxyType({})
-    config_where: Where = _NOWHERE
+    tools: Mapping[str, Tool] = field(default_factory=lambda: MappingProxyType({}))
+    config: Mapping[str, Json] = field(default_factory=lambda: MappingProxyType({}))
+    config_where: Where = field(default_factory=lambda: _NOWHERE)
     files: tuple[BundleFile, ...] = ()
-    reserved: Mapping[str, Json] = MappingProxyType({})
-    settings: Mapping[str, Json] = MappingProxyType({})
+    reserved: Mapping[str, Json] = field(default_factory=lambda: MappingProxyType({}))
+    settings: Mapping[str, Json] = field(default_factory=lambda: MappingProxyType({}))

@@ -85,11 +85,11 @@ class Event(Protocol):
     tags: dict[str, str] | None
 
 
-class Refused(Exception):  # noqa: N818  not an error of the program
+class Refused(Exception):
     """A limit was passed; the finding is reported already."""
 
 
-class Spoilt(Exception):  # noqa: N818  not an error of the program
+class Spoilt(Exception):
     """A value is one of the usual quoting mistakes, though it parses."""
 
     def __init__(self, mistake: Mistake) -> None:

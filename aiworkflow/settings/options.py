@@ -53,7 +53,7 @@ class AgentOptions:
     max_tokens: int | None = None
     temperature: float | None = None
     timeout_s: float | None = None
-    headers: Mapping[str, str] = _NO_TEXTS
+    headers: Mapping[str, str] = field(default_factory=lambda: _NO_TEXTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +95,9 @@ class Options:
     """
 
     agent: tuple[str, ...] = ()
-    agents: Mapping[str, AgentOptions] = MappingProxyType({})
-    env: Mapping[str, str] = _NO_TEXTS
-    interpreters: Mapping[str, str] = INTERPRETERS
+    agents: Mapping[str, AgentOptions] = field(default_factory=lambda: MappingProxyType({}))
+    env: Mapping[str, str] = field(default_factory=lambda: _NO_TEXTS)
+    interpreters: Mapping[str, str] = field(default_factory=lambda: INTERPRETERS)
     limits: Limits = field(default_factory=Limits)
     timeout_s: float | None = None
     allow: Mapping[str, tuple[str, ...]] | None = None

@@ -1,0 +1,119 @@
+"""The table's rows for config.yaml: the bundle's, the project's and the user's own."""
+
+# ruff: noqa: E501  a row of a table is one line
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from aiworkflow.bundle.keys_step import BUDGET, several_agents
+from aiworkflow.bundle.readers import (
+    COUNT,
+    DURATION,
+    SIZE,
+    Choice,
+    Decimal,
+    Plain,
+    Text,
+    Whole,
+    text_of,
+    wrong,
+)
+from aiworkflow.bundle.readers_map import MapOf, Record
+from aiworkflow.bundle.readers_step import ALLOW, AgentsReader
+from aiworkflow.bundle.readers_value import ENV_NAME, ENV_WORDS, settable
+from aiworkflow.bundle.reading import WRONG, JsonSchema, Key, Reader, Reading, Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aiworkflow.bundle.yaml_nodes import Node
+
+_VARIABLE = re.compile(ENV_NAME)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyVariableReader:
+    """The name of the environment variable that holds a key, never the key itself."""
+
+    expects: str = "the name of an environment variable such as `ANTHROPIC_API_KEY`"
+
+    def read(self, node: Node, name: str, reading: Reading) -> object:
+        """The name."""
+        text = text_of(node, name, reading, self.expects)
+        if text is None:
+            return WRONG
+        looks_secret = len(text) > 24 and any(c.isdigit() for c in text) and not text.isupper()
+        if _VARIABLE.fullmatch(text) and not looks_secret:
+            return text
+        if not looks_secret:
+            return wrong(node, name, reading, self.expects)
+        # The text may be the key: the message must not repeat it.
+        reading.report.error(
+            "AW653",
+            node.place,
+            f"`{name}` takes {self.expects}; this looks like the key itself",
+            "put the key into the environment, and withdraw it if this file was shared",
+        )
+        return WRONG
+
+    def schema(self) -> JsonSchema:
+        """JSON Schema."""
+        return {"type": "string", "pattern": f"^{ENV_NAME}$"}
+
+
+def _row(
+    name: str,
+    reader: Reader,
+    doc: str,
+    example: str,
+    reserved: bool | Callable[[object], bool] = False,
+    required: bool = False,
+) -> Key:
+    return Key(name, Scope.CONFIG, reader, doc, example, None, reserved, required)
+
+
+_NAME = (r"[A-Za-z][A-Za-z0-9_-]*", "a letter, then letters, digits, `_` and `-`")
+_URL = Text("a URL such as `http://localhost:11434`", r"https?://[^\s/]+(?:/\S*)?", 500)
+
+AGENT: Final = Record(
+    "agents",
+    (
+        _row("api", Choice(("anthropic", "openai", "ollama")), "The protocol it speaks.", "anthropic", required=True),
+        _row("model", Text("the name of a model", r"\S+", 200), "The model, unless the workflow names one.", "llama3.2"),
+        _row("url", _URL, "Its address, where it is not the provider's own.", "http://localhost:11434"),
+        _row("key", KeyVariableReader(), "The environment variable that holds its key.", "ANTHROPIC_API_KEY"),
+        _row("max_tokens", COUNT, "Most tokens of an answer.", "4096"),
+        _row("temperature", Decimal(0, 2), "How varied the answers are.", "0.2"),
+        _row("timeout", DURATION, "Longest wait for an answer.", "2m"),
+        _row("headers", MapOf(Text("text", r"[^\r\n]*", 2000), "headers to texts", r"[A-Za-z0-9-]+", "letters, digits and `-`"), "Further headers of each request.", "{X-Team: platform}"),
+    ),
+)  # fmt: skip
+LIMITS: Final = Record(
+    "limits",
+    (
+        _row("max_parallel", Whole(1, 1000), "Most steps of a run at once.", "8"),
+        _row("max_items", COUNT, "Longest list that `each` takes.", "10k"),
+        _row("output", SIZE, "Largest output of a step.", "10MB"),
+        _row("inline_output", SIZE, "Larger outputs are stored apart from the journal.", "32KiB"),
+        _row("log", SIZE, "Most of a step's standard error that is kept.", "10MB"),
+        _row("prompt", SIZE, "Largest prompt.", "1MB"),
+    ),
+)
+CONFIG_KEYS: Final[tuple[Key, ...]] = (
+    _row("agent", AgentsReader(), "The agent of steps whose workflow names none.", "ollama/llama3.2", several_agents),
+    _row("agents", MapOf(AGENT, "names to agents", *_NAME), "Agents by name.", "{local: {api: ollama, model: llama3.2}}"),
+    _row("env", MapOf(Text(), "variables to texts", ENV_NAME, ENV_WORDS, settable, "AW516"), "Environment of all scripts, the outermost layer.", '{LEVEL: "3"}'),
+    _row("interpreters", MapOf(Text("a command", r"[^\n]*\S[^\n]*", 500), "languages to commands", r"[A-Za-z][A-Za-z0-9_+#-]*", "the word after the backticks"), "The command that runs a language's code.", "{ruby: ruby -w}"),
+    _row("limits", LIMITS, "Bounds of what one run may use.", "{max_parallel: 8}"),
+    _row("timeout", DURATION, "Longest time of a run.", "2h"),
+    _row("allow", ALLOW, "Narrows what workflows may touch here.", "{network: [api.github.com]}"),
+    _row("budget", BUDGET, "The most a run may spend here.", "{usd: 5}", True),
+    _row("workspace", Choice(("here", "worktree")), "Where runs work.", "here", lambda value: value == "worktree"),
+    _row("records", Text("a directory", r"[^\n]*\S[^\n]*", 500), "Directory where records of runs are written.", "docs/runs"),
+    _row("journal", Text("`sqlite` or a URL", r"sqlite|[a-z][a-z0-9+]*://\S+", 500), "Where runs are kept.", "sqlite", lambda value: value != "sqlite"),
+    _row("sandbox", Plain("the name of a sandbox, or a map"), "The sandbox that scripts run in.", "container", True),
+    _row("mcp", Record("mcp", (_row("servers", MapOf(Plain("a map"), "names to servers", *_NAME), "MCP servers by name.", "{files: {command: mcp-files}}", required=True),)), "MCP servers.", "{servers: {files: {command: mcp-files}}}", True),
+)  # fmt: skip

@@ -1,0 +1,70 @@
+"""Names that authors give: ids of steps, inputs, state, items."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Final
+
+FORM: Final = r"[^\W\d]\w*"
+WORDS: Final = "a letter or `_`, then letters, digits and `_`"
+_FORM = re.compile(FORM)
+_LONGEST = 100  # of a name; longer ones are pasted text
+
+KEYWORDS: Final = frozenset(
+    [
+        "and",
+        "or",
+        "not",
+        "in",
+        "is",
+        "if",
+        "elif",
+        "else",
+        "endif",
+        "for",
+        "endfor",
+        "include",
+        "raw",
+        "endraw",
+        "true",
+        "false",
+        "none",
+        "True",
+        "False",
+        "None",
+    ]
+)
+"""Words of expressions: a name that is one of them could not be read."""
+
+ROOTS: Final = frozenset(
+    [
+        "inputs",
+        "steps",
+        "state",
+        "item",
+        "index",
+        "round",
+        "trigger",
+        "run",
+        "env",
+        "secrets",
+        "error",
+        "output",
+        "loop",
+    ]
+)
+"""First names of expressions: an item called so would hide them."""
+
+
+def problem_with_name(name: str) -> str | None:
+    """Why a text cannot be a name, as the end of the sentence "`x` …"; None where it can."""
+    if len(name) > _LONGEST:
+        return f"has more than {_LONGEST} characters"
+    if not _FORM.fullmatch(name):
+        return f"is no name: {WORDS}"
+    if name in KEYWORDS:
+        return "is a word of expressions"
+    if not name.isascii() and not unicodedata.is_normalized("NFC", name):
+        return f"is not in Unicode's composed form (NFC); `{unicodedata.normalize('NFC', name)}` is"
+    return None

@@ -1,0 +1,356 @@
+"""Readers of what is particular to steps: what to call, agents, permissions, failures."""
+
+# ruff: noqa: E501  a row of a table is one line
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, cast
+
+from aiworkflow.bundle.names import FORM, ROOTS, WORDS, problem_with_name
+from aiworkflow.bundle.readers import DURATION, ListOf, Text, Whole, text_of, wrong
+from aiworkflow.bundle.readers_map import ByShape, MapOf, Record
+from aiworkflow.bundle.readers_value import (
+    ENV_NAME,
+    ENV_WORDS,
+    EXPRESSION,
+    ValueReader,
+    settable,
+)
+from aiworkflow.bundle.reading import WRONG, JsonSchema, Key, Reading, Scope
+from aiworkflow.bundle.workflow import AgentSpec, Allow, OnError, ToolCall, Wait
+
+if TYPE_CHECKING:
+    from aiworkflow.bundle.workflow import Value
+    from aiworkflow.bundle.yaml_nodes import Node
+    from aiworkflow.expr import Expression, Template
+
+_WORD = r"[A-Za-z_][A-Za-z0-9_-]*"
+_TOOL = re.compile(rf"(?P<tool>{_WORD})(?:\.(?P<operation>{_WORD}))?")
+_MCP = re.compile(rf"mcp:(?P<server>{_WORD})/(?P<tool>[A-Za-z0-9_.-]+)")
+_AGENT = re.compile(r"(?P<name>[A-Za-z][A-Za-z0-9_-]*)(?:/(?P<model>[^\s/][^\s]*))?")
+_USES = "a tool such as `github.comment` or `mcp:server/tool`"
+SECRET_NAME: Final = r"[A-Za-z_][A-Za-z0-9_]*"  # noqa: S105  the form of names
+HOST: Final = (
+    r"(?:\*\.)?(?:[A-Za-z0-9-]+\.)*[A-Za-z0-9-]+(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](?::[0-9]{1,5})?"
+)
+INSIDE: Final = r"(?![/~])(?!(?:.*/)?\.\.(?:/|$))[^\\:]+"
+
+
+@dataclass(frozen=True, slots=True)
+class Approve:
+    """`approve`: who may agree, until when, and what they are shown."""
+
+    by: tuple[str, ...] = ()
+    expires_s: float | None = None
+    message: Template | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Parallel:
+    """`parallel`: `enough` children must succeed; None for all, -1 for a majority."""
+
+    enough: int | None = None
+    together: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class NameReader:
+    """A name by the rule for names; `hides` refuses those that would hide a root name."""
+
+    hides: bool = False
+    expects: str = "a name: " + WORDS
+
+    def read(self, node: Node, name: str, reading: Reading) -> object:
+        """The name."""
+        text = text_of(node, name, reading, self.expects)
+        if text is None:
+            return WRONG
+        problem = problem_with_name(text)
+        if problem is None and self.hides and text in ROOTS:
+            problem = "is a name that expressions have already"
+        if problem is not None:
+            shown = text if len(text) <= 40 else text[:39] + "…"
+            reading.report.error("AW513", node.place, f"`{shown}` {problem}", "choose another name")
+            return WRONG
+        return text
+
+    def schema(self) -> JsonSchema:
+        """JSON Schema."""
+        return {"type": "string", "pattern": "^[\\p{L}_][\\p{L}\\p{M}\\p{N}_]*$", "maxLength": 100}
+
+
+def parse_tool(text: str) -> ToolCall | None:
+    """The call that `uses` names, without arguments; None where the text names none."""
+    found = _MCP.fullmatch(text)
+    if found is not None:
+        return ToolCall(found["tool"], "", server=found["server"])
+    found = _TOOL.fullmatch(text)
+    return None if found is None else ToolCall(found["tool"], found["operation"] or "")
+
+
+@dataclass(frozen=True, slots=True)
+class UsesReader:
+    """`tool.operation`, `tool`, or `mcp:server/tool`; gives a `ToolCall`, or its text."""
+
+    as_text: bool = False
+    expects: str = _USES
+
+    def read(self, node: Node, name: str, reading: Reading) -> object:
+        """The call, without its arguments."""
+        text = text_of(node, name, reading, self.expects)
+        if text is None:
+            return WRONG
+        call = parse_tool(text)
+        if call is None:
+            return wrong(node, name, reading, self.expects)
+        return text if self.as_text else call
+
+    def schema(self) -> JsonSchema:
+        """JSON Schema."""
+        return {
+            "type": "string",
+            "pattern": rf"^(?:mcp:{_WORD}/[A-Za-z0-9_.-]+|{_WORD}(?:\.{_WORD})?)$",
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class AgentReader:
+    """One agent, `name` or `name/model`."""
+
+    expects: str = "an agent such as `ollama/llama3.2`"
+
+    def read(self, node: Node, name: str, reading: Reading) -> object:
+        """The `AgentSpec`."""
+        text = text_of(node, name, reading, self.expects)
+        if text is None:
+            return WRONG
+        found = _AGENT.fullmatch(text)
+        if found is None:
+            return wrong(node, name, reading, self.expects)
+        return AgentSpec(found["name"], found["model"])
+
+    def schema(self) -> JsonSchema:
+        """JSON Schema."""
+        return {"type": "string", "pattern": r"^[A-Za-z][A-Za-z0-9_-]*(?:/[^\s/]\S*)?$"}
+
+
+@dataclass(frozen=True, slots=True)
+class AgentsReader:
+    """One agent, several in order of preference, or the long form; gives a tuple.
+
+    The long form is kept as plain data, a single item that is no `AgentSpec`.
+    """
+
+    expects: str = "an agent such as `ollama/llama3.2`, or a list of agents"
+
+    def read(self, node: Node, name: str, reading: Reading) -> object:
+        """The agents."""
+        found = self._by_shape().read(node, name, reading)
+        return (found,) if isinstance(found, (AgentSpec, dict)) else found
+
+    def _by_shape(self) -> ByShape:
+        one = AgentReader()
+        many = ListOf(one, "agents", least=1)
+        return ByShape(self.expects, one, many, _LONG_AGENT)
+
+    def schema(self) -> JsonSchema:
+        """JSON Schema."""
+        return self._by_shape().schema()
+
+
+_LONG_AGENT: Final = Record(
+    "agent",
+    (
+        Key(
+            "choose",
+            Scope.STEP,
+            ListOf(AgentReader(), "agents", least=1),
+            "The agents to choose from.",
+            "[claude-code, codex]",
+            required=True,
+        ),
+        Key("model", Scope.STEP, Text(), "The model, where the agent has several.", "llama3.2"),
+        Key("timeout", Scope.STEP, DURATION, "Longest wait for one agent.", "2m"),
+    ),
+)
+
+
+def _allow(values: dict[str, object]) -> Allow:
+    return Allow(**cast("dict[str, tuple[str, ...]]", values))
+
+
+ALLOW: Final = Record(
+    "allow",
+    (
+        Key(
+            "write",
+            Scope.FRONTMATTER,
+            ListOf(
+                Text("an operation such as `github.comment`", rf"mcp:{_WORD}/[A-Za-z0-9_.*-]+|{_WORD}(?:\.(?:{_WORD}|\*))?"),
+                "operations",
+            ),
+            "Operations that may change something outside.",
+            "[github.comment]",
+        ),
+        Key(
+            "network",
+            Scope.FRONTMATTER,
+            ListOf(
+                Text("a host such as `api.github.com`, `host:8080` or `*.example.com`", HOST, 260, "AW523", "leave out the scheme and the path"),
+                "hosts",
+            ),
+            "Hosts that scripts and tools may talk to.",
+            "[api.github.com]",
+        ),
+        Key(
+            "secrets",
+            Scope.FRONTMATTER,
+            ListOf(Text("the name of a secret", SECRET_NAME), "names of secrets"),
+            "Secrets that steps and tools may ask for.",
+            "[GITHUB_TOKEN]",
+        ),
+        Key(
+            "paths",
+            Scope.FRONTMATTER,
+            ListOf(
+                Text("a path within the project", INSIDE, code="AW524", hint="write it relative to the project, without `..`"),
+                "paths",
+            ),
+            "Paths that steps may write, as patterns.",
+            "[reports/**]",
+        ),
+    ),
+    make=_allow,
+)  # fmt: skip
+
+ENV: Final = MapOf(
+    ValueReader("text", secrets=True, single=True),
+    "variables to values",
+    ENV_NAME,
+    ENV_WORDS,
+    settable,
+    "AW516",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class OnErrorReader:
+    """`fail`, `continue`, `rollback`, or a `goto`; gives an `OnError`."""
+
+    words: tuple[str, ...]
+    goto: bool = False
+
+    @property
+    def expects(self) -> str:
+        """What is allowed."""
+        words = ", ".join(f"`{word}`" for word in self.words)
+        return f"{words} or `{{goto: id, max_visits: 3}}`" if self.goto else f"one of {words}"
+
+    def read(self, node: Node, name: str, reading: Reading) -> object:
+        """What a failure means."""
+        from aiworkflow.bundle.readers import Choice
+        from aiworkflow.bundle.yaml_nodes import Mapping
+
+        if isinstance(node, Mapping) and self.goto:
+            found = _GOTO.read(node, name, reading)
+            return WRONG if found is WRONG else OnError.GOTO
+        return Choice(self.words, OnError).read(node, name, reading)
+
+    def schema(self) -> JsonSchema:
+        """JSON Schema."""
+        words: JsonSchema = {"enum": list(self.words)}
+        return {"anyOf": [words, _GOTO.schema()]} if self.goto else words
+
+
+_GOTO: Final = Record(
+    "on_error",
+    (
+        Key("goto", Scope.STEP, NameReader(), "The earlier sibling to go on with.", "draft", required=True),
+        Key("max_visits", Scope.STEP, Whole(1, 1000), "How often at most.", "3", required=True),
+    ),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class ParallelReader:
+    """`true`, `false`, `any`, `majority`, or how many."""
+
+    expects: str = "`true`, `any`, `majority` or how many must succeed"
+
+    def read(self, node: Node, name: str, reading: Reading) -> object:
+        """The `Parallel`."""
+        from aiworkflow.bundle.yaml_nodes import Scalar
+
+        value = node.value if isinstance(node, Scalar) else None
+        if isinstance(value, bool):
+            return Parallel(together=value)
+        if value == "any":
+            return Parallel(1)
+        if value == "majority":
+            return Parallel(-1)
+        if isinstance(value, int) and value >= 1:
+            return Parallel(value)
+        return wrong(node, name, reading, self.expects)
+
+    def schema(self) -> JsonSchema:
+        """JSON Schema."""
+        return {
+            "anyOf": [
+                {"type": "boolean"},
+                {"enum": ["any", "majority"]},
+                {"type": "integer", "minimum": 1},
+            ]
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class WaitReader:
+    """A duration, a moment, or an outside event."""
+
+    expects: str = "a duration such as `10m`, `{at: …}` or `{event: name}`"
+
+    def read(self, node: Node, name: str, reading: Reading) -> object:
+        """The `Wait`."""
+        from aiworkflow.bundle.yaml_nodes import Mapping, Scalar
+
+        if isinstance(node, Mapping):
+            return _WAIT.read(node, name, reading)
+        if isinstance(node, Scalar) and "{{" in node.text:
+            value = ValueReader().read(node, name, reading)
+        else:
+            value = DURATION.read(node, name, reading)
+        return WRONG if value is WRONG else Wait(seconds=cast("Value", value))
+
+    def schema(self) -> JsonSchema:
+        """JSON Schema."""
+        text: JsonSchema = {"type": "string", "pattern": r"\{\{"}
+        return {"anyOf": [DURATION.schema(), text, _WAIT.schema()]}
+
+
+def _wait(values: dict[str, object]) -> Wait:
+    return Wait(
+        at=cast("Value", values.get("at")),
+        event=cast("str | None", values.get("event")),
+        match=cast("Expression | None", values.get("match")),
+        timeout_s=cast("float | None", values.get("timeout")),
+    )
+
+
+_WAIT: Final = Record(
+    "wait",
+    (
+        Key("at", Scope.STEP, ValueReader("a moment such as `2027-01-31T09:00:00Z`", single=True), "The moment to wait for.", "2027-01-31T09:00:00Z"),
+        Key("event", Scope.STEP, Text("the name of an event", r"[A-Za-z_][A-Za-z0-9_.-]*", 100), "The event to wait for.", "deployed"),
+        Key("match", Scope.STEP, EXPRESSION, "Which of the events it is.", "trigger.body.id == inputs.id"),
+        Key("timeout", Scope.STEP, DURATION, "How long at most.", "2d"),
+    ),
+    exactly_one=("at", "event"),
+    make=_wait,
+)  # fmt: skip
+
+__all__ = [
+    "ALLOW", "ENV", "FORM", "HOST", "INSIDE", "AgentReader", "AgentsReader", "Approve", "NameReader",
+    "OnErrorReader", "Parallel", "ParallelReader", "UsesReader", "WaitReader", "parse_tool",
+]  # fmt: skip
