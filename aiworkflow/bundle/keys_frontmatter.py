@@ -43,7 +43,7 @@ class FormatReader:
             return wrong(node, name, reading, self.expects)
         if value > FORMAT:
             reading.report.error(
-                "AW590",
+                "AW951",
                 node.place,
                 f"the workflow is written in format {value}; this version reads up to {FORMAT}",
                 "install a newer version of aiworkflow",

@@ -163,13 +163,12 @@ def _escaped_pieces(
 def _block_pieces(text: str, raw: str, start: int) -> list[tuple[int, int]]:
     """The lines of a literal block, each without its indentation."""
     lines = raw.split("\n")
-    indents = [len(line) - len(line.lstrip(" ")) for line in lines[1:] if line.strip(" ")]
-    if not indents:
+    first = next((line for line in lines[1:] if line.strip(" ")), None)
+    if first is None:
         return []
-    header = re.match(r"\|[-+]?([1-9])?", raw)
-    indent = indents[0]
-    if header is not None and header[1]:
-        indent = min(indents)  # what the header counts from is not known here; the text decides
+    # The header may count from an indentation that is not known here: the text decides.
+    begun = next(line for line in text.split("\n") if line.strip(" ")) if text.strip() else first
+    indent = max(_leading(first) - _leading(begun), 0)
     pieces: list[tuple[int, int]] = []
     text_at, at = 0, start + len(lines[0]) + 1
     for line in lines[1:]:
@@ -180,3 +179,7 @@ def _block_pieces(text: str, raw: str, start: int) -> list[tuple[int, int]]:
         text_at += len(content) + 1
         at += len(line) + 1
     return pieces
+
+
+def _leading(line: str) -> int:
+    return len(line) - len(line.lstrip(" "))

@@ -11,6 +11,7 @@ of which readers say nothing more.
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import yaml
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Entry", "Mapping", "Node", "Scalar", "Sequence", "compose", "plain", "walk"]
 
 MAX_CHARACTERS = 1_000_000  # a megabyte of settings is a mistake or an attack
+_MAX_FORBIDDEN = 20  # findings about characters; a binary file has them all over
 _MAX_REPAIRS = 20  # each one reads the text again
 
 # Not in this set: what YAML 1.2 forbids, and the line ends of YAML 1.1 that 1.2 took back.
@@ -80,7 +82,7 @@ def _without_forbidden(text: str, source: Source, base: int, report: Report) -> 
     """Report characters that YAML does not allow; they become `?`, so that reading can go on."""
     if not _FORBIDDEN.search(text):
         return text
-    for found in _FORBIDDEN.finditer(text):
+    for found in islice(_FORBIDDEN.finditer(text), _MAX_FORBIDDEN):
         at = base + found.start()
         report.error(
             "AW302",

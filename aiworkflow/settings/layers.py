@@ -199,9 +199,7 @@ def covers(wide: str, small: str) -> bool:
         return True
     if wide.startswith("*."):
         host = small if ":" in wide else small.rsplit(":", 1)[0]
-        return (host.endswith(wide[1:]) and not host.startswith("*")) or host.endswith(
-            "." + wide[2:]
-        )
+        return host.endswith(wide[1:])
     if wide.endswith(".*"):
         return small.startswith(wide[:-1])
     if wide.endswith("/**"):
