@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aiworkflow.diagnostics.suggest import did_you_mean
-
 from aiworkflow.bundle.keys import read_settings
 from aiworkflow.bundle.reading import Scope, Settings
 from aiworkflow.bundle.yaml_nodes import Mapping, Node, Scalar
 from aiworkflow.bundle.yamltree import compose
+from aiworkflow.diagnostics.suggest import did_you_mean
 from aiworkflow.settings.layers import Layer, Stratum
 
 if TYPE_CHECKING:

@@ -8,18 +8,20 @@ the whole bundle. References may point only within the schema itself: reading to
 
 from __future__ import annotations
 
+import operator
 import re
-from typing import TYPE_CHECKING, Final
-
-from aiworkflow.diagnostics.suggest import did_you_mean
+from typing import TYPE_CHECKING, Final, cast
 
 from aiworkflow.bundle.readers import describe
 from aiworkflow.bundle.yaml_nodes import Mapping, Node, Scalar, Sequence
+from aiworkflow.diagnostics.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from collections.abc import Mapping as MappingOf
 
     from aiworkflow.bundle.reading import Reading
+    from aiworkflow.bundle.workflow import Json
 
 TYPES: Final = ("string", "integer", "number", "boolean", "array", "object", "null")
 
@@ -167,3 +169,42 @@ def _wrong(node: Node, name: str, expects: str, reading: Reading) -> bool:
     if not (isinstance(node, Scalar) and node.spoilt):
         reading.report.error("AW519", node.place, f"`{name}` takes {expects}, not {describe(node)}")
     return False
+
+
+# -- documents of one type and plain constraints ---------------------------------------------------
+
+_BOUNDS: Final[dict[str, tuple[Callable[[float, float], bool], str]]] = {
+    "minimum": (operator.ge, "at least"),
+    "maximum": (operator.le, "at most"),
+    "exclusiveMinimum": (operator.gt, "more than"),
+    "exclusiveMaximum": (operator.lt, "less than"),
+}
+_PLAIN: Final = frozenset((*_BOUNDS, "type", "enum", "title", "description", "examples", "default"))
+
+
+def is_plain(document: MappingOf[str, Json]) -> bool:
+    """Whether `plain_problem` can judge by a document: a type of single values, bounds, `enum`."""
+    kind = document.get("type")
+    return kind in {"string", "integer", "number", "boolean"} and document.keys() <= _PLAIN
+
+
+def plain_problem(document: MappingOf[str, Json], value: Json) -> str | None:
+    """Why a value does not fit a plain document, or None where it does."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    fits = {
+        "string": isinstance(value, str),
+        "integer": number and float(cast("float", value)).is_integer(),
+        "number": number,
+        "boolean": isinstance(value, bool),
+    }
+    kind = document["type"]
+    if not fits[str(kind)]:
+        return f"it must be of type `{kind}`"
+    allowed = document.get("enum")
+    if isinstance(allowed, list) and value not in allowed:
+        return "it must be one of " + ", ".join(f"`{one}`" for one in allowed)
+    for keyword, (holds, words) in _BOUNDS.items():
+        bound = document.get(keyword)
+        if isinstance(bound, (int, float)) and number and not holds(cast("float", value), bound):
+            return f"it must be {words} {bound}"
+    return None

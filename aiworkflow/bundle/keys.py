@@ -40,8 +40,6 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from aiworkflow.diagnostics.suggest import did_you_mean
-
 from aiworkflow.bundle.keys_config import CONFIG_KEYS
 from aiworkflow.bundle.keys_frontmatter import FRONTMATTER_KEYS
 from aiworkflow.bundle.keys_step import STEP_KEYS
@@ -51,6 +49,7 @@ from aiworkflow.bundle.reading import WRONG, Key, Places, Reading, Scope, Settin
 from aiworkflow.bundle.rules.settings import check_step
 from aiworkflow.bundle.workflow import Kind
 from aiworkflow.bundle.yaml_nodes import Entry, Mapping, Scalar, plain
+from aiworkflow.diagnostics.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable

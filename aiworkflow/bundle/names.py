@@ -8,6 +8,9 @@ from typing import Final
 
 FORM: Final = r"[^\W\d]\w*"
 WORDS: Final = "a letter or `_`, then letters, digits and `_`"
+PUBLISHED_FORM: Final = r"[^\x00-@\[-^`{-\x7f][^\x00-/:-@\[-^`{-\x7f]*"
+"""The same for JSON Schema, in signs that every engine of patterns knows: of other than ASCII all
+is let through, since not every engine can tell letters."""
 _FORM = re.compile(FORM)
 _LONGEST = 100  # of a name; longer ones are pasted text
 
@@ -61,10 +64,11 @@ def problem_with_name(name: str) -> str | None:
     """Why a text cannot be a name, as the end of the sentence "`x` …"; None where it can."""
     if len(name) > _LONGEST:
         return f"has more than {_LONGEST} characters"
-    if not _FORM.fullmatch(name):
+    composed = name if name.isascii() else unicodedata.normalize("NFC", name)
+    if not _FORM.fullmatch(composed):
         return f"is no name: {WORDS}"
     if name in KEYWORDS:
         return "is a word of expressions"
-    if not name.isascii() and not unicodedata.is_normalized("NFC", name):
-        return f"is not in Unicode's composed form (NFC); `{unicodedata.normalize('NFC', name)}` is"
+    if composed != name:
+        return f"is not in Unicode's composed form (NFC); `{composed}` is"
     return None

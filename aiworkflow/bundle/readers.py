@@ -9,17 +9,14 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from aiworkflow.diagnostics.suggest import did_you_mean
-
 from aiworkflow.bundle.reading import WRONG, JsonSchema, Reader, Reading
-from aiworkflow.bundle.yaml_nodes import Mapping, Node, Scalar, Sequence, plain
+from aiworkflow.bundle.yaml_nodes import Entry, Mapping, Node, Scalar, Sequence, plain
+from aiworkflow.diagnostics.suggest import did_you_mean
 from aiworkflow.settings import units
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from enum import StrEnum
-
-IDENTIFIER: Final = re.compile(r"[^\W\d]\w*")
 
 
 def describe(node: Node) -> str:
@@ -60,6 +57,19 @@ def literal(node: Scalar, name: str, reading: Reading) -> bool:
         f"templates are not expanded in `{name}`",
         "write the value out; templates may stand in values of `with`, `env`, `set`, `result`, "
         "`outputs`, `wait`, and in prompts and messages",
+    )
+    return False
+
+
+def literal_key(entry: Entry, name: str, reading: Reading) -> bool:
+    """Whether a key holds no template; reports one."""
+    if "{{" not in entry.key.text:
+        return True
+    reading.report.error(
+        "AW505",
+        entry.key.place,
+        f"templates are not expanded in the keys of `{name}`",
+        "write the key out; only values may hold templates",
     )
     return False
 

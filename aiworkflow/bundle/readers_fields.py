@@ -5,8 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from aiworkflow.bundle.json_schema_check import KEYWORDS, TYPES, check_json_schema
-from aiworkflow.bundle.names import problem_with_name
+from aiworkflow.bundle.json_schema_check import (
+    KEYWORDS,
+    TYPES,
+    check_json_schema,
+    is_plain,
+    plain_problem,
+)
+from aiworkflow.bundle.names import PUBLISHED_FORM, problem_with_name
 from aiworkflow.bundle.readers import describe, literal, text_of, wrong
 from aiworkflow.bundle.readers_map import unknown
 from aiworkflow.bundle.reading import WRONG, JsonSchema, Reading
@@ -59,7 +65,7 @@ class FieldsReader:
         """JSON Schema."""
         return {
             "type": "object",
-            "propertyNames": {"pattern": "^[\\p{L}_][\\p{L}\\p{M}\\p{N}_]*\\??$"},
+            "propertyNames": {"pattern": f"^{PUBLISHED_FORM}\\??$"},
             "additionalProperties": {"type": ["string", "array", "object"]},
         }
 
@@ -161,11 +167,23 @@ def _default_fits(node: Node, default: Json, schema: Schema, path: str, reading:
     texts = [one for one in walk(node) if isinstance(one, Scalar)]
     if any(one.spoilt or not literal(one, f"{path}.default", reading) for one in texts):
         return False
-    problems = check(default, schema)
-    if not problems:
+    problem = _problem(default, schema)
+    if problem is None:
         return True
     reading.report.error(
-        "AW521", node.place, f"the default of `{path}` does not fit its type: {problems[0]}",
+        "AW521", node.place, f"the default of `{path}` does not fit its type: {problem}",
         "change the default or the type",
     )  # fmt: skip
     return False
+
+
+def _problem(value: Json, schema: Schema) -> str | None:
+    """Why a default does not fit, or None.
+
+    Plain constraints are checked here: for the rest a package is loaded that takes longer than
+    reading the bundle.
+    """
+    if isinstance(schema, JsonSchemaType) and is_plain(schema.document):
+        return plain_problem(schema.document, value)
+    problems = check(schema, value)
+    return str(problems[0]) if problems else None

@@ -6,11 +6,11 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from aiworkflow.diagnostics.suggest import did_you_mean
-
-from aiworkflow.bundle.readers import describe, wrong
+from aiworkflow.bundle.names import FORM, PUBLISHED_FORM, WORDS
+from aiworkflow.bundle.readers import describe, literal_key, wrong
 from aiworkflow.bundle.reading import WRONG, JsonSchema, Key, Reader, Reading, Scope
 from aiworkflow.bundle.yaml_nodes import Entry, Mapping, Node, Scalar, Sequence
+from aiworkflow.diagnostics.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -172,8 +172,8 @@ class MapOf:
 
     value: Reader
     what: str
-    name_form: str = r"[^\W\d]\w*"
-    name_words: str = "a letter or `_`, then letters, digits and `_`"
+    name_form: str = FORM
+    name_words: str = WORDS
     check_name: Callable[[Entry, str, Reading], bool] | None = None
     code: str = "AW513"
 
@@ -190,7 +190,9 @@ class MapOf:
         complete = True
         for entry in node.entries:
             key = entry.key.text
-            if not re.fullmatch(self.name_form, key):
+            if not literal_key(entry, name, reading):
+                complete = False
+            elif not re.fullmatch(self.name_form, key):
                 reading.report.error(
                     self.code,
                     entry.key.place,
@@ -209,7 +211,7 @@ class MapOf:
 
     def schema(self) -> JsonSchema:
         """JSON Schema."""
-        form = self.name_form.replace(r"[^\W\d]\w*", r"[\p{L}_][\p{L}\p{N}_]*")
+        form = self.name_form.replace(FORM, PUBLISHED_FORM)
         return {
             "type": "object",
             "propertyNames": {"pattern": f"^(?:{form})$"},

@@ -7,14 +7,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from aiworkflow.diagnostics.suggest import did_you_mean
-
-from aiworkflow.bundle.names import problem_with_name
+from aiworkflow.bundle.names import PUBLISHED_FORM, problem_with_name
 from aiworkflow.bundle.readers import Text, describe, text_of, wrong
 from aiworkflow.bundle.readers_map import Record
 from aiworkflow.bundle.reading import WRONG, JsonSchema, Key, Reading, Scope
 from aiworkflow.bundle.workflow import Channel, Reduce
 from aiworkflow.bundle.yaml_nodes import Entry, Mapping, Node
+from aiworkflow.diagnostics.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from aiworkflow.bundle.workflow import Json
@@ -88,7 +87,7 @@ class StateReader:
         """JSON Schema."""
         return {
             "type": "object",
-            "propertyNames": {"pattern": "^[\\p{L}_][\\p{L}\\p{M}\\p{N}_]*$"},
+            "propertyNames": {"pattern": f"^{PUBLISHED_FORM}$"},
             "additionalProperties": _ROW.schema(),
         }
 

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
-from aiworkflow.bundle.names import FORM, ROOTS, WORDS, problem_with_name
+from aiworkflow.bundle.names import FORM, PUBLISHED_FORM, ROOTS, WORDS, problem_with_name
 from aiworkflow.bundle.readers import DURATION, ListOf, Text, Whole, text_of, wrong
 from aiworkflow.bundle.readers_map import ByShape, MapOf, Record
 from aiworkflow.bundle.readers_value import (
@@ -78,7 +78,7 @@ class NameReader:
 
     def schema(self) -> JsonSchema:
         """JSON Schema."""
-        return {"type": "string", "pattern": "^[\\p{L}_][\\p{L}\\p{M}\\p{N}_]*$", "maxLength": 100}
+        return {"type": "string", "pattern": f"^{PUBLISHED_FORM}$", "maxLength": 100}
 
 
 def parse_tool(text: str) -> ToolCall | None:

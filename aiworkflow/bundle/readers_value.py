@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from aiworkflow.bundle.readers import wrong
+from aiworkflow.bundle.readers import literal_key, wrong
 from aiworkflow.bundle.reading import WRONG, JsonSchema, Reading
 from aiworkflow.bundle.yaml_nodes import Entry, Node, Scalar, Sequence
 from aiworkflow.expr import parse_expression, parse_text
@@ -110,19 +110,6 @@ class ValueReader:
     def schema(self) -> JsonSchema:
         """JSON Schema."""
         return {"type": ["string", "number", "boolean"]} if self.single else {}
-
-
-def literal_key(entry: Entry, name: str, reading: Reading) -> bool:
-    """Whether a key holds no template; reports one."""
-    if "{{" not in entry.key.text:
-        return True
-    reading.report.error(
-        "AW505",
-        entry.key.place,
-        f"templates are not expanded in the keys of `{name}`",
-        "write the key out; only values may hold templates",
-    )
-    return False
 
 
 def _secret(node: Scalar, name: str, reading: Reading, span: tuple[int, int] | None = None) -> None:

@@ -12,8 +12,6 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from aiworkflow.diagnostics.suggest import did_you_mean
-
 from aiworkflow.bundle.json_schema_check import KEYWORDS, TYPES, check_json_schema
 from aiworkflow.bundle.readers import describe, literal, wrong
 from aiworkflow.bundle.reading import WRONG, Reading
@@ -21,6 +19,7 @@ from aiworkflow.bundle.workflow import Output, OutputForm
 from aiworkflow.bundle.yaml_nodes import Mapping, Node, Scalar, Sequence, plain
 from aiworkflow.bundle.yamltree import compose
 from aiworkflow.diagnostics import Source
+from aiworkflow.diagnostics.suggest import did_you_mean
 from aiworkflow.expr import (
     Anything,
     Boolean,
@@ -37,6 +36,7 @@ from aiworkflow.expr import (
 
 if TYPE_CHECKING:
     from aiworkflow.bundle.reading import JsonSchema as PublishedSchema
+    from aiworkflow.bundle.workflow import Json
     from aiworkflow.expr import Schema
 
 WORDS: Final[dict[str, Schema]] = {
@@ -52,7 +52,7 @@ _EXPECTS = (
 )
 _OTHERS = {
     "str": "string", "text": "string", "int": "integer", "float": "number", "double": "number",
-    "bool": "boolean", "object": "any", "list": "[any]", "array": "[any]", "null": "any", "date": "string",
+    "bool": "boolean", "object": "any", "list": "[any]", "array": "[any]", "date": "string",
 }  # fmt: skip
 
 
@@ -188,7 +188,7 @@ def _ambiguous(node: Mapping, name: str, reading: Reading) -> None:
 
 
 def _fields(node: Mapping, name: str, reading: Reading) -> Schema | None:
-    properties = []
+    properties: dict[str, Property] = {}
     seen: set[str] = set()
     complete = True
     for entry in node.entries:
@@ -208,8 +208,8 @@ def _fields(node: Mapping, name: str, reading: Reading) -> Schema | None:
         if schema is None:
             complete = False
         else:
-            properties.append(Property(field, schema, required=not entry.key.text.endswith("?")))
-    return ObjectOf(tuple(properties)) if complete else None
+            properties[field] = Property(schema, optional=entry.key.text.endswith("?"))
+    return ObjectOf(properties) if complete else None
 
 
 def _from_file(node: Scalar, name: str, reading: Reading) -> Schema | None:
@@ -231,12 +231,14 @@ def _from_file(node: Scalar, name: str, reading: Reading) -> Schema | None:
         reading.report.error("AW520", source.place(at), "this is not JSON", "mend the file")
         return None
     root = compose(source, 0, len(text), reading.report)  # JSON is YAML, and so has places
-    if not isinstance(root, Mapping) or not check_json_schema(root, name, reading):
+    if root is None or not check_json_schema(root, name, reading):
         return None
+    if not isinstance(root, Mapping):
+        return JsonSchema({} if plain(root) else {"not": {}})
     return JsonSchema(_as_object(root))
 
 
-def _as_object(node: Mapping) -> dict[str, object]:
+def _as_object(node: Mapping) -> dict[str, Json]:
     data = plain(node)
     assert isinstance(data, dict)
     return dict(data)

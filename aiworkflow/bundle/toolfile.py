@@ -19,14 +19,13 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, cast
 
-from aiworkflow.diagnostics.suggest import did_you_mean
-
 from aiworkflow.bundle.keys_tools import NAME, NAME_WORDS, OPERATION_KEYS, SINGLE_ONLY, TOOL_KEYS
 from aiworkflow.bundle.readers_map import MapOf, Record
 from aiworkflow.bundle.reading import WRONG, Reading, Scope
 from aiworkflow.bundle.workflow import Effect, Field, Operation, Output
 from aiworkflow.bundle.yaml_nodes import Entry, Mapping, Scalar
 from aiworkflow.bundle.yamltree import compose
+from aiworkflow.diagnostics.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -286,6 +286,8 @@ def _after_quote(text: str, problem: int) -> Mistake | None:
     if len(before) < 2 or not before.endswith(closing):
         return None
     stop = begin + len(text[begin:end].rstrip())
+    if stop <= problem:
+        return None
     whole = text[start:stop]
     if sign == "'" and whole.endswith("'") and whole.count("'") % 2:  # `'it's'`
         whole = whole[1:-1]

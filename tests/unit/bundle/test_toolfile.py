@@ -1,0 +1,169 @@
+"""tools.yaml and config.yaml."""
+
+from __future__ import annotations
+
+import pytest
+
+from aiworkflow.bundle.configfile import read_configfile, stratum
+from aiworkflow.bundle.toolfile import read_toolfile
+from aiworkflow.bundle.workflow import Effect, OutputForm
+from aiworkflow.diagnostics import Report, Severity, Source
+from aiworkflow.settings.layers import Layer, Layered
+
+GITHUB = """\
+github:
+  description: Talks to GitHub
+  network: [api.github.com]
+  secrets: [GITHUB_TOKEN]
+  timeout: 30s
+  operations:
+    comment:
+      description: Comment on a pull request
+      inputs: {body: string, number: integer}
+      output: {id: integer}
+      effect: write
+      check: find
+      undo: delete
+      secrets: []
+    find: {effect: read, timeout: 5s}
+    delete: {effect: idempotent}
+count:
+  inputs: {path: string}
+  output: lines
+  effect: read
+silent:
+"""
+
+
+def reported(text: str) -> list[str]:
+    report = Report()
+    read_toolfile(Source("tools.yaml", text), report)
+    return [f"{d.code} {d.place.line}:{d.place.column} {d.message}" for d in report.sorted()]
+
+
+def test_a_tool_with_operations() -> None:
+    report = Report()
+    tools = read_toolfile(Source("tools.yaml", GITHUB), report)
+    assert report.sorted() == []
+    github = tools["github"]
+    assert (github.name, github.description, list(github.operations)) == (
+        "github",
+        "Talks to GitHub",
+        ["comment", "find", "delete"],
+    )
+    comment = github.operations["comment"]
+    assert (comment.effect, comment.check, comment.undo, comment.timeout_s) == (
+        Effect.WRITE,
+        "find",
+        "delete",
+        30.0,
+    )
+    assert (comment.network, comment.secrets) == (("api.github.com",), ())
+    assert [field.name for field in comment.inputs or ()] == ["body", "number"]
+    assert comment.output.form is OutputForm.SCHEMA
+    assert comment.description == "Comment on a pull request"
+    assert comment.place is not None
+    assert comment.place.line == 7
+    find = github.operations["find"]
+    assert (find.timeout_s, find.secrets, find.inputs) == (5.0, ("GITHUB_TOKEN",), None)
+
+
+def test_a_tool_with_one_operation_and_a_tool_that_says_nothing() -> None:
+    tools = read_toolfile(Source("tools.yaml", GITHUB), Report())
+    assert list(tools["count"].operations) == [""]
+    assert tools["count"].operations[""].effect is Effect.READ
+    assert tools["silent"].operations[""].inputs is None
+    assert tools["silent"].place.line == 21
+
+
+def test_one_wrong_tool_does_not_hide_the_others() -> None:
+    report = Report()
+    tools = read_toolfile(Source("tools.yaml", "a: {effect: x}\nb: {effect: read}\nc: 3\n"), report)
+    assert list(tools) == ["b"]
+    assert [d.code for d in report] == ["AW508", "AW503"]
+
+
+@pytest.mark.parametrize(
+    ("text", "findings"),
+    [
+        ("", []), ("# nothing\n", []), ("~\n", []),
+        ("- a\n", ["AW507 1:1 tools.yaml must be a map of tools"]),
+        ("a: {check: b}\n", ["AW603 1:12 `check` names the operation `b`, which this tool has not"]),
+        ("a: {operations: {b: {undo: bb}, bbb: {}}}\n", ["AW603 1:28 `undo` names the operation `bb`, which this tool has not"]),
+        ("a: {operations: {b.c: {}}}\n", ["AW604 1:18 a name in `tools.yaml.a.operations` is a letter"]),
+        ("a: {operations: [b]}\n", ["AW503 1:17 `tools.yaml.a.operations` takes a map of names to operations, not a list"]),
+        ("a: {network: [http://x]}\n", ["AW523 1:15 "]),
+        ("a: {secrets: ['{{ x }}']}\n", ["AW505 1:16 "]),
+        ("a: {timeout: @x, efect: read}\n", ["AW327 1:14 ", "AW601 1:18 `efect` is no setting of `tool`"]),
+    ],
+)  # fmt: skip
+def test_findings(text: str, findings: list[str]) -> None:
+    found = reported(text)
+    assert len(found) == len(findings), found
+    for one, start in zip(found, findings, strict=True):
+        assert one.startswith(start)
+
+
+CONFIG = """\
+agent: local/llama3.2
+agents:
+  local: {api: ollama, url: "http://localhost:11434"}
+  claude: {api: anthropic, key: ANTHROPIC_API_KEY, max_tokens: 4k, timeout: 2m}
+env: {LEVEL: "3"}
+interpreters: {ruby: ruby -w}
+limits: {max_parallel: 4, max_items: 1k, output: 1MB}
+allow: {network: [localhost]}
+"""
+
+
+def test_a_config_becomes_options_that_know_where_they_stand() -> None:
+    report = Report()
+    settings = read_configfile(Source(".aiworkflow/config.yaml", CONFIG), report)
+    assert report.sorted() == []
+    layered = Layered([stratum(settings, Layer.PROJECT)])
+    options = layered.options()
+    assert options.agent == ("local/llama3.2",)
+    assert options.agents["claude"].max_tokens == 4000
+    assert options.agents["claude"].timeout_s == 120
+    assert (options.limits.max_parallel, options.limits.max_items, options.limits.output_bytes) == (
+        4,
+        1000,
+        1_000_000,
+    )
+    assert options.limits.log_bytes == 10_000_000
+    assert (
+        str(layered.get("limits.output")[1])
+        == "project's config.yaml (.aiworkflow/config.yaml:7:50)"
+    )
+    assert (
+        str(layered.get("allow.network")[1])
+        == "project's config.yaml (.aiworkflow/config.yaml:8:18)"
+    )
+
+
+def test_what_is_wrong_in_a_config_does_not_hold() -> None:
+    settings = read_configfile(Source("config.yaml", "timeout: soon\nworkspace: here\n"), Report())
+    assert dict(stratum(settings, Layer.USER).values) == {"workspace": "here"}
+
+
+def test_settings_of_a_config_that_are_not_built_yet() -> None:
+    text = "budget: {usd: 5}\nworkspace: worktree\njournal: postgresql://h/d\nsandbox: x\nmcp: {servers: {a: {command: b}}}\nagent: [a, b]\n"
+    settings = read_configfile(Source("config.yaml", text), Report())
+    assert set(settings.reserved) == {"budget", "workspace", "journal", "sandbox", "mcp", "agent"}
+
+
+def test_a_key_in_a_config_is_never_repeated_in_a_message() -> None:
+    secret = "sk-ant-api03-AbCdEfGhIjKlMnOpQrStUvWxYz"
+    report = Report()
+    read_configfile(
+        Source("config.yaml", f"agents: {{a: {{api: anthropic, key: {secret}}}}}\n"), report
+    )
+    assert [d.code for d in report] == ["AW653"]
+    assert all(secret not in d.message + (d.hint or "") for d in report)
+
+
+def test_an_agent_nearly_named_right_is_a_warning() -> None:
+    report = Report()
+    read_configfile(Source("c", "agent: [x, clade]\nagents: {claude: {api: anthropic}}\n"), report)
+    [only] = report.sorted()
+    assert (only.code, only.severity, only.place.column) == ("AW652", Severity.WARNING, 12)
