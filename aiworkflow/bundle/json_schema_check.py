@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import operator
 import re
+import warnings
 from typing import TYPE_CHECKING, Final, cast
 
 from aiworkflow.bundle.readers import describe
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from aiworkflow.bundle.workflow import Json
 
 TYPES: Final = ("string", "integer", "number", "boolean", "array", "object", "null")
+_LONGEST_PATTERN: Final = 1000
 
 
 def _is_number(node: Node) -> bool:
@@ -72,10 +74,12 @@ def _is_types(node: Node) -> bool:
 
 
 def _is_pattern(node: Node) -> bool:
-    if not _is_text(node):
+    if not _is_text(node) or len(_text(node)) > _LONGEST_PATTERN:
         return False
     try:
-        re.compile(_text(node))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about what future versions may take differently
+            re.compile(_text(node))
     except (re.error, OverflowError, RecursionError):
         return False
     return True
@@ -156,6 +160,8 @@ def _keyword(key: Scalar, value: Node, name: str, reading: Reading) -> bool:
             check_json_schema(entry.value, f"{below}.{entry.key.text}", reading)
             for entry in value.entries
         )
+    if reading.is_full:
+        return False
     reading.report.error(
         "AW519",
         key.place,

@@ -175,6 +175,8 @@ def _no_map(node: Node, scope: Scope, report: Report) -> None:
 
 def _unknown(entry: Entry, scope: Scope, kind: Kind | None, reading: Reading) -> None:
     """Report a setting that does not exist, or stands in the wrong place."""
+    if reading.is_full:
+        return
     name = entry.key.text
     fitting = [
         row.name for row in KEYS[scope].values() if row.kinds is None or kind in {None, *row.kinds}

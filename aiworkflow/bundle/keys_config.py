@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from aiworkflow.bundle.keys_step import BUDGET, several_agents
@@ -34,11 +33,11 @@ if TYPE_CHECKING:
 _VARIABLE = re.compile(ENV_NAME)
 
 
-@dataclass(frozen=True, slots=True)
 class KeyVariableReader:
     """The name of the environment variable that holds a key, never the key itself."""
 
-    expects: str = "the name of an environment variable such as `ANTHROPIC_API_KEY`"
+    __slots__ = ()
+    expects = "the name of an environment variable such as `ANTHROPIC_API_KEY`"
 
     def read(self, node: Node, name: str, reading: Reading) -> object:
         """The name."""

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from aiworkflow.bundle.keys_step import BUDGET, several_agents
@@ -30,11 +29,11 @@ FORMAT: Final = 1
 SKILL_NAME: Final = r"[a-z0-9]+(?:-[a-z0-9]+)*"
 
 
-@dataclass(frozen=True, slots=True)
 class FormatReader:
     """The version of the format."""
 
-    expects: str = f"the version of the format, {FORMAT}"
+    __slots__ = ()
+    expects = f"the version of the format, {FORMAT}"
 
     def read(self, node: Node, name: str, reading: Reading) -> object:
         """The number."""

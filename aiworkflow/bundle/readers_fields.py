@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from aiworkflow.bundle.json_schema_check import (
@@ -30,11 +29,11 @@ if TYPE_CHECKING:
 _OWN: Final = frozenset({"type", "default", "description"})
 
 
-@dataclass(frozen=True, slots=True)
 class FieldsReader:
     """A map of names to types, short (`base: string`) or long (`{type: string, default: main}`)."""
 
-    expects: str = "a map of names to types"
+    __slots__ = ()
+    expects = "a map of names to types"
 
     def read(self, node: Node, name: str, reading: Reading) -> object:
         """The fields, a tuple of `Field`."""

@@ -65,6 +65,8 @@ def read_rows(
 
 def unknown(entry: Entry, known: Iterable[str], owner: str, reading: Reading) -> None:
     """Report a setting that does not exist."""
+    if reading.is_full:  # looking for near names takes time
+        return
     names = sorted(known)
     name = entry.key.text
     hint = did_you_mean(name, names)

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from aiworkflow.bundle.cron import problem_with_cron
@@ -19,11 +18,11 @@ from aiworkflow.bundle.yaml_nodes import Entry, Mapping, Node, Sequence, plain
 OVERLAP: Final = Choice(("allow", "skip", "queue", "cancel_old"))
 
 
-@dataclass(frozen=True, slots=True)
 class CronReader:
     """The five fields of a schedule."""
 
-    expects: str = 'a schedule such as `"0 9 * * 1-5"`'
+    __slots__ = ()
+    expects = 'a schedule such as `"0 9 * * 1-5"`'
 
     def read(self, node: Node, name: str, reading: Reading) -> object:
         """The text."""
@@ -102,11 +101,11 @@ TRIGGERS: Final[dict[str, tuple[Record, CronReader | None]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
 class OnReader:
     """What starts runs; gives a tuple of `Trigger`."""
 
-    expects: str = "a map of `schedule`, `webhook`, `watch`, `queue`"
+    __slots__ = ()
+    expects = "a map of `schedule`, `webhook`, `watch`, `queue`"
 
     def read(self, node: Node, name: str, reading: Reading) -> object:
         """The triggers in the order written."""

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from aiworkflow.bundle.names import PUBLISHED_FORM, problem_with_name
@@ -22,11 +21,11 @@ REDUCERS: Final = tuple(one.value for one in Reduce if one is not Reduce.TOOL)
 _BY = (Reduce.MAX, Reduce.MIN)
 
 
-@dataclass(frozen=True, slots=True)
 class ReduceReader:
     """A reducer's name, or `tool.operation` of a function in tools/."""
 
-    expects: str = (
+    __slots__ = ()
+    expects = (
         "one of " + ", ".join(f"`{one}`" for one in REDUCERS) + ", or a function `tool.operation`"
     )
 
@@ -70,11 +69,11 @@ _ROW: Final = Record(
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
 class StateReader:
     """Declared values; gives a tuple of `Channel`."""
 
-    expects: str = "a map of names to `{reduce: …}`"
+    __slots__ = ()
+    expects = "a map of names to `{reduce: …}`"
 
     def read(self, node: Node, name: str, reading: Reading) -> object:
         """The channels."""

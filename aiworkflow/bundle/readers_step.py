@@ -115,11 +115,11 @@ class UsesReader:
         }
 
 
-@dataclass(frozen=True, slots=True)
 class AgentReader:
     """One agent, `name` or `name/model`."""
 
-    expects: str = "an agent such as `ollama/llama3.2`"
+    __slots__ = ()
+    expects = "an agent such as `ollama/llama3.2`"
 
     def read(self, node: Node, name: str, reading: Reading) -> object:
         """The `AgentSpec`."""
@@ -136,14 +136,14 @@ class AgentReader:
         return {"type": "string", "pattern": r"^[A-Za-z][A-Za-z0-9_-]*(?:/[^\s/]\S*)?$"}
 
 
-@dataclass(frozen=True, slots=True)
 class AgentsReader:
     """One agent, several in order of preference, or the long form; gives a tuple.
 
     The long form is kept as plain data, a single item that is no `AgentSpec`.
     """
 
-    expects: str = "an agent such as `ollama/llama3.2`, or a list of agents"
+    __slots__ = ()
+    expects = "an agent such as `ollama/llama3.2`, or a list of agents"
 
     def read(self, node: Node, name: str, reading: Reading) -> object:
         """The agents."""
@@ -273,11 +273,11 @@ _GOTO: Final = Record(
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
 class ParallelReader:
     """`true`, `false`, `any`, `majority`, or how many."""
 
-    expects: str = "`true`, `any`, `majority` or how many must succeed"
+    __slots__ = ()
+    expects = "`true`, `any`, `majority` or how many must succeed"
 
     def read(self, node: Node, name: str, reading: Reading) -> object:
         """The `Parallel`."""
@@ -305,11 +305,11 @@ class ParallelReader:
         }
 
 
-@dataclass(frozen=True, slots=True)
 class WaitReader:
     """A duration, a moment, or an outside event."""
 
-    expects: str = "a duration such as `10m`, `{at: …}` or `{event: name}`"
+    __slots__ = ()
+    expects = "a duration such as `10m`, `{at: …}` or `{event: name}`"
 
     def read(self, node: Node, name: str, reading: Reading) -> object:
         """The `Wait`."""

@@ -20,11 +20,11 @@ _CODE = re.compile(r"\{\{.*?\}\}", re.DOTALL)
 _NOT_SETTABLE = ("INPUT_", "AIWORKFLOW_", "LD_", "DYLD_")
 
 
-@dataclass(frozen=True, slots=True)
 class ExpressionReader:
     """An expression, bare or as one `{{ … }}`."""
 
-    expects: str = "an expression such as `steps.review.output.score < 8`"
+    __slots__ = ()
+    expects = "an expression such as `steps.review.output.score < 8`"
 
     def read(self, node: Node, name: str, reading: Reading) -> object:
         """The `Expression`."""
@@ -143,11 +143,11 @@ EXPRESSION: Final = ExpressionReader()
 VALUE: Final = ValueReader()
 
 
-@dataclass(frozen=True, slots=True)
 class MessageReader:
     """Prose for a person, with templates."""
 
-    expects: str = "text"
+    __slots__ = ()
+    expects = "text"
 
     def read(self, node: Node, name: str, reading: Reading) -> object:
         """The `Template`."""

@@ -63,6 +63,11 @@ class Reading:
     scope: Scope = Scope.STEP
     kind: Kind | None = None
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the report takes no further finding."""
+        return len(self.report.diagnostics) >= self.report.limit
+
 
 class Reader(Protocol):
     """Reads one form of value."""

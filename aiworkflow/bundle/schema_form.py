@@ -9,7 +9,6 @@ reads one from the bundle. A map that can be read both ways is an error.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from aiworkflow.bundle.json_schema_check import KEYWORDS, TYPES, check_json_schema
@@ -244,11 +243,11 @@ def _as_object(node: Mapping) -> dict[str, Json]:
     return dict(data)
 
 
-@dataclass(frozen=True, slots=True)
 class OutputReader:
     """`text`, `json`, `lines`, or a schema; gives an `Output`."""
 
-    expects: str = "`text`, `json`, `lines`, or a type"
+    __slots__ = ()
+    expects = "`text`, `json`, `lines`, or a type"
 
     def read(self, node: Node, name: str, reading: Reading) -> object:
         """The `Output`."""

@@ -313,6 +313,32 @@ def test_any_text_is_settings_or_reported(text: str, scope: Scope) -> None:
     read(text, scope)
 
 
+HOSTILE = {
+    "unknown keys": "".join(f"unknwn{n}: 1\n" for n in range(20_000)),
+    "unknown keys within": "retry: {" + ", ".join(f"t{n}: 1" for n in range(20_000)) + "}\n",
+    "wrong items": "tools: [" + "3, " * 20_000 + "]\n",
+    "templates": "with: {a: [" + "'{{ x }}', " * 5_000 + "]}\n",
+    "unclosed templates": "with: {a: [" + "'{{ x', " * 5_000 + "]}\n",
+    "a long host": "allow: {network: [" + "a-" * 100_000 + ".]}\n",
+    "a long path": "cwd: " + "../" * 100_000 + "x\n",
+    "a long name": "id: " + "a" * 100_000 + "\n",
+    "a long unknown key": "a" * 900 + ": 1\n",
+    "a long enumeration": "output: " + "a | " * 50_000 + "b\n",
+    "a deep schema": "output: " + "[" * 45 + "string" + "]" * 45 + "\n",
+    "many fields": "ask: {fields: {" + ", ".join(f"f{n}: strin" for n in range(10_000)) + "}}\n",
+    "many operations": "allow: {write: [" + ", ".join(f"t.o{n}" for n in range(20_000)) + "]}\n",
+    "an evil pattern": "output: {type: string, pattern: '" + "(a{1,99}){1,99}" * 60 + "'}\n",
+    "a long schedule": "'" + "* " * 100_000 + "'\n",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(HOSTILE))
+def test_hostile_settings_end_within_a_second(name: str) -> None:
+    start = time.perf_counter()
+    read(HOSTILE[name])
+    assert time.perf_counter() - start < 1
+
+
 def test_a_step_is_read_in_microseconds() -> None:
     text = "id: review\noutput: {score: integer}\nretry: 3\ntimeout: 5m\neffect: read\n"
     source, report = Source("f", text), Report()
