@@ -74,18 +74,23 @@ def literal_key(entry: Entry, name: str, reading: Reading) -> bool:
     return False
 
 
+def refuse_as_text(node: Node, name: str, reading: Reading, expects: str) -> object:
+    """Report that a node is not text; a number or truth value is shown in quotes."""
+    if not isinstance(node, Scalar) or node.value is None or node.spoilt:
+        return wrong(node, name, reading, expects)
+    reading.report.error(
+        "AW504",
+        node.place,
+        f"`{name}` takes text, and {describe(node)} is none",
+        f'write `{name.rsplit(".", 1)[-1]}: "{node.text}"`',
+    )
+    return WRONG
+
+
 def text_of(node: Node, name: str, reading: Reading, expects: str) -> str | None:
     """The literal text of a node; None after reporting what else it is."""
-    if not isinstance(node, Scalar) or node.value is None or node.spoilt:
-        wrong(node, name, reading, expects)
-        return None
-    if not isinstance(node.value, str):
-        reading.report.error(
-            "AW504",
-            node.place,
-            f"`{name}` takes text, and {describe(node)} is none",
-            f'write `{name.rsplit(".", 1)[-1]}: "{node.text}"`',
-        )
+    if not isinstance(node, Scalar) or not isinstance(node.value, str) or node.spoilt:
+        refuse_as_text(node, name, reading, expects)
         return None
     return node.text if literal(node, name, reading) else None
 

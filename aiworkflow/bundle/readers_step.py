@@ -226,7 +226,7 @@ ALLOW: Final = Record(
 )  # fmt: skip
 
 ENV: Final = MapOf(
-    ValueReader("text", secrets=True, single=True),
+    ValueReader("text", secrets=True, text=True),
     "variables to values",
     ENV_NAME,
     ENV_WORDS,
@@ -341,7 +341,7 @@ def _wait(values: dict[str, object]) -> Wait:
 _WAIT: Final = Record(
     "wait",
     (
-        Key("at", Scope.STEP, ValueReader("a moment such as `2027-01-31T09:00:00Z`", single=True), "The moment to wait for.", "2027-01-31T09:00:00Z"),
+        Key("at", Scope.STEP, ValueReader("a moment such as `2027-01-31T09:00:00Z`", text=True), "The moment to wait for.", "2027-01-31T09:00:00Z"),
         Key("event", Scope.STEP, Text("the name of an event", r"[A-Za-z_][A-Za-z0-9_.-]*", 100), "The event to wait for.", "deployed"),
         Key("match", Scope.STEP, EXPRESSION, "Which of the events it is.", "trigger.body.id == inputs.id"),
         Key("timeout", Scope.STEP, DURATION, "How long at most.", "2d"),

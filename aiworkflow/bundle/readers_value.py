@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from aiworkflow.bundle.readers import literal_key, wrong
+from aiworkflow.bundle.readers import literal_key, refuse_as_text, wrong
 from aiworkflow.bundle.reading import WRONG, JsonSchema, Reading
 from aiworkflow.bundle.yaml_nodes import Entry, Node, Scalar, Sequence
 from aiworkflow.expr import parse_expression, parse_text
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from aiworkflow.bundle.workflow import Value
 
 _SECRET_VALUE = re.compile(r"\{\{-?\s*secrets\.[A-Za-z_][A-Za-z0-9_]*\s*-?\}\}")
-_SECRET_USE = re.compile(r"(?<![\w.\"'])secrets\s*[.\[]")
+_SECRET_USE = re.compile(r"(?<![\w.])secrets\b")
+_STRING = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
 _CODE = re.compile(r"\{\{.*?\}\}", re.DOTALL)
 _NOT_SETTABLE = ("INPUT_", "AIWORKFLOW_", "LD_", "DYLD_")
 
@@ -36,7 +37,7 @@ class ExpressionReader:
         found = parse_expression(node.fragment, reading.report)
         if found is None:
             return WRONG
-        if _SECRET_USE.search(node.text):
+        if "secrets" in node.text and _reads_secret(node.text):
             _secret(node, name, reading)
             return WRONG
         return found
@@ -53,18 +54,18 @@ class ValueReader:
     Attributes:
         expects: what is allowed, for messages.
         secrets: whether one whole value may be `{{ secrets.NAME }}`.
-        single: whether lists and maps are refused.
+        text: whether it must be text.
     """
 
     expects: str = "a value"
     secrets: bool = False
-    single: bool = False
+    text: bool = False
 
     def read(self, node: Node, name: str, reading: Reading) -> object:
         """The `Value`."""
         if isinstance(node, Scalar):
             return self._scalar(node, name, reading)
-        if self.single:
+        if self.text:
             return wrong(node, name, reading, self.expects)
         if isinstance(node, Sequence):
             items = [
@@ -86,8 +87,8 @@ class ValueReader:
             return WRONG
         value = node.value
         if not isinstance(value, str):
-            if self.single and value is None:
-                return wrong(node, name, reading, self.expects)
+            if self.text:
+                return refuse_as_text(node, name, reading, self.expects)
             return value
         if "{" not in value:
             return value
@@ -99,7 +100,7 @@ class ValueReader:
     def secrets_fit(self, node: Scalar, name: str, reading: Reading) -> bool:
         """Whether secrets stand only where they may; reports the first that does not."""
         for code in _CODE.finditer(node.text):
-            if not _SECRET_USE.search(code[0]):
+            if not _reads_secret(code[0]):
                 continue
             if self.secrets and _SECRET_VALUE.fullmatch(node.text):
                 return True
@@ -109,7 +110,12 @@ class ValueReader:
 
     def schema(self) -> JsonSchema:
         """JSON Schema."""
-        return {"type": ["string", "number", "boolean"]} if self.single else {}
+        return {"type": "string"} if self.text else {}
+
+
+def _reads_secret(code: str) -> bool:
+    """Whether an expression names `secrets`, outside its texts."""
+    return _SECRET_USE.search(_STRING.sub("", code)) is not None
 
 
 def _secret(node: Scalar, name: str, reading: Reading, span: tuple[int, int] | None = None) -> None:

@@ -64,10 +64,10 @@ def explain(text: str, problem: int, context: int, said: str, while_: str) -> Mi
     """
     for found in (
         _tab(text, problem, said),
+        _template_on_line(text, problem),
         _alias_or_anchor(text, context, while_),
         _reserved_start(text, problem, context, said, while_),
         _glued(text, context if "simple key" in while_ else problem),
-        _template_on_line(text, problem),
         _after_quote(text, problem),
         _inner_colon(text, problem, said),
         _unclosed(text, problem, context, said, while_),

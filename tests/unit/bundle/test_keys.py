@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from aiworkflow.bundle.cron import problem_with_cron
 from aiworkflow.bundle.jsonschema import (
     SCHEMAS,
     config_schema,
@@ -274,11 +275,75 @@ def test_nothing_is_no_settings() -> None:
         ("id: in\n", "AW513 1:5 `in` is a word of expressions | choose another name"),
         ("id: caf\u0065\u0301\n", "AW513 1:5 `cafe\u0301` is not in Unicode's composed form (NFC); `caf\u00e9` is"),
         ("name: x\n", "AW501 1:1 `name` is no setting of steps | it is one of the frontmatter: move it there"),
+        ("with: {a: \"{{ secrets | json }}\"}\n", "AW515 1:12 a secret may stand only in `env`"),
+        ("approve: {message: '{{ secrets.A }}'}\n", "AW515 1:21 a secret may stand only in `env`, as the whole value, not in `approve.message`"),
+        ("approve: {message: [a]}\n", "AW503 1:20 `approve.message` takes text, not a list"),
+        ("env: {A: [1]}\n", "AW503 1:10 `env.A` takes text, not a list"),
+        ("env: {A: 1.10}\n", "AW504 1:10 `env.A` takes text, and the number 1.10 is none | write `A: \"1.10\"`"),
+        ("env: {A: }\n", "AW503 1:10 `env.A` takes text, not nothing"),
+        ("each: [a, b]\n", "AW503 1:7 `each` takes an expression"),
+        ("effect: 3\n", "AW503 1:9 `effect` takes one of"),
+        ("effect: '{{ x }}'\n", "AW505 1:10 "),
+        ("retry: {times: 1, jitter: 2}\n", "AW503 1:27 `retry.jitter` takes a number from 0 to 1, not the number 2"),
+        ("rate: 30\neach: x\n", "AW503 1:7 `rate` takes a rate such as"),
+        ("agent: ' '\n", "AW503 1:8 `agent` takes an agent such as"),
+        ("uses: a.b.c\n", "AW503 1:7 `uses` takes a tool such as"),
+        ("parallel: 0\n", "AW503 1:11 `parallel` takes"),
         ("if: secrets.TOKEN == 'x'\n", "AW515 1:5 a secret may stand only in `env`, as the whole value, not in `if`"),
     ],
 )  # fmt: skip
 def test_what_is_said_of_wrong_settings(text: str, finding: str) -> None:
     assert any(one.startswith(finding) for one in read(text)[1]), read(text)[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "finding"),
+    [
+        ("state: [a]\n", "AW503 1:8 `state` takes a map of names to `{reduce: …}`, not a list"),
+        ("state: {2a: {}}\n", "AW513 1:9 `2a` is no name"),
+        ("state: {a: {reduce: apend}}\n", "AW508 1:21 `state.a.reduce` takes one of `last`, `append`"),
+        ("state: {a: {reduce: 3}}\n", "AW504 1:21 "),
+        ("state: {a: max}\n", "AW503 1:12 `state.a` takes a map of `reduce`, `by`, not `max`"),
+        ("on: [push]\n", "AW503 1:5 `on` takes a map of `schedule`, `webhook`, `watch`, `queue`, not a list"),
+        ("on: {push: x}\n", "AW501 1:6 `push` is no setting of `on`"),
+        ("on: {webhook: /github}\n", "AW503 1:15 `on.webhook` takes a map of `path`"),
+        ("on: {webhook: {}}\n", "AW506 1:15 `webhook` needs `path` | add `path: /github`"),
+        ("on: {schedule: 3}\n", "AW504 1:16 "),
+        ("on: {schedule: {cron: '61 * * * *'}}\n", "AW522 1:23 "),
+        ("on: {watch: {paths: [/etc]}}\n", "AW524 1:22 "),
+        ("inputs: {a: strin}\n", "AW517 1:13 "),
+        ("format: x\n", "AW503 1:9 `format` takes the version of the format, 1, not `x`"),
+        ("description: '  '\n", "AW526 1:14 "),
+        ("name: " + "a" * 65 + "\n", "AW526 1:7 `name` takes at most 64 characters, not 65 | shorten it"),
+        ("timeout: 200000d\n", "AW503 1:10 `timeout` takes a duration such as `500ms`, `30s`, `5m`, `2h` or `1d`, of at most 100 years"),
+    ],
+)  # fmt: skip
+def test_what_is_said_of_a_wrong_frontmatter(text: str, finding: str) -> None:
+    _, findings = read(text, Scope.FRONTMATTER)
+    assert len(findings) == 1
+    assert findings[0].startswith(finding)
+
+
+@pytest.mark.parametrize(
+    ("text", "right"),
+    [
+        ("* * * * *", True), ("*/5 0-23/2 1,15 jan-mar mon-fri", True), ("0 9 * * 7", True), ("0 0 31 12 0", True),
+        ("60 * * * *", False), ("* 24 * * *", False), ("* * 0 * *", False), ("* * * 13 *", False), ("* * * * 8", False),
+        ("5-1 * * * *", False), ("*/0 * * * *", False), ("*-5 * * * *", False), ("a * * * *", False), ("* * * * * *", False),
+        ("@daily", False), ("1-x * * * *", False), (", * * * *", False), ("", False),
+    ],
+)  # fmt: skip
+def test_schedules(text: str, right: bool) -> None:
+    assert (problem_with_cron(text) is None) is right
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text("0123456789*/-, jan", max_size=20))
+def test_a_schedule_that_is_right_can_be_computed(text: str) -> None:
+    from croniter import croniter
+
+    if problem_with_cron(text) is None:
+        assert croniter.is_valid(text)
 
 
 def test_a_key_of_what_a_step_does_is_left_to_whoever_decides_its_kind() -> None:
