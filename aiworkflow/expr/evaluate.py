@@ -1,0 +1,550 @@
+"""Tree + names → value, within limits. A tree is compiled to closures once and run many times."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from aiworkflow.diagnostics import Place
+from aiworkflow.diagnostics.suggest import did_you_mean
+from aiworkflow.errors import AIWorkflowError
+from aiworkflow.expr import tree as t
+from aiworkflow.expr.functions import FILTERS, FUNCTIONS, MOST_ITEMS, MOST_TEXT, TESTS
+from aiworkflow.expr.tree import Expression
+from aiworkflow.expr.types import Json
+from aiworkflow.expr.values import Limited, Misused, kind, plain, shown_text, truth
+
+MOST_BITS: Final = 4096
+
+
+class EvaluationError(AIWorkflowError):
+    """An expression has no value.
+
+    Attributes:
+        kind: `undefined`, `null`, `type`, `limit` or `value`.
+        place: the part of the expression that fails.
+    """
+
+    code = "expression"
+
+    def __init__(
+        self, kind_: str, message: str, place: Place | None, hint: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint, place=place)
+        self.kind = kind_
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of one evaluation: operations, and characters of a rendered text."""
+
+    operations: int = 2_000_000
+    characters: int = MOST_TEXT
+
+
+DEFAULT_LIMITS: Final = Limits()
+
+
+class Undefined:
+    """What a name or field that is not there evaluates to, until something is made of it."""
+
+    __slots__ = ("hint", "message", "tree")
+
+    def __init__(self, message: str, tree: t.Tree, hint: str | None = None) -> None:
+        self.message = message
+        self.tree = tree
+        self.hint = hint
+
+
+class Scope:
+    """The names of one evaluation, and what it may still spend."""
+
+    __slots__ = ("left", "names")
+
+    def __init__(self, names: Mapping[str, object], operations: int) -> None:
+        self.names = names
+        self.left = operations
+
+    def spend(self, amount: int) -> None:
+        """Count operations. Raises Limited."""
+        self.left -= amount
+        if self.left < 0:
+            raise Limited("the expression takes too many operations")
+
+
+Run: TypeAlias = Callable[[Scope], object]
+
+
+def evaluate(
+    expression: Expression, names: Mapping[str, object], limits: Limits = DEFAULT_LIMITS
+) -> Json:
+    """The value of an expression, as plain data.
+
+    Raises:
+        EvaluationError: it has none, or takes too much.
+    """
+    return plain(value_of(expression, Scope(names, limits.operations)))
+
+
+def value_of(expression: Expression, scope: Scope) -> object:
+    """The value of an expression, with lazily computed parts as they are."""
+    compiled = expression._compiled  # noqa: SLF001  the cache of this module
+    if not compiled:
+        compiled.append(_Compiler(expression).compile(expression.tree))
+    run: Run = compiled[0]  # type: ignore[assignment]
+    try:
+        return _defined(run(scope))
+    except _Failed as failed:
+        raise EvaluationError(
+            failed.reason, failed.message, expression.place(failed.tree), failed.hint
+        ) from None
+    except RecursionError:
+        raise EvaluationError(
+            "limit", "a value is nested too deep", expression.fragment.place()
+        ) from None
+
+
+class _Failed(Exception):  # noqa: N818  becomes an EvaluationError
+    def __init__(self, reason: str, message: str, tree: t.Tree, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.tree = tree
+        self.hint = hint
+
+
+def _defined(value: object) -> object:
+    if isinstance(value, Undefined):
+        raise _Failed("undefined", value.message, value.tree, value.hint)
+    return value
+
+
+class _Compiler:
+    def __init__(self, expression: Expression) -> None:
+        self.expression = expression
+
+    def compile(self, tree: t.Tree) -> Run:
+        """A closure for a tree. Its result may be Undefined."""
+        match tree:
+            case t.Literal(value):
+                return lambda _: value
+            case t.Name(name):
+                return _name(tree, name)
+            case t.Field(target, name):
+                return _field(self.compile(target), tree, name)
+            case t.Item(target, index):
+                return _item(self.compile(target), self.compile(index), tree)
+            case t.Slice():
+                return self._slice(tree)
+            case t.Unary(operator, operand):
+                return _unary(operator, self.compile(operand), tree)
+            case t.Binary("and" | "or" as operator, left, right):
+                return _logic(operator, self.compile(left), self.compile(right))
+            case t.Binary(operator, left, right):
+                return _binary(operator, self.compile(left), self.compile(right), tree)
+            case t.Compare():
+                return self._compare(tree)
+            case t.Conditional(test, yes, no):
+                run_no: Run = self.compile(no) if no is not None else (lambda _: None)
+                return _conditional(self.compile(test), self.compile(yes), run_no)
+            case t.ListLiteral(items):
+                runs = [self.compile(item) for item in items]
+                return lambda scope: [_defined(run(scope)) for run in runs]
+            case t.ObjectLiteral(pairs):
+                return self._object(pairs, tree)
+            case t.Concat(parts):
+                return _concat([self.compile(part) for part in parts], tree)
+            case t.Filter():
+                return self._filter(tree)
+            case t.Test():
+                return self._test(tree)
+            case t.Call():
+                return self._called(tree)
+
+    def _slice(self, tree: t.Slice) -> Run:
+        target = self.compile(tree.target)
+        bounds = [
+            self.compile(x) if x is not None else None for x in (tree.low, tree.high, tree.step)
+        ]
+
+        def run(scope: Scope) -> object:
+            value = _defined(target(scope))
+            if not isinstance(value, Sequence):
+                raise _Failed(
+                    "type", f"a part can be taken of text and lists, not of {kind(value)}", tree
+                )
+            cut = [None if one is None else _defined(one(scope)) for one in bounds]
+            if any(
+                one is not None and (not isinstance(one, int) or isinstance(one, bool))
+                for one in cut
+            ):
+                raise _Failed("type", "the bounds of `[:]` are whole numbers", tree)
+            if cut[2] == 0:
+                raise _Failed("value", "the step of `[::]` cannot be 0", tree)
+            return value[slice(*cut)]
+
+        return run
+
+    def _object(self, pairs: tuple[tuple[t.Tree, t.Tree], ...], tree: t.Tree) -> Run:
+        runs = [(self.compile(key), self.compile(value)) for key, value in pairs]
+
+        def run(scope: Scope) -> object:
+            found: dict[str, object] = {}
+            for key, value in runs:
+                name = _defined(key(scope))
+                if not isinstance(name, str):
+                    raise _Failed("type", f"names of fields are text, not {kind(name)}", tree)
+                found[name] = _defined(value(scope))
+            return found
+
+        return run
+
+    def _compare(self, tree: t.Compare) -> Run:
+        first = self.compile(tree.left)
+        rest = [(operator, self.compile(right)) for operator, right in tree.rest]
+
+        def run(scope: Scope) -> object:
+            left = _defined(first(scope))
+            for operator, compiled in rest:
+                right = _defined(compiled(scope))
+                if not _holds(operator, left, right, tree):
+                    return False
+                left = right
+            return True
+
+        return run
+
+    def _arguments(
+        self, arguments: tuple[t.Tree, ...], named: tuple[tuple[str, t.Tree], ...]
+    ) -> Callable[[Scope], tuple[list[object], dict[str, object]]]:
+        runs = [self.compile(one) for one in arguments]
+        keyed = [(key, self.compile(one)) for key, one in named]
+        if not runs and not keyed:
+            return lambda _: ([], {})
+        return lambda scope: (
+            [_defined(run(scope)) for run in runs],
+            {key: _defined(run(scope)) for key, run in keyed},
+        )
+
+    def _filter(self, tree: t.Filter) -> Run:
+        target = self.compile(tree.target)
+        arguments = self._arguments(tree.arguments, tree.named)
+        if tree.name == "default":
+            return _default(target, arguments)
+        call = FILTERS[tree.name].call
+        parameters = FILTERS[tree.name].parameters
+
+        def run(scope: Scope) -> object:
+            value = _defined(target(scope))
+            scope.spend(len(value) if isinstance(value, Sequence | Mapping) else 1)
+            given, named = arguments(scope)
+            return _guarded(lambda: call(value, *_ordered(given, named, parameters)), tree)
+
+        return run
+
+    def _test(self, tree: t.Test) -> Run:
+        target = self.compile(tree.target)
+        if tree.name in {"defined", "undefined"}:
+            wanted = tree.name == "undefined"
+
+            def defined(scope: Scope) -> object:
+                return isinstance(target(scope), Undefined) == wanted
+
+            return defined
+        arguments = self._arguments(tree.arguments, ())
+        call = TESTS[tree.name].call
+
+        def run(scope: Scope) -> object:
+            value = _defined(target(scope))
+            given, _ = arguments(scope)
+            return _guarded(lambda: bool(call(value, *given)), tree)
+
+        return run
+
+    def _called(self, tree: t.Call) -> Run:
+        arguments = self._arguments(tree.arguments, tree.named)
+        call = FUNCTIONS[tree.name].call
+
+        def run(scope: Scope) -> object:
+            given, _ = arguments(scope)
+            found = _guarded(lambda: call(*given), tree)
+            scope.spend(len(found) if isinstance(found, list) else 1)
+            return found
+
+        return run
+
+
+def _ordered(
+    given: list[object], named: dict[str, object], parameters: tuple[str, ...]
+) -> list[object]:
+    """Arguments in the order of the parameters; jinja2's keyword form is only another way to say it."""
+    if not named:
+        return given
+    found = list(given)
+    for name in parameters[len(given) :]:
+        if name not in named:
+            break
+        found.append(named[name])
+    rest = [name for name in named if name not in parameters[: len(found)]]
+    if rest:  # a gap: fill it with null, which every optional parameter takes as "not given"
+        last = max(parameters.index(name) for name in rest)
+        found.extend(named.get(name) for name in parameters[len(found) : last + 1])
+    return found
+
+
+def _guarded(call: Callable[[], object], tree: t.Tree) -> object:
+    try:
+        found = call()
+    except Misused as misused:
+        raise _Failed(misused.reason, misused.message, tree) from None
+    except (OverflowError, ValueError) as error:
+        raise _Failed("value", f"this cannot be computed: {error}", tree) from None
+    except (TypeError, AttributeError):
+        raise _Failed("type", "the arguments are of the wrong type", tree) from None
+    return found
+
+
+def _name(tree: t.Name, name: str) -> Run:
+    def run(scope: Scope) -> object:
+        try:
+            return scope.names[name]
+        except KeyError:
+            return Undefined(f"`{name}` is not defined here", tree, did_you_mean(name, scope.names))
+
+    return run
+
+
+def _field(target: Run, tree: t.Field, name: str) -> Run:
+    def run(scope: Scope) -> object:
+        value = target(scope)
+        if isinstance(value, Mapping):
+            try:
+                return value[name]
+            except KeyError:
+                hint = did_you_mean(name, [str(key) for key in value])
+                return Undefined(f"there is no field `{name}`", tree, hint)
+        if isinstance(value, Undefined):
+            return value
+        if value is None:
+            raise _Failed(
+                "null",
+                f"`{name}` is read from null",
+                tree,
+                "guard it: `x | default({})`, or an `if` that asks whether it is there",
+            )
+        return Undefined(f"{kind(value)} has no field `{name}`", tree)
+
+    return run
+
+
+def _item(target: Run, index: Run, tree: t.Item) -> Run:
+    def run(scope: Scope) -> object:
+        value = target(scope)
+        if isinstance(value, Undefined):
+            return value
+        at = _defined(index(scope))
+        if value is None:
+            raise _Failed("null", "an element is read from null", tree)
+        if isinstance(value, Mapping):
+            if isinstance(at, str) and at in value:
+                return value[at]
+            return Undefined(f"there is no field {at!r}", tree)
+        if isinstance(value, Sequence) and isinstance(at, int) and not isinstance(at, bool):
+            if -len(value) <= at < len(value):
+                return value[at]
+            return Undefined(f"there is no element {at} (the length is {len(value)})", tree)
+        raise _Failed("type", f"{kind(value)} has no element {at!r}", tree)
+
+    return run
+
+
+def _default(
+    target: Run, arguments: Callable[[Scope], tuple[list[object], dict[str, object]]]
+) -> Run:
+    def run(scope: Scope) -> object:
+        try:
+            value = target(scope)
+        except _Failed as failed:
+            if failed.reason != "null":
+                raise
+            value = None  # a field of null: as absent as null itself
+        if value is not None and not isinstance(value, Undefined):
+            return value
+        given, named = arguments(scope)
+        return given[0] if given else named["value"]
+
+    return run
+
+
+def _conditional(test: Run, yes: Run, no: Run) -> Run:
+    return lambda scope: yes(scope) if truth(_defined(test(scope))) else no(scope)
+
+
+def _logic(operator: str, left: Run, right: Run) -> Run:
+    if operator == "and":
+
+        def both(scope: Scope) -> object:
+            value = _defined(left(scope))
+            return _defined(right(scope)) if truth(value) else value
+
+        return both
+
+    def either(scope: Scope) -> object:
+        value = _defined(left(scope))
+        return value if truth(value) else _defined(right(scope))
+
+    return either
+
+
+def _concat(parts: list[Run], tree: t.Tree) -> Run:
+    def run(scope: Scope) -> object:
+        def joined() -> str:
+            found = [shown_text(_defined(part(scope))) for part in parts]
+            if sum(map(len, found)) > MOST_TEXT:
+                raise Limited("the text is longer than 10 MB")
+            return "".join(found)
+
+        return _guarded(joined, tree)
+
+    return run
+
+
+def _unary(operator: str, operand: Run, tree: t.Tree) -> Run:
+    if operator == "not":
+        return lambda scope: not truth(_defined(operand(scope)))
+
+    def run(scope: Scope) -> object:
+        value = _defined(operand(scope))
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise _Failed("type", f"`{operator}` takes a number, not {kind(value)}", tree)
+        return -value if operator == "-" else value
+
+    return run
+
+
+def _binary(operator: str, left: Run, right: Run, tree: t.Tree) -> Run:
+    def run(scope: Scope) -> object:
+        one, two = _defined(left(scope)), _defined(right(scope))
+        scope.spend(1)
+        return _guarded(lambda: _arithmetic(operator, one, two), tree)
+
+    return run
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _arithmetic(operator: str, one: object, two: object) -> object:
+    if (
+        isinstance(one, int | float)
+        and isinstance(two, int | float)
+        and _is_number(one)
+        and _is_number(two)
+    ):
+        return _numbers(operator, one, two)
+    if operator == "+":
+        if isinstance(one, str) and isinstance(two, str):
+            if len(one) + len(two) > MOST_TEXT:
+                raise Limited("the text is longer than 10 MB")
+            return one + two
+        if isinstance(one, Sequence) and isinstance(two, Sequence) and kind(one) == kind(two):
+            if len(one) + len(two) > MOST_ITEMS:
+                raise Limited("the list is longer than a million items")
+            return [*one, *two]
+    if operator == "*":
+        for text, times in ((one, two), (two, one)):
+            if isinstance(text, str) and isinstance(times, int) and not isinstance(times, bool):
+                if len(text) * max(times, 0) > MOST_TEXT:
+                    raise Limited("the text is longer than 10 MB")
+                return text * times
+    hint = (
+        "; put them together with `~`" if operator == "+" and str in {type(one), type(two)} else ""
+    )
+    raise Misused(
+        "null" if None in (one, two) else "type",
+        f"`{operator}` cannot take {kind(one)} and {kind(two)}{hint}",
+    )
+
+
+def _numbers(operator: str, one: float, two: float) -> int | float:
+    match operator:
+        case "+":
+            found: int | float = one + two
+        case "-":
+            found = one - two
+        case "*":
+            if isinstance(one, int) and isinstance(two, int):
+                _check_bits(one.bit_length() + two.bit_length())
+            found = one * two
+        case "**":
+            if isinstance(one, int) and isinstance(two, int) and two > 0:
+                _check_bits(one.bit_length() * two)
+            found = one**two
+        case _:
+            if two == 0:
+                raise Misused("value", "division by zero")
+            found = one / two if operator == "/" else one // two if operator == "//" else one % two
+    if isinstance(found, complex) or (isinstance(found, float) and not math.isfinite(found)):
+        raise Misused("value", "the result is no number that JSON has")
+    return found
+
+
+def _check_bits(bits: int) -> None:
+    if bits > MOST_BITS:
+        raise Limited(f"the number is longer than {MOST_BITS} bits")
+
+
+def _holds(operator: str, left: object, right: object, tree: t.Tree) -> bool:
+    match operator:
+        case "==":
+            return _same(left, right)
+        case "!=":
+            return not _same(left, right)
+        case "in" | "not in":
+            if isinstance(right, str):
+                if not isinstance(left, str):
+                    raise _Failed("type", f"text can hold text only, not {kind(left)}", tree)
+            elif not isinstance(right, Mapping | Sequence):
+                raise _Failed(
+                    "null" if right is None else "type",
+                    f"`{operator}` takes a list, object or text on its right, not {kind(right)}",
+                    tree,
+                )
+            found = left in right
+            return found if operator == "in" else not found
+        case _:
+            return _ordered_pair(operator, left, right, tree)
+
+
+def _same(left: object, right: object) -> bool:
+    if isinstance(left, bool) != isinstance(right, bool):
+        return False
+    if isinstance(left, Mapping | Sequence) and not isinstance(left, str | dict | list):
+        left = plain(left)
+    if isinstance(right, Mapping | Sequence) and not isinstance(right, str | dict | list):
+        right = plain(right)
+    return left == right
+
+
+def _ordered_pair(operator: str, left: object, right: object, tree: t.Tree) -> bool:
+    comparable = (_is_number(left) and _is_number(right)) or (
+        isinstance(left, str) and isinstance(right, str)
+    )
+    if not comparable:
+        raise _Failed(
+            "null" if None in (left, right) else "type",
+            f"`{operator}` cannot compare {kind(left)} with {kind(right)}",
+            tree,
+        )
+    match operator:
+        case "<":
+            return bool(left < right)  # type: ignore[operator]
+        case "<=":
+            return bool(left <= right)  # type: ignore[operator]
+        case ">":
+            return bool(left > right)  # type: ignore[operator]
+        case _:
+            return bool(left >= right)  # type: ignore[operator]

@@ -1,0 +1,220 @@
+"""The type of an expression, as far as it is known before the run; certain mistakes are reported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from aiworkflow.diagnostics.suggest import did_you_mean
+from aiworkflow.expr import tree as t
+from aiworkflow.expr.functions import FILTERS, FUNCTIONS
+from aiworkflow.expr.tree import Expression, Template
+from aiworkflow.expr.types import (
+    Anything,
+    Boolean,
+    Enum,
+    Integer,
+    ListOf,
+    Nullable,
+    Number,
+    ObjectOf,
+    Schema,
+    Text,
+    describe,
+)
+
+if TYPE_CHECKING:
+    from aiworkflow.diagnostics import Report
+
+_GIVES: Mapping[str, Schema] = {
+    "string": Text(),
+    "integer": Integer(),
+    "number": Number(),
+    "boolean": Boolean(),
+    "list": ListOf(Anything()),
+    "any": Anything(),
+}
+
+
+def infer(source: Expression | Template, types: Mapping[str, Schema], report: Report) -> Schema:
+    """The type of an expression; `Anything` where it is not known.
+
+    Args:
+        types: the types of the names; others are not looked at.
+        report: gets fields that closed objects do not have, and operands that never fit.
+    """
+    if isinstance(source, Template):
+        for part in source.parts:
+            if isinstance(part, t.Output):
+                infer(part.expression, types, report)
+        return Text()
+    return _Infer(source, types, report).of(source.tree)
+
+
+class _Infer:
+    def __init__(self, expression: Expression, types: Mapping[str, Schema], report: Report) -> None:
+        self.expression = expression
+        self.types = types
+        self.report = report
+
+    def of(self, tree: t.Tree) -> Schema:
+        """The type of a tree."""
+        match tree:
+            case t.Literal(value):
+                return _of_value(value)
+            case t.Name(name):
+                return self.types.get(name, Anything())
+            case t.Field(target, name):
+                return self._field(self.of(target), tree, name)
+            case t.Item(target, index):
+                self.of(index)
+                return _element(self.of(target))
+            case t.Compare(left, rest):
+                self._compare(left, rest)
+                return Boolean()
+            case t.Test(target):
+                if tree.name not in {"defined", "undefined"}:
+                    self.of(target)
+                return Boolean()
+            case t.Unary("not", operand):
+                self.of(operand)
+                return Boolean()
+            case t.Binary("and" | "or", left, right):
+                one, two = self.of(left), self.of(right)
+                return one if one == two else Anything()
+            case t.Binary(operator, left, right):
+                return self._arithmetic(operator, self.of(left), self.of(right), tree)
+            case t.Conditional(test, yes, no):
+                self.of(test)
+                one = self.of(yes)
+                two = self.of(no) if no is not None else Anything()
+                return one if one == two else Anything()
+            case t.Filter(target, "default", arguments):
+                return self._default(target, arguments)
+            case t.Filter(target, name, arguments):
+                return self._filter(self.of(target), name, arguments)
+            case t.Call(name, arguments):
+                for one_argument in arguments:
+                    self.of(one_argument)
+                return _GIVES[FUNCTIONS[name].gives]
+            case t.ListLiteral(items):
+                kinds = [self.of(item) for item in items]
+                same = kinds and all(kind == kinds[0] for kind in kinds)
+                return ListOf(kinds[0] if same else Anything())
+            case t.Concat(parts):
+                for part in parts:
+                    self.of(part)
+                return Text()
+            case t.Slice(target):
+                return self.of(target)
+            case _:
+                return Anything()
+
+    def _field(self, target: Schema, tree: t.Field, name: str) -> Schema:
+        inner = target.inner if isinstance(target, Nullable) else target
+        match inner:
+            case ObjectOf(fields):
+                if name in fields:
+                    return fields[name].schema
+                known = did_you_mean(name, fields)
+                self.report.error(
+                    "AW430",
+                    self.expression.fragment.place(tree.at, tree.at + len(name)),
+                    f"there is no field `{name}`",
+                    known or f"fields are {', '.join(fields)}",
+                )
+            case Text() | Integer() | Number() | Boolean() | Enum() | ListOf():
+                self.report.error(
+                    "AW431",
+                    self.expression.fragment.place(tree.at, tree.at + len(name)),
+                    f"`{name}` is read from a value of type {describe(inner)}, which has no fields",
+                    "use a filter, or `[index]` for an element of a list",
+                )
+            case _:
+                pass
+        return Anything()
+
+    def _default(self, target: t.Tree, arguments: tuple[t.Tree, ...]) -> Schema:
+        found = self.of(target)
+        found = found.inner if isinstance(found, Nullable) else found
+        other = self.of(arguments[0]) if arguments else Anything()
+        return found if found == other else Anything()
+
+    def _filter(self, target: Schema, name: str, arguments: tuple[t.Tree, ...]) -> Schema:
+        for argument in arguments:
+            self.of(argument)
+        if isinstance(target, ListOf):
+            if name in {"first", "last", "min", "max"}:
+                return Anything() if name in {"first", "last"} else target.item
+            if name in {"sort", "unique", "select", "reject", "reverse"}:
+                return target
+            if name == "map" and isinstance(target.item, ObjectOf) and arguments:
+                wanted = arguments[0]
+                if isinstance(wanted, t.Literal) and wanted.value in target.item.fields:
+                    return ListOf(target.item.fields[str(wanted.value)].schema)
+        return _GIVES[FILTERS[name].gives]
+
+    def _arithmetic(self, operator: str, one: Schema, two: Schema, tree: t.Binary) -> Schema:
+        if isinstance(one, Integer) and isinstance(two, Integer):
+            return Number() if operator in {"/", "**"} else Integer()
+        numbers = (Integer, Number)
+        if isinstance(one, numbers) and isinstance(two, numbers):
+            return Number()
+        texts = (Text, Enum)
+        if operator == "+" and (
+            (isinstance(one, texts) and isinstance(two, numbers))
+            or (isinstance(one, numbers) and isinstance(two, texts))
+        ):
+            self.report.error(
+                "AW432",
+                self.expression.place(tree),
+                "`+` cannot take text and a number",
+                "put them together as text with `~`",
+            )
+        if operator == "+" and isinstance(one, texts) and isinstance(two, texts):
+            return Text()
+        return Anything()
+
+    def _compare(self, left: t.Tree, rest: tuple[tuple[str, t.Tree], ...]) -> None:
+        one = self.of(left)
+        for operator, right in rest:
+            two = self.of(right)
+            self._never(operator, one, left, two, right)
+            one, left = two, right
+
+    def _never(self, operator: str, one: Schema, left: t.Tree, two: Schema, right: t.Tree) -> None:
+        """Comparisons with a text that an enumeration does not have."""
+        if operator not in {"==", "!="}:
+            return
+        for kind, other in ((one, right), (two, left)):
+            inner = kind.inner if isinstance(kind, Nullable) else kind
+            if not isinstance(inner, Enum) or not isinstance(other, t.Literal):
+                continue
+            if isinstance(other.value, str) and other.value not in inner.values:
+                self.report.warning(
+                    "AW433",
+                    self.expression.place(other),
+                    f"this is never {other.value!r}: it is one of {', '.join(inner.values)}",
+                    did_you_mean(other.value, inner.values),
+                )
+
+
+def _element(target: Schema) -> Schema:
+    inner = target.inner if isinstance(target, Nullable) else target
+    return inner.item if isinstance(inner, ListOf) else Anything()
+
+
+def _of_value(value: object) -> Schema:
+    match value:
+        case bool():
+            return Boolean()
+        case int():
+            return Integer()
+        case float():
+            return Number()
+        case str():
+            return Text()
+        case None:
+            return Nullable(Anything())
+        case _:
+            return Anything()

@@ -1,0 +1,92 @@
+"""JSON values as expressions see them: kinds, truth, text, and the two ways to misuse them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+from aiworkflow.expr.types import Json
+
+
+class Misused(Exception):  # noqa: N818  becomes an EvaluationError with its place
+    """A value cannot be used so; `reason` is `type`, `value` or `null`."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+
+class Limited(Misused):
+    """An evaluation would take too much time or memory."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("limit", message)
+
+
+def kind(value: object) -> str:
+    """What a value is, with its article."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "a boolean"
+        case int() | float():
+            return "a number"
+        case str():
+            return "text"
+        case Mapping():
+            return "an object"
+        case Sequence():
+            return "a list"
+        case _:
+            return f"a {type(value).__name__}"
+
+
+def plain(value: object) -> Json:
+    """A value as plain lists and dicts; lazily computed parts are computed."""
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    return [plain(item) for item in cast("Sequence[object]", value)]
+
+
+def truth(value: object) -> bool:
+    """null, false, 0, and empty texts, lists and objects count as false."""
+    if isinstance(value, Mapping):
+        return len(value) > 0
+    return bool(value)
+
+
+def as_list(value: object) -> Sequence[object]:
+    """The value, if it is a list."""
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return value
+    raise Misused("null" if value is None else "type", f"a list is needed here, not {kind(value)}")
+
+
+def as_text(value: object, what: str) -> str:
+    """The value, if it is text."""
+    if isinstance(value, str):
+        return value
+    by = f"`{what}` takes text" if what else "text is needed here"
+    raise Misused("null" if value is None else "type", f"{by}, not {kind(value)}")
+
+
+def as_number(value: object, what: str) -> int | float:
+    """The value, if it is a number."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value
+    by = f"`{what}` takes a number" if what else "a number is needed here"
+    raise Misused("null" if value is None else "type", f"{by}, not {kind(value)}")
+
+
+def shown_text(value: object) -> str:
+    """A value as it stands in a text: strings as they are, the rest as JSON; null is an error."""
+    if isinstance(value, str):
+        return value
+    if value is None:
+        raise Misused("null", "null cannot stand in a text")
+    return json.dumps(plain(value), ensure_ascii=False)
