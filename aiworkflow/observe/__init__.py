@@ -1,6 +1,7 @@
 """Views of the journal: what a run did, as a tree, a result, a log and a record for git.
 
-Reads events, writes none."""
+Reads events, writes none.
+"""
 
 from aiworkflow.observe.progress import RunProgress, StepProgress
 

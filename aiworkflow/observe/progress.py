@@ -6,7 +6,6 @@ records in git. It reads events only; titles and kinds come from the plan the ru
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,8 @@ from aiworkflow.engine import Event, Failure, Ref
 from aiworkflow.engine import events as ev
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from aiworkflow.plan.graph import Node, Plan
 
 
@@ -228,9 +229,7 @@ class RunProgress:
                 step.cost_usd = (step.cost_usd or 0.0) + event.spent.cost_usd
         return step
 
-    def _step(
-        self, path: str, node: str, parent: str, round_: int | None = None
-    ) -> StepProgress:
+    def _step(self, path: str, node: str, parent: str, round_: int | None = None) -> StepProgress:
         found = self.steps.get(path)
         if found is None:
             above = self.steps[parent]

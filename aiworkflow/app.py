@@ -1,0 +1,125 @@
+"""The one place that puts the parts together: settings → stores, agents, tools → a client."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aiworkflow.bundle.workflow import AgentSpec, Kind
+from aiworkflow.client.client import Client, run_to_end
+from aiworkflow.client.project import Project
+from aiworkflow.clock import Clock, Ids, SystemClock, SystemIds
+from aiworkflow.engine.events import Json
+from aiworkflow.journal import Journal
+from aiworkflow.settings.locate import locate
+
+if TYPE_CHECKING:
+    from aiworkflow.client.builder import BuiltWorkflow
+    from aiworkflow.client.result import RunResult
+    from aiworkflow.runtime.local import InForce, LocalRuntime
+    from aiworkflow.steps.contract import Outcome, Performer, Ports, Work
+
+
+def connect(
+    project: str | Path | None = None,
+    *,
+    journal: str | None = None,
+    environ: Mapping[str, str] | None = None,
+    clock: Clock | None = None,
+    ids: Ids | None = None,
+) -> Client:
+    """A client of a project.
+
+    Args:
+        project: a folder of it; by default the current one. Needs no set-up before.
+        journal: where runs are kept, instead of what the settings say: `sqlite`, `memory` or a path.
+        environ: the environment to use instead of the process's own.
+        clock, ids: sources of time and identifiers, for tests.
+    """
+    environment = dict(os.environ if environ is None else environ)
+    the_clock = clock or SystemClock()
+    the_ids = ids or SystemIds(the_clock)
+    location = locate(Path(project) if project is not None else Path.cwd())
+    found = Project(
+        location,
+        environ=environment,
+        clock=the_clock,
+        ids=the_ids,
+        resolve_agents=_agent_problems(environment),
+    )
+
+    def open_store() -> Journal:
+        from aiworkflow.diagnostics import Report
+        from aiworkflow.journal import open_journal
+
+        where = journal or found.layered(Report()).options().journal
+        return open_journal(where, found.folders.state, clock=the_clock, ids=the_ids)
+
+    def make_runtime(store: Journal, on_append: Callable[[str], None]) -> LocalRuntime:
+        from aiworkflow.runtime.local import LocalRuntime
+        from aiworkflow.runtime.mask import Masking
+        from aiworkflow.trust.secrets import EnvironmentSecrets
+
+        return LocalRuntime(
+            journal=store,
+            folders=found.folders,
+            clock=the_clock,
+            ids=the_ids,
+            masking=Masking(EnvironmentSecrets(environment)),
+            environ=environment,
+            performers=lambda settings: _performers(settings, environment),
+            on_append=on_append,
+        )
+
+    return Client(found, open_store, make_runtime)
+
+
+def run(
+    bundle: str | Path | BuiltWorkflow,
+    inputs: Mapping[str, Json] | None = None,
+    *,
+    project: str | Path | None = None,
+) -> RunResult:
+    """Run a bundle to its end, without an event loop of one's own.
+
+    Raises:
+        AIWorkflowError: nothing was started, or the run could not go on; a run that fails is a result.
+    """
+    return asyncio.run(run_to_end(connect(project), bundle, inputs or {}))
+
+
+def _agent_problems(
+    environ: Mapping[str, str],
+) -> Callable[[Sequence[AgentSpec], Mapping[str, Json]], Sequence[str]]:
+    def problems(specs: Sequence[AgentSpec], agents: Mapping[str, Json]) -> Sequence[str]:
+        from aiworkflow.agents import agent_problem
+
+        found = [agent_problem(spec, agents, environ) for spec in specs]
+        return [problem for problem in found if problem is not None]
+
+    return problems
+
+
+def _performers(settings: InForce, environ: Mapping[str, str]) -> Mapping[Kind, Performer]:
+    """What does the attempts of each kind; each is imported when it is first needed."""
+
+    async def script(work: Work, ports: Ports) -> Outcome:
+        from aiworkflow.steps.script import perform_script
+
+        return await perform_script(work, ports)
+
+    async def tool(work: Work, ports: Ports) -> Outcome:
+        from aiworkflow.steps.tool import perform_tool
+
+        return await perform_tool(work, ports)
+
+    async def agent(work: Work, ports: Ports) -> Outcome:
+        from aiworkflow.steps.agent import AgentPerformer
+
+        performer = AgentPerformer(settings.agents, settings.agent, environ)
+        return await performer(work, ports)
+
+    return {Kind.SCRIPT: script, Kind.TOOL: tool, Kind.AGENT: agent}

@@ -1,0 +1,122 @@
+"""The command tree: names and one line each here, the commands themselves loaded when they run."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import TYPE_CHECKING, Any, ClassVar  # noqa: TID251  typer's own signatures
+
+import typer
+from typer.core import TyperGroup
+
+from aiworkflow.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+# name → (module, one line); the order is that of `--help`
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "init": ("init", "Make the current folder a project, with a first workflow."),
+    "run": ("run", "Run a bundle or a lone .md file (short for `bundle run`)."),
+    "bundle": ("bundle", "Run, check, describe, draw and list bundles."),
+    "workflow": ("workflow", "List, show and create workflows."),
+    "runs": ("runs", "List, show, follow, resume and cancel runs."),
+    "doctor": ("doctor", "Check this machine and project, and say how to fix what is wrong."),
+    "schema": ("schema", "Print the JSON Schemas of the format."),
+    "explain": ("explain", "Explain a diagnostic code such as AW103."),
+    "version": ("version", "Print the version and where things are."),
+}
+
+
+class LazyGroup(TyperGroup):
+    """A group whose commands are imported when they are run, not when they are listed."""
+
+    table: ClassVar[Mapping[str, tuple[str, str]]] = COMMANDS
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = dict.fromkeys(self.table)  # type: ignore[assignment]  # for suggestions
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
+        """The names, in the order of the table."""
+        return list(self.table)
+
+    def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:  # type: ignore[override]
+        """The command, imported now."""
+        row = self.table.get(cmd_name)
+        if row is None:
+            return None
+        module = importlib.import_module(f"aiworkflow.cli.{row[0]}")
+        command = typer.main.get_command(module.app)
+        command.name = cmd_name
+        return command
+
+    def format_commands(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
+        """The list in `--help`, from the table alone."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in self.table.items()])
+
+
+app = typer.Typer(
+    cls=LazyGroup,
+    name="aiworkflow",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def root(
+    version: bool = typer.Option(False, "--version", "-V", help="Print the version and exit."),
+) -> None:
+    """AI workflows that live in git as Markdown, on an engine that never loses work."""
+    if version:
+        from aiworkflow import __version__
+
+        sys.stdout.write(f"aiworkflow {__version__}\n")
+        raise typer.Exit
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command line; its exit status. The last door for errors."""
+    from aiworkflow.errors import AIWorkflowError
+
+    verbose = any(word in {"-v", "--verbose"} for word in arguments)
+    try:
+        status = app(args=list(arguments), prog_name="aiworkflow", standalone_mode=False)
+    except AIWorkflowError as error:
+        _report(error, arguments)
+        if verbose:
+            raise
+        return error.exit_code
+    except typer.TyperException as error:
+        error.show()
+        return int(getattr(error, "exit_code", EXIT_USAGE))
+    except (KeyboardInterrupt, typer.Abort):
+        sys.stderr.write("\ninterrupted\n")
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # the reader (`| head`) has gone; nothing is wrong
+        sys.stderr.close()
+        return EXIT_FAILED
+    except Exception as error:  # noqa: BLE001  the command line is one of the three doors
+        return _bug(error, verbose=verbose)
+    return int(status) if isinstance(status, int) else 0
+
+
+def _report(error: Any, arguments: Sequence[str]) -> None:
+    from aiworkflow.cli.out import Out
+
+    Out(as_json="--json" in arguments).error(error)
+
+
+def _bug(error: Exception, *, verbose: bool) -> int:
+    if verbose:
+        raise error
+    sys.stderr.write(
+        f"error: aiworkflow itself has failed: {type(error).__name__}: {error}\n"
+        "  help: run the command again with -v and report what it prints\n"
+    )
+    return EXIT_FAILED

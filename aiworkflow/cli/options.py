@@ -1,0 +1,32 @@
+"""Options that every command takes, written once."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003  typer reads the annotations
+from typing import Annotated
+
+import typer
+
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object on standard output, nothing else.")
+]
+VerboseOption = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Say more; show tracebacks of errors.")
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Say only what went wrong.")]
+ProjectOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--project",
+        metavar="DIR",
+        help="The project's folder; by default the repository around the current folder.",
+        file_okay=False,
+        exists=True,
+    ),
+]
+BundleArgument = Annotated[
+    str, typer.Argument(metavar="BUNDLE", help="A bundle's folder or name, or a .md file.")
+]
+RunArgument = Annotated[
+    str, typer.Argument(metavar="RUN", help="A run's id, the beginning of it, or `last`.")
+]

@@ -1,0 +1,102 @@
+"""What the command line prints: results on standard output, everything else on standard error."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aiworkflow.diagnostics import Diagnostic
+    from aiworkflow.errors import AIWorkflowError
+
+_CODES: Final = {
+    "bold": "1",
+    "dim": "2",
+    "red": "31",
+    "green": "32",
+    "yellow": "33",
+    "blue": "34",
+    "cyan": "36",
+}
+
+
+class Out:
+    """Where a command prints to, and how.
+
+    Attributes:
+        json: whether standard output gets one JSON object and nothing else.
+    """
+
+    def __init__(self, *, as_json: bool = False, verbose: bool = False, quiet: bool = False) -> None:
+        self.json = as_json
+        self.verbose = verbose
+        self.quiet = quiet
+        self.colour = wants_colour(sys.stdout)
+        self.colour_err = wants_colour(sys.stderr)
+
+    def say(self, text: str = "") -> None:
+        """A line of the result, for people; nothing under `--json` and `--quiet`."""
+        if not self.json and not self.quiet:
+            sys.stdout.write(text + "\n")
+
+    def result(self, text: str) -> None:
+        """The result itself, for people: printed under `--quiet` too."""
+        if not self.json:
+            sys.stdout.write(text + ("" if text.endswith("\n") else "\n"))
+
+    def object(self, value: object) -> None:
+        """The JSON object of `--json`."""
+        if self.json:
+            json.dump(value, sys.stdout, ensure_ascii=False, indent=2, default=str)
+            sys.stdout.write("\n")
+
+    def note(self, text: str) -> None:
+        """Progress and remarks, on standard error."""
+        if not self.quiet:
+            sys.stderr.write(text + "\n")
+            sys.stderr.flush()
+
+    def error(self, error: AIWorkflowError) -> None:
+        """An error, in its three parts: what, where, and the way out."""
+        diagnostics = getattr(error, "diagnostics", ())
+        if self.json:
+            shown: dict[str, object] = {
+                "error": {"code": error.code, "message": error.message, "hint": error.hint}
+            }
+            if diagnostics:
+                from aiworkflow.diagnostics.render import to_json
+
+                shown["diagnostics"] = to_json(diagnostics)
+            self.object(shown)
+            return
+        if diagnostics:
+            self.diagnostics(diagnostics)
+        where = f"{error.place}: " if error.place is not None else ""
+        sys.stderr.write(f"{self.paint('error', 'red', 'bold', err=True)}: {where}{error.message}\n")
+        if error.hint:
+            sys.stderr.write(f"  {self.paint('help', 'cyan', err=True)}: {error.hint}\n")
+
+    def diagnostics(self, found: Sequence[Diagnostic]) -> None:
+        """Findings about files, on standard error."""
+        from aiworkflow.diagnostics.render import to_text
+
+        if found:
+            sys.stderr.write(to_text(found, colour=self.colour_err))
+
+    def paint(self, text: str, *styles: str, err: bool = False) -> str:
+        """Text in a style, where colour is wanted."""
+        if not (self.colour_err if err else self.colour):
+            return text
+        return f"\x1b[{';'.join(_CODES[style] for style in styles)}m{text}\x1b[0m"
+
+
+def wants_colour(stream: object) -> bool:
+    """Whether a stream is a terminal that wants colour; `NO_COLOR` and `TERM=dumb` are obeyed."""
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return False
+    isatty = getattr(stream, "isatty", None)
+    return bool(isatty and isatty())

@@ -1,0 +1,287 @@
+"""Runs as text: lines, tables, outputs, and the commands that print them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aiworkflow.cli.out import Out
+    from aiworkflow.client.client import Client
+    from aiworkflow.client.result import RunResult
+    from aiworkflow.engine.events import Json
+    from aiworkflow.observe import StepProgress
+
+# status → mark and style
+MARKS: Mapping[str, tuple[str, str]] = {
+    "pending": ("·", "dim"),
+    "running": ("▶", "blue"),
+    "waiting": ("⏸", "yellow"),
+    "succeeded": ("✓", "green"),
+    "failed": ("✗", "red"),
+    "skipped": ("–", "dim"),
+    "cancelled": ("■", "yellow"),
+    "in_doubt": ("?", "yellow"),
+    "queued": ("·", "dim"),
+    "rolled_back": ("↶", "yellow"),
+}
+
+
+def seconds_text(seconds: float) -> str:
+    """A time as people say it: `0.4 s`, `12 s`, `3 min 5 s`, `2 h 4 min`."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    if seconds < 3600:
+        return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+    return f"{seconds // 3600:.0f} h {seconds % 3600 // 60:.0f} min"
+
+
+def cost_text(cost: float | None) -> str:
+    """US dollars; empty where nothing was priced."""
+    return "" if cost is None else f"${cost:.4f}"
+
+
+def step_text(step: StepProgress, now: float) -> tuple[str, str, str]:
+    """Mark, style and words of a step in a tree."""
+    mark, style = MARKS.get(step.status, ("·", "dim"))
+    words = [step.label]
+    if step.title and step.round is None and not step.label.startswith("["):
+        words.append(step.title)
+    if step.form == "each" and step.count is not None:
+        done = sum(child.status != "running" for child in step.children)
+        words.append(f"({done} of {step.count})")
+    if step.status == "running" and step.started is not None:
+        words.append(seconds_text(max(0.0, now - step.started)))
+    elif step.status in {"succeeded", "failed", "cancelled", "in_doubt"}:
+        words.append(seconds_text(step.seconds))
+    words.extend(_extras(step))
+    return mark, style, "  ".join(words)
+
+
+def _extras(step: StepProgress) -> list[str]:
+    words = []
+    if step.agent:
+        words.append(step.agent)
+    if step.input_tokens or step.output_tokens:
+        words.append(f"{step.input_tokens}+{step.output_tokens} tokens")
+    if step.cost_usd is not None:
+        words.append(cost_text(step.cost_usd))
+    if step.attempts > 1:
+        words.append(f"{step.attempts} attempts")
+    if step.status == "skipped":
+        words.append("skipped" + (": an earlier branch ran" if step.because == "else" else ""))
+    if step.error is not None and step.status in {"failed", "in_doubt"}:
+        words.append(step.error.message.splitlines()[0])
+    return words
+
+
+def started_line(step: StepProgress) -> str:
+    """A step that begins, without a terminal."""
+    return f"  {MARKS['running'][0]} {step.path}"
+
+
+def ended_line(step: StepProgress, out: Out) -> str:
+    """A step that ended, without a terminal."""
+    mark, style = MARKS.get(step.status, ("·", "dim"))
+    words = [step.path]
+    if step.status != "skipped":
+        words.append(seconds_text(step.seconds))
+    words.extend(_extras(step))
+    return f"  {out.paint(mark, style, err=True)} {'  '.join(words)}"
+
+
+def summary_line(result: RunResult, out: Out) -> str:
+    """The last line about a run."""
+    mark, style = MARKS.get(result.status, ("·", "dim"))
+    words = [f"{result.status}", f"run {result.run}", seconds_text(result.seconds)]
+    if result.cost_usd:
+        words.append(cost_text(result.cost_usd))
+    return f"{out.paint(f'{mark} {words[0]}', style, 'bold', err=True)}  {'  '.join(words[1:])}"
+
+
+def outputs_text(outputs: Mapping[str, Json]) -> str:
+    """Outputs for people: one line each where it fits, a block where it does not."""
+    lines = []
+    for name, value in outputs.items():
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)
+        if "\n" in text:
+            lines.append(f"{name}:")
+            lines.extend(f"  {line}" for line in text.rstrip("\n").splitlines())
+        else:
+            lines.append(f"{name}: {text}")
+    return "\n".join(lines)
+
+
+def table(rows: Sequence[Sequence[str]], head: Sequence[str]) -> str:
+    """A plain table: columns as wide as their widest cell, the last one as it is."""
+    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in (head, *rows)
+    )
+
+
+# -- commands -------------------------------------------------------------------------------------
+
+
+def list_runs(
+    project: Path | None,
+    status: Sequence[str],
+    bundle: str | None,
+    limit: int,
+    before: str | None,
+    out: Out,
+) -> None:
+    """Print a page of runs."""
+    client = _connect(project)
+    try:
+        page = client.runs(status=status, bundle=bundle, limit=limit, before=before)
+        driven = {
+            row.run: row.status != "running" or client.is_driven(row.run) for row in page.runs
+        }
+        now = client.project.clock.now().timestamp()
+    finally:
+        client.close()
+    shown = []
+    for row in page.runs:
+        shown.append(
+            {
+                "run": row.run,
+                "bundle": row.bundle,
+                "status": row.status,
+                "interrupted": not driven[row.run],
+                "started": _iso(row.started),
+                "finished": _iso(row.finished) if row.finished is not None else None,
+                "seconds": round((row.finished or now) - row.started, 3),
+                "cost_usd": row.cost_usd,
+                "commit": row.commit,
+                "dirty": row.dirty,
+                "digest": row.digest,
+                "trigger": row.trigger,
+                "actor": row.actor,
+            }
+        )
+    out.object({"runs": shown, "next": page.next})
+    if out.json:
+        return
+    if not shown:
+        out.say("no runs yet; start one: aiworkflow bundle run BUNDLE")
+        return
+    rows = [
+        (
+            str(row["run"]),
+            "interrupted" if row["interrupted"] else str(row["status"]),
+            str(row["started"])[:19].replace("T", " "),
+            seconds_text(float(str(row["seconds"]))),
+            cost_text(row["cost_usd"] or None),  # type: ignore[arg-type]  # a number or None
+            str(row["bundle"]),
+        )
+        for row in shown
+    ]
+    out.result(table(rows, ("RUN", "STATUS", "STARTED (UTC)", "TIME", "COST", "BUNDLE")))
+    if page.next is not None:
+        out.say(f"older runs: aiworkflow runs list --before {page.next}")
+
+
+def show_run(project: Path | None, run: str, out: Out) -> None:
+    """Print one run: who, when, of what, and the tree of its steps."""
+    client = _connect(project)
+    try:
+        found = client.run(run)
+        result = found.look()
+        if out.json:
+            row = client.journal.run(found.id)
+            shown = result.to_json()
+            shown.update(
+                started=_iso(row.started),
+                finished=_iso(row.finished) if row.finished is not None else None,
+                commit=row.commit,
+                dirty=row.dirty,
+                digest=row.digest,
+                trigger=row.trigger,
+                actor=row.actor,
+                interrupted=row.status == "running" and not client.is_driven(found.id),
+            )
+            out.object(shown)
+            return
+        from aiworkflow.observe.record import header_lines
+
+        progress = found.progress()
+        for line in header_lines(client.journal.run(found.id), progress):
+            out.result(line)
+        out.result("")
+        now = client.project.clock.now().timestamp()
+        for depth, step in tree_rows(progress.root):
+            mark, style, text = step_text(step, now)
+            out.result(f"{'  ' * depth}{out.paint(mark, style)} {text}")
+        if result.error is not None:
+            where = f" in `{result.error.step}`" if result.error.step else ""
+            out.result(f"\n{out.paint('error', 'red')}{where}: {result.error.message}")
+        if result.outputs:
+            out.result("\n" + outputs_text(result.outputs))
+        if result.status == "running" and not client.is_driven(found.id):
+            out.result(f"\ninterrupted; go on with: aiworkflow runs resume {found.id}")
+    finally:
+        client.close()
+
+
+def tree_rows(step: StepProgress, depth: int = 0) -> list[tuple[int, StepProgress]]:
+    """Every step below, with its depth."""
+    rows: list[tuple[int, StepProgress]] = []
+    for child in step.children:
+        rows.append((depth, child))
+        rows.extend(tree_rows(child, depth + 1))
+    return rows
+
+
+def show_log(
+    project: Path | None, run: str, step: str | None, record: Path | None, out: Out
+) -> None:
+    """Print a run's record, or the log of a step."""
+    from aiworkflow.errors import UsageError
+    from aiworkflow.observe.record import render_record, write_record
+
+    client = _connect(project)
+    try:
+        found = client.run(run)
+        if step is None:
+            if record is not None:
+                path = write_record(found.data(), record)
+                out.object({"run": found.id, "record": str(path)})
+                out.result(str(path))
+                return
+            text = render_record(found.data())
+            out.object({"run": found.id, "record": text})
+            out.result(text)
+            return
+        progress = found.progress()
+        known = progress.steps.get(step)
+        if known is None or not step:
+            from aiworkflow.diagnostics.suggest import did_you_mean
+
+            hint = did_you_mean(step, progress.steps) or f"see: aiworkflow runs show {found.id}"
+            raise UsageError(f"run {found.id} has no step `{step}`", hint=hint)
+        if known.log is not None:
+            text = found.log(known.log)
+        else:
+            text = found.logs.tail(step, known.visit, known.attempt, size=10_000_000)
+        out.object({"run": found.id, "step": step, "log": text})
+        out.result(text if text else f"step `{step}` logged nothing")
+    finally:
+        client.close()
+
+
+def _connect(project: Path | None) -> Client:
+    from aiworkflow.app import connect
+
+    return connect(project)
+
+
+def _iso(at: float) -> str:
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,156 @@
+"""A run in hand: its events as they come, its result, and ways to end it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from aiworkflow.client.result import RunResult, result_of
+from aiworkflow.engine import Event, decode
+from aiworkflow.observe import RunProgress
+from aiworkflow.observe.record import RecordData
+from aiworkflow.runtime.values import Values
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from aiworkflow.clock import Clock
+    from aiworkflow.engine.events import Json, Ref
+    from aiworkflow.journal import Journal
+    from aiworkflow.plan.graph import Plan
+    from aiworkflow.runtime.logs import LogFolder
+
+_POLL_S = 0.03
+_PAGE = 1000
+AT_REST = frozenset({"succeeded", "failed", "cancelled", "rolled_back", "waiting"})
+
+
+class Run:
+    """One run, driven by this process or by another.
+
+    Attributes:
+        id: the run's id.
+    """
+
+    def __init__(
+        self,
+        id_: str,
+        *,
+        journal: Journal,
+        clock: Clock,
+        plan: Callable[[str], Plan],
+        logs: LogFolder,
+        appended: asyncio.Event | None = None,
+        driving: asyncio.Task[None] | None = None,
+        interrupt: Callable[[], None] | None = None,
+    ) -> None:
+        self.id = id_
+        self.logs = logs
+        self._journal = journal
+        self._clock = clock
+        self._plan = plan
+        self._appended = appended
+        self._driving = driving
+        self._interrupt = interrupt
+
+    async def events(self, after: int = 0) -> AsyncIterator[tuple[int, Event]]:
+        """Events with their seq, as they become durable, until the run is at rest.
+
+        Raises:
+            Any error that ended the drive, when this process drives the run.
+        """
+        seq = after
+        version = -1
+        while True:
+            done = self._driving is not None and self._driving.done()
+            now = self._journal.version()
+            if now != version or self._appended is not None:
+                version = now
+                while records := self._journal.read(self.id, seq, _PAGE):
+                    for record in records:
+                        seq = record.seq
+                        yield seq, decode(record.payload)
+            if done:
+                assert self._driving is not None
+                self._driving.result()
+                return
+            if self._driving is None and self._journal.run(self.id).status in AT_REST:
+                return
+            await self._next()
+
+    async def _next(self) -> None:
+        if self._appended is None or self._driving is None:
+            await asyncio.sleep(_POLL_S)
+            return
+        self._appended.clear()
+        woken = asyncio.ensure_future(self._appended.wait())
+        try:
+            await asyncio.wait({woken, self._driving}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            woken.cancel()
+
+    async def result(self) -> RunResult:
+        """Wait until the run is at rest, and give what it came to.
+
+        Raises:
+            Any error that ended the drive, when this process drives the run.
+        """
+        if self._driving is not None:
+            await asyncio.shield(self._driving)
+        else:
+            while self._journal.run(self.id).status not in AT_REST:
+                await asyncio.sleep(_POLL_S)
+        return self.look()
+
+    def look(self) -> RunResult:
+        """What the run has come to so far."""
+        progress = self.progress()
+        row = self._journal.run(self.id)
+        return result_of(row, progress, self.load, self._clock.now().timestamp())
+
+    def progress(self) -> RunProgress:
+        """The run as a tree of steps, as it stands."""
+        progress = RunProgress()
+        seq = 0
+        while records := self._journal.read(self.id, seq, _PAGE):
+            for record in records:
+                seq = record.seq
+                event = decode(record.payload)
+                if progress.started is None:
+                    progress.use_plan(self._plan(self.id))
+                progress.apply(event)
+        return progress
+
+    def data(self) -> RecordData:
+        """What a record of the run is made of."""
+        now = self._clock.now().timestamp()
+        return RecordData(self._journal.run(self.id), self.progress(), self.load, self.log, now)
+
+    def load(self, ref: Ref | None) -> Json:
+        """The value of a reference in one of the run's events."""
+        return Values(self._journal, self.id, inline_bytes=0).load(ref)
+
+    def log(self, digest: str) -> str:
+        """The kept log of an attempt."""
+        return self._journal.blobs.get(digest).decode("utf-8", "replace")
+
+    @property
+    def plan(self) -> Plan:
+        """The plan the run was started with."""
+        return self._plan(self.id)
+
+    @property
+    def is_driven_here(self) -> bool:
+        """Whether this process drives the run now."""
+        return self._driving is not None and not self._driving.done()
+
+    def interrupt(self) -> None:
+        """Stop the run as a person would: it ends `cancelled` and can be resumed."""
+        if self._interrupt is not None and self.is_driven_here:
+            self._interrupt()
+
+    async def kill(self) -> None:
+        """Stop driving at once. What was running is settled when the run is resumed."""
+        if self._driving is not None:
+            self._driving.cancel()
+            await asyncio.wait({self._driving})
