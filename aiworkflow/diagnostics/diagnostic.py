@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from aiworkflow.diagnostics.source import Place
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aiworkflow.diagnostics.source import Place
 
 
 class Severity(StrEnum):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from aiworkflow.engine.events import Event, Failure, Json, Ref
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aiworkflow.engine.events import Event, Failure, Json, Ref
 
 
 class Asked(StrEnum):

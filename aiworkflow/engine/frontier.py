@@ -7,11 +7,15 @@ is when a process takes a run up. It exists so that an event costs the same howe
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from aiworkflow.bundle.workflow import Group
 from aiworkflow.engine.state import PENDING, SUCCEEDED, Instance
-from aiworkflow.plan.graph import Node, Plan
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aiworkflow.plan.graph import Node, Plan
 
 
 class Outline:

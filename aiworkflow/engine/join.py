@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-from aiworkflow.engine.events import Json
+if TYPE_CHECKING:
+    from aiworkflow.engine.events import Json
 
 
 class ReduceError(ValueError):

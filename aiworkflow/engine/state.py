@@ -10,12 +10,15 @@ Folding never reads the plan: every event says all that the fold needs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from aiworkflow.engine import events as ev
-from aiworkflow.engine.events import Event, Failure, Json, Ref
 from aiworkflow.engine.join import reduce_all, start_value
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from aiworkflow.engine.events import Event, Failure, Json, Ref
 
 PENDING: Final = "pending"
 RUNNING: Final = "running"
@@ -75,8 +78,8 @@ class Instance:
         "count",
         "effect",
         "error",
-        "form",
         "forks",
+        "form",
         "index",
         "items_seq",
         "join",
@@ -167,7 +170,8 @@ class RunState:
     def apply(self, event: Event) -> Instance | None:
         """Fold the next event; returns the instance it is about, if any."""
         self.seq += 1
-        return _APPLY[type(event)](self, event)
+        found: Instance | None = self._APPLY[type(event)](self, event)
+        return found
 
     def _run_started(self, event: ev.RunStarted) -> Instance:
         self.started = event
@@ -413,6 +417,23 @@ class RunState:
         for branch in self.branches(instance, event.order):
             branch.scope = None
 
+    _APPLY: ClassVar = {
+        ev.RunStarted: _run_started,
+        ev.RunResumed: _run_resumed,
+        ev.CancelRequested: _cancel_requested,
+        ev.RunFinished: _run_finished,
+        ev.Entered: _entered,
+        ev.Skipped: _skipped,
+        ev.Broken: _broken,
+        ev.Started: _started,
+        ev.Released: _released,
+        ev.Ended: _ended,
+        ev.Resolved: _resolved,
+        ev.Assigned: _assigned,
+        ev.Stopping: _stopping,
+        ev.Closed: _closed,
+    }
+
 
 def _clear(instance: Instance) -> None:
     instance.stopping = ""
@@ -430,21 +451,3 @@ def output_ref(event: Event) -> Ref | None:
             return event.outputs
         case _:
             return None
-
-
-_APPLY = {
-    ev.RunStarted: RunState._run_started,
-    ev.RunResumed: RunState._run_resumed,
-    ev.CancelRequested: RunState._cancel_requested,
-    ev.RunFinished: RunState._run_finished,
-    ev.Entered: RunState._entered,
-    ev.Skipped: RunState._skipped,
-    ev.Broken: RunState._broken,
-    ev.Started: RunState._started,
-    ev.Released: RunState._released,
-    ev.Ended: RunState._ended,
-    ev.Resolved: RunState._resolved,
-    ev.Assigned: RunState._assigned,
-    ev.Stopping: RunState._stopping,
-    ev.Closed: RunState._closed,
-}

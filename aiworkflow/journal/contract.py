@@ -28,11 +28,13 @@ one does not undo the others.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from aiworkflow.errors import AIWorkflowError, UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Iterable, Sequence
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ The workflow itself is the group with id "": its children are the top-level step
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from aiworkflow.bundle.workflow import (
     Action,
@@ -24,7 +24,11 @@ from aiworkflow.bundle.workflow import (
     Output,
     Value,
 )
-from aiworkflow.expr import Expression
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aiworkflow.expr import Expression
 
 ROOT = ""
 

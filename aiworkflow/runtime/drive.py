@@ -10,19 +10,23 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from aiworkflow.clock import Clock, Ids
 from aiworkflow.engine import Bounds, Decider, Decision, RunState, decode, encode
 from aiworkflow.engine import events as ev
-from aiworkflow.engine.events import Event
 from aiworkflow.journal import Append, Journal, Moved, RegisterWrite, RunRow
 from aiworkflow.journal.contract import JournalUnavailable
-from aiworkflow.plan.graph import Plan
-from aiworkflow.runtime.evaluate import Evaluator
-from aiworkflow.runtime.perform import Attempts
-from aiworkflow.runtime.values import Values
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from aiworkflow.clock import Clock, Ids
+    from aiworkflow.engine.events import Event
+    from aiworkflow.plan.graph import Plan
+    from aiworkflow.runtime.evaluate import Evaluator
+    from aiworkflow.runtime.perform import Attempts
+    from aiworkflow.runtime.values import Values
 
 _POLL_S = 0.03
 _STORE_RETRY_S = 0.5
@@ -304,9 +308,7 @@ class Drive:
         waiting = ""
         if parks:
             status = "waiting"
-            waiting = json.dumps(
-                [{"kind": "in_doubt", "step": path} for path in decision.doubts]
-            )
+            waiting = json.dumps([{"kind": "in_doubt", "step": path} for path in decision.doubts])
         return RunRow(
             run=row.run,
             bundle=row.bundle,

@@ -5,8 +5,7 @@ What comes out is recorded with the decision it leads to and never computed agai
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from aiworkflow.bundle.workflow import (
     AgentCall,
@@ -18,11 +17,15 @@ from aiworkflow.bundle.workflow import (
     Value,
 )
 from aiworkflow.engine import Answer, Asked, Failure, Instance, Question
-from aiworkflow.engine.events import Json
 from aiworkflow.expr import EvaluationError, Expression, evaluate, references, render, resolve
 from aiworkflow.plan.graph import ROOT, Node
-from aiworkflow.runtime.names import View
 from aiworkflow.runtime.values import digest_of, json_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aiworkflow.engine.events import Json
+    from aiworkflow.runtime.names import View
 
 
 class Evaluator:
@@ -79,9 +82,7 @@ class Evaluator:
                 instance = view.state.instances[question.path]
                 return Answer(view.values.output(instance.seq))
 
-    def _truth(
-        self, expression: Expression, node: Node, here: Instance, index: int | None
-    ) -> bool:
+    def _truth(self, expression: Expression, node: Node, here: Instance, index: int | None) -> bool:
         names = self._view.names(here, index, self._outer_env(node, here))
         return bool(evaluate(expression, names))
 
@@ -92,9 +93,7 @@ class Evaluator:
         if not isinstance(items, list):
             text = f"`each` needs a list, not {_kind(items)}"
             return Answer(failure=Failure("expression", text))
-        return Answer(
-            ref=self._view.values.ref(items), count=len(items), digest=digest_of(items)
-        )
+        return Answer(ref=self._view.values.ref(items), count=len(items), digest=digest_of(items))
 
     # -- arguments --------------------------------------------------------------------------------
 
@@ -106,8 +105,10 @@ class Evaluator:
         names = self._view.names(here, index, cast("Mapping[str, Json]", env))
         rendered: dict[str, Json] = {}
         match node.action:
-            case Script(arguments=arguments) | ToolCall(arguments=arguments) | Child(
-                arguments=arguments
+            case (
+                Script(arguments=arguments)
+                | ToolCall(arguments=arguments)
+                | Child(arguments=arguments)
             ):
                 if arguments:
                     rendered["with"] = {
@@ -171,9 +172,7 @@ class Evaluator:
 
     # -- state ------------------------------------------------------------------------------------
 
-    def _operands(
-        self, node: Node, here: Instance, index: int | None
-    ) -> dict[str, Json]:
+    def _operands(self, node: Node, here: Instance, index: int | None) -> dict[str, Json]:
         """The operands of a `set`, each computed from the state before the step."""
         assert isinstance(node.action, Assign)
         names = self._view.names(here, index, self._outer_env(node, here))

@@ -14,11 +14,15 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from aiworkflow.clock import Clock
 from aiworkflow.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aiworkflow.clock import Clock
 
 _PATIENCE_S = 5.0
 

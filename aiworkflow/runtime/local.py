@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import MappingProxyType
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-from aiworkflow.bundle.workflow import BundleFile, Kind
-from aiworkflow.clock import Clock, Ids
 from aiworkflow.engine import Bounds, Decider, RunState
 from aiworkflow.engine import events as ev
-from aiworkflow.engine.events import Json
 from aiworkflow.errors import UsageError
 from aiworkflow.journal import Claim, Held, Journal, RunRow
 from aiworkflow.plan import plan_from_json, plan_to_json
-from aiworkflow.plan.graph import Plan
 from aiworkflow.runtime.drive import Drive, Driven, fold
 from aiworkflow.runtime.evaluate import Evaluator
 from aiworkflow.runtime.lease import DriverLease, OtherDriver
 from aiworkflow.runtime.logs import LogFolder
-from aiworkflow.runtime.mask import Masking
 from aiworkflow.runtime.names import View
 from aiworkflow.runtime.perform import Attempts, Doors, Place
 from aiworkflow.runtime.values import Values, json_bytes
 from aiworkflow.runtime.workspace import Revision, keep_files, load_files, snapshot
-from aiworkflow.steps.contract import Performer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from aiworkflow.bundle.workflow import BundleFile, Kind
+    from aiworkflow.clock import Clock, Ids
+    from aiworkflow.engine.events import Json
+    from aiworkflow.plan.graph import Plan
+    from aiworkflow.runtime.mask import Masking
+    from aiworkflow.steps.contract import Performer
 
 _NO_TRIGGER: Mapping[str, Json] = MappingProxyType({"type": "manual"})
 
@@ -226,6 +229,15 @@ class LocalRuntime:
         other.end_orphans(self._clock)
         return self.journal.claim(run, self.lease.id, instead_of=state.driver)
 
+    def is_driven(self, run: str) -> bool:
+        """Whether a living process drives the run."""
+        driver = self.journal.stream(run).driver
+        if driver is None:
+            return False
+        if self._lease is not None and driver == self._lease.id:
+            return True
+        return OtherDriver(self._drivers, driver).is_alive()
+
     def resume(
         self, run: str, actor: str, *, take_over: bool = False
     ) -> tuple[Drive, Sequence[ev.Event]]:
@@ -256,9 +268,7 @@ class LocalRuntime:
         reset, anew = Decider(plan, state, _bounds(settings)).to_reset()
         resumed = ev.RunResumed(self._clock.now().timestamp(), claim.epoch, actor, reset, anew)
         row = self.journal.run(run)
-        drive = self._drive(
-            run, claim.epoch, plan, state, values, settings, bundle, row, started
-        )
+        drive = self._drive(run, claim.epoch, plan, state, values, settings, bundle, row, started)
         return drive, [resumed]
 
     # -- putting a drive together -----------------------------------------------------------------

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 import traceback
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from io import TextIOWrapper
+    from pathlib import Path
 
     from aiworkflow.runtime.mask import Masking
     from aiworkflow.runtime.values import Values

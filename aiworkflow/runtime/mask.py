@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from aiworkflow.engine.events import Json
-from aiworkflow.steps.contract import Secrets
+from typing import TYPE_CHECKING
+
 from aiworkflow.trust.secrets import MaskedStream, mask_json
+
+if TYPE_CHECKING:
+    from aiworkflow.engine.events import Json
+    from aiworkflow.steps.contract import Secrets
 
 
 class Masking:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-from aiworkflow.engine import Instance, RunState
-from aiworkflow.engine.events import Json
 from aiworkflow.engine.state import PENDING
 from aiworkflow.plan.graph import ROOT, Plan
-from aiworkflow.runtime.values import Values
+
+if TYPE_CHECKING:
+    from aiworkflow.engine import Instance, RunState
+    from aiworkflow.engine.events import Json
+    from aiworkflow.runtime.values import Values
 
 
 class View:
@@ -152,9 +154,7 @@ class Names(Mapping[str, object]):
             self._look_up()
         fixed = {"inputs", "trigger", "run", "env", "steps", "state"}
         return {
-            name: cast("Json", value)
-            for name, value in self._found.items()
-            if name not in fixed
+            name: cast("Json", value) for name, value in self._found.items() if name not in fixed
         }
 
     def __getitem__(self, name: str) -> object:

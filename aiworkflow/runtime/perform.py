@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from aiworkflow.bundle.workflow import Effect, Kind, Output, OutputForm, Script, ToolCall
 from aiworkflow.engine import REPEATABLE, Failure, Instance, RunState, Spent
 from aiworkflow.engine import events as ev
-from aiworkflow.engine.events import Json
 from aiworkflow.errors import AIWorkflowError
 from aiworkflow.plan.graph import Node, Plan
-from aiworkflow.runtime.logs import AttemptLog, LogFolder
-from aiworkflow.runtime.values import Values
 from aiworkflow.steps.contract import Outcome, Performer, Ports, StepError, Usage, Work
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from aiworkflow.clock import Clock
+    from aiworkflow.engine.events import Json
+    from aiworkflow.runtime.logs import AttemptLog, LogFolder
     from aiworkflow.runtime.mask import Masking
+    from aiworkflow.runtime.values import Values
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,5 +251,3 @@ def _uncancel() -> None:
     task = asyncio.current_task()
     if task is not None:
         task.uncancel()
-
-

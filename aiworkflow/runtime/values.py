@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import OrderedDict
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from aiworkflow.engine import decode, output_ref
 from aiworkflow.engine import events as ev
 from aiworkflow.engine.events import Event, Inline, Json, Ref, Stored
-from aiworkflow.journal import Journal
+
+if TYPE_CHECKING:
+    from aiworkflow.journal import Journal
 
 _dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 

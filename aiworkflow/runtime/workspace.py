@@ -6,15 +6,19 @@ import hashlib
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from aiworkflow.bundle.workflow import BundleFile
-from aiworkflow.engine.events import Json
 from aiworkflow.errors import Bug
-from aiworkflow.journal import Blobs
 from aiworkflow.runtime.values import json_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from aiworkflow.engine.events import Json
+    from aiworkflow.journal import Blobs
 
 _GIT_PATIENCE_S = 10.0
 

@@ -8,10 +8,7 @@ it began before it lets the cancellation pass.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
@@ -19,6 +16,10 @@ from aiworkflow.bundle.workflow import Allow, Effect, Json
 from aiworkflow.errors import AIWorkflowError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
     from aiworkflow.plan.graph import Node
 
 
