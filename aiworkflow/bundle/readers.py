@@ -1,6 +1,9 @@
 """Readers of plain values: text, numbers, quantities, words, lists and maps.
 
 A template may stand in none of these: what is read here is known before the run.
+
+Readers are never changed after they are built. They are not `frozen`: building such a class takes
+four times as long, and all of them are built whenever the program starts.
 """
 
 from __future__ import annotations
@@ -95,7 +98,7 @@ def text_of(node: Node, name: str, reading: Reading, expects: str) -> str | None
     return node.text if literal(node, name, reading) else None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Text:
     """Text, of a form if `pattern` is given.
 
@@ -146,7 +149,7 @@ class Text:
         return schema
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Flag:
     """`true` or `false`; `only` allows but one of them."""
 
@@ -173,7 +176,7 @@ class Flag:
         return {"type": "boolean"} if self.only is None else {"const": self.only}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Whole:
     """A whole number within bounds."""
 
@@ -204,7 +207,7 @@ class Whole:
         return schema
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Decimal:
     """A number within bounds."""
 
@@ -235,7 +238,7 @@ class Decimal:
         return schema
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Quantity:
     """A number with a unit, by one of the functions of `settings.units`."""
 
@@ -269,7 +272,7 @@ MONEY: Final = Quantity(units.money, units.MONEY, r"\$?[0-9]+(\.[0-9]+)?")
 RATE: Final = Quantity(units.rate, units.RATE, r"[0-9]*[1-9][0-9]*/[smhd]", bare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Choice:
     """One of some words."""
 
@@ -302,7 +305,7 @@ class Choice:
         return {"enum": list(self.words)}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class ListOf:
     """A list of one kind of item, each at most once if `unique` (and hashable); gives a tuple."""
 
@@ -356,7 +359,7 @@ class ListOf:
         return schema
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Plain:
     """Any data without templates; for settings whose meaning comes later."""
 

@@ -88,7 +88,7 @@ def _cut(name: str) -> str:
     return name if len(name) <= 40 else name[:39] + "…"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Record:
     """A map with known settings; gives `make(values)`, or the dict of values.
 
@@ -106,7 +106,7 @@ class Record:
     rows: dict[str, Key] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "rows", {key.name: key for key in self.keys})
+        self.rows = {key.name: key for key in self.keys}
 
     @property
     def expects(self) -> str:
@@ -159,7 +159,7 @@ def record_schema(keys: Iterable[Key]) -> JsonSchema:
     return schema
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class MapOf:
     """A map from names of the author's to one kind of value.
 
@@ -221,7 +221,7 @@ class MapOf:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class ByShape:
     """A value that may be single, a list, or a map, each read in its own way."""
 
@@ -248,7 +248,7 @@ class ByShape:
         return {"anyOf": [reader.schema() for reader in readers]}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class OneOrMany:
     """One value, or a list of such; gives a tuple."""
 

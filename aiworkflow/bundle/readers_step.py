@@ -55,7 +55,7 @@ class Parallel:
     together: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class NameReader:
     """A name by the rule for names; `hides` refuses those that would hide a root name."""
 
@@ -90,7 +90,7 @@ def parse_tool(text: str) -> ToolCall | None:
     return None if found is None else ToolCall(found["tool"], found["operation"] or "")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class UsesReader:
     """`tool.operation`, `tool`, or `mcp:server/tool`; gives a `ToolCall`, or its text."""
 
@@ -235,7 +235,7 @@ ENV: Final = MapOf(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class OnErrorReader:
     """`fail`, `continue`, `rollback`, or a `goto`; gives an `OnError`."""
 

@@ -47,7 +47,7 @@ class ExpressionReader:
         return {"type": ["string", "boolean", "number"]}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class ValueReader:
     """Data whose texts may hold `{{ expression }}`.
 

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 MASK = "\ue000"  # stands for a spoilt value when the text is read again; a private-use character
 _SHOWN = 160  # a corrected line longer than this is described, not shown
 
-_LINE = re.compile(
+# Compiled when the first mistake is met: that is seldom, and costs a millisecond.
+_LINE = (
     r"(?P<lead> *(?:- +)*)"
     r"(?:(?P<key>[^\W\d][\w.-]*|\"[^\"\n]*\"|'[^'\n]*')(?P<colon> *:)(?P<gap> +))?"
     r"(?P<value>[^ \n].*)"
 )
-_GLUED = re.compile(r" *(?:- +)*(?P<key>[^\W\d][\w-]*):(?P<value>[^\s:/][^\n]*)$")
-_TAG = re.compile(r"!(?=[A-Za-z_(!])[^\n]*")
+_GLUED = r" *(?:- +)*(?P<key>[^\W\d][\w-]*):(?P<value>[^\s:/][^\n]*)$"
+_TAG = r"!(?=[A-Za-z_(!])[^\n]*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ def unquoted_template(text: str, at: int) -> Mistake | None:
     line = text[begin:end]
     close = text.find("}}", at, end)
     start = at - 1
-    fields = _LINE.match(line)
+    fields = re.match(_LINE, line)
     value_at = begin + fields.start("value") if fields else start
     if value_at == start:  # the value begins with the braces: all of it is meant
         stop = begin + len(line[: _comment(line)].rstrip())
@@ -108,12 +109,12 @@ def unquoted_template(text: str, at: int) -> Mistake | None:
 
 def not_as_tag(text: str, at: int) -> Mistake | None:
     """`if: !x`: YAML takes `!x` for a tag. `!!str x` is left to the finding for tags."""
-    found = _TAG.match(text, at)
+    found = re.match(_TAG, text[at:])
     if found is None or text.startswith("!!", at):
         return None
     begin, end = _bounds(text, at)
     line = text[begin:end]
-    fields = _LINE.match(line)
+    fields = re.match(_LINE, line)
     if fields is None or begin + fields.start("value") != at:
         return None
     stop = begin + len(line[: _comment(line)].rstrip())
@@ -222,7 +223,7 @@ def _reserved_start(
     if at >= len(text) or text[at] in "\n\t ":
         return None
     begin, end = _bounds(text, at)
-    fields = _LINE.match(text[begin:end])
+    fields = re.match(_LINE, text[begin:end])
     if text[at] in "]}," and (fields is None or begin + fields.start("value") != at):
         return None
     start, stop, fixed = _token(text, at)
@@ -240,7 +241,7 @@ def _glued(text: str, at: int) -> Mistake | None:
     """`timeout:5m` on a line of its own; also the line before, which the parser took along."""
     begin, end = _bounds(text, at)
     for low, high in ((begin, end), _bounds(text, begin - 1) if begin else (begin, end)):
-        found = _GLUED.match(text[low:high])
+        found = re.match(_GLUED, text[low:high])
         if found is None:
             continue
         start, stop = low + found.start("key"), low + found.end()
@@ -263,7 +264,7 @@ def _template_on_line(text: str, problem: int) -> Mistake | None:
     at = text.find("{{", begin, end)
     if at < 0 or at > problem:
         return None
-    fields = _LINE.match(text[begin:end])
+    fields = re.match(_LINE, text[begin:end])
     if fields is None or (
         begin + fields.start("value") != at and not fields["value"].startswith(("{", "["))
     ):
@@ -274,7 +275,7 @@ def _template_on_line(text: str, problem: int) -> Mistake | None:
 def _after_quote(text: str, problem: int) -> Mistake | None:
     """`if: "a" == x`, `if: [1] == x`: the value is closed, and goes on."""
     begin, end = _bounds(text, problem)
-    fields = _LINE.match(text[begin:end])
+    fields = re.match(_LINE, text[begin:end])
     if fields is None or fields["value"][0] not in "\"'[{":
         return None
     start = begin + fields.start("value")
@@ -308,7 +309,7 @@ def _inner_colon(text: str, problem: int, said: str) -> Mistake | None:
     if text[problem : problem + 1] != ":" or not ("not allowed" in said or "expected" in said):
         return None
     begin, end = _bounds(text, problem)
-    fields = _LINE.match(text[begin:end])
+    fields = re.match(_LINE, text[begin:end])
     if fields is None or fields["key"] is None:
         return None
     start = begin + fields.start("value")

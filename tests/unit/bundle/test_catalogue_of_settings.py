@@ -1,5 +1,7 @@
 """Each code about YAML, settings, tools.yaml and config.yaml: its message, place, hint and page."""
 
+
+
 from __future__ import annotations
 
 import re
@@ -24,7 +26,7 @@ KINDS = {"AW502": Kind.SCRIPT, "AW530": Kind.AGENT}
 
 
 def found(code: str, text: str) -> list[str]:
-    """What is reported of a text that stands where the code belongs: `code line:column message | hint`."""
+    """What is reported of a text where the code belongs: `code line:column message | hint`."""
     report = Report()
     source = Source("f.yaml", text)
     if code in TOOLS:

@@ -1,5 +1,7 @@
 """The table of settings: every row can be read, is described, and its JSON Schema agrees."""
 
+# ruff: noqa: E501  a case is one line
+
 from __future__ import annotations
 
 import re

@@ -1,5 +1,7 @@
 """`inputs`: names, types, defaults."""
 
+# ruff: noqa: E501  a case is one line
+
 from __future__ import annotations
 
 import pytest

@@ -1,5 +1,7 @@
 """The short form of schemas."""
 
+# ruff: noqa: E501  a case is one line
+
 from __future__ import annotations
 
 import pytest

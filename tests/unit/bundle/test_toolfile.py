@@ -1,8 +1,12 @@
 """tools.yaml and config.yaml."""
 
+# ruff: noqa: E501  a case is one line
+
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from aiworkflow.bundle.configfile import read_configfile, stratum
 from aiworkflow.bundle.toolfile import read_toolfile
@@ -118,9 +122,9 @@ allow: {network: [localhost]}
 
 def test_a_config_becomes_options_that_know_where_they_stand() -> None:
     report = Report()
-    settings = read_configfile(Source(".aiworkflow/config.yaml", CONFIG), report)
+    read = read_configfile(Source(".aiworkflow/config.yaml", CONFIG), report)
     assert report.sorted() == []
-    layered = Layered([stratum(settings, Layer.PROJECT)])
+    layered = Layered([stratum(read, Layer.PROJECT)])
     options = layered.options()
     assert options.agent == ("local/llama3.2",)
     assert options.agents["claude"].max_tokens == 4000
@@ -142,14 +146,14 @@ def test_a_config_becomes_options_that_know_where_they_stand() -> None:
 
 
 def test_what_is_wrong_in_a_config_does_not_hold() -> None:
-    settings = read_configfile(Source("config.yaml", "timeout: soon\nworkspace: here\n"), Report())
-    assert dict(stratum(settings, Layer.USER).values) == {"workspace": "here"}
+    read = read_configfile(Source("config.yaml", "timeout: soon\nworkspace: here\n"), Report())
+    assert dict(stratum(read, Layer.USER).values) == {"workspace": "here"}
 
 
 def test_settings_of_a_config_that_are_not_built_yet() -> None:
     text = "budget: {usd: 5}\nworkspace: worktree\njournal: postgresql://h/d\nsandbox: x\nmcp: {servers: {a: {command: b}}}\nagent: [a, b]\n"
-    settings = read_configfile(Source("config.yaml", text), Report())
-    assert set(settings.reserved) == {"budget", "workspace", "journal", "sandbox", "mcp", "agent"}
+    read = read_configfile(Source("config.yaml", text), Report())
+    assert set(read.reserved) == {"budget", "workspace", "journal", "sandbox", "mcp", "agent"}
 
 
 def test_a_key_in_a_config_is_never_repeated_in_a_message() -> None:
@@ -167,3 +171,13 @@ def test_an_agent_nearly_named_right_is_a_warning() -> None:
     read_configfile(Source("c", "agent: [x, clade]\nagents: {claude: {api: anthropic}}\n"), report)
     [only] = report.sorted()
     assert (only.code, only.severity, only.place.column) == ("AW652", Severity.WARNING, 12)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=60) | st.text("ab:{}[] \n'operatins", max_size=60))
+def test_any_text_is_a_toolfile_and_a_config_or_reported(text: str) -> None:
+    for name, read in (("tools.yaml", read_toolfile), ("config.yaml", read_configfile)):
+        report = Report()
+        read(Source(name, text), report)
+        for found in report:
+            assert 0 <= found.place.span.start <= found.place.span.end <= len(text) + 1

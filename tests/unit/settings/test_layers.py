@@ -1,5 +1,7 @@
 """What holds of settings in layers, and who said it."""
 
+# ruff: noqa: E501  a case is one line
+
 from __future__ import annotations
 
 import itertools

@@ -1,5 +1,7 @@
 """State belongs to the project's root, never to a worktree."""
 
+# ruff: noqa: E501  a case is one line
+
 from __future__ import annotations
 
 import subprocess

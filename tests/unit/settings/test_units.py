@@ -1,5 +1,7 @@
 """Quantities are read as people write them, and refused with what is allowed."""
 
+# ruff: noqa: E501  a case is one line
+
 from __future__ import annotations
 
 from decimal import Decimal
@@ -109,7 +111,9 @@ def test_rates() -> None:
 @given(st.text(max_size=50) | st.floats() | st.integers() | st.booleans() | st.none())
 def test_anything_is_read_or_refused(written: object) -> None:
     for read in (units.duration, units.size, units.count, units.money, units.rate):
+        refused = ""
         try:
             read(written)
         except ValueError as error:
-            assert str(error).startswith("a")
+            refused = str(error)
+        assert refused == "" or refused.startswith("a")
