@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any  # noqa: TID251  a factory of any empty map
 
 from aiworkflow.bundle.workflow import (
     Action,
@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from aiworkflow.expr import Expression
 
 ROOT = ""
+
+
+def _nothing() -> Mapping[str, Any]:
+    return MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,7 @@ class Node:
     timeout_s: float | None = None
     on_error: OnError = OnError.FAIL
     effect: Effect = Effect.WRITE
-    env: Mapping[str, Value] = MappingProxyType({})
+    env: Mapping[str, Value] = field(default_factory=_nothing)
     fenced: frozenset[int] = frozenset()
     operation: Operation | None = None
     secrets: tuple[str, ...] = ()
@@ -102,16 +106,16 @@ class Plan:
     version: str | None
     nodes: Mapping[str, Node]
     inputs: tuple[Field, ...] = ()
-    outputs: Mapping[str, Value] = MappingProxyType({})
+    outputs: Mapping[str, Value] = field(default_factory=_nothing)
     state: tuple[Channel, ...] = ()
     agents: tuple[AgentSpec, ...] = ()
     allow: Allow = field(default_factory=Allow)
-    env: Mapping[str, Value] = MappingProxyType({})
+    env: Mapping[str, Value] = field(default_factory=_nothing)
     timeout_s: float | None = None
-    tools: Mapping[str, str] = MappingProxyType({})
-    files: Mapping[str, str] = MappingProxyType({})
+    tools: Mapping[str, str] = field(default_factory=_nothing)
+    files: Mapping[str, str] = field(default_factory=_nothing)
     document: str = "workflow.md"
-    config: Mapping[str, Json] = MappingProxyType({})
+    config: Mapping[str, Json] = field(default_factory=_nothing)
     effect: Effect = Effect.READ
     digest: str = ""
 

@@ -125,8 +125,8 @@ class Work:
     scratch: Path
     bundle: Path
     project: Path
-    secret_env: Mapping[str, str] = MappingProxyType({})
-    tools: Mapping[str, str] = MappingProxyType({})
+    secret_env: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    tools: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     allow: Allow = field(default_factory=Allow)
     timeout_s: float | None = None
 
