@@ -1,0 +1,131 @@
+"""How what holds others closes: its result, the join of its branches, and the end of the run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiworkflow.bundle.workflow import Group
+from aiworkflow.engine import events as ev
+from aiworkflow.engine.commands import Answer, Asked, Perform, Question
+from aiworkflow.engine.desk import Asking, Desk, idempotency_key, inherited, located
+from aiworkflow.engine.ends import come_to_rest
+from aiworkflow.engine.events import Failure, Json
+from aiworkflow.engine.join import ReduceError
+from aiworkflow.engine.state import CANCELLED, FAILED, PENDING, SUCCEEDED, Instance
+from aiworkflow.plan.graph import ROOT, Node
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+_STATUS_OF_STOPPING = {
+    "": SUCCEEDED,
+    "enough": SUCCEEDED,
+    "failed": FAILED,
+    "timeout": FAILED,
+    "cancelled": CANCELLED,
+}
+
+
+def close_instance(desk: Desk, instance: Instance, node: Node) -> Asking:
+    """Rule 4, once nothing below is under way."""
+    status, error = _STATUS_OF_STOPPING[instance.stopping], instance.error
+    if instance.path == "":
+        yield from finish_run(desk, status, error)
+        return
+    output = None
+    merged: dict[str, Json] = {}
+    if instance.form == "each":
+        failed = desk.eachs[instance.path].failed
+        if status == SUCCEEDED and failed is not None:
+            status, error = FAILED, inherited(failed)
+    elif status == SUCCEEDED and instance.form == "group":
+        assert isinstance(node.action, Group)
+        if node.action.has_result:
+            answer = yield Question(Asked.RESULT, node.id, instance.path, instance.path)
+            output = answer.ref
+            if answer.failure is not None:
+                status, error = FAILED, located(answer.failure, instance.path)
+    if status == SUCCEEDED and instance.forks:
+        writes = desk.state.pending_writes(instance, node.children)
+        failure = misfit(desk, instance, writes)
+        if failure is not None:
+            status, error = FAILED, located(failure, instance.path)
+        elif (yield from join_branches(desk, instance, node, writes, merged)):
+            return
+    if instance.join is not None and instance.join.status == FAILED:
+        status, error = FAILED, instance.join.error
+    order = node.children if instance.forks and instance.form == "group" else ()
+    desk.emit(ev.Closed(desk.now, instance.path, status, output, error, merged, order))
+    desk.groups.pop(instance.path, None)
+    desk.eachs.pop(instance.path, None)
+    come_to_rest(desk, instance)
+
+
+def join_branches(
+    desk: Desk,
+    instance: Instance,
+    node: Node,
+    writes: dict[str, list[Json]],
+    merged: dict[str, Json],
+) -> Generator[Question, Answer, bool]:
+    """Run the reducers of tools/ that a join needs; True while that is under way."""
+    assert desk.state.started is not None
+    channels = desk.state.started.channels
+    needed = {name: ops for name, ops in writes.items() if channels[name][0] == "tool"}
+    if not needed:
+        return False
+    path = f"{instance.path}/join"
+    join = instance.join
+    if join is None or join.status == PENDING:
+        answer = yield Question(Asked.REDUCE, node.id, path, instance.path, operands=needed)
+        visit = desk.visit(path)
+        desk.emit(
+            ev.Started(
+                desk.now,
+                path,
+                node.id,
+                instance.path,
+                visit,
+                1,
+                "read",
+                idempotency_key(desk.state.started.run, path, visit),
+                answer.ref,
+                None,
+                "join",
+            )
+        )
+        desk.running.add(path)
+        desk.performs.append(Perform(path))
+        return True
+    if not join.at_rest:
+        return True
+    if join.status == SUCCEEDED:
+        answer = yield Question(Asked.MERGED, node.id, path, instance.path)
+        assert isinstance(answer.value, dict)
+        merged.update(answer.value)
+    return False
+
+
+def finish_run(desk: Desk, status: str, error: Failure | None) -> Asking:
+    """Rule 4 for the run itself: its outputs, and its end."""
+    outputs = None
+    if status == SUCCEEDED:
+        answer = yield Question(Asked.OUTPUTS, ROOT, "", "")
+        outputs = answer.ref
+        if answer.failure is not None:
+            status, error = FAILED, answer.failure
+    desk.emit(ev.RunFinished(desk.now, status, outputs, error))
+
+
+def misfit(desk: Desk, instance: Instance, writes: dict[str, list[Json]]) -> Failure | None:
+    """Why these writes cannot be reduced into what the instance sees, or None."""
+    scope = desk.state.scope(instance)
+    assert desk.state.started is not None
+    for name, operands in writes.items():
+        if desk.state.started.channels[name][0] == "tool":
+            continue
+        try:
+            desk.state.reduced(scope, name, operands, {})
+        except ReduceError as error:
+            return Failure("state", f"cannot write `{name}`: {error}")
+    return None
