@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 from aiworkflow.bundle.keys import read_settings
 from aiworkflow.bundle.reading import Scope, Settings
 from aiworkflow.bundle.yaml_nodes import Mapping, Node, Scalar
 from aiworkflow.bundle.yamltree import compose
+from aiworkflow.diagnostics import Source
 from aiworkflow.diagnostics.suggest import did_you_mean
 from aiworkflow.settings.layers import Layer, Stratum
 
 if TYPE_CHECKING:
-    from aiworkflow.diagnostics import Report, Source
+    from collections.abc import Callable
+    from collections.abc import Mapping as MappingOf
+    from pathlib import Path
+
+    from aiworkflow.bundle.workflow import Json
+    from aiworkflow.diagnostics import Report
+
+_LARGEST: Final = 1_000_000  # bytes
 
 
 def read_configfile(source: Source, report: Report) -> Settings:
@@ -29,6 +38,57 @@ def read_configfile(source: Source, report: Report) -> Settings:
     settings = read_settings(root, Scope.CONFIG, None, report)
     _check_agent(settings, report)
     return settings
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigFile:
+    """A config.yaml that was read.
+
+    Attributes:
+        values: what is right of it, as plain data.
+        where: dotted name of a setting → `file:line:column`, "" where it is not in the file.
+        reserved: settings whose execution is not built yet.
+    """
+
+    values: MappingOf[str, Json]
+    where: Callable[[str], str]
+    reserved: MappingOf[str, Json]
+
+
+def read_config_file(path: Path, shown: str, report: Report) -> ConfigFile | None:
+    """Read a config.yaml from disk; None where there is no such file.
+
+    Args:
+        path: the file.
+        shown: its path as findings show it.
+        report: gets all findings, also that the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(_LARGEST + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        _unreadable(shown, f"it cannot be read: {error.strerror}", report)
+        return None
+    if len(content) > _LARGEST:
+        _unreadable(shown, f"it has more than {_LARGEST:,} bytes", report)
+        return None
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        _unreadable(shown, f"it is not UTF-8 text at byte {error.start}", report)
+        return None
+    settings = read_configfile(Source(shown, text.replace("\r\n", "\n")), report)
+    layer = stratum(settings, Layer.PROJECT)
+    return ConfigFile(layer.values, layer.where, settings.reserved)
+
+
+def _unreadable(shown: str, why: str, report: Report) -> None:
+    report.error(
+        "AW654", Source(shown, "").place(0), f"`{shown}` holds no settings: {why}",
+        "mend or remove the file",
+    )  # fmt: skip
 
 
 def stratum(settings: Settings, layer: Layer) -> Stratum:

@@ -7,10 +7,12 @@ speak of it allow, of `budget` the smallest. Each value remembers its origin.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from aiworkflow.diagnostics.suggest import did_you_mean
 from aiworkflow.errors import UsageError
 from aiworkflow.settings import units
 from aiworkflow.settings.options import Json, Options, defaults, options
@@ -224,7 +226,9 @@ _VARIABLES: Mapping[str, Callable[[str], object]] = {
 }
 _PREFIX = "AIWORKFLOW_"
 # Set for the children of a step, or read before settings are: no settings, and no mistakes.
-_OTHERS = frozenset({"KEY", "ATTEMPT", "CONTEXT", "SCRATCH", "PROJECT", "HOME", "DEBUG"})
+_OTHERS = frozenset(
+    ["KEY", "ATTEMPT", "CONTEXT", "SCRATCH", "RUN", "STEP", "ACTOR", "PROJECT", "HOME", "DEBUG"]
+)
 
 
 def environment(environ: Mapping[str, str]) -> tuple[Stratum, list[str]]:
@@ -256,14 +260,50 @@ def environment(environ: Mapping[str, str]) -> tuple[Stratum, list[str]]:
                 f"the variable `{variable}` takes {error}, not `{text[:60]}`",
                 hint=f"set `{variable}` to such a value, or unset it",
             ) from error
-        words = name.split(".")
-        into: dict[str, Json] = values
-        for word in words[:-1]:
-            below = into.setdefault(word, {})
-            assert isinstance(below, dict)
-            into = below
-        into[words[-1]] = text
+        _put(values, name, text)
     return Stratum(Layer.ENVIRONMENT, values, _variable), strangers
+
+
+_MAPS = {
+    "env": re.compile(r"env\.[A-Za-z_][A-Za-z0-9_]*"),
+    "interpreters": re.compile(r"interpreters\.[A-Za-z][A-Za-z0-9_+#-]*"),
+    "agents": re.compile(r"agents\.[A-Za-z][A-Za-z0-9_-]*\.(?:api|model|url|key)"),
+}
+
+
+def command_line(given: Mapping[str, str]) -> dict[str, Json]:
+    """The values of `--set NAME=VALUE`, by their dotted names, as nested plain data.
+
+    Raises:
+        UsageError: a name is no setting that the command line takes, or a value is none for it.
+    """
+    values: dict[str, Json] = {}
+    for name, text in given.items():
+        group = _MAPS.get(name.split(".", 1)[0])
+        read = str if group is not None and group.fullmatch(name) else _VARIABLES.get(name)
+        if read is None:
+            known = [*_VARIABLES, "env.NAME", "interpreters.LANGUAGE", "agents.NAME.model"]
+            raise UsageError(
+                f"`{name[:60]}` is no setting of the command line",
+                hint=did_you_mean(name, _VARIABLES)
+                or "give one of " + ", ".join(f"`{one}`" for one in known),
+            )
+        try:
+            read(text)
+        except ValueError as error:
+            raise UsageError(f"`{name}` takes {error}, not `{text[:60]}`") from error
+        _put(values, name, text)
+    return values
+
+
+def _put(values: dict[str, Json], name: str, value: str) -> None:
+    """Set a value by its dotted name."""
+    *groups, last = name.split(".")
+    for group in groups:
+        below = values.setdefault(group, {})
+        assert isinstance(below, dict)
+        values = below
+    values[last] = value
 
 
 def variables() -> Iterator[tuple[str, str]]:

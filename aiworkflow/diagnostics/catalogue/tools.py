@@ -45,4 +45,9 @@ RULES = (
         "agents: {a: {api: anthropic, key: sk-ant-api03-AbCdEfGhIjKlMnOpQrStUv}}\n",
         "agents: {a: {api: anthropic, key: ANTHROPIC_API_KEY}}\n",
     ),
+    Rule(
+        "AW654", "config-file", "a config.yaml that cannot be read",
+        "Settings that limit what runs may do would silently not hold.",
+        "\xff\n", "limits: {max_parallel: 3}\n",
+    ),
 )  # fmt: skip

@@ -1,7 +1,5 @@
 """Each code about YAML, settings, tools.yaml and config.yaml: its message, place, hint and page."""
 
-
-
 from __future__ import annotations
 
 import re
@@ -20,7 +18,7 @@ from aiworkflow.diagnostics.catalogue import settings, tools, versions, yaml
 
 RULES = {rule.code: rule for file in (yaml, settings, tools, versions) for rule in file.RULES}
 FRONTMATTER = {"AW521", "AW522", "AW523", "AW525", "AW526", "AW951"}
-CONFIG = {"AW651", "AW652", "AW653"}
+CONFIG = {"AW651", "AW652", "AW653", "AW654"}
 TOOLS = {"AW601", "AW602", "AW603", "AW604"}
 KINDS = {"AW502": Kind.SCRIPT, "AW530": Kind.AGENT}
 

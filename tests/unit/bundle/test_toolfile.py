@@ -4,14 +4,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aiworkflow.bundle.configfile import read_configfile, stratum
+from aiworkflow.bundle.configfile import read_config_file, read_configfile, stratum
+from aiworkflow.bundle.datafile import read_map
 from aiworkflow.bundle.toolfile import read_toolfile
 from aiworkflow.bundle.workflow import Effect, OutputForm
 from aiworkflow.diagnostics import Report, Severity, Source
+from aiworkflow.errors import UsageError
 from aiworkflow.settings.layers import Layer, Layered
 
 GITHUB = """\
@@ -181,3 +185,75 @@ def test_any_text_is_a_toolfile_and_a_config_or_reported(text: str) -> None:
         read(Source(name, text), report)
         for found in report:
             assert 0 <= found.place.span.start <= found.place.span.end <= len(text) + 1
+
+
+# -- files ------------------------------------------------------------------------------------------
+
+
+def test_a_config_is_read_from_disk(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_bytes(b"\xef\xbb\xbflimits: {max_parallel: 3}\r\nbudget: {usd: 1}\r\ntimeout: x\r\n")
+    report = Report()
+    config = read_config_file(file, "shown.yaml", report)
+    assert config is not None
+    assert dict(config.values) == {"limits": {"max_parallel": 3}, "budget": {"usd": 1}}
+    assert config.where("limits.max_parallel") == "shown.yaml:1:24"
+    assert config.where("agent") == ""
+    assert dict(config.reserved) == {"budget": {"usd": 1}}
+    assert [d.code for d in report] == ["AW503"]
+
+
+def test_no_config_is_no_finding(tmp_path: Path) -> None:
+    report = Report()
+    assert read_config_file(tmp_path / "config.yaml", "c", report) is None
+    (tmp_path / "file").write_text("x")
+    assert read_config_file(tmp_path / "file" / "config.yaml", "c", report) is None
+    assert report.sorted() == []
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"a: \xff\n", "it is not UTF-8 text at byte 3"),
+        (b"#" * 1_000_001, "it has more than 1,000,000 bytes"),
+        (None, "it cannot be read: Is a directory"),
+    ],
+)
+def test_a_config_that_cannot_be_read_is_a_finding(
+    tmp_path: Path, content: bytes | None, why: str
+) -> None:
+    file = tmp_path / "config.yaml"
+    if content is None:
+        file.mkdir()
+    else:
+        file.write_bytes(content)
+    report = Report()
+    assert read_config_file(file, "c.yaml", report) is None
+    [only] = report.sorted()
+    assert (only.code, only.message, only.hint) == (
+        "AW654",
+        f"`c.yaml` holds no settings: {why}",
+        "mend or remove the file",
+    )
+    assert (only.place.path, only.place.line, only.place.column) == ("c.yaml", 1, 1)
+
+
+def test_inputs_are_read_from_yaml_and_json() -> None:
+    assert read_map("", "x") == {}
+    assert read_map("a: 1\r\nb: [yes]\r\n", "x") == {"a": 1, "b": ["yes"]}
+    assert read_map('{"a": {"b": null}}', "x") == {"a": {"b": None}}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("- a", "in.yaml holds no map of names to values"),
+        ("a: 1\nb: @x", "a value cannot begin with `@` in YAML (in in.yaml, line 2, column 4)"),
+        ("a: 1\na: 2", "`a` is given twice (in in.yaml, line 2, column 1)"),
+    ],
+)
+def test_inputs_that_are_no_map_are_refused(text: str, message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        read_map(text, "in.yaml")
+    assert caught.value.message == message
+    assert caught.value.hint

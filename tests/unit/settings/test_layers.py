@@ -15,6 +15,7 @@ from aiworkflow.settings.layers import (
     Layer,
     Layered,
     Stratum,
+    command_line,
     covers,
     environment,
     narrow,
@@ -200,3 +201,44 @@ def test_options_are_typed() -> None:
     assert options.records == "docs/runs"
     assert options.interpreters["ruby"] == "ruby -w"
     assert options.interpreters["bash"] == "bash -e -o pipefail"
+
+
+def test_settings_of_the_command_line_are_nested_by_their_names() -> None:
+    values = command_line(
+        {"limits.max_parallel": "3", "agent": "a", "env.LEVEL": "2", "agents.x.model": "m"}
+    )
+    assert values == {
+        "limits": {"max_parallel": "3"},
+        "agent": "a",
+        "env": {"LEVEL": "2"},
+        "agents": {"x": {"model": "m"}},
+    }
+    assert Layered([Stratum(Layer.COMMAND_LINE, values)]).options().limits.max_parallel == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message", "hint"),
+    [
+        (
+            "limits.max_paralel",
+            "3",
+            "`limits.max_paralel` is no setting of the command line",
+            "did you mean `limits.max_parallel`?",
+        ),
+        (
+            "allow.network",
+            "*",
+            "`allow.network` is no setting of the command line",
+            "give one of `agent`",
+        ),
+        ("env.A-B", "x", "`env.A-B` is no setting of the command line", "give one of"),
+        ("timeout", "soon", "`timeout` takes a duration such as", ""),
+    ],
+)
+def test_wrong_settings_of_the_command_line_are_refused(
+    name: str, value: str, message: str, hint: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        command_line({name: value})
+    assert caught.value.message.startswith(message)
+    assert (caught.value.hint or "").startswith(hint)
