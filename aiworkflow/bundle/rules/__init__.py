@@ -1,0 +1,1 @@
+"""Rules between the parts of a bundle, one family a file; each reports, none changes anything."""
