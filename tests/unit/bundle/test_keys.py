@@ -416,3 +416,43 @@ def test_a_step_is_read_in_microseconds() -> None:
             read_settings(compose(source, 0, len(text), report), Scope.STEP, Kind.AGENT, report)
         best = min(best, (time.perf_counter() - start) / 50)
     assert best < 200e-6  # 45 µs on an idle machine
+
+
+EXAMPLE = """\
+name: code-review
+version: 1.2.0
+description: Review a change and post the findings once a person agrees.
+inputs:
+  base: {type: string, default: main, description: Branch to compare with}
+  strictness: {type: integer, default: 3, minimum: 1, maximum: 5}
+on:
+  webhook: {path: /github, verify: {github: WEBHOOK_SECRET}, events: [pull_request], inputs: {base: "{{ trigger.body.pull_request.base.ref }}"}}
+  schedule: "0 9 * * 1-5"
+agent: [claude-code, codex, ollama/llama3.2]
+budget: {usd: 0.50}
+allow: {write: [github.comment, github.delete_comment], network: [api.github.com], secrets: [GITHUB_TOKEN]}
+outputs:
+  score: "{{ steps.review.output.score }}"
+"""
+
+
+def test_the_example_of_the_format_is_right_and_loads_nothing_heavy() -> None:
+    import json
+    import subprocess
+    import sys
+
+    found, findings = read(EXAMPLE, Scope.FRONTMATTER)
+    assert findings == []
+    assert set(found.values) == set(found.plain)
+    assert json.loads(json.dumps(found.plain)) == found.plain
+    Draft202012Validator(frontmatter_schema()).validate(found.plain)
+    code = (
+        "import sys; from aiworkflow.bundle.keys import Scope, read_settings; from aiworkflow.bundle.yamltree import compose;"
+        "from aiworkflow.diagnostics import Report, Source; t = sys.stdin.read(); s = Source('f', t);"
+        "read_settings(compose(s, 0, len(t), Report()), Scope.FRONTMATTER, None, Report());"
+        "print([m for m in ('jsonschema', 'asyncio', 'croniter', 'markdown_it', 'pydantic') if m in sys.modules])"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code], input=EXAMPLE, capture_output=True, text=True, check=True
+    )
+    assert ran.stdout == "[]\n"
