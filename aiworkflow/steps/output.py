@@ -1,0 +1,205 @@
+"""From standard output, or the value of a built-in, to a step's output in its declared form."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import TYPE_CHECKING, cast
+
+from aiworkflow.bundle.workflow import Output, OutputForm
+from aiworkflow.expr import check, describe
+from aiworkflow.steps.contract import StepError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aiworkflow.bundle.workflow import Json
+
+_MOST_DEPTH = 100
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_HINT = "print nothing but the result to standard output; notes go to standard error"
+
+
+class _NotJson(ValueError):
+    """Text is not JSON as we take it; the message says why and where."""
+
+
+def parse_output(stdout: bytes, output: Output) -> Json:
+    """The output of a program.
+
+    Args:
+        stdout: all it wrote to standard output.
+        output: the declared form.
+
+    Raises:
+        StepError: `output`: it is not what was declared.
+    """
+    text = _decoded(stdout)
+    match output.form:
+        case OutputForm.TEXT:
+            return _without_newline(text)
+        case OutputForm.LINES:
+            return _lines(text)
+        case OutputForm.AUTO:
+            return _guessed(text)
+        case OutputForm.JSON | OutputForm.SCHEMA:
+            value = _json_of(text, output)
+            _check_schema(value, output, "standard output")
+            return value
+
+
+def shape_output(value: Json, output: Output) -> Json:
+    """The output of an operation that has a value rather than text.
+
+    Raises:
+        StepError: `output`: it is not what was declared.
+    """
+    match output.form:
+        case OutputForm.TEXT:
+            return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        case OutputForm.LINES:
+            if not isinstance(value, str):
+                raise StepError("output", "the result is no text, and so has no lines")
+            return _lines(value)
+        case OutputForm.AUTO | OutputForm.JSON:
+            return value
+        case OutputForm.SCHEMA:
+            _check_schema(value, output, "the result")
+            return value
+
+
+def _decoded(stdout: bytes) -> str:
+    try:
+        return stdout.decode()
+    except UnicodeDecodeError as error:
+        line = stdout.count(b"\n", 0, error.start) + 1
+        raise StepError(
+            "output",
+            f"standard output is not UTF-8: byte 0x{stdout[error.start]:02x} at offset"
+            f" {error.start} (line {line})",
+            hint="write binary data to a file, or print it as base64",
+        ) from None
+
+
+def _without_newline(text: str) -> str:
+    """Text with one final newline removed, as a shell's `$(…)` does it, but one only."""
+    return text.removesuffix("\r\n") if text.endswith("\r\n") else text.removesuffix("\n")
+
+
+def _lines(text: str) -> Json:
+    if not text:
+        return []
+    return [line.removesuffix("\r") for line in _without_newline(text).split("\n")]
+
+
+def _guessed(text: str) -> Json:
+    """JSON where it is an object or a list, else text."""
+    bare = text.strip()
+    if bare[:1] + bare[-1:] in {"{}", "[]"}:
+        try:
+            value = _loads(bare)
+        except _NotJson:
+            return _without_newline(text)
+        if isinstance(value, dict | list):
+            return value
+    return _without_newline(text)
+
+
+def _json_of(text: str, output: Output) -> Json:
+    wanted = "JSON" if output.schema is None else f"JSON that fits {describe(output.schema)}"
+    if not text.strip():
+        raise StepError("output", f"standard output is empty; declared is {wanted}", hint=_HINT)
+    try:
+        return _loads(text.removeprefix("\ufeff"))
+    except _NotJson as error:
+        text = f"standard output is not JSON: {error}; declared is {wanted}"
+        raise StepError("output", text, hint=_HINT) from None
+
+
+def _check_schema(value: Json, output: Output, what: str) -> None:
+    if output.schema is None:
+        return
+    problems = check(output.schema, value)
+    if problems:
+        raise StepError("output", f"{what} does not fit what is declared: {_listed(problems)}")
+
+
+def _listed(problems: Sequence[object]) -> str:
+    shown = "; ".join(str(problem) for problem in problems[:5])
+    more = len(problems) - 5
+    return f"{shown}; and {more} more" if more > 0 else shown
+
+
+# -- strict JSON ----------------------------------------------------------------------------------
+
+
+def _loads(text: str) -> Json:
+    """JSON without what JSON does not have: NaN, infinities, doubled keys, halves of characters."""
+    try:
+        value = json.loads(
+            text,
+            parse_constant=_no_constant,
+            parse_float=_finite,
+            object_pairs_hook=_without_doubles,
+        )
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        near = _near(text, error.pos)
+        raise _NotJson(f"{error.msg.lower()} at {where}{near}") from None
+    except RecursionError:
+        raise _NotJson(f"it is nested deeper than {_MOST_DEPTH} levels") from None
+    except _NotJson:
+        raise
+    except ValueError:  # Python's limit on digits, against quadratic time
+        raise _NotJson("it holds a whole number of thousands of digits") from None
+    if _is_deep(value):
+        raise _NotJson(f"it is nested deeper than {_MOST_DEPTH} levels")
+    if _SURROGATE.search(text):
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise _NotJson(r"it holds half a surrogate pair (`\ud…`), which is no text") from None
+    return cast("Json", value)
+
+
+def _near(text: str, position: int) -> str:
+    shown = text[position : position + 20].split("\n", maxsplit=1)[0]
+    return f", near `{shown}`" if shown.strip() else ""
+
+
+def _no_constant(name: str) -> float:
+    raise _NotJson(f"{name} is not JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise _NotJson(f"the number {text[:30]} is too large")
+    return number
+
+
+def _without_doubles(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise _NotJson(f"the key `{key[:60]}` is there twice in one object")
+            seen.add(key)
+    return found
+
+
+def _is_deep(value: object) -> bool:
+    """Whether containers are nested deeper than what the rest of the system is made for."""
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(_MOST_DEPTH):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return False
+    return True

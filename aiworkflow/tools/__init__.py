@@ -1,0 +1,1 @@
+"""Operations: scripts in tools/ and built-ins, and the child processes they run in."""
