@@ -1,0 +1,102 @@
+"""What is visible is what is effective: hidden text and raw HTML in what runs or reaches an agent."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from aiworkflow.diagnostics import Fragment, Report
+
+# Zero-width, bidirectional controls, tag characters, and other default-ignorable code points.
+_HIDDEN: Final = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
+    "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U000e0000-\U000e0fff"
+    "\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]"
+)
+_JOINED: Final = re.compile(
+    "[\u00a9\u00ae\u203c-\u3299\U0001f000-\U0001faff#*0-9]\ufe0f|\u200d(?=[\u2640\u2642\u2695-\u27bf\U0001f000-\U0001faff])"
+    "|(?<=[\u0600-\u06ff\u0900-\u0dff\u0e80-\u0eff\u1000-\u109f\u1780-\u17ff])[\u200c\u200d]"
+    "|\U0001f3f4[\U000e0020-\U000e007e]+\U000e007f"
+)
+_TAG: Final = re.compile(r"<(!--|/?[A-Za-z][A-Za-z0-9-]*(?=[\s/>])|\?|!\[CDATA\[)")
+_AUTOLINK: Final = re.compile(r"<(?:[a-zA-Z][a-zA-Z0-9+.-]{1,31}:[^\s<>]*|[^\s<>@]+@[^\s<>]+)>")
+_ALLOWED_TAGS: Final = frozenset({"br", "kbd", "sub", "sup"})
+_CODE_SPAN: Final = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.DOTALL)
+_FENCED: Final = re.compile(r"^ {0,3}(`{3,}|~{3,})[^\n]*\n.*?^ {0,3}\1[^\S\n]*$", re.DOTALL | re.MULTILINE)
+_DEFINITION: Final = re.compile(r"^ {0,3}\[([^\]\n]+)\]:[ \t]*\S[^\n]*$", re.MULTILINE)
+
+
+def check_hidden(fragment: Fragment, report: Report, *, code: bool = False) -> None:
+    """Report characters and markup that a reader of the document does not see.
+
+    Args:
+        code: whether it is code, where HTML and link definitions are plain text.
+    """
+    text = fragment.text
+    check_characters(fragment, report)
+    if code:
+        return
+    if "<" in text:
+        check_html(fragment, report)
+    if "]:" in text:
+        _check_definitions(fragment, report)
+
+
+def check_characters(fragment: Fragment, report: Report) -> None:
+    """Characters that show nothing: they could tell an agent what no reviewer sees."""
+    text = fragment.text
+    if text.isascii() and text.isprintable():
+        return
+    allowed: list[tuple[int, int]] | None = None
+    for found in _HIDDEN.finditer(text):
+        if allowed is None:
+            allowed = [match.span() for match in _JOINED.finditer(text)]
+        at = found.start()
+        if any(start <= at < end for start, end in allowed):
+            continue
+        report.error(
+            "AW801",
+            fragment.place(at, at + 1),
+            f"the character U+{ord(found.group()):04X} cannot be seen",
+            "remove it",
+        )
+
+
+def check_html(fragment: Fragment, report: Report) -> None:
+    """Raw HTML: it may hide what it holds."""
+    text = _blank(fragment.text)
+    for found in _TAG.finditer(text):
+        word = found.group(1).lstrip("/").lower()
+        if word in _ALLOWED_TAGS:
+            continue
+        close = text.find("-->" if word == "!--" else ">", found.end())
+        end = close + (3 if word == "!--" else 1) if close >= 0 else found.end()
+        what = "an HTML comment" if word == "!--" else "raw HTML"
+        report.error(
+            "AW802",
+            fragment.place(found.start(), min(end, found.start() + 80)),
+            f"{what} is not shown as it is written",
+            "use a `> [!NOTE]` quote for remarks, and backticks for code",
+        )
+
+
+def _blank(text: str) -> str:
+    """The text with code and autolinks blanked out, where HTML is plain text."""
+    for pattern in (_FENCED, _CODE_SPAN, _AUTOLINK):
+        text = pattern.sub(lambda m: re.sub(r"[^\n]", " ", m.group()), text)
+    return text
+
+
+def _check_definitions(fragment: Fragment, report: Report) -> None:
+    text = _blank(fragment.text)
+    for found in _DEFINITION.finditer(text):
+        label = found.group(1)
+        uses = len(re.findall(re.escape(f"[{label}]"), text, re.IGNORECASE))
+        if uses < 2:
+            report.error(
+                "AW804",
+                fragment.place(found.start(), found.end()),
+                f"nobody refers to `[{label}]`, so readers do not see this line",
+                "remove it, or refer to it",
+            )
