@@ -1,0 +1,427 @@
+"""Plan ↔ JSON: what a run keeps of its plan. Expressions are kept as text and parsed again."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, cast  # noqa: TID251  JSON of our own making
+
+from aiworkflow.bundle import workflow as w
+from aiworkflow.diagnostics import Fragment, Report
+from aiworkflow.errors import Bug
+from aiworkflow.expr import (
+    Expression,
+    Template,
+    from_json,
+    parse_expression,
+    parse_template,
+    to_json,
+)
+from aiworkflow.expr import tree as t
+from aiworkflow.plan.graph import Node, Plan
+
+if TYPE_CHECKING:
+    from aiworkflow.bundle.workflow import Json, Value
+
+FORMAT: Final = 1
+
+_ACTIONS: Final[Mapping[str, type]] = MappingProxyType(
+    {
+        "script": w.Script,
+        "tool": w.ToolCall,
+        "agent": w.AgentCall,
+        "assign": w.Assign,
+        "group": w.Group,
+        "ask": w.Ask,
+        "wait": w.Wait,
+        "gate": w.Gate,
+        "child": w.Child,
+    }
+)
+
+
+# -- values with expressions ----------------------------------------------------------------------
+
+
+def value_to_json(value: Value) -> Json:
+    """`{"$": text}` is an expression, `{"$$": …}` a text with expressions, `{"$map": …}` a map."""
+    match value:
+        case Expression():
+            return {"$": unparse(value.tree)}
+        case Template():
+            return {"$$": template_to_json(value)}
+        case list():
+            return [value_to_json(item) for item in value]
+        case Mapping():
+            return {"$map": {key: value_to_json(item) for key, item in value.items()}}
+        case _:
+            return value
+
+
+def value_from_json(data: Json) -> Value:
+    """The inverse of `value_to_json`."""
+    match data:
+        case {"$": str(text)}:
+            return _expression(text)
+        case {"$$": parts}:
+            return template_from_json(parts)
+        case {"$map": dict(entries)}:
+            return {key: value_from_json(item) for key, item in entries.items()}
+        case list():
+            return [value_from_json(item) for item in data]
+        case _:
+            return cast("Value", data)
+
+
+def _expression(text: str) -> Expression:
+    report = Report()
+    found = parse_expression(Fragment.of(text, "plan"), report)
+    if found is None:
+        raise Bug(f"an expression of the plan cannot be read: {text!r}")
+    return found
+
+
+def template_to_json(template: Template) -> Json:
+    """A text by its parts, so that includes need no files any more."""
+    return [_part_to_json(part) for part in template.parts]
+
+
+def _part_to_json(part: t.Part) -> Json:
+    match part:
+        case t.Words(text):
+            return text
+        case t.Output(expression, index):
+            return ["=", _source(expression), index]
+        case t.If(branches, otherwise):
+            return [
+                "if",
+                [[_source(test), [_part_to_json(p) for p in body]] for test, body in branches],
+                [_part_to_json(p) for p in otherwise],
+            ]
+        case t.For(names, items, body, otherwise):
+            return [
+                "for",
+                list(names),
+                _source(items),
+                [_part_to_json(p) for p in body],
+                [_part_to_json(p) for p in otherwise],
+            ]
+
+
+def _source(expression: Expression) -> str:
+    """The text that parses to the expression again."""
+    return unparse(expression.tree)
+
+
+def template_from_json(data: Json) -> Template:
+    """The inverse of `template_to_json`."""
+    parts = tuple(_part_from_json(part) for part in cast("list[Any]", data))
+    return Template(Fragment.of("", "plan"), parts)
+
+
+def _part_from_json(data: Any) -> t.Part:
+    if isinstance(data, str):
+        return t.Words(data)
+    match data[0]:
+        case "=":
+            return t.Output(_expression(data[1]), data[2])
+        case "if":
+            return t.If(
+                tuple(
+                    (_expression(test), tuple(_part_from_json(p) for p in body))
+                    for test, body in data[1]
+                ),
+                tuple(_part_from_json(p) for p in data[2]),
+            )
+        case _:
+            return t.For(
+                tuple(data[1]),
+                _expression(data[2]),
+                tuple(_part_from_json(p) for p in data[3]),
+                tuple(_part_from_json(p) for p in data[4]),
+            )
+
+
+def unparse(tree: t.Tree) -> str:
+    """A canonical source of a tree: fully bracketed, the same for the same meaning of spaces."""
+    import json
+
+    match tree:
+        case t.Literal(value):
+            if value is None:
+                return "none"
+            if isinstance(value, str):
+                return json.dumps(value, ensure_ascii=True)
+            return json.dumps(value)
+        case t.Name(name):
+            return name
+        case t.Field(target, name):
+            return f"{unparse(target)}[{json.dumps(name, ensure_ascii=True)}]"
+        case t.Item(target, index):
+            return f"{unparse(target)}[{unparse(index)}]"
+        case t.Slice(target, low, high, step):
+            bounds = ":".join("" if x is None else unparse(x) for x in (low, high, step))
+            return f"{unparse(target)}[{bounds}]"
+        case t.Unary(operator, operand):
+            return f"({operator} {unparse(operand)})"
+        case t.Binary(operator, left, right):
+            return f"({unparse(left)} {operator} {unparse(right)})"
+        case t.Compare(left, rest):
+            return f"({unparse(left)}{''.join(f' {op} {unparse(x)}' for op, x in rest)})"
+        case t.Conditional(test, yes, no):
+            tail = f" else {unparse(no)}" if no is not None else ""
+            return f"({unparse(yes)} if {unparse(test)}{tail})"
+        case t.ListLiteral(items):
+            return f"[{', '.join(unparse(item) for item in items)}]"
+        case t.ObjectLiteral(pairs):
+            return f"{{{', '.join(f'{unparse(k)}: {unparse(v)}' for k, v in pairs)}}}"
+        case t.Concat(parts):
+            return f"({' ~ '.join(unparse(part) for part in parts)})"
+        case t.Filter(target, name, arguments, named):
+            return f"({unparse(target)} | {name}{_called(arguments, named)})"
+        case t.Test(target, name, arguments):
+            return f"({unparse(target)} is {name}{_called(arguments, ())})"
+        case t.Call(name, arguments, named):
+            given = _called(arguments, named)
+            return f"{name}{given or '()'}"
+
+
+def _called(arguments: tuple[t.Tree, ...], named: tuple[tuple[str, t.Tree], ...]) -> str:
+    words = [unparse(one) for one in arguments] + [f"{key}={unparse(one)}" for key, one in named]
+    return f"({', '.join(words)})" if words else ""
+
+
+# -- records --------------------------------------------------------------------------------------
+
+
+def _field_to_json(field: w.Field) -> Json:
+    return [field.name, to_json(field.schema), field.required, field.default, field.description]
+
+
+def _field_from_json(data: Any) -> w.Field:
+    return w.Field(data[0], from_json(data[1]), data[2], data[3], data[4])
+
+
+def _output_to_json(output: w.Output) -> Json:
+    return [str(output.form), to_json(output.schema) if output.schema is not None else None]
+
+
+def _output_from_json(data: Any) -> w.Output:
+    return w.Output(w.OutputForm(data[0]), from_json(data[1]) if data[1] is not None else None)
+
+
+def _operation_to_json(operation: w.Operation) -> Json:
+    inputs = operation.inputs
+    return {
+        "name": operation.name,
+        "description": operation.description,
+        "inputs": [_field_to_json(one) for one in inputs] if inputs is not None else None,
+        "output": _output_to_json(operation.output),
+        "timeout_s": operation.timeout_s,
+        "effect": str(operation.effect) if operation.effect is not None else None,
+        "network": list(operation.network),
+        "secrets": list(operation.secrets),
+        "check": operation.check,
+        "undo": operation.undo,
+    }
+
+
+def _operation_from_json(data: Any) -> w.Operation:
+    inputs = data["inputs"]
+    return w.Operation(
+        name=data["name"],
+        description=data["description"],
+        inputs=tuple(_field_from_json(one) for one in inputs) if inputs is not None else None,
+        output=_output_from_json(data["output"]),
+        timeout_s=data["timeout_s"],
+        effect=w.Effect(data["effect"]) if data["effect"] is not None else None,
+        network=tuple(data["network"]),
+        secrets=tuple(data["secrets"]),
+        check=data["check"],
+        undo=data["undo"],
+    )
+
+
+def _each_to_json(each: w.Each) -> Json:
+    rate = list(each.rate) if each.rate is not None else None
+    return [unparse(each.items.tree), each.name, each.max_parallel, rate, each.max_items]
+
+
+def _each_from_json(data: Any) -> w.Each:
+    rate = (int(data[3][0]), float(data[3][1])) if data[3] is not None else None
+    return w.Each(_expression(data[0]), data[1], data[2], rate, data[4])
+
+
+def _agents_to_json(agents: tuple[w.AgentSpec, ...]) -> Json:
+    return [[agent.name, agent.model] for agent in agents]
+
+
+def _agents_from_json(data: Any) -> tuple[w.AgentSpec, ...]:
+    return tuple(w.AgentSpec(name, model) for name, model in data)
+
+
+def _map(values: Mapping[str, Value]) -> Json:
+    return {key: value_to_json(value) for key, value in values.items()}
+
+
+def _unmap(data: Any) -> dict[str, Value]:
+    return {key: value_from_json(value) for key, value in data.items()}
+
+
+def _action_to_json(action: w.Action) -> Json:
+    match action:
+        case w.Script(language, code, arguments, cwd):
+            return ["script", language, code, _map(arguments), cwd]
+        case w.ToolCall(tool, operation, arguments, server, cwd):
+            return ["tool", tool, operation, _map(arguments), server, cwd]
+        case w.AgentCall(prompt, agents, tools):
+            return ["agent", template_to_json(prompt), _agents_to_json(agents), list(tools)]
+        case w.Assign(values):
+            return ["assign", _map(values)]
+        case w.Group():
+            until = unparse(action.until.tree) if action.until is not None else None
+            result = value_to_json(action.result) if action.has_result else None
+            return [
+                "group",
+                action.parallel,
+                action.enough,
+                until,
+                action.max_rounds,
+                action.has_result,
+                result,
+            ]
+        case _:
+            # kinds that `run` refuses before a plan is ever stored
+            return [next(name for name, kind in _ACTIONS.items() if isinstance(action, kind))]
+
+
+def _action_from_json(data: Any) -> w.Action:
+    match data:
+        case ["script", language, code, arguments, cwd]:
+            return w.Script(language, code, _unmap(arguments), cwd)
+        case ["tool", tool, operation, arguments, server, cwd]:
+            return w.ToolCall(tool, operation, _unmap(arguments), server, cwd)
+        case ["agent", prompt, agents, tools]:
+            return w.AgentCall(template_from_json(prompt), _agents_from_json(agents), tuple(tools))
+        case ["assign", values]:
+            return w.Assign(_unmap(values))
+        case ["group", parallel, enough, until, max_rounds, has_result, result]:
+            return w.Group(
+                (),
+                parallel,
+                enough,
+                _expression(until) if until is not None else None,
+                max_rounds,
+                value_from_json(result),
+                has_result,
+            )
+        case _:
+            raise Bug(f"a stored plan holds a step this version cannot run: {data[0]}")
+
+
+_NODE: Final[Mapping[str, tuple[Callable[[Any], Json], Callable[[Any], Any]]]] = MappingProxyType(
+    {
+        "kind": (str, w.Kind),
+        "action": (_action_to_json, _action_from_json),
+        "children": (list, tuple),
+        "after": (list, tuple),
+        "otherwise": (list, tuple),
+        "condition": (lambda x: unparse(x.tree), _expression),
+        "each": (_each_to_json, _each_from_json),
+        "output": (_output_to_json, _output_from_json),
+        "on_error": (str, w.OnError),
+        "effect": (str, w.Effect),
+        "env": (_map, _unmap),
+        "fenced": (sorted, frozenset),
+        "operation": (_operation_to_json, _operation_from_json),
+        "secrets": (list, tuple),
+        "network": (list, tuple),
+        "writes": (list, tuple),
+    }
+)
+_NODE_FIELDS: Final = tuple(field.name for field in dataclasses.fields(Node))
+
+
+def node_to_json(node: Node) -> dict[str, Json]:
+    """A node; what is not set is left out."""
+    found: dict[str, Json] = {}
+    for name in _NODE_FIELDS:
+        value = getattr(node, name)
+        if value is None or value is False or value == () or value == frozenset() or value == {}:
+            continue
+        write = _NODE[name][0] if name in _NODE else None
+        found[name] = write(value) if write is not None else value
+    return found
+
+
+def _node_from_json(data: Mapping[str, Any]) -> Node:
+    values = {
+        name: _NODE[name][1](value) if name in _NODE else value for name, value in data.items()
+    }
+    for required in ("id", "parent"):
+        values.setdefault(required, "")
+    return Node(**values)
+
+
+def plan_to_json(plan: Plan) -> dict[str, Json]:
+    """The plan as plain data."""
+    return {
+        "format": FORMAT,
+        "name": plan.name,
+        "title": plan.title,
+        "description": plan.description,
+        "version": plan.version,
+        "document": plan.document,
+        "nodes": [node_to_json(node) for node in plan.nodes.values()],
+        "inputs": [_field_to_json(field) for field in plan.inputs],
+        "outputs": _map(plan.outputs),
+        "state": [
+            [c.name, str(c.reduce), c.by, c.tool, c.start] for c in plan.state
+        ],
+        "agents": _agents_to_json(plan.agents),
+        "allow": {
+            "write": list(plan.allow.write),
+            "network": list(plan.allow.network),
+            "secrets": list(plan.allow.secrets),
+            "paths": list(plan.allow.paths),
+        },
+        "env": _map(plan.env),
+        "timeout_s": plan.timeout_s,
+        "tools": dict(plan.tools),
+        "files": dict(plan.files),
+        "config": dict(plan.config),
+        "effect": str(plan.effect),
+        "digest": plan.digest,
+    }
+
+
+def plan_from_json(data: Mapping[str, Any]) -> Plan:
+    """The inverse of `plan_to_json`."""
+    if data["format"] != FORMAT:
+        raise Bug(f"the plan was written in format {data['format']}, this version reads {FORMAT}")
+    nodes = [_node_from_json(node) for node in data["nodes"]]
+    allow = {kind: tuple(values) for kind, values in data["allow"].items()}
+    return Plan(
+        name=data["name"],
+        title=data["title"],
+        description=data["description"],
+        version=data["version"],
+        nodes={node.id: node for node in nodes},
+        inputs=tuple(_field_from_json(field) for field in data["inputs"]),
+        outputs=_unmap(data["outputs"]),
+        state=tuple(
+            w.Channel(name, w.Reduce(reduce), by, tool, start)
+            for name, reduce, by, tool, start in data["state"]
+        ),
+        agents=_agents_from_json(data["agents"]),
+        allow=w.Allow(**allow),
+        env=_unmap(data["env"]),
+        timeout_s=data["timeout_s"],
+        tools=data["tools"],
+        files=data["files"],
+        document=data["document"],
+        config=data["config"],
+        effect=w.Effect(data["effect"]),
+        digest=data["digest"],
+    )
