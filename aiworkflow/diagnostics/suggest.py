@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
@@ -24,7 +27,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:
-    """"did you mean `x`?", or None where nothing is near."""
+    """ "did you mean `x`?", or None where nothing is near."""
     found = nearest(name, known)
     return None if found is None or found == name else f"did you mean `{found}`?"
 
