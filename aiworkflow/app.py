@@ -2,25 +2,44 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiworkflow.bundle.workflow import AgentSpec, Kind
-from aiworkflow.client.client import Client, run_to_end
 from aiworkflow.client.project import Project
 from aiworkflow.clock import Clock, Ids, SystemClock, SystemIds
 from aiworkflow.engine.events import Json
-from aiworkflow.journal import Journal
 from aiworkflow.settings.locate import locate
 
 if TYPE_CHECKING:
     from aiworkflow.client.builder import BuiltWorkflow
+    from aiworkflow.client.client import Client
     from aiworkflow.client.result import RunResult
+    from aiworkflow.journal import Journal
     from aiworkflow.runtime.local import InForce, LocalRuntime
     from aiworkflow.steps.contract import Outcome, Performer, Ports, Work
+
+
+def open_project(
+    project: str | Path | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    clock: Clock | None = None,
+    ids: Ids | None = None,
+) -> Project:
+    """A project, for looking at its bundles and settings; opens no store."""
+    environment = dict(os.environ if environ is None else environ)
+    the_clock = clock or SystemClock()
+    location = locate(Path(project) if project is not None else Path.cwd())
+    return Project(
+        location,
+        environ=environment,
+        clock=the_clock,
+        ids=ids or SystemIds(the_clock),
+        resolve_agents=_agent_problems(environment),
+    )
 
 
 def connect(
@@ -39,17 +58,9 @@ def connect(
         environ: the environment to use instead of the process's own.
         clock, ids: sources of time and identifiers, for tests.
     """
-    environment = dict(os.environ if environ is None else environ)
-    the_clock = clock or SystemClock()
-    the_ids = ids or SystemIds(the_clock)
-    location = locate(Path(project) if project is not None else Path.cwd())
-    found = Project(
-        location,
-        environ=environment,
-        clock=the_clock,
-        ids=the_ids,
-        resolve_agents=_agent_problems(environment),
-    )
+    found = open_project(project, environ=environ, clock=clock, ids=ids)
+    environment = found.environ
+    the_clock, the_ids = found.clock, found.ids
 
     def open_store() -> Journal:
         from aiworkflow.diagnostics import Report
@@ -74,6 +85,8 @@ def connect(
             on_append=on_append,
         )
 
+    from aiworkflow.client.client import Client
+
     return Client(found, open_store, make_runtime)
 
 
@@ -88,6 +101,10 @@ def run(
     Raises:
         AIWorkflowError: nothing was started, or the run could not go on; a run that fails is a result.
     """
+    import asyncio
+
+    from aiworkflow.client.client import run_to_end
+
     return asyncio.run(run_to_end(connect(project), bundle, inputs or {}))
 
 

@@ -16,14 +16,13 @@ from aiworkflow.diagnostics import Diagnostic, Report
 from aiworkflow.engine.events import Json
 from aiworkflow.errors import UsageError
 from aiworkflow.plan import compile_plan, refusals
-from aiworkflow.runtime.local import Folders, InForce, NewRun
-from aiworkflow.runtime.workspace import RevisionQuestion
 from aiworkflow.settings.layers import Layer, Layered, Stratum, environment
 from aiworkflow.settings.locate import Location, user_config
 
 if TYPE_CHECKING:
     from aiworkflow.clock import Clock, Ids
     from aiworkflow.plan.graph import Plan
+    from aiworkflow.runtime.local import Folders, InForce, NewRun
     from aiworkflow.settings.options import Options
 
 # Settings of the frontmatter that layer with those of config.yaml.
@@ -116,6 +115,8 @@ class Project:
     @property
     def folders(self) -> Folders:
         """Where runs act and where state is kept."""
+        from aiworkflow.runtime.local import Folders
+
         return Folders(self.root, self.location.state / "state")
 
     @property
@@ -237,6 +238,9 @@ class Project:
         Raises:
             BundleInvalid, NotBuiltYet, InputsInvalid, UsageError: nothing was started.
         """
+        from aiworkflow.runtime.local import NewRun
+        from aiworkflow.runtime.workspace import RevisionQuestion
+
         if checked.plan is None or checked.workflow is None or checked.report.has_errors:
             raise BundleInvalid(checked.label, checked.report.sorted())
         if checked.refused:
@@ -271,7 +275,7 @@ class Project:
                     "or give --agent; `aiworkflow doctor` lists what can be used here",
                 )
             wanted.extend(spec for spec in specs if spec not in wanted)
-        problems = self._resolve_agents(wanted, settings.agents)
+        problems = self._resolve_agents(wanted, settings.agents) if wanted else ()
         if problems:
             raise UsageError(problems[0] if len(problems) == 1 else "\n".join(problems))
 
@@ -284,6 +288,8 @@ def agent_spec(text: str) -> AgentSpec:
 
 def in_force(settings: Layered) -> InForce:
     """What a run keeps of the settings."""
+    from aiworkflow.runtime.local import InForce
+
     options: Options = settings.options()
     limits = options.limits
     agents, _ = settings.get("agents")

@@ -273,4 +273,6 @@ class _Taint:
             return bool(action.tools)
         if isinstance(action, Assign):
             return False
+        if isinstance(action, Script) and draft.step.effect is None:
+            return bool(draft.reach.secrets)  # a class that is only derived is no power
         return draft.reach.is_dangerous

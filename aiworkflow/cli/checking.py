@@ -1,0 +1,274 @@
+"""Looking at bundles from the command line: checking, describing, drawing, listing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from aiworkflow.errors import EXIT_OK, EXIT_USAGE, UsageError
+
+if TYPE_CHECKING:
+    from aiworkflow.cli.out import Out
+    from aiworkflow.client.project import Checked, Project
+    from aiworkflow.engine.events import Json
+
+_DRAWINGS = ("terminal", "mermaid", "dot")
+_FORMATS = ("text", "json", "sarif", "github")
+
+
+def validate_bundle(bundle: str, form: str, project: Path | None, out: Out) -> int:
+    """Print what is wrong with a bundle."""
+    from aiworkflow import __version__
+    from aiworkflow.diagnostics import render
+
+    if form not in _FORMATS:
+        raise UsageError(f"there is no format `{form}`", hint=f"use one of {', '.join(_FORMATS)}")
+    checked = _project(project).check(bundle)
+    found = checked.report.sorted()
+    valid = checked.is_valid
+    match form:
+        case "json":
+            out.object({"valid": valid, "diagnostics": render.to_json(found)})
+        case "sarif":
+            out.object(render.to_sarif(found, __version__))
+        case "github":
+            out.json = False
+            out.result(render.to_github(found))
+        case _:
+            out.diagnostics(found)
+            if valid:
+                refused = [diagnostic.message.split("`")[1] for diagnostic in checked.refused]
+                later = f"; not executable yet: {', '.join(dict.fromkeys(refused))}" if refused else ""
+                out.say(f"{out.paint('✓', 'green')} {checked.label} is valid{later}")
+    return EXIT_OK if valid else EXIT_USAGE
+
+
+def show_info(bundle: str, project: Path | None, out: Out) -> int:
+    """Print what a bundle takes, does and may touch."""
+    from aiworkflow.plan import describe_plan
+
+    checked = _valid(_project(project).check(bundle))
+    assert checked.plan is not None
+    about = describe_plan(checked.plan)
+    about["bundle"] = checked.label
+    about["not_executable_yet"] = [d.message.split("`")[1] for d in checked.refused]
+    out.object(about)
+    if not out.json:
+        out.result(_info_text(about, out))
+    return EXIT_OK
+
+
+def _info_text(about: Mapping[str, Json], out: Out) -> str:
+    version = f" {about['version']}" if about["version"] else ""
+    lines = [out.paint(f"{about['name']}{version}", "bold"), f"  {about['description']}", ""]
+    inputs = cast("list[dict[str, Json]]", about["inputs"])
+    if inputs:
+        lines.append("inputs")
+        for one in inputs:
+            need = "required" if one["required"] else f"default {_short(one['default'])}"
+            text = f"  {one['name']}: {one['type']}  ({need})"
+            lines.append(text + (f"  {one['description']}" if one["description"] else ""))
+    if about["outputs"]:
+        lines.append(f"outputs    {', '.join(cast('list[str]', about['outputs']))}")
+    if about["agents"]:
+        lines.append(f"agents     {', '.join(cast('list[str]', about['agents']))}")
+    allow = cast("dict[str, list[str]]", about["allow"])
+    granted = [f"{kind}: {', '.join(names)}" for kind, names in allow.items() if names]
+    lines.append(f"allow      {'; '.join(granted) or 'nothing beyond reading the working tree'}")
+    lines.append(f"effect     {about['effect']}")
+    lines.append(f"digest     {str(about['digest'])[:16]}")
+    if about["not_executable_yet"]:
+        later = dict.fromkeys(cast("list[str]", about["not_executable_yet"]))
+        lines.append(f"not executable yet: {', '.join(later)}")
+    lines += ["", "steps", *_step_lines(cast("list[dict[str, Json]]", about["steps"]), 1)]
+    return "\n".join(lines)
+
+
+def _step_lines(steps: Sequence[Mapping[str, Json]], depth: int) -> list[str]:
+    lines = []
+    for step in steps:
+        what = step.get("tool") or step.get("language") or ""
+        if step.get("agents"):
+            what = "/".join(cast("list[str]", step["agents"]))
+        words = [f"{step['id']}", f"[{step['kind']}{' ' + str(what) if what else ''}]", f"line {step['line']}"]
+        words += [
+            f"{key} {_short(step[key])}"
+            for key in ("if", "each", "until", "secrets", "network", "writes", "timeout_s")
+            if key in step
+        ]
+        words += [key for key in ("else", "finally", "parallel") if step.get(key)]
+        if step["effect"] != "read":
+            words.append(str(step["effect"]))
+        lines.append("  " * depth + "  ".join(words))
+        lines += _step_lines(cast("list[dict[str, Json]]", step.get("steps", [])), depth + 1)
+    return lines
+
+
+def _short(value: Json) -> str:
+    import json
+
+    if isinstance(value, list):
+        return ", ".join(str(item) for item in value)
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else text[:59] + "…"
+
+
+def show_settings(bundle: str, project: Path | None, out: Out) -> int:
+    """Print each setting that holds for a bundle, and who said it."""
+    from aiworkflow.cli.show import table
+
+    checked = _project(project).check(bundle)
+    out.diagnostics(checked.report.sorted())
+    rows = checked.settings.rows()
+    out.object(
+        {
+            "settings": [
+                {"name": name, "value": value, "layer": str(origin.layer), "place": origin.place}
+                for name, value, origin in rows
+            ]
+        }
+    )
+    if not out.json:
+        shown = [(name, _short(value), str(origin)) for name, value, origin in rows]
+        out.result(table(shown, ("SETTING", "VALUE", "FROM")))
+    return EXIT_OK if checked.is_valid else EXIT_USAGE
+
+
+def draw(bundle: str, form: str, project: Path | None, out: Out) -> int:
+    """Print a drawing of a bundle's steps."""
+    import shutil
+
+    from aiworkflow.plan import draw_dot, draw_mermaid, draw_terminal
+
+    if form not in _DRAWINGS:
+        raise UsageError(f"there is no drawing `{form}`", hint=f"use one of {', '.join(_DRAWINGS)}")
+    checked = _valid(_project(project).check(bundle))
+    assert checked.plan is not None
+    if form == "mermaid":
+        text = draw_mermaid(checked.plan)
+    elif form == "dot":
+        text = draw_dot(checked.plan)
+    else:
+        text = draw_terminal(checked.plan, shutil.get_terminal_size((100, 24)).columns)
+    out.object({"bundle": checked.label, "format": form, "drawing": text})
+    out.result(text)
+    return EXIT_OK
+
+
+def list_bundles(project: Path | None, out: Out) -> int:
+    """Print the project's bundles."""
+    return _list(project, out, "bundles")
+
+
+def list_workflows(project: Path | None, out: Out) -> int:
+    """Print the project's workflows."""
+    return _list(project, out, "workflows")
+
+
+def _list(project: Path | None, out: Out, word: str) -> int:
+    from aiworkflow.bundle import list_bundles as find
+    from aiworkflow.cli.show import table
+
+    place = _project(project)
+    shown = []
+    for found in find(place.root):
+        checked = place.check(found.path)
+        about = checked.workflow
+        shown.append(
+            {
+                "name": found.name,
+                "path": checked.label,
+                "version": about.version if about is not None else None,
+                "description": about.description if about is not None else "",
+                "valid": checked.is_valid,
+            }
+        )
+    out.object({word: shown})
+    if out.json:
+        return EXIT_OK
+    if not shown:
+        out.say(f"no {word} here; create one: aiworkflow workflow create NAME --bundle --output bundles")
+        return EXIT_OK
+    rows = [
+        (
+            str(one["name"]),
+            str(one["version"] or ""),
+            "" if one["valid"] else "invalid",
+            str(one["description"]),
+        )
+        for one in shown
+    ]
+    out.result(table(rows, ("NAME", "VERSION", "", "DESCRIPTION")))
+    return EXIT_OK
+
+
+def show_document(workflow: str, project: Path | None, out: Out) -> int:
+    """Print a workflow's document as it stands."""
+    checked = _project(project).check(workflow)
+    found = checked.workflow
+    if found is None:
+        raise _invalid(checked)
+    text = next(f.content for f in found.files if f.path == found.document).decode("utf-8")
+    out.object({"name": found.name, "path": checked.label, "document": text})
+    out.result(text)
+    return EXIT_OK
+
+
+def dry_run(
+    bundle: str,
+    project: Path | None,
+    texts: Mapping[str, str],
+    given: Mapping[str, Json],
+    overrides: Mapping[str, Json],
+    out: Out,
+) -> int:
+    """Print what a run would do: order, agents, tools, secrets, effects, every live block."""
+    from aiworkflow.plan import describe_plan, draw_terminal
+
+    place = _project(project)
+    checked = place.check(bundle, overrides)
+    new = place.prepare(checked, given, texts)
+    about = describe_plan(new.plan)
+    about["bundle"] = checked.label
+    about["values"] = dict(new.inputs)
+    about["default_agent"] = list(new.settings.agent)
+    secrets = sorted({name for node in new.plan.nodes.values() for name in node.secrets})
+    about["secrets"] = {name: name in place.environ for name in secrets}
+    out.object(about)
+    if out.json:
+        return EXIT_OK
+    lines = [_info_text({**about, "not_executable_yet": []}, out), "", "order"]
+    lines += ["  " + line for line in draw_terminal(new.plan, 100).splitlines()[1:]]
+    lines += ["", "what can run"]
+    for block in cast("list[dict[str, Json]]", about["live_blocks"]):
+        what = f"{block['language']} step `{block['step']}`" if "step" in block else f"tool `{block['tool']}`"
+        lines.append(f"  {block['file']}:{block['line']}  {what}  sha256 {str(block['sha256'])[:12]}")
+    if secrets:
+        lines += ["", "secrets"]
+        for name in secrets:
+            lines.append(f"  {name}  {'set' if name in place.environ else 'NOT SET'}")
+    if new.inputs:
+        lines += ["", "inputs"]
+        lines += [f"  {name} = {_short(value)}" for name, value in new.inputs.items()]
+    lines += ["", "nothing was started"]
+    out.result("\n".join(lines))
+    return EXIT_OK
+
+
+def _project(project: Path | None) -> Project:
+    from aiworkflow.app import open_project
+
+    return open_project(project)
+
+
+def _valid(checked: Checked) -> Checked:
+    if not checked.is_valid:
+        raise _invalid(checked)
+    return checked
+
+
+def _invalid(checked: Checked) -> UsageError:
+    from aiworkflow.client.project import BundleInvalid
+
+    return BundleInvalid(checked.label, checked.report.sorted())
