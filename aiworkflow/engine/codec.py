@@ -106,6 +106,9 @@ _READERS: Mapping[str, _Read] = {
     "Failure": lambda data: Failure(**cast("dict[str, str]", data)),  # type: ignore[arg-type]
     "Spent": lambda data: Spent(*cast("list[int]", data)),
     "tuple[str, ...]": lambda data: tuple(cast("list[str]", data)),
+    "Mapping[str, tuple[str, str | None, Json, str | None]]": lambda data: {
+        name: tuple(row) for name, row in cast("dict[str, list[Json]]", data).items()
+    },
 }
 
 

@@ -94,7 +94,7 @@ def lost(desk: Desk, leaf: Instance) -> None:
     if leaf.effect not in REPEATABLE:
         status, kind = IN_DOUBT, "lost"
         text = "the process that ran it is gone; whether it had its effect is not known"
-    elif leaf.parent.stopping and not final:
+    elif (leaf.parent.stopping or desk.is_cancelled) and not final:
         status, kind, text = CANCELLED, "cancelled", "the run was stopping"
     else:
         start_attempt(desk, leaf)
