@@ -9,7 +9,9 @@ Who may append:
 
 * The **driver** holds the stream: `claim` gave it an epoch, one higher than any before. Its appends
   name that epoch and the seq it has folded up to (`after`). Two refusals:
-  - `Fenced`: the epoch is old. Another driver has the run: stop, touch nothing.
+  - `Fenced`: the epoch is old. Another driver has the run: stop, touch nothing. The same when the
+    stream was released since (who wants to go on claims it again), when `driver` is named and does
+    not hold it, or when `after` lies beyond the tail (the journal is not the one that was folded).
   - `Moved`: the epoch is right, but somebody appended since `after`. The refusal carries those
     events: fold them, keep the facts of the batch, make its decisions again.
 * A **signaller** (cancel, answer, approve, resolve) appends at the tail with neither epoch nor
@@ -20,7 +22,10 @@ A driver parks by an append with `after` that also `releases` the stream: if a s
 append is `Moved` and the driver goes on, so no wake-up is lost.
 
 Unknown outcome of a commit: every Append has a unique `id`, kept for a while. The same Append given
-again after an I/O error or a lost connection is answered with what happened the first time.
+again after an I/O error or a lost connection is answered with what happened the first time. An
+append refused as `JournalUnavailable` was not written, for as long as this process lives; if it dies
+before another append succeeds, the next one may find it written, whole: as after any crash between a
+commit and its acknowledgement.
 
 Grouped commit: what is appended within one turn of the event loop is one transaction; a refusal of
 one does not undo the others.
@@ -130,7 +135,8 @@ class Append:
         events: payloads, in order.
         epoch: the driver's epoch, or None for a signaller.
         after: the last seq the driver has folded, or None for "at the tail".
-        driver: with `epoch` 1 of a new run: the id of the driver that now holds the stream.
+        driver: with `epoch` 1 of a new run: the id of the driver that now holds the stream. Later,
+            if it is given, it must be the holder.
         registers: written in order; a failed `expect` refuses the whole Append (`Conflict`).
         requires: registers that must be open (`Closed` otherwise).
         row: the run's new row, or None to leave it.
@@ -197,7 +203,7 @@ class Health:
     problems: tuple[str, ...] = field(default=())
 
 
-class Fenced(AIWorkflowError):  # noqa: N818
+class Fenced(AIWorkflowError):
     """Another driver has taken over this run; this one must stop and touch nothing."""
 
     code = "fenced"
@@ -210,7 +216,7 @@ class Fenced(AIWorkflowError):  # noqa: N818
         )
 
 
-class Moved(AIWorkflowError):  # noqa: N818
+class Moved(AIWorkflowError):
     """Somebody appended to the stream meanwhile; carries the new records."""
 
     code = "moved"
@@ -220,7 +226,7 @@ class Moved(AIWorkflowError):  # noqa: N818
         super().__init__(f"run {run} has {len(records)} new events")
 
 
-class Closed(AIWorkflowError):  # noqa: N818
+class Closed(AIWorkflowError):
     """What a signal is for is not open: never was, no longer is, or has expired."""
 
     code = "closed"
@@ -230,7 +236,7 @@ class Closed(AIWorkflowError):  # noqa: N818
         super().__init__(f"nothing is open under `{key}`", hint="see `aiworkflow runs show RUN`")
 
 
-class Conflict(AIWorkflowError):  # noqa: N818
+class Conflict(AIWorkflowError):
     """A register does not have the expected version."""
 
     code = "conflict"
@@ -240,7 +246,7 @@ class Conflict(AIWorkflowError):  # noqa: N818
         super().__init__(f"`{space}/{key}` has changed: version {current}, not {expected}")
 
 
-class Held(AIWorkflowError):  # noqa: N818
+class Held(AIWorkflowError):
     """The run is being driven by another process."""
 
     code = "held"
@@ -254,7 +260,7 @@ class Held(AIWorkflowError):  # noqa: N818
         )
 
 
-class UnknownRun(AIWorkflowError):  # noqa: N818
+class UnknownRun(AIWorkflowError):
     """No run has this id."""
 
     code = "unknown-run"

@@ -1,18 +1,39 @@
--- A journal. `streams.number` stands for a run's id in the rows there are many of.
+-- A journal, as a new one is made. What changes here needs a file in migrations/ that brings older
+-- journals to the same; `PRAGMA user_version` is the number of the last one.
+
+-- What the journal says of itself: `id`.
 CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+
+-- Which formats this file has had, and since when (seconds since the epoch).
+CREATE TABLE formats (format INTEGER PRIMARY KEY, since REAL NOT NULL);
+
+-- Streams. `number` stands for the run in the tables that have many rows. The tail is no column: it
+-- is the highest seq of the stream's events, so that an append writes one page less.
 CREATE TABLE streams (
   number INTEGER PRIMARY KEY,
   run TEXT NOT NULL UNIQUE,
   epoch INTEGER NOT NULL,
-  tail INTEGER NOT NULL,
   driver TEXT
 );
+
 CREATE TABLE events (
   stream INTEGER NOT NULL,
   seq INTEGER NOT NULL,
   payload BLOB NOT NULL,
   PRIMARY KEY (stream, seq)
 ) WITHOUT ROWID;
+
+-- Outcomes of appends, so that one given again is answered with what happened the first time.
+-- By stream, so that new rows go where the last ones went, although ids are random.
+CREATE TABLE appends (
+  stream INTEGER NOT NULL,
+  id TEXT NOT NULL,
+  first INTEGER NOT NULL,
+  last INTEGER NOT NULL,
+  at INTEGER NOT NULL,
+  PRIMARY KEY (stream, id)
+) WITHOUT ROWID;
+
 CREATE TABLE registers (
   space TEXT NOT NULL,
   key TEXT NOT NULL,
@@ -21,6 +42,7 @@ CREATE TABLE registers (
   expires REAL,
   PRIMARY KEY (space, key)
 ) WITHOUT ROWID;
+
 CREATE TABLE runs (
   run TEXT PRIMARY KEY,
   bundle TEXT NOT NULL,
@@ -37,8 +59,12 @@ CREATE TABLE runs (
 ) WITHOUT ROWID;
 CREATE INDEX runs_by_status ON runs (status, run);
 CREATE INDEX runs_by_bundle ON runs (bundle, run);
-CREATE TABLE blob_refs (stream INTEGER NOT NULL, digest TEXT NOT NULL, PRIMARY KEY (stream, digest))
-  WITHOUT ROWID;
--- Outcomes of appends, so that one whose commit had an unknown outcome can be looked up.
-CREATE TABLE appends (id TEXT PRIMARY KEY, first INTEGER NOT NULL, last INTEGER NOT NULL, at REAL NOT NULL)
-  WITHOUT ROWID;
+CREATE INDEX runs_by_bundle_and_status ON runs (bundle, status, run);
+
+-- Which blobs are in use. A bundle's files are in use by each of its runs: hence a number for each.
+CREATE TABLE blobs (number INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE);
+CREATE TABLE blob_uses (
+  blob INTEGER NOT NULL,
+  stream INTEGER NOT NULL,
+  PRIMARY KEY (blob, stream)
+) WITHOUT ROWID;

@@ -1,60 +1,54 @@
 """The journal in one SQLite file: WAL, every commit on the disk before it is acknowledged.
 
-One connection writes. What is appended within one turn of the event loop is one transaction; each
-append is checked before it writes anything, so a refusal leaves the others alone. Another process
-that writes at the same moment makes us try again, in short steps with some chance in them, since
-SQLite's own waiting sleeps up to 100 ms.
+One connection writes, and reads too, since nothing else can happen between the begin and the end of
+a transaction on the event loop. Only while commits are made in a thread (see `commit.py`) is there a
+second one for reading. No read lasts longer than a page of results.
+
+Not for use across `fork`: a child opens its own. Any number of processes may have the same journal
+open. When the last one closes it, the WAL is moved into the file, so that a closed journal is
+`journal.db` and `blobs/` and can be copied.
 """
 
 from __future__ import annotations
 
 import os
-import random
 import sqlite3
-import time
-from collections.abc import Callable, Iterable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar  # noqa: TID251  rows of a table
+from typing import TYPE_CHECKING, Any, Final  # noqa: TID251  rows of a table
 
 from aiworkflow.journal.blobs import FileBlobs
 from aiworkflow.journal.contract import (
     Append,
     Appended,
     Claim,
-    Closed,
-    Conflict,
-    Fenced,
     Health,
     Held,
     JournalUnavailable,
-    Moved,
     Record,
     Register,
-    RegisterWrite,
     RunPage,
     RunRow,
     StreamState,
     UnknownRun,
 )
+from aiworkflow.journal.sqlite.commit import Commits, Pace
+from aiworkflow.journal.sqlite.connect import connect, open_database, prepare_writing
+from aiworkflow.journal.sqlite.failures import patiently, unavailable
+from aiworkflow.journal.sqlite.queries import SQL
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from aiworkflow.clock import Clock, Ids
 
-T = TypeVar("T")
+    Rows = list[tuple[Any, ...]]
 
-SCHEMA_VERSION: Final = 1
-_APPENDS_KEPT_S: Final = 7 * 86_400.0
-_BUSY_PATIENCE_S: Final = 30.0
-_NETWORK: Final = frozenset(
-    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "afs", "ceph", "glusterfs"}
-)
-_RUN_COLUMNS: Final = (
-    'run, bundle, status, started, finished, cost_usd, "commit", dirty, digest, "trigger", actor, '
-    "waiting"
-)
-_REFUSALS: Final = (Fenced, Moved, Closed, Conflict, UnknownRun)
+FILE: Final = "journal.db"
+_OUTCOMES_KEPT_S: Final = 7 * 86_400
+_PAGE: Final = 500
+_DIRTY: Final = 7  # its place among the columns of a run
+_LAST: Final = "\U0010ffff"  # sorts after every id and key
 
 
 class SqliteJournal:
@@ -62,304 +56,132 @@ class SqliteJournal:
 
     Args:
         folder: made if need be, for its owner only.
+        pace: decides whether commits are made on the event loop or in a thread.
 
     Raises:
         JournalUnavailable: the file is damaged, newer, on a network file system, or not writable.
     """
 
-    def __init__(self, folder: Path, *, clock: Clock, ids: Ids) -> None:
-        self.path = folder / "journal.db"
-        self._clock = clock
+    def __init__(self, folder: Path, *, clock: Clock, ids: Ids, pace: Pace | None = None) -> None:
+        self.path = folder / FILE
         self.blobs = FileBlobs(folder / "blobs")
-        self._pending: list[tuple[Append, asyncio.Future[Appended]]] = []
-        is_new = not self.path.exists()
-        if is_new:
-            _make_folder(folder)
-            _refuse_network(folder)
-        try:
-            self._db = sqlite3.connect(self.path, timeout=0, isolation_level=None)
-            self._db.execute("PRAGMA synchronous=FULL")
-            self._open(ids, is_new=is_new)
-        except sqlite3.Error as error:
-            raise _unavailable(error, self.path) from error
+        self._clock = clock
+        self._db = open_database(self.path, clock=clock, ids=ids)
+        self._reader: sqlite3.Connection | None = None
+        self._file: tuple[int, int] | None = None
+        self._process = os.getpid()
+        self._is_closed = False
+        self._commits = Commits(self._db, self.path, self._begin, clock=clock, pace=pace or Pace())
 
-    def _open(self, ids: Ids, *, is_new: bool) -> None:
-        db = self._db
-        if is_new:
-            os.chmod(self.path, 0o600)  # noqa: PTH101  the file was made by SQLite just now
-        found: int = db.execute("PRAGMA user_version").fetchone()[0]
-        if found == 0:
-            self._busy(lambda: db.execute("PRAGMA journal_mode=WAL"))
-            self._create(ids)
-        elif found > SCHEMA_VERSION:
-            raise JournalUnavailable(
-                f"{self.path} was written by a newer aiworkflow (format {found})",
-                hint="update aiworkflow",
-            )
-        db.execute("PRAGMA journal_size_limit=67108864")
-        row = db.execute("SELECT value FROM about WHERE name='id'").fetchone()
-        self.id: str = row[0]
+    @property
+    def id(self) -> str:
+        """The journal's own id."""
+        ((found,),) = self._rows("journal_id")
+        return str(found)
 
-    def _create(self, ids: Ids) -> None:
-        def create() -> None:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                if self._db.execute("PRAGMA user_version").fetchone()[0] == 0:
-                    schema = (Path(__file__).parent / "schema.sql").read_text(encoding="utf-8")
-                    for statement in schema.split(";"):
-                        if statement.strip():
-                            self._db.execute(statement)
-                    self._db.execute("INSERT INTO about VALUES ('id', ?)", (ids.token(),))
-                    self._db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-                self._db.execute("COMMIT")
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-
-        self._busy(create)
-
-    # -- appending --------------------------------------------------------------------------------
+    # -- writing ----------------------------------------------------------------------------------
 
     def append(self, append: Append) -> asyncio.Future[Appended]:
-        """Append with all else of this turn of the event loop."""
-        import asyncio
+        """Append with all else of this turn of the event loop.
 
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Appended] = loop.create_future()
-        if not self._pending:
-            loop.call_soon(self._flush)
-        self._pending.append((append, future))
-        return future
-
-    def _flush(self) -> None:
-        batch, self._pending = self._pending, []
-        outcomes = self._commit([append for append, _ in batch])
-        for (_, future), outcome in zip(batch, outcomes, strict=True):
-            if future.done():
-                continue
-            if isinstance(outcome, Appended):
-                future.set_result(outcome)
-            else:
-                future.set_exception(outcome)
+        Cancelling the future does not take the append back.
+        """
+        if self._is_closed:
+            raise _closed(self.path)
+        return self._commits.add(append)
 
     def append_now(self, append: Append) -> Appended:
-        """Append at once."""
-        (outcome,) = self._commit([append])
+        """Append at once, together with what waits for the end of the turn."""
+        if self._is_closed:
+            raise _closed(self.path)
+        outcome = self._commits.now(append)
         if isinstance(outcome, Appended):
             return outcome
         raise outcome
 
-    def _commit(self, batch: list[Append]) -> list[Appended | Exception]:
-        """One transaction for a batch; what became of each."""
-        outcomes: list[Appended | Exception] = []
-
-        def write() -> None:
-            outcomes.clear()
-            self._db.execute("BEGIN IMMEDIATE")
-            for append in batch:
-                try:
-                    outcomes.append(self._write(append))
-                except _REFUSALS as refusal:
-                    outcomes.append(refusal)
-            self._db.execute("COMMIT")
-
-        try:
-            self._busy(write)
-        except sqlite3.Error as error:
-            self._roll_back()
-            return [self._settle(append, error) for append in batch]
-        return outcomes
-
-    def _settle(self, append: Append, error: sqlite3.Error) -> Appended | Exception:
-        """After a failed transaction: did this append become durable after all?"""
-        try:
-            known = self._outcome(append.id)
-        except sqlite3.Error:
-            known = None
-        return known if known is not None else _unavailable(error, self.path)
-
-    def _roll_back(self) -> None:
-        if self._db.in_transaction:
-            try:
-                self._db.execute("ROLLBACK")
-            except sqlite3.Error:
-                self._db.close()
-                self._db = sqlite3.connect(self.path, timeout=0, isolation_level=None)
-                self._db.execute("PRAGMA synchronous=FULL")
-
-    def _outcome(self, id_: str) -> Appended | None:
-        row = self._db.execute("SELECT first, last FROM appends WHERE id=?", (id_,)).fetchone()
-        return Appended(row[0], row[1]) if row is not None else None
-
-    def _write(self, append: Append) -> Appended:
-        """Check everything, then write everything: a refusal writes nothing."""
-        known = self._outcome(append.id)
-        if known is not None:
-            return known
-        number, tail = self._check(append)
-        for wanted in append.requires:
-            self._require(wanted.space, wanted.key, wanted.now)
-        for register in append.registers:
-            self._expect(register)
-        db = self._db
-        last = tail + len(append.events)
-        if number is None:
-            number = db.execute(
-                "INSERT INTO streams (run, epoch, tail, driver) VALUES (?,?,?,?)",
-                (append.run, append.epoch, last, None if append.releases else append.driver),
-            ).lastrowid
-        elif append.releases:
-            db.execute("UPDATE streams SET tail=?, driver=NULL WHERE number=?", (last, number))
-        elif last != tail:
-            db.execute("UPDATE streams SET tail=? WHERE number=?", (last, number))
-        if append.events:
-            db.executemany(
-                "INSERT INTO events VALUES (?,?,?)",
-                [(number, tail + at, payload) for at, payload in enumerate(append.events, 1)],
-            )
-        for register in append.registers:
-            self._put(register)
-        if append.row is not None:
-            self._put_row(append.row)
-        if append.blobs:
-            db.executemany(
-                "INSERT OR IGNORE INTO blob_refs VALUES (?,?)",
-                [(number, digest) for digest in append.blobs],
-            )
-        db.execute(
-            "INSERT INTO appends VALUES (?,?,?,?)",
-            (append.id, tail + 1, last, self._clock.now().timestamp()),
-        )
-        return Appended(tail + 1, last)
-
-    def _check(self, append: Append) -> tuple[int | None, int]:
-        row = self._db.execute(
-            "SELECT number, epoch, tail, driver FROM streams WHERE run=?", (append.run,)
-        ).fetchone()
-        if row is None:
-            if append.epoch == 1 and append.after == 0:
-                return None, 0
-            raise UnknownRun(append.run)
-        number, epoch, tail, driver = row
-        if append.epoch is not None and (append.epoch != epoch or driver is None):
-            raise Fenced(append.run, append.epoch, epoch)
-        if append.after is not None and append.after != tail:
-            raise Moved(append.run, self.read(append.run, append.after))
-        return number, tail
-
-    def _require(self, space: str, key: str, now: float) -> None:
-        row = self._db.execute(
-            "SELECT expires FROM registers WHERE space=? AND key=?", (space, key)
-        ).fetchone()
-        if row is None or (row[0] is not None and row[0] <= now):
-            raise Closed(space, key)
-
-    def _expect(self, write: RegisterWrite) -> None:
-        if write.expect is None:
-            return
-        row = self._db.execute(
-            "SELECT version FROM registers WHERE space=? AND key=?", (write.space, write.key)
-        ).fetchone()
-        current = row[0] if row is not None else 0
-        if current != write.expect:
-            raise Conflict(write.space, write.key, write.expect, current)
-
-    def _put(self, write: RegisterWrite) -> None:
-        if write.value is None:
-            self._db.execute(
-                "DELETE FROM registers WHERE space=? AND key=?", (write.space, write.key)
-            )
-            return
-        self._db.execute(
-            "INSERT INTO registers VALUES (?,?,?,1,?) ON CONFLICT DO UPDATE SET "
-            "value=excluded.value, version=version+1, expires=excluded.expires",
-            (write.space, write.key, write.value, write.expires),
-        )
-
-    def _put_row(self, row: RunRow) -> None:
-        self._db.execute(
-            f"INSERT OR REPLACE INTO runs ({_RUN_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",  # noqa: S608
-            (
-                row.run,
-                row.bundle,
-                row.status,
-                row.started,
-                row.finished,
-                row.cost_usd,
-                row.commit,
-                row.dirty,
-                row.digest,
-                row.trigger,
-                row.actor,
-                row.waiting,
-            ),
-        )
-
     def claim(self, run: str, driver: str, *, instead_of: str | None = None) -> Claim:
         """Take the run: epoch + 1."""
+        if self._is_closed:
+            raise _closed(self.path)
+        self._commits.drain()
+        before: StreamState | None = None
 
         def take() -> Claim:
-            self._db.execute("BEGIN IMMEDIATE")
-            state = self.stream(run)
-            if state.driver is not None and state.driver != instead_of:
-                raise Held(run, state.driver)
-            self._db.execute(
-                "UPDATE streams SET epoch=epoch+1, driver=? WHERE run=?", (driver, run)
-            )
+            nonlocal before
+            self._begin()
+            before = self._stream(run, self._db.execute(SQL["stream"], (run,)).fetchall())
+            if before.driver is not None and before.driver != instead_of:
+                raise Held(run, before.driver)
+            self._db.execute(SQL["claim_stream"], (driver, run))
             self._db.execute("COMMIT")
-            return Claim(run, state.epoch + 1, state.tail)
+            return Claim(run, before.epoch + 1, before.tail)
 
         try:
-            return self._busy(take)
+            return patiently(take)
         except sqlite3.Error as error:
-            raise _unavailable(error, self.path) from error
+            self._commits.roll_back()
+            if before is not None and self._is_taken(before, driver):
+                return Claim(run, before.epoch + 1, before.tail)
+            raise unavailable(error, self.path) from error
         finally:
-            self._roll_back()
+            self._commits.roll_back()
+
+    def _is_taken(self, before: StreamState, driver: str) -> bool:
+        """After a failed commit of a claim: was it made after all?"""
+        try:
+            now = self.stream(before.run)
+        except JournalUnavailable:
+            return False
+        return now.driver == driver and now.epoch == before.epoch + 1
+
+    def _begin(self) -> None:
+        """Begin to write, on the file that is there."""
+        if os.getpid() != self._process:
+            raise JournalUnavailable(
+                f"the journal {self.path} was opened before a fork", hint="open it after it"
+            )
+        if self._file is None:
+            prepare_writing(self._db)
+            self._file = self._find_file()
+        elif self._file != self._find_file():
+            raise JournalUnavailable(
+                f"the journal {self.path} was moved or deleted while it was in use",
+                hint="put it back; what is not there any more cannot be resumed",
+            )
+        self._db.execute("BEGIN IMMEDIATE")
+
+    def _find_file(self) -> tuple[int, int] | None:
+        try:
+            found = os.stat(self.path)  # noqa: PTH116  half the time of Path.stat, once a commit
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
 
     # -- reading ----------------------------------------------------------------------------------
 
     def stream(self, run: str) -> StreamState:
         """Where the stream stands."""
-        row = self._db.execute(
-            "SELECT epoch, tail, driver FROM streams WHERE run=?", (run,)
-        ).fetchone()
-        if row is None:
-            raise UnknownRun(run)
-        return StreamState(run, *row)
+        return self._stream(run, self._rows("stream", (run,)))
 
     def read(self, run: str, after: int = 0, limit: int = 1000) -> list[Record]:
         """A page of events."""
-        rows = self._db.execute(
-            "SELECT seq, payload FROM events WHERE stream=(SELECT number FROM streams WHERE run=?) "
-            "AND seq>? ORDER BY seq LIMIT ?",
-            (run, after, limit),
-        ).fetchall()
-        return [Record(seq, payload) for seq, payload in rows]
+        return [Record(seq, payload) for seq, payload in self._rows("events", (run, after, limit))]
 
     def record(self, run: str, seq: int) -> Record:
         """One event."""
-        found = self.read(run, seq - 1, 1)
-        if not found or found[0].seq != seq:
-            raise UnknownRun(run)
-        return found[0]
+        for (payload,) in self._rows("event", (run, seq)):
+            return Record(seq, payload)
+        raise UnknownRun(run)
 
     def run(self, run: str) -> RunRow:
         """The run's row."""
-        row = self._db.execute(
-            f"SELECT {_RUN_COLUMNS} FROM runs WHERE run=?",  # noqa: S608
-            (run,),
-        ).fetchone()
-        if row is None:
-            raise UnknownRun(run)
-        return _row(row)
+        for row in self._rows("run", (run,)):
+            return _run_row(row)
+        raise UnknownRun(run)
 
     def find(self, prefix: str) -> list[str]:
         """Ids that begin with a text."""
-        rows = self._db.execute(
-            "SELECT run FROM runs WHERE run>=? AND run<? ORDER BY run DESC LIMIT 10",
-            (prefix, prefix + "\U0010ffff"),
-        ).fetchall()
-        return [run for (run,) in rows]
+        return [run for (run,) in self._rows("find_runs", (prefix, prefix + _LAST, 10))]
 
     def runs(
         self,
@@ -369,165 +191,136 @@ class SqliteJournal:
         limit: int = 20,
         before: str | None = None,
     ) -> RunPage:
-        """Runs, newest first."""
-        wanted = list(status)
-        where = ["1"]
-        values: list[str | int] = []
-        if wanted:
-            where.append(f"status IN ({','.join('?' * len(wanted))})")
-            values.extend(wanted)
-        if bundle is not None:
-            where.append("bundle=?")
-            values.append(bundle)
-        if before is not None:
-            where.append("run<?")
-            values.append(before)
-        values.append(limit + 1)
-        rows = self._db.execute(
-            f"SELECT {_RUN_COLUMNS} FROM runs WHERE {' AND '.join(where)} "  # noqa: S608  no values
-            "ORDER BY run DESC LIMIT ?",
-            values,
-        ).fetchall()
-        found = [_row(row) for row in rows[:limit]]
-        return RunPage(tuple(found), found[-1].run if len(rows) > limit else None)
+        """Runs, newest first: a page for each status by its index, then the newest of them all."""
+        query = "runs" if bundle is None else "runs_of_bundle"
+        values = {"bundle": bundle, "before": before or _LAST, "limit": limit + 1}
+        wanted = sorted(set(status))
+        if not wanted:
+            rows = self._rows(query, values)
+        else:
+            query = "runs_of_status" if bundle is None else "runs_of_bundle_and_status"
+            rows = [row for word in wanted for row in self._rows(query, {**values, "status": word})]
+            rows.sort(key=lambda row: row[0], reverse=True)
+        found = tuple(_run_row(row) for row in rows[:limit])
+        return RunPage(found, found[-1].run if found and len(rows) > limit else None)
 
     def register(self, space: str, key: str) -> Register | None:
         """One register."""
-        row = self._db.execute(
-            "SELECT value, version, expires FROM registers WHERE space=? AND key=?", (space, key)
-        ).fetchone()
-        return Register(space, key, *row) if row is not None else None
+        for row in self._rows("register", (space, key)):
+            return Register(space, key, *row)
+        return None
 
     def registers(self, space: str, prefix: str = "") -> list[Register]:
         """The registers of a space."""
-        rows = self._db.execute(
-            "SELECT key, value, version, expires FROM registers "
-            "WHERE space=? AND key>=? AND key<? ORDER BY key",
-            (space, prefix, prefix + "\U0010ffff"),
-        ).fetchall()
+        rows = self._rows("registers", (space, prefix, prefix + _LAST))
         return [Register(space, *row) for row in rows]
 
     def version(self) -> int:
         """Changes when another process has committed."""
-        found: int = self._db.execute("PRAGMA data_version").fetchone()[0]
-        return found
+        ((found,),) = self._ask("PRAGMA data_version")
+        return int(found)
+
+    def _stream(self, run: str, rows: Rows) -> StreamState:
+        for epoch, driver, tail in rows:
+            return StreamState(run, epoch, tail, driver)
+        raise UnknownRun(run)
+
+    def _rows(self, query: str, values: Sequence[object] | Mapping[str, object] = ()) -> Rows:
+        return self._ask(SQL[query], values)
+
+    def _ask(self, statement: str, values: Sequence[object] | Mapping[str, object] = ()) -> Rows:
+        """All rows of an answer; the read is over when this returns."""
+        if self._is_closed:
+            raise _closed(self.path)
+        db = self._db
+        if self._commits.is_in_thread:
+            db = self._reader = self._reader or connect(self.path)
+        try:
+            return db.execute(statement, values).fetchall()
+        except (
+            sqlite3.OperationalError
+        ):  # another process recovers or closes the journal, it may be
+            pass
+        except sqlite3.Error as error:
+            raise unavailable(error, self.path) from error
+        try:
+            return patiently(lambda: db.execute(statement, values).fetchall())
+        except sqlite3.Error as error:
+            raise unavailable(error, self.path) from error
+
+    # -- care -------------------------------------------------------------------------------------
 
     def health(self) -> Health:
-        """Size, counts, and what SQLite's own check finds."""
+        """Size, counts, what SQLite's own check finds, and blobs that are gone."""
+        size = self.blobs.size()
+        for suffix in ("", "-wal"):
+            file = self.path.with_name(FILE + suffix)
+            size += file.stat().st_size if file.exists() else 0
         try:
-            problems = [
-                row[0] for row in self._db.execute("PRAGMA quick_check(10)") if row[0] != "ok"
-            ]
-            runs = self._db.execute("SELECT count(*) FROM runs").fetchone()[0]
-            events = self._db.execute("SELECT coalesce(sum(tail), 0) FROM streams").fetchone()[0]
-        except sqlite3.Error as error:
-            return Health(str(self.path), _size(self.path), 0, 0, (str(error),))
-        size = _size(self.path) + _size(self.path.with_name("journal.db-wal")) + self.blobs.size()
+            found = self._ask("PRAGMA quick_check(10)")
+            problems = [row[0] for row in found if row[0] != "ok"]
+            problems += self._missing_blobs()
+            ((runs,),) = self._rows("count_runs")
+            ((events,),) = self._rows("count_events")
+        except JournalUnavailable as error:
+            return Health(str(self.path), size, 0, 0, (error.message,))
         return Health(str(self.path), size, runs, events, tuple(problems))
 
+    def _missing_blobs(self) -> list[str]:
+        missing: list[str] = []
+        number = 0
+        while rows := self._rows("blobs_after", (number, _PAGE)):
+            missing += [
+                f"blob {digest} is missing" for _, digest in rows if digest not in self.blobs
+            ]
+            if len(missing) >= 10:
+                break
+            number = rows[-1][0]
+        return missing[:10]
+
     def sweep(self, *, older_than_s: float) -> int:
-        """Remove unreferenced blobs and forgotten append ids."""
+        """Remove unreferenced blobs and forgotten outcomes, in short steps."""
         now = self._clock.now().timestamp()
+        ((last,),) = self._rows("last_stream")
+        for first in range(1, last + 1, _PAGE):
+            self._write("forget_outcomes", (first, first + _PAGE - 1, now - _OUTCOMES_KEPT_S))
+        return self.blobs.sweep(
+            lambda digest: bool(self._rows("is_blob_used", (digest,))), before=now - older_than_s
+        )
 
-        def forget() -> None:
-            self._db.execute("DELETE FROM appends WHERE at<?", (now - _APPENDS_KEPT_S,))
+    def _write(self, query: str, values: Sequence[object]) -> None:
+        """One statement that writes, in a transaction of its own."""
 
-        self._busy(forget)
-        keep = {row[0] for row in self._db.execute("SELECT DISTINCT digest FROM blob_refs")}
-        return self.blobs.sweep(keep, before=now - older_than_s)
+        def write() -> None:
+            self._begin()
+            self._db.execute(SQL[query], values)
+            self._db.execute("COMMIT")
+
+        self._commits.drain()
+        try:
+            patiently(write)
+        except sqlite3.Error as error:
+            raise unavailable(error, self.path) from error
+        finally:
+            self._commits.roll_back()
 
     def close(self) -> None:
         """Commit what is pending and close."""
-        if self._pending:
-            self._flush()
+        if self._is_closed:
+            return
+        self._commits.close()
+        self._is_closed = True
+        if self._reader is not None:
+            self._reader.close()
         self._db.close()
 
-    # -- other writers ----------------------------------------------------------------------------
 
-    def _busy(self, work: Callable[[], T]) -> T:
-        """Do something that another writer may be in the way of; again until it is not."""
-        began = time.monotonic()
-        wait = 0.0005
-        while True:
-            try:
-                return work()
-            except sqlite3.OperationalError as error:
-                self._roll_back()
-                code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-                waited = time.monotonic() - began
-                if code not in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
-                    raise
-                if waited > _BUSY_PATIENCE_S:
-                    raise
-                time.sleep(wait * (0.5 + random.random()))  # noqa: S311  only spreads the tries
-                wait = min(wait * 1.5, 0.02)
+def _run_row(row: tuple[Any, ...]) -> RunRow:
+    """Columns in the order of the fields; SQLite knows no bool."""
+    values = list(row)
+    values[_DIRTY] = bool(values[_DIRTY])
+    return RunRow(*values)
 
 
-def _row(row: tuple[Any, ...]) -> RunRow:
-    return RunRow(*row[:7], bool(row[7]), *row[8:])
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise JournalUnavailable(
-            f"cannot make {folder} for the journal: {error.strerror}",
-            hint="make it writable, or set `journal:` in .aiworkflow/config.yaml",
-        ) from error
-
-
-def _refuse_network(folder: Path) -> None:
-    """SQLite's locks do not hold on network file systems."""
-    kind = _file_system(folder)
-    if kind in _NETWORK:
-        raise JournalUnavailable(
-            f"{folder} is on a network file system ({kind}), where SQLite's locks do not hold",
-            hint="set `journal: sqlite:///…` to a path on a local disk",
-        )
-
-
-def _file_system(folder: Path) -> str:
-    try:
-        mounts = Path("/proc/mounts").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-    best, kind = -1, ""
-    target = str(folder.resolve()) + "/"
-    for line in mounts.splitlines():
-        words = line.split(" ")
-        where = words[1].replace("\\040", " ").rstrip("/") + "/"
-        if target.startswith(where) and len(where) > best:
-            best, kind = len(where), words[2]
-    return kind
-
-
-def _unavailable(error: sqlite3.Error, path: Path) -> JournalUnavailable:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code == sqlite3.SQLITE_FULL:
-        return JournalUnavailable(
-            f"no space left for the journal {path}", hint="free some space; nothing was lost"
-        )
-    if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
-        return JournalUnavailable(
-            f"the journal {path} is damaged: {error}",
-            hint="restore it from a backup, or move it away to begin a new one",
-        )
-    if code in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}:
-        return JournalUnavailable(
-            f"the journal {path} cannot be written: {error}",
-            hint="check the permissions of the folder",
-        )
-    if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
-        return JournalUnavailable(
-            f"another process has kept the journal {path} locked for too long",
-            hint="look for a process that hangs: `aiworkflow doctor`",
-        )
-    return JournalUnavailable(f"the journal {path} failed: {error}")
+def _closed(path: Path) -> JournalUnavailable:
+    return JournalUnavailable(f"the journal {path} is closed")

@@ -1,0 +1,279 @@
+"""Grouped commits: what is appended within one turn of the event loop is one transaction.
+
+Where they happen: on the event loop as long as the disk is fast (a thread of its own alone would
+cost a third of the speed), in one thread once commits have been slow, so that a slow disk does not
+stop everything else. What arrives while that thread commits is the next group.
+
+When another process writes, the event loop is not kept waiting: the group is tried again by a timer.
+
+A failed transaction that a single append may have caused (a value SQLite cannot store) is made again
+with each append alone, so that one does not spoil the others.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from aiworkflow.journal.contract import (
+    Append,
+    Appended,
+    Closed,
+    Conflict,
+    Fenced,
+    JournalUnavailable,
+    Moved,
+    UnknownRun,
+)
+from aiworkflow.journal.sqlite.failures import PATIENCE_S, is_busy, patiently, unavailable, wait_s
+from aiworkflow.journal.sqlite.queries import SQL
+from aiworkflow.journal.sqlite.transaction import Transaction
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Sequence
+    from concurrent.futures import Future as ThreadFuture
+    from concurrent.futures import ThreadPoolExecutor
+    from pathlib import Path
+
+    from aiworkflow.clock import Clock
+
+    Outcome = Appended | Exception
+    Group = list[tuple[Append, asyncio.Future[Appended]]]
+
+REFUSALS: Final = (Fenced, Moved, Closed, Conflict, UnknownRun)
+SLOW_COMMIT_S: Final = 0.002
+
+
+class Pace:
+    """Whether commits are slow of late: most of the last eight took longer than a limit.
+
+    Most, not the mean: now and then a commit also moves the WAL into the file.
+    """
+
+    def __init__(self, limit_s: float = SLOW_COMMIT_S) -> None:
+        self._limit_s = limit_s
+        self._slow: deque[bool] = deque([False] * 8, maxlen=8)
+
+    def note(self, seconds: float) -> None:
+        """A commit took this long."""
+        self._slow.append(seconds > self._limit_s)
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether the thread is worth its price."""
+        return sum(self._slow) > 4
+
+
+class Commits:
+    """Commits groups of appends on the one connection that writes.
+
+    Args:
+        begin: begins a write transaction on it; raises JournalUnavailable if that makes no sense.
+        pace: decides between the event loop and the thread.
+    """
+
+    def __init__(
+        self,
+        db: sqlite3.Connection,
+        path: Path,
+        begin: Callable[[], None],
+        *,
+        clock: Clock,
+        pace: Pace,
+    ) -> None:
+        self._db = db
+        self._path = path
+        self._begin = begin
+        self._clock = clock
+        self.pace = pace
+        self._waiting: Group = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._busy_since: float | None = None
+        self._busy_tries = 0
+        self._executor: ThreadPoolExecutor | None = None
+        self._in_thread: tuple[Group, ThreadFuture[list[Outcome]]] | None = None
+
+    # -- groups -----------------------------------------------------------------------------------
+
+    def add(self, append: Append) -> asyncio.Future[Appended]:
+        """Put an append into the group of this turn of the loop."""
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Appended] = loop.create_future()
+        if not self._waiting or loop is not self._loop:
+            self._loop = loop
+            loop.call_soon(self._flush)
+        self._waiting.append((append, future))
+        return future
+
+    def now(self, append: Append) -> Outcome:
+        """Commit what waits and this append, at once."""
+        self.settle_thread()
+        group, self._waiting = self._waiting, []
+        *others, outcome = self._commit_patiently([*(one for one, _ in group), append])
+        _answer(group, others)
+        return outcome
+
+    def drain(self) -> None:
+        """Commit what waits, at once."""
+        self.settle_thread()
+        group, self._waiting = self._waiting, []
+        if group:
+            _answer(group, self._commit_patiently([append for append, _ in group]))
+
+    def close(self) -> None:
+        """Commit what waits and end the thread."""
+        self.drain()
+        if self._executor is not None:
+            self._executor.shutdown()
+            self._executor = None
+
+    @property
+    def is_in_thread(self) -> bool:
+        """Whether a thread may be within a transaction now, so that reading needs another door."""
+        return self._executor is not None
+
+    def _flush(self) -> None:
+        """The turn is over: commit its group."""
+        if self._in_thread is not None:
+            if self._in_thread[0][-1][1].get_loop() is self._loop:
+                return  # what waits goes when the thread is done
+            self.settle_thread()  # given by a loop that has ended since
+        if not self._waiting:
+            return
+        group, self._waiting = self._waiting, []
+        if self.pace.is_slow:
+            self._hand_over(group)
+            return
+        try:
+            outcomes = self._commit([append for append, _ in group])
+        except sqlite3.OperationalError as error:
+            self._later(group, error)
+        else:
+            self._busy_since = None
+            _answer(group, outcomes)
+
+    def _later(self, group: Group, error: sqlite3.Error) -> None:
+        """Another process writes: try again soon, with what has come meanwhile."""
+        now = time.monotonic()
+        if self._busy_since is None:
+            self._busy_since, self._busy_tries = now, 0
+        if now - self._busy_since > PATIENCE_S:
+            self._busy_since = None
+            _answer(group, [unavailable(error, self._path) for _ in group])
+            return
+        self._busy_tries += 1
+        self._waiting = [*group, *self._waiting]
+        assert self._loop is not None
+        self._loop.call_later(wait_s(self._busy_tries), self._flush)
+
+    # -- the thread -------------------------------------------------------------------------------
+
+    def _hand_over(self, group: Group) -> None:
+        from concurrent.futures import ThreadPoolExecutor
+
+        if self._executor is None:
+            self._executor = ThreadPoolExecutor(1, "aiworkflow-journal")
+        loop = group[-1][1].get_loop()
+        done = self._executor.submit(self._commit_patiently, [append for append, _ in group])
+        self._in_thread = (group, done)
+
+        def tell(_: object) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(self._thread_is_done)
+
+        done.add_done_callback(tell)
+
+    def _thread_is_done(self) -> None:
+        if self._in_thread is not None and self._in_thread[1].done():
+            self.settle_thread()
+            self._flush()
+
+    def settle_thread(self) -> None:
+        """Wait for the thread's group, if it has one: then the connection is free."""
+        if self._in_thread is not None:
+            group, done = self._in_thread
+            outcomes = done.result()
+            self._in_thread = None
+            _answer(group, outcomes)
+
+    # -- transactions -----------------------------------------------------------------------------
+
+    def _commit_patiently(self, appends: Sequence[Append]) -> list[Outcome]:
+        try:
+            return patiently(lambda: self._commit(appends))
+        except sqlite3.Error as error:
+            return [unavailable(error, self._path) for _ in appends]
+
+    def _commit(self, appends: Sequence[Append]) -> list[Outcome]:
+        """One transaction; what became of each append.
+
+        Raises:
+            sqlite3.OperationalError: another connection is in the way; nothing was written.
+        """
+        try:
+            return self._try(appends)
+        except JournalUnavailable as error:
+            self.roll_back()
+            return [error for _ in appends]
+        except sqlite3.OperationalError as error:
+            self.roll_back()
+            if is_busy(error):
+                raise
+            return [self._settled(append, error) for append in appends]
+        except Exception as error:  # noqa: BLE001  whoever appended must hear of it
+            self.roll_back()
+            if len(appends) > 1:
+                return [self._commit([append])[0] for append in appends]
+            if isinstance(error, sqlite3.Error):
+                return [self._settled(appends[0], error)]
+            return [error]
+
+    def _try(self, appends: Sequence[Append]) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        self._begin()
+        transaction = Transaction(self._db, int(self._clock.now().timestamp()))
+        for append in appends:
+            try:
+                outcomes.append(transaction.add(append))
+            except REFUSALS as refusal:
+                outcomes.append(refusal)
+        transaction.finish()
+        began = time.perf_counter()
+        self._db.execute("COMMIT")
+        self.pace.note(time.perf_counter() - began)
+        return outcomes
+
+    def _settled(self, append: Append, error: sqlite3.Error) -> Outcome:
+        """After a failed transaction: was this append made after all?"""
+        try:
+            row = self._db.execute(SQL["find_stream"], (append.run, append.id)).fetchone()
+        except sqlite3.Error:
+            row = None
+        if row is None or row[4] is None:
+            return unavailable(error, self._path)
+        return Appended(row[4], row[5])
+
+    def roll_back(self) -> None:
+        """Leave a transaction, if there is one: some failures have left it already."""
+        if self._db.in_transaction:
+            try:
+                self._db.execute("ROLLBACK")
+            except sqlite3.Error:
+                # Nothing of it is in the file; the next BEGIN says what is the matter.
+                return
+
+
+def _answer(group: Group, outcomes: Sequence[Outcome]) -> None:
+    """Tell those who wait; who gave up waiting, or whose loop is closed, is not told."""
+    for (_, future), outcome in zip(group, outcomes, strict=True):
+        if future.done() or future.get_loop().is_closed():
+            continue
+        if isinstance(outcome, Appended):
+            future.set_result(outcome)
+        else:
+            future.set_exception(outcome)

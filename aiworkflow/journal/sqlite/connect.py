@@ -1,0 +1,160 @@
+"""Opening the file: make it, bring it to this format, or say why it cannot be used.
+
+Opening one that exists asks a single question of it (its format), since every command of the program
+pays for it; what only writing needs is set before the first write.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from aiworkflow.journal.contract import JournalUnavailable
+from aiworkflow.journal.sqlite.failures import damaged, patiently, unavailable
+from aiworkflow.journal.sqlite.place import (
+    is_disk,
+    prepare_folder,
+    refuse_network,
+    sync_folder,
+)
+from aiworkflow.journal.sqlite.queries import SQL
+
+if TYPE_CHECKING:
+    from aiworkflow.clock import Clock, Ids
+
+FORMAT: Final = 1
+MIGRATIONS: Final = Path(__file__).parent / "migrations"
+_LARGEST_WAL: Final = 64 * 1024 * 1024
+_COMMENT: Final = re.compile(r"^\s*--.*$", re.MULTILINE)
+
+
+def open_database(path: Path, *, clock: Clock, ids: Ids) -> sqlite3.Connection:
+    """A connection to the journal at a path, made if there is none.
+
+    Raises:
+        JournalUnavailable: damaged, newer, on a network file system, or not to be read or written.
+    """
+    _prepare_file(path)
+    try:
+        db = connect(path)
+        try:
+            found = patiently(lambda: _format(db))
+            if found != FORMAT:
+                _bring_up(db, path, found, clock=clock, ids=ids)
+        except BaseException:
+            db.close()
+            raise
+    except sqlite3.Error as error:
+        raise unavailable(error, path) from error
+    return db
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection that waits for nobody and begins no transaction by itself."""
+    return sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+
+
+def prepare_writing(db: sqlite3.Connection) -> None:
+    """What a connection needs before its first write: each commit on the disk before it returns."""
+    db.execute("PRAGMA journal_mode=WAL")
+    db.execute("PRAGMA synchronous=FULL")
+    db.execute(f"PRAGMA journal_size_limit={_LARGEST_WAL}")
+
+
+def migrate(
+    db: sqlite3.Connection, found: int, wanted: int, *, now: float, folder: Path = MIGRATIONS
+) -> None:
+    """Bring a journal from one format to a newer one; all of it or nothing.
+
+    Args:
+        found: the format it has; another process may have changed it meanwhile, which is no error.
+        now: seconds since the epoch.
+    """
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        for number in range(max(found, _format(db)) + 1, wanted + 1):
+            _run_script(db, (folder / f"{number:04}.sql").read_text(encoding="utf-8"))
+            db.execute(SQL["add_format"], (number, now))
+            db.execute(f"PRAGMA user_version={number}")
+        db.execute("COMMIT")
+    finally:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+
+
+def _format(db: sqlite3.Connection) -> int:
+    found: int = db.execute("PRAGMA user_version").fetchone()[0]
+    return found
+
+
+def _prepare_file(path: Path) -> None:
+    """There is a file, empty if need be, that only its owner may read."""
+    folder = path.parent
+    is_new = not path.exists()
+    try:
+        if is_new:
+            prepare_folder(folder)
+        if not is_disk(folder):
+            refuse_network(folder)
+        if is_new:
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            sync_folder(folder)
+    except OSError as error:
+        raise JournalUnavailable(
+            f"cannot make the journal {path}: {error.strerror}",
+            hint="make the folder writable for you, "
+            "or set `journal: sqlite:///folder` in .aiworkflow/config.yaml",
+        ) from error
+
+
+def _bring_up(db: sqlite3.Connection, path: Path, found: int, *, clock: Clock, ids: Ids) -> None:
+    if found > FORMAT:
+        raise JournalUnavailable(
+            f"the journal {path} needs a newer aiworkflow (its format is {found}, not {FORMAT})",
+            hint="update aiworkflow",
+        )
+    now = clock.now().timestamp()
+    if found > 0:
+        patiently(lambda: migrate(db, found, FORMAT, now=now))
+        return
+    if path.stat().st_size == 0:
+        _refuse_remains(path)
+    patiently(lambda: prepare_writing(db))
+    patiently(lambda: _create(db, path, ids.token(), now))
+
+
+def _refuse_remains(path: Path) -> None:
+    """An empty file beside what a journal leaves is a journal that lost its content, not a new one."""
+    blobs = path.parent / "blobs"
+    if blobs.is_dir() and any(blobs.iterdir()):
+        raise damaged(path, "it is empty, but blobs of runs are there")
+
+
+def _create(db: sqlite3.Connection, path: Path, id_: str, now: float) -> None:
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        if _format(db) == 0:  # else another process was faster
+            if db.execute(SQL["count_tables"]).fetchone()[0]:
+                raise JournalUnavailable(
+                    f"{path} is a SQLite database, but no journal of aiworkflow",
+                    hint="set `journal: sqlite:///folder` to a folder of its own",
+                )
+            schema = (Path(__file__).parent / "schema.sql").read_text(encoding="utf-8")
+            _run_script(db, schema)
+            db.execute(SQL["set_journal_id"], (id_,))
+            db.execute(SQL["add_format"], (FORMAT, now))
+            db.execute(f"PRAGMA user_version={FORMAT}")
+        db.execute("COMMIT")
+    finally:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+
+
+def _run_script(db: sqlite3.Connection, script: str) -> None:
+    """Each statement of a script; `executescript` would commit first. No `;` inside of one."""
+    for statement in _COMMENT.sub("", script).split(";"):
+        if statement.strip():
+            db.execute(statement)

@@ -1,0 +1,119 @@
+-- Every statement of the SQLite journal. `-- name:` begins one; a blank line ends it.
+
+-- Where a stream stands, and the outcome of an append if it was made before.
+-- name: find_stream
+SELECT s.number, s.epoch, s.driver, (SELECT max(seq) FROM events WHERE stream = s.number), a.first, a.last
+FROM streams s LEFT JOIN appends a ON a.stream = s.number AND a.id = ?2
+WHERE s.run = ?1
+
+-- name: find_outcome
+SELECT first, last FROM appends WHERE stream = ? AND id = ?
+
+-- name: add_stream
+INSERT INTO streams (run, epoch, driver) VALUES (?, ?, ?)
+
+-- name: release_stream
+UPDATE streams SET driver = NULL WHERE number = ?
+
+-- name: claim_stream
+UPDATE streams SET epoch = epoch + 1, driver = ? WHERE run = ?
+
+-- name: add_event
+INSERT INTO events (stream, seq, payload) VALUES (?, ?, ?)
+
+-- name: add_outcome
+INSERT INTO appends (stream, id, first, last, at) VALUES (?, ?, ?, ?, ?)
+
+-- The tail is 0 for a stream without events, NULL for no stream.
+-- name: stream
+SELECT epoch, driver, coalesce((SELECT max(seq) FROM events WHERE stream = number), 0)
+FROM streams WHERE run = ?
+
+-- name: events
+SELECT seq, payload FROM events
+WHERE stream = (SELECT number FROM streams WHERE run = ?) AND seq > ? ORDER BY seq LIMIT ?
+
+-- name: event
+SELECT payload FROM events WHERE stream = (SELECT number FROM streams WHERE run = ?) AND seq = ?
+
+-- name: register
+SELECT value, version, expires FROM registers WHERE space = ? AND key = ?
+
+-- Keys from a prefix up to what no key with that prefix reaches.
+-- name: registers
+SELECT key, value, version, expires FROM registers
+WHERE space = ? AND key >= ? AND key < ? ORDER BY key
+
+-- name: put_register
+INSERT INTO registers (space, key, value, version, expires) VALUES (?, ?, ?, 1, ?)
+ON CONFLICT DO UPDATE SET value = excluded.value, version = version + 1, expires = excluded.expires
+
+-- name: delete_register
+DELETE FROM registers WHERE space = ? AND key = ?
+
+-- name: put_run
+INSERT INTO runs (run, bundle, status, started, finished, cost_usd, "commit", dirty, digest, "trigger", actor, waiting)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET bundle = excluded.bundle, status = excluded.status, started = excluded.started,
+finished = excluded.finished, cost_usd = excluded.cost_usd, "commit" = excluded."commit", dirty = excluded.dirty,
+digest = excluded.digest, "trigger" = excluded."trigger", actor = excluded.actor, waiting = excluded.waiting
+
+-- name: run
+SELECT run, bundle, status, started, finished, cost_usd, "commit", dirty, digest, "trigger", actor, waiting
+FROM runs WHERE run = ?
+
+-- name: find_runs
+SELECT run FROM runs WHERE run >= ? AND run < ? ORDER BY run DESC LIMIT ?
+
+-- Runs, newest first, before a run. One statement for each filter, so that each has its index.
+-- name: runs
+SELECT run, bundle, status, started, finished, cost_usd, "commit", dirty, digest, "trigger", actor, waiting
+FROM runs WHERE run < :before ORDER BY run DESC LIMIT :limit
+
+-- name: runs_of_status
+SELECT run, bundle, status, started, finished, cost_usd, "commit", dirty, digest, "trigger", actor, waiting
+FROM runs WHERE status = :status AND run < :before ORDER BY run DESC LIMIT :limit
+
+-- name: runs_of_bundle
+SELECT run, bundle, status, started, finished, cost_usd, "commit", dirty, digest, "trigger", actor, waiting
+FROM runs WHERE bundle = :bundle AND run < :before ORDER BY run DESC LIMIT :limit
+
+-- name: runs_of_bundle_and_status
+SELECT run, bundle, status, started, finished, cost_usd, "commit", dirty, digest, "trigger", actor, waiting
+FROM runs WHERE bundle = :bundle AND status = :status AND run < :before ORDER BY run DESC LIMIT :limit
+
+-- name: add_blob
+INSERT INTO blobs (digest) VALUES (?) ON CONFLICT DO NOTHING
+
+-- name: use_blob
+INSERT INTO blob_uses (blob, stream) SELECT number, ?2 FROM blobs WHERE digest = ?1 ON CONFLICT DO NOTHING
+
+-- name: is_blob_used
+SELECT 1 FROM blobs WHERE digest = ? AND EXISTS (SELECT 1 FROM blob_uses WHERE blob = number)
+
+-- name: blobs_after
+SELECT number, digest FROM blobs WHERE number > ? ORDER BY number LIMIT ?
+
+-- name: last_stream
+SELECT coalesce(max(number), 0) FROM streams
+
+-- name: forget_outcomes
+DELETE FROM appends WHERE stream BETWEEN ? AND ? AND at < ?
+
+-- name: count_runs
+SELECT count(*) FROM runs
+
+-- name: count_events
+SELECT coalesce(sum((SELECT max(seq) FROM events WHERE stream = number)), 0) FROM streams
+
+-- name: journal_id
+SELECT value FROM about WHERE name = 'id'
+
+-- name: set_journal_id
+INSERT INTO about (name, value) VALUES ('id', ?)
+
+-- name: add_format
+INSERT INTO formats (format, since) VALUES (?, ?)
+
+-- name: count_tables
+SELECT count(*) FROM sqlite_schema
