@@ -1,0 +1,44 @@
+# One command each; every target can be run again at any time.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test check bench docs clean
+
+## demo: set up, then run the repo-report bundle on this repository
+demo: $(STAMP)
+	$(BIN)/aiworkflow bundle run bundles/repo-report
+
+## test: set up, then run the tests
+test: $(STAMP)
+	$(BIN)/python -m pytest -q -n 2 tests
+
+## check: ruff, mypy --strict and the import contracts
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+## bench: print one JSON line for each figure
+bench: $(STAMP)
+	$(BIN)/python tests/benchmarks/run.py
+
+## docs: write the generated pages of the reference
+docs: $(STAMP)
+	$(BIN)/python docs/generate.py
+
+## clean: remove what the other targets made
+clean:
+	rm -rf $(VENV) dist build out .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "aiworkflow needs Python 3.11 or newer; set PYTHON=/path/to/python3.11"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q -e '.[dev]'
+	touch $@
