@@ -100,9 +100,7 @@ class Report:
 
     def sorted(self) -> list[Diagnostic]:
         """The findings in the order of their places."""
-        return sorted(
-            self.diagnostics, key=lambda d: (d.place.path, d.place.span.start, d.code)
-        )
+        return sorted(self.diagnostics, key=lambda d: (d.place.path, d.place.span.start, d.code))
 
     def __iter__(self) -> Iterator[Diagnostic]:
         return iter(self.sorted())

@@ -27,7 +27,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:
-    """ "did you mean `x`?", or None where nothing is near."""
+    """The hint "did you mean `x`?"; None where nothing is near."""
     found = nearest(name, known)
     return None if found is None or found == name else f"did you mean `{found}`?"
 

@@ -29,6 +29,21 @@ RULES = (
         "git.hub: {effect: read}\n", "github: {effect: read}\n",
     ),
     Rule(
+        "AW605", "tool-like-built-in", "a script in tools/ that is named like a built-in tool",
+        "`uses: file.read` would mean either of them.",
+        "tools/file.py\n", "tools/files.py\n",
+    ),
+    Rule(
+        "AW606", "two-scripts", "two scripts in tools/ for one tool",
+        "A tool is called by the name of its file without the ending, so these two are one tool.",
+        "tools/github.py\ntools/github.sh\n", "tools/github.py\n",
+    ),
+    Rule(
+        "AW607", "tool-without-script", "a tool in tools.yaml that has no script",
+        "What is declared there holds for a script in tools/; without one, it holds for nothing.",
+        "githbu: {effect: write}\n", "github: {effect: write}\n",
+    ),
+    Rule(
         "AW651", "unknown-config-setting", "a setting of config.yaml that does not exist",
         "A setting with a slip in its name would silently not hold.",
         "limit: {max_parallel: 3}\n", "limits: {max_parallel: 3}\n",

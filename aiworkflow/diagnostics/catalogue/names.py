@@ -1,0 +1,145 @@
+"""AW1xx: names, and what refers to them."""
+
+from __future__ import annotations
+
+from aiworkflow.diagnostics.rule import Rule
+
+RULES = (
+    Rule(
+        "AW101", "id-from-heading", "a heading that gives no id for its step",
+        "The id is made from the heading: lower case, everything but letters and digits to `_`. "
+        "One that is empty, begins with a digit or is a word of expressions cannot be referred to.",
+        "## 2nd look\n\n```bash step\necho looking\n```\n",
+        "## 2nd look\n\n```bash step id=second_look\necho looking\n```\n",
+    ),
+    Rule(
+        "AW102", "id-twice", "two steps with one id",
+        "`steps.build` would mean either of them.",
+        "## Build\n\n```bash step\nmake\n```\n\n## Build\n\n```bash step\nmake docs\n```\n",
+        "## Build\n\n```bash step\nmake\n```\n\n## Build\n\n```bash step id=build_docs\n"
+        "make docs\n```\n",
+    ),
+    Rule(
+        "AW103", "unknown-step", "a reference to a step that does not exist",
+        "It would fail only when the run comes there, after everything before it was paid for.",
+        "## Build\n\n```bash step\nmake\n```\n\n## Report\n\n```bash step\necho done\n```\n\n"
+        "```yaml step\nif: steps.biuld.output\n```\n",
+        "## Build\n\n```bash step\nmake\n```\n\n## Report\n\n```bash step\necho done\n```\n\n"
+        "```yaml step\nif: steps.build.output\n```\n",
+    ),
+    Rule(
+        "AW104", "two-actions", "a step that does two things",
+        "A step does one thing: what it is must not depend on which setting a reader looks at "
+        "first.",
+        "## Post\n\n```yaml step\nuses: file.read\nwait: 10m\n```\n",
+        "## Pause\n\n```yaml step\nwait: 10m\n```\n",
+    ),
+    Rule(
+        "AW105", "nothing-to-do", "a step without anything to do",
+        "A step without code, `uses` or another action is one for an agent, and its prose is the "
+        "prompt: without any, the agent would be asked nothing.",
+        "## Review\n\n```yaml step\ntimeout: 5m\n```\n",
+        "## Review\n\n```yaml step\ntimeout: 5m\n```\n\nList what could break.\n",
+    ),
+    Rule(
+        "AW106", "no-steps", "a workflow without steps",
+        "A section is a step when it holds a fence with the word `step` after its language.",
+        "## Build\n\n```bash\nmake\n```\n", "## Build\n\n```bash step\nmake\n```\n",
+    ),
+    Rule(
+        "AW107", "workflow-name", "a name that is missing, or not the folder's",
+        "The name stands in records, URLs and skills. Two names for one thing would have to be "
+        "looked up each time.",
+        "---\nname: code-reveiw\n---\n\n# Code review\n\n## Build\n\n```bash step\nmake\n```\n",
+        "---\nname: code-review\n---\n\n# Code review\n\n## Build\n\n```bash step\nmake\n```\n",
+    ),
+    Rule(
+        "AW108", "unknown-name", "a name that is not defined where it is read",
+        "Expressions read `inputs`, `steps.<id>`, `state`, `run`, `env`, `trigger`, and within "
+        "`each` and `until` the item and the round. A name that is not there is an error, never an "
+        "empty text.",
+        "## Greet\n\n```yaml step\n```\n\nGreet {{ inputs.nmae }}.\n",
+        "---\nname: code-review\ninputs: {name: string}\n---\n\n# Greetings\n\n"
+        "## Greet\n\n```yaml step\n```\n\nGreet {{ inputs.name }}.\n",
+    ),
+    Rule(
+        "AW109", "not-yet-run", "a reference to a step that may not have ended by then",
+        "A step can read what has certainly ended or been skipped before it, by the order of the "
+        "document or by `needs`. References never create order.",
+        "## First\n\n```bash step\necho one\n```\n\n```yaml step\nif: steps.second.output\n```\n\n"
+        "## Second\n\n```bash step\necho two\n```\n",
+        "## Second\n\n```bash step\necho two\n```\n\n"
+        "## First\n\n```bash step\necho one\n```\n\n```yaml step\nif: steps.second.output\n```\n",
+    ),
+    Rule(
+        "AW110", "unknown-tool", "`uses` with a tool that is not there",
+        "Tools are the scripts in tools/, the built-ins `http`, `file`, `git` and `template`, and "
+        "what plugins and MCP servers bring.",
+        "## Read\n\n```yaml step\nuses: fiel.read\nwith: {path: README.md}\n```\n",
+        "## Read\n\n```yaml step\nuses: file.read\nwith: {path: README.md}\n```\n",
+    ),
+    Rule(
+        "AW111", "unknown-operation", "an operation that the tool does not have",
+        "The call could only fail.",
+        "## Read\n\n```yaml step\nuses: file.raed\nwith: {path: README.md}\n```\n",
+        "## Read\n\n```yaml step\nuses: file.read\nwith: {path: README.md}\n```\n",
+    ),
+    Rule(
+        "AW112", "unknown-argument", "an argument that the operation does not take",
+        "It would be passed over, and the call would do something else than it says.",
+        "## Read\n\n```yaml step\nuses: file.read\nwith: {paht: README.md, path: README.md}\n```\n",
+        "## Read\n\n```yaml step\nuses: file.read\nwith: {path: README.md}\n```\n",
+    ),
+    Rule(
+        "AW113", "missing-argument", "a required argument that is not given",
+        "The call could only fail.",
+        "## Read\n\n```yaml step\nuses: file.read\n```\n",
+        "## Read\n\n```yaml step\nuses: file.read\nwith: {path: README.md}\n```\n",
+    ),
+    Rule(
+        "AW115", "no-trigger", "`trigger` in a workflow that nothing triggers",
+        "Started by hand there is no event to read from; only `trigger.type` is there.",
+        "## Greet\n\n```yaml step\n```\n\nAnswer {{ trigger.body.text }}.\n",
+        "---\nname: code-review\ninputs: {text: string}\n---\n\n# Answers\n\n"
+        "## Greet\n\n```yaml step\n```\n\nAnswer {{ inputs.text }}.\n",
+    ),
+    Rule(
+        "AW116", "maybe-null", "a field of an output that may be null",
+        "The output of a step is null when the step is skipped, or fails with "
+        "`on_error: continue`; reading a field of null fails at run time.",
+        "## Count\n\n```yaml step\nif: run.id == \"1\"\noutput: {n: integer}\n```\n\nCount.\n\n"
+        "## Tell\n\n```yaml step\n```\n\nThere are {{ steps.count.output.n }}.\n",
+        "## Count\n\n```yaml step\noutput: {n: integer}\n```\n\nCount.\n\n"
+        "## Tell\n\n```yaml step\n```\n\nThere are {{ steps.count.output.n }}.\n",
+    ),
+    Rule(
+        "AW120", "finally-not-last", "a step after a `finally` step that is not `finally`",
+        "`finally` steps run after success, failure or cancel, so they come last.",
+        "## Clean\n\n```bash step\nrm -f out\n```\n\n```yaml step\nfinally: true\n```\n\n"
+        "## Build\n\n```bash step\nmake\n```\n",
+        "## Build\n\n```bash step\nmake\n```\n\n## Clean\n\n```bash step\nrm -f out\n```\n\n"
+        "```yaml step\nfinally: true\n```\n",
+    ),
+    Rule(
+        "AW121", "else-without-if", "`else` that does not come after a step with `if`",
+        "`else: true` is the other branch of the step directly before it.",
+        "## Build\n\n```bash step\nmake\n```\n\n## Otherwise\n\n```bash step\necho no\n```\n\n"
+        "```yaml step\nelse: true\n```\n",
+        "## Build\n\n```bash step\nmake\n```\n\n```yaml step\nif: run.id == \"1\"\n```\n\n"
+        "## Otherwise\n\n```bash step\necho no\n```\n\n```yaml step\nelse: true\n```\n",
+    ),
+    Rule(
+        "AW122", "impossible-need", "`needs` that can never be met",
+        "A step can wait neither for itself nor for one that runs after all the others.",
+        "## Build\n\n```bash step\nmake\n```\n\n```yaml step\nneeds: [build]\n```\n",
+        "## Build\n\n```bash step\nmake\n```\n",
+    ),
+    Rule(
+        "AW123", "circle-of-needs", "steps that wait for each other",
+        "None of them could ever start.",
+        "## One\n\n```bash step\necho 1\n```\n\n```yaml step\nneeds: [two]\n```\n\n"
+        "## Two\n\n```bash step\necho 2\n```\n\n```yaml step\nneeds: [one]\n```\n",
+        "## One\n\n```bash step\necho 1\n```\n\n```yaml step\nneeds: []\n```\n\n"
+        "## Two\n\n```bash step\necho 2\n```\n\n```yaml step\nneeds: [one]\n```\n",
+    ),
+)  # fmt: skip
