@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from aiworkflow.steps.contract import Ports, Work
 
 
+_BUILTIN = "builtin:"  # in place of a path
+
+
 async def perform_tool(work: Work, ports: Ports) -> Outcome:
     """Do one attempt of a tool step.
 
@@ -48,7 +51,7 @@ async def perform_tool(work: Work, ports: Ports) -> Outcome:
             call.name, work.arguments, None if operation is None else operation.inputs
         )
         env = child_environment(work, ports, secrets)
-        if call.tool in work.tools:
+        if not work.tools.get(call.tool, _BUILTIN).startswith(_BUILTIN):
             return Outcome(await _run_script(call, work, ports, arguments, env))
         return Outcome(await _call_builtin(call, work, ports, arguments, env))
 

@@ -338,7 +338,7 @@ def test_a_file_that_is_no_program(tmp_path):
 
 
 def test_a_folder_that_is_not_there(tmp_path):
-    with pytest.raises(ToolError, match="the folder .* does not exist"):
+    with pytest.raises(ToolError, match=r"the folder .* does not exist"):
         do(bash("true", tmp_path / "gone"))
 
 
