@@ -108,10 +108,7 @@ def _compiled(pattern: str) -> re.Pattern[str]:
             found.append("[^/]")
             at += 1
         elif (end := _set_end(bare, at)) is not None:
-            inner = bare[at + 1 : end]
-            negated = inner[:1] in {"!", "^"}
-            chosen = re.sub(r"([\\\[\]^&~|])", r"\\\1", inner[1:] if negated else inner)
-            found.append(f"(?!/)[{'^' if negated else ''}{chosen}]")
+            found.append(_set(bare[at + 1 : end]))
             at = end + 1
         else:
             found.append(re.escape(bare[at]))
@@ -122,11 +119,27 @@ def _compiled(pattern: str) -> re.Pattern[str]:
         return re.compile(r"(?!)")
 
 
+def _set(inner: str) -> str:
+    """A set such as `a-c` or `!x` as a regular expression."""
+    negated = inner[:1] in {"!", "^"}
+    chosen = inner[1:] if negated else inner
+    escaped = []
+    at = 0
+    while at < len(chosen):
+        escaped.append(re.escape(chosen[at]))
+        if chosen[at + 1 : at + 2] == "-" and at + 2 < len(chosen):
+            escaped.append("-" + re.escape(chosen[at + 2]))
+            at += 2
+        at += 1
+    return f"(?!/)[{'^' if negated else ''}{''.join(escaped)}]"
+
+
 def _set_end(pattern: str, at: int) -> int | None:
     """Index of the `]` that closes the set which begins here, or None."""
     if pattern[at] != "[":
         return None
-    end = pattern.find("]", at + 2)
+    # right after the beginning a `]` stands for itself
+    end = pattern.find("]", at + (3 if pattern[at + 1 : at + 2] in {"!", "^"} else 2))
     return None if end < 0 else end
 
 

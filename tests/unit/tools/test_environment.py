@@ -78,7 +78,8 @@ def test_the_context_file_holds_what_it_is_given(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("value", "is_file"), [("x" * 65536, False), ("x" * 65537, True), ("ä" * 32768, False), ("ä" * 32769, True)]
+    ("value", "is_file"),
+    [("x" * 65536, False), ("x" * 65537, True), ("ä" * 32768, False), ("ä" * 32769, True)],
 )  # fmt: skip
 def test_values_over_64_kib_come_as_files(tmp_path, value, is_file):
     found = build(tmp_path, inputs={"body": value}, env={"NOTE": value})

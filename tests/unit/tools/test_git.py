@@ -194,7 +194,8 @@ BAD_REFS = ["--output=hacked", "-x", "", "a b", "a\nb", "HEAD\0x"]
 @pytest.mark.parametrize("ref", BAD_REFS)
 @pytest.mark.parametrize(
     ("uses", "name"),
-    [("git.diff", "base"), ("git.log", "ref"), ("git.branch", "name"), ("git.branch", "start"), ("git.worktree", "ref")],
+    [("git.diff", "base"), ("git.log", "ref"), ("git.branch", "name"), ("git.branch", "start"),
+     ("git.worktree", "ref")],
 )  # fmt: skip
 def test_a_ref_can_be_no_option(place, repo, uses, name, ref):
     arguments = {"name": "n"} if uses == "git.branch" else {"path": "w"} if "tree" in uses else {}
