@@ -252,13 +252,16 @@ class SqliteJournal:
 
     def health(self) -> Health:
         """Size, counts, what SQLite's own check finds, and blobs that are gone."""
-        size = self.blobs.size()
-        for suffix in ("", "-wal"):
-            file = self.path.with_name(FILE + suffix)
-            size += file.stat().st_size if file.exists() else 0
+        wal = self.path.with_name(f"{FILE}-wal")
+        size = self.blobs.size() + (wal.stat().st_size if wal.exists() else 0)
         try:
+            ((page_bytes,),) = self._ask("PRAGMA page_size")
             found = self._ask("PRAGMA quick_check(10)")
             problems = [row[0] for row in found if row[0] != "ok"]
+            file_bytes = self.path.stat().st_size if self.path.exists() else 0
+            size += file_bytes
+            if file_bytes % page_bytes:
+                problems.append("it is damaged: it ends in the middle of a page")
             problems += self._missing_blobs()
             ((runs,),) = self._rows("count_runs")
             ((events,),) = self._rows("count_events")

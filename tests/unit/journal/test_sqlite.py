@@ -1,0 +1,402 @@
+"""What is the SQLite journal's own: query plans, formats, growth, files that vanish, the thread."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sqlite3
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from aiworkflow.clock import SystemClock, SystemIds
+from aiworkflow.journal import Append, JournalUnavailable, RegisterWrite, RunRow
+from aiworkflow.journal.sqlite import SqliteJournal
+from aiworkflow.journal.sqlite.commit import Pace
+from aiworkflow.journal.sqlite.connect import FORMAT, MIGRATIONS, connect, migrate
+from aiworkflow.journal.sqlite.queries import SQL, read_queries
+
+CLOCK = SystemClock()
+IDS = SystemIds(CLOCK)
+
+
+@pytest.fixture
+def journal(tmp_path: Path):
+    journal = SqliteJournal(tmp_path / "state", clock=CLOCK, ids=IDS)
+    yield journal
+    journal.close()
+
+
+def append(run: str, *events: bytes, **rest: object) -> Append:
+    return Append(IDS.token(), run, events, **rest)
+
+
+def first(run: str, *events: bytes, **rest: object) -> Append:
+    return append(run, *events, epoch=1, after=0, driver="d", **rest)
+
+
+# -- statements -----------------------------------------------------------------------------------
+
+
+def test_statements_are_read_by_name() -> None:
+    text = "-- about\n-- name: one\nSELECT 1\n\n-- why\n-- name: two\nSELECT\n2\n"
+    assert read_queries(text) == {"one": "SELECT 1", "two": "SELECT\n2"}
+
+
+MAY_SCAN = {"count_runs", "count_events", "count_tables"}
+
+
+@pytest.mark.parametrize("name", sorted(SQL.keys() - MAY_SCAN))
+def test_no_statement_reads_a_whole_table_or_sorts(journal: SqliteJournal, name: str) -> None:
+    statement = SQL[name]
+    values: object = {"bundle": "b", "status": "s", "before": "x", "limit": 1}
+    if ":" not in statement:
+        values = ["1"] * (2 if "?2" in statement else statement.count("?"))
+    if "seq > ?" in statement or "number > ?" in statement:
+        values[-1] = 1
+    rows = journal._db.execute(f"EXPLAIN QUERY PLAN {statement}", values).fetchall()
+    details = [row[3] for row in rows]
+    for detail in details:
+        assert "TEMP B-TREE" not in detail, details
+        assert not detail.startswith("SCAN") or name in {"runs"}, details
+    if name in {"runs_of_status", "runs_of_bundle", "runs_of_bundle_and_status"}:
+        assert "INDEX runs_by" in details[0]
+
+
+def test_the_newest_runs_are_the_end_of_the_table(journal: SqliteJournal) -> None:
+    rows = journal._db.execute(
+        f"EXPLAIN QUERY PLAN {SQL['runs']}", {"before": "x", "limit": 20}
+    ).fetchall()
+    assert [row[3] for row in rows] == ["SEARCH runs USING PRIMARY KEY (run<?)"]
+
+
+# -- formats --------------------------------------------------------------------------------------
+
+
+def test_a_new_journal_says_its_format(journal: SqliteJournal) -> None:
+    assert journal._db.execute("PRAGMA user_version").fetchone() == (FORMAT,)
+    assert [row[0] for row in journal._db.execute("SELECT format FROM formats")] == [FORMAT]
+
+
+def test_there_is_a_migration_to_each_format_after_the_first() -> None:
+    files = sorted(path.name for path in MIGRATIONS.glob("*.sql"))
+    assert files == [f"{number:04}.sql" for number in range(2, FORMAT + 1)]
+
+
+def test_migrations_run_in_order_once_and_note_it(tmp_path: Path, journal: SqliteJournal) -> None:
+    (tmp_path / "0002.sql").write_text(
+        "-- one; two\nCREATE TABLE a (x);\nINSERT INTO a VALUES (2);"
+    )
+    (tmp_path / "0003.sql").write_text("INSERT INTO a VALUES (3)")
+    db = connect(journal.path)
+    migrate(db, 1, 3, now=5.0, folder=tmp_path)
+    migrate(db, 1, 3, now=6.0, folder=tmp_path)  # a second process that was later
+    assert db.execute("SELECT x FROM a").fetchall() == [(2,), (3,)]
+    assert db.execute("PRAGMA user_version").fetchone() == (3,)
+    found = db.execute("SELECT format, since FROM formats WHERE format > 1").fetchall()
+    assert found == [(2, 5.0), (3, 5.0)]
+    db.close()
+
+
+def test_a_migration_that_fails_changes_nothing(tmp_path: Path, journal: SqliteJournal) -> None:
+    (tmp_path / "0002.sql").write_text("CREATE TABLE a (x)")
+    (tmp_path / "0003.sql").write_text("CREATE TABLE b (x); nonsense")
+    db = connect(journal.path)
+    with pytest.raises(sqlite3.OperationalError):
+        migrate(db, 1, 3, now=5.0, folder=tmp_path)
+    assert db.execute("PRAGMA user_version").fetchone() == (1,)
+    assert db.execute("SELECT name FROM sqlite_schema WHERE name IN ('a', 'b')").fetchall() == []
+    db.close()
+
+
+def test_commits_are_synchronous(journal: SqliteJournal) -> None:
+    journal.append_now(first("r"))
+    assert journal._db.execute("PRAGMA synchronous").fetchone() == (2,)
+    assert journal._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_a_copy_in_another_journal_mode_is_brought_back(tmp_path: Path) -> None:
+    """VACUUM INTO, a usual way to make a backup, writes one without a WAL."""
+    journal = SqliteJournal(tmp_path / "state", clock=CLOCK, ids=IDS)
+    journal.append_now(first("r", b"a"))
+    (tmp_path / "copy").mkdir()
+    journal._db.execute("VACUUM INTO ?", (str(tmp_path / "copy" / "journal.db"),))
+    journal.close()
+    copy = SqliteJournal(tmp_path / "copy", clock=CLOCK, ids=IDS)
+    copy.append_now(append("r", b"b"))
+    assert copy._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert [record.payload for record in copy.read("r")] == [b"a", b"b"]
+    copy.close()
+
+
+# -- growth ---------------------------------------------------------------------------------------
+
+
+def test_an_append_costs_less_than_200_bytes_beside_its_events(tmp_path: Path) -> None:
+    journal = SqliteJournal(tmp_path / "state", clock=CLOCK, ids=IDS)
+    run, payload = IDS.run_id(), b"x" * 250
+    journal.append_now(first(run))
+    for tail in range(4000):
+        journal._commits._db.execute("PRAGMA synchronous=OFF")
+        journal.append_now(append(run, payload, epoch=1, after=tail))
+    journal.close()
+    size = (tmp_path / "state" / "journal.db").stat().st_size
+    assert size / 4000 < 250 + 200
+
+
+def test_runs_share_the_rows_of_their_blobs(tmp_path: Path) -> None:
+    journal = SqliteJournal(tmp_path / "state", clock=CLOCK, ids=IDS)
+    blobs = [journal.blobs.put(b"%d" % n) for n in range(10)]
+
+    async def many() -> None:
+        pending = [
+            journal.append(first(IDS.run_id(), b"e" * 100, blobs=blobs)) for _ in range(2000)
+        ]
+        for one in pending:
+            await one
+
+    asyncio.run(many())
+    journal.close()
+    assert (tmp_path / "state" / "journal.db").stat().st_size / 2000 < 600
+
+
+def test_the_sweep_forgets_outcomes_after_a_week(tmp_path: Path) -> None:
+    class Later(SystemClock):
+        ahead = 0
+
+        def now(self):
+            from datetime import timedelta
+
+            return super().now() + timedelta(seconds=self.ahead)
+
+    clock = Later()
+    journal = SqliteJournal(tmp_path, clock=clock, ids=IDS)
+    for n in range(1200):
+        journal._db.execute("PRAGMA synchronous=OFF")
+        journal.append_now(first(f"r{n}"))
+    count = "SELECT count(*) FROM appends"
+    journal.sweep(older_than_s=0)
+    assert journal._db.execute(count).fetchone() == (1200,)
+    clock.ahead = 8 * 86_400
+    journal.append_now(append("r7", b"x"))
+    journal.sweep(older_than_s=0)
+    assert journal._db.execute(count).fetchone() == (1,)
+    journal.close()
+
+
+# -- what may go wrong ----------------------------------------------------------------------------
+
+
+def test_a_journal_deleted_under_a_run_is_noticed(journal: SqliteJournal) -> None:
+    """`git clean -fdx` in a step must not make the rest of the run vanish silently."""
+    journal.append_now(first("r", b"a"))
+    shutil.rmtree(journal.path.parent)
+    with pytest.raises(JournalUnavailable, match="moved or deleted"):
+        journal.append_now(append("r", b"b"))
+
+
+def test_a_journal_replaced_under_a_run_is_noticed(journal: SqliteJournal, tmp_path: Path) -> None:
+    journal.append_now(first("r", b"a"))
+    other = SqliteJournal(tmp_path / "other", clock=CLOCK, ids=IDS)
+    other.close()
+    os.replace(other.path, journal.path)
+    with pytest.raises(JournalUnavailable, match="moved or deleted"):
+        journal.append_now(append("r", b"b"))
+
+
+def test_a_value_that_cannot_be_stored_spoils_only_its_own_append(journal: SqliteJournal) -> None:
+    journal.append_now(first("r"))
+    bad = append("r", b"x", registers=[RegisterWrite("s", "k\ud800", "1")])
+
+    async def turn() -> list[object]:
+        pending = [journal.append(one) for one in (append("r", b"1"), bad, append("r", b"2"))]
+        outcomes: list[object] = []
+        for one in pending:
+            try:
+                outcomes.append(await one)
+            except UnicodeEncodeError as error:
+                outcomes.append(type(error))
+        return outcomes
+
+    one, two, three = asyncio.run(turn())
+    assert two is UnicodeEncodeError
+    assert (one.first, three.first) == (1, 2)
+    assert [record.payload for record in journal.read("r")] == [b"1", b"2"]
+
+
+def test_a_child_after_fork_is_told_to_open_its_own(journal: SqliteJournal) -> None:
+    journal.append_now(first("r"))
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            journal.append_now(append("r", b"x"))
+            os.write(writing, b"written")
+        except JournalUnavailable as error:
+            os.write(writing, error.message.encode())
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    assert b"before a fork" in os.read(reading, 1000)
+    os.close(reading)
+    os.close(writing)
+    assert journal.append_now(append("r", b"y")).first == 1
+
+
+# -- other writers --------------------------------------------------------------------------------
+
+
+def test_the_loop_goes_on_while_another_process_writes(journal: SqliteJournal) -> None:
+    journal.append_now(first("r"))
+    other = connect(journal.path)
+    other.execute("BEGIN IMMEDIATE")
+
+    async def main() -> tuple[int, list[int]]:
+        loop = asyncio.get_running_loop()
+        pending = [journal.append(append("r", b"a"))]
+        ticks = 0
+        end = loop.time() + 0.1
+        while loop.time() < end:
+            await asyncio.sleep(0)
+            ticks += 1
+            if ticks == 50:
+                pending.append(journal.append(append("r", b"b")))
+        assert not any(one.done() for one in pending)
+        other.execute("ROLLBACK")
+        return ticks, [(await one).first for one in pending]
+
+    ticks, seqs = asyncio.run(main())
+    other.close()
+    assert ticks > 100
+    assert seqs == [1, 2]
+
+
+def test_one_who_is_not_let_in_says_so(
+    journal: SqliteJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from aiworkflow.journal.sqlite import commit, failures
+
+    monkeypatch.setattr(failures, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(commit, "PATIENCE_S", 0.05)
+    journal.append_now(first("r"))
+    other = connect(journal.path)
+    other.execute("BEGIN IMMEDIATE")
+
+    async def main() -> None:
+        await journal.append(append("r", b"a"))
+
+    try:
+        for attempt in (
+            lambda: asyncio.run(main()),
+            lambda: journal.append_now(append("r", b"b")),
+            lambda: journal.claim("r", "e", instead_of="d"),
+        ):
+            with pytest.raises(JournalUnavailable, match="locked"):
+                attempt()
+    finally:
+        other.execute("ROLLBACK")
+        other.close()
+    assert journal.append_now(append("r", b"c")).first == 1
+
+
+def test_a_reader_never_keeps_a_writer_out(journal: SqliteJournal) -> None:
+    journal.append_now(first("r", *[b"x"] * 50, row=RunRow("r", "b", "running", 1.0)))
+    other = SqliteJournal(journal.path.parent, clock=CLOCK, ids=IDS)
+    for _ in range(20):
+        journal.read("r")
+        journal.runs()
+        other.append_now(append("r", b"y"))
+    assert not journal._db.in_transaction
+    # A read that was still open would keep the WAL from being moved into the file.
+    assert other._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+    other.close()
+
+
+# -- the thread -----------------------------------------------------------------------------------
+
+
+def test_most_of_the_last_commits_decide() -> None:
+    pace = Pace(limit_s=0.01)
+    for seconds in (0.5, 0.001, 0.5, 0.001):
+        pace.note(seconds)
+    assert not pace.is_slow
+    for _ in range(5):
+        pace.note(0.02)
+    assert pace.is_slow
+    for _ in range(8):
+        pace.note(0.001)
+    assert not pace.is_slow
+
+
+def slow_pace() -> Pace:
+    pace = Pace(limit_s=-1.0)
+    for _ in range(8):
+        pace.note(0.0)
+    return pace
+
+
+def test_on_a_slow_disk_the_loop_goes_on(tmp_path: Path) -> None:
+    journal = SqliteJournal(tmp_path, clock=CLOCK, ids=IDS, pace=slow_pace())
+    journal.append_now(first("r"))
+    real = journal._commits._begin
+
+    def slow_begin() -> None:
+        assert threading.current_thread().name.startswith("aiworkflow-journal")
+        real()
+        time.sleep(0.05)  # a disk that takes its time, with the transaction open
+
+    journal._commits._begin = slow_begin
+
+    async def main() -> tuple[int, list[int]]:
+        pending = [journal.append(append("r", b"a"))]
+        ticks = 0
+        while not pending[0].done():
+            await asyncio.sleep(0.001)
+            ticks += 1
+            if ticks in {5, 10, 15}:  # these three are the next group
+                pending.append(journal.append(append("r", b"b")))
+            assert journal.stream("r").tail in {0, 1}
+        return ticks, [(await one).first for one in pending]
+
+    ticks, seqs = asyncio.run(main())
+    assert ticks > 15
+    assert seqs == [1, 2, 3, 4]
+    journal._commits._begin = real
+    journal.close()
+    assert not [one for one in threading.enumerate() if one.name.startswith("aiworkflow-journal")]
+
+
+def test_what_the_thread_has_is_not_lost_with_its_loop(tmp_path: Path) -> None:
+    journal = SqliteJournal(tmp_path, clock=CLOCK, ids=IDS, pace=slow_pace())
+    journal.append_now(first("r"))
+
+    async def leave() -> None:
+        journal.append(append("r", b"a"))
+        await asyncio.sleep(0)  # handed over; nobody waits for the end
+
+    async def come() -> int:
+        return (await journal.append(append("r", b"b"))).first
+
+    asyncio.run(leave())
+    assert asyncio.run(come()) == 2
+    journal.close()
+
+
+def test_when_the_disk_is_fast_again_commits_return_to_the_loop(tmp_path: Path) -> None:
+    pace = Pace(limit_s=10.0)
+    for _ in range(8):
+        pace.note(11.0)
+    journal = SqliteJournal(tmp_path, clock=CLOCK, ids=IDS, pace=pace)
+    journal.append_now(first("r"))
+
+    async def main() -> None:
+        for _ in range(12):
+            await journal.append(append("r", b"a"))
+
+    asyncio.run(main())
+    assert not pace.is_slow
+    assert journal.stream("r").tail == 12
+    journal.close()
