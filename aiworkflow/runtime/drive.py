@@ -83,6 +83,7 @@ class Drive:
         self._attempts: Attempts | None = None
         self._tail = self._state.seq
         self._row = driven.row
+        self._saved_row: RunRow | None = None
         self._facts: list[Event] = []
         self._came = asyncio.Event()
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -239,12 +240,12 @@ class Drive:
             after=self._tail,
             driver=self._it.driver,
             registers=self._registers(decision, parks=parks),
-            row=row if row != self._row else None,
+            row=row if row != self._saved_row else None,
             blobs=self._blobs(),
             releases=parks or decision.finished,
         )
         await self._durably(append)
-        self._row = row
+        self._row = self._saved_row = row
         self._tail += len(events)
         self._it.values.release(self._tail)
         self._it.on_append()
