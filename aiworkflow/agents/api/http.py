@@ -1,0 +1,187 @@
+"""One request to a model server, and its answer as a stream: SSE or lines of JSON.
+
+Proxies and `.netrc` of the environment are not used: what is reached is what the settings say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, Final, cast  # noqa: TID251  JSON of foreign servers
+
+from aiworkflow.agents.contract import AgentError
+
+if TYPE_CHECKING:
+    import httpx2
+
+_CONNECT_S: Final = 10.0
+_MOST_BYTES: Final = 50_000_000
+_MOST_ERROR: Final = 20_000
+_KINDS: Final = {
+    400: "bad_request",
+    401: "auth",
+    403: "auth",
+    404: "not_found",
+    408: "timeout",
+    413: "limit",
+    422: "bad_request",
+    429: "rate_limit",
+}
+
+
+@asynccontextmanager
+async def request(
+    url: str,
+    headers: Mapping[str, str],
+    body: Mapping[str, Any],
+    *,
+    timeout_s: float,
+    key_variable: str | None,
+) -> AsyncIterator[AsyncIterator[bytes]]:
+    """POST a JSON body; yields the chunks of a successful answer.
+
+    Raises:
+        AgentError: the server cannot be reached, refuses, or breaks off.
+    """
+    import httpx2
+
+    timeouts = httpx2.Timeout(timeout_s, connect=min(_CONNECT_S, timeout_s))
+    try:
+        async with asyncio.timeout(timeout_s):
+            async with (
+                httpx2.AsyncClient(timeout=timeouts, trust_env=False) as client,
+                client.stream("POST", url, headers=dict(headers), json=dict(body)) as response,
+            ):
+                if response.status_code >= 300:
+                    raise await _refused(response, url, key_variable)
+                yield _bounded(response)
+    except TimeoutError:
+        raise AgentError(
+            "timeout", f"{_host(url)} did not finish its answer within {timeout_s:g} s"
+        ) from None
+    except httpx2.TimeoutException:
+        raise AgentError("timeout", f"{_host(url)} did not answer in time") from None
+    except httpx2.ConnectError as error:
+        raise AgentError(
+            "unavailable",
+            f"{_host(url)} cannot be reached: {error or 'connection refused'}",
+            hint="check that it runs, and the `url` of the agent",
+        ) from None
+    except httpx2.InvalidURL as error:
+        raise AgentError("bad_request", f"the agent's url `{url}` is none: {error}") from None
+    except httpx2.HTTPError as error:
+        raise AgentError(
+            "cut_off", f"{_host(url)} broke off its answer: {error or type(error).__name__}"
+        ) from None
+
+
+async def _bounded(response: httpx2.Response) -> AsyncIterator[bytes]:
+    size = 0
+    async for chunk in response.aiter_bytes():
+        size += len(chunk)
+        if size > _MOST_BYTES:
+            raise AgentError("limit", "the answer is longer than 50 MB")
+        yield chunk
+
+
+def _host(url: str) -> str:
+    return url.split("://", 1)[-1].split("/", 1)[0]
+
+
+async def _refused(
+    response: httpx2.Response, url: str, key_variable: str | None
+) -> AgentError:
+    content = b""
+    async for chunk in response.aiter_bytes():
+        content += chunk
+        if len(content) > _MOST_ERROR:
+            break
+    status = response.status_code
+    kind = _KINDS.get(status, "unavailable" if status >= 500 else "bad_request")
+    said = _message(content)
+    text = f"{_host(url)} answered {status}" + (f": {said}" if said else "")
+    hint = None
+    if kind == "auth":
+        hint = (
+            f"check the key in {key_variable}" if key_variable else "the server asks for a key: set `key:`"
+        )
+    elif kind == "not_found":
+        hint = "check the model's name and the `url` of the agent"
+    return AgentError(kind, text, hint=hint, retry_after_s=_retry_after(response.headers))
+
+
+def _message(content: bytes) -> str:
+    """What an error body says, from the forms that servers use."""
+    text = content.decode("utf-8", "replace").strip()
+    try:
+        data = json.loads(text)
+    except ValueError:
+        return " ".join(text.split())[:300]
+    found = data.get("error", data) if isinstance(data, dict) else data
+    if isinstance(found, dict):
+        found = found.get("message", found.get("type", ""))
+    return " ".join(str(found).split())[:300]
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds, from a number of seconds or a date."""
+    text = headers.get("retry-after")
+    if not text:
+        return None
+    try:
+        return max(0.0, float(text))
+    except ValueError:
+        pass
+    try:
+        when = parsedate_to_datetime(text)
+    except (TypeError, ValueError):
+        return None
+    sent = headers.get("date")
+    now = parsedate_to_datetime(sent) if sent else datetime.now(UTC)  # noqa: TID251  only a wait
+    return max(0.0, (when - now).total_seconds())
+
+
+async def lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[str]:
+    """Lines of a stream, however its chunks are cut; CR, LF and CRLF end one."""
+    rest = b""
+    async for chunk in chunks:
+        rest += chunk
+        *whole, rest = rest.replace(b"\r\n", b"\n").split(b"\n")
+        for line in whole:
+            yield line.decode("utf-8", "replace").rstrip("\r")
+    if rest:
+        yield rest.decode("utf-8", "replace")
+
+
+async def events(chunks: AsyncIterator[bytes]) -> AsyncIterator[tuple[str, str]]:
+    """Server-sent events: type and data. By the WHATWG's HTML standard, section 9.2."""
+    kind, data = "", []
+    async for line in lines(chunks):
+        if not line:
+            if data:
+                yield kind or "message", "\n".join(data)
+            kind, data = "", []
+        elif not line.startswith(":"):
+            name, _, value = line.partition(":")
+            value = value.removeprefix(" ")
+            if name == "event":
+                kind = value
+            elif name == "data":
+                data.append(value)
+    if data:
+        yield kind or "message", "\n".join(data)
+
+
+def parse(text: str, host: str) -> dict[str, Any]:
+    """A JSON object of a stream. Raises AgentError where it is none."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        raise AgentError("bad_output", f"{host} sent what is no JSON: {text[:100]!r}") from None
+    if not isinstance(found, dict):
+        raise AgentError("bad_output", f"{host} sent what is no object: {text[:100]!r}")
+    return cast("dict[str, Any]", found)

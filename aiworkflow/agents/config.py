@@ -1,0 +1,151 @@
+"""Which agents there are: those that are known without set-up, and those that settings name."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, cast
+
+from aiworkflow.agents.contract import Price
+from aiworkflow.diagnostics.suggest import did_you_mean
+from aiworkflow.errors import UsageError
+from aiworkflow.settings import units
+
+if TYPE_CHECKING:
+    from aiworkflow.bundle.workflow import AgentSpec, Json
+
+APIS: Final = ("anthropic", "openai", "ollama")
+
+
+@dataclass(frozen=True, slots=True)
+class AgentConfig:
+    """An agent as it can be used here.
+
+    Attributes:
+        key_variable: environment variable that holds the key; None where none is needed.
+        timeout_s: longest wait for a whole answer, seconds.
+    """
+
+    name: str
+    api: str
+    url: str
+    model: str | None
+    key_variable: str | None
+    max_tokens: int = 4096
+    temperature: float | None = None
+    timeout_s: float = 300.0
+    headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    price: Price = field(default_factory=Price)
+
+    @property
+    def label(self) -> str:
+        """`name/model`, as it stands in records."""
+        return f"{self.name}/{self.model}" if self.model else self.name
+
+
+# name → variable of the URL, its default, variable of the key (None: no key is needed)
+_KNOWN: Final[Mapping[str, tuple[str, str, str | None]]] = MappingProxyType(
+    {
+        "anthropic": ("ANTHROPIC_BASE_URL", "https://api.anthropic.com", "ANTHROPIC_API_KEY"),
+        "openai": ("OPENAI_BASE_URL", "https://api.openai.com/v1", "OPENAI_API_KEY"),
+        "ollama": ("OLLAMA_HOST", "http://127.0.0.1:11434", None),
+    }
+)
+
+# Programs that are agents of their own; steps cannot use them in this version, `doctor` lists them.
+PROGRAMS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "claude": "Claude Code: npm install -g @anthropic-ai/claude-code",
+        "codex": "Codex: npm install -g @openai/codex",
+        "gemini": "Gemini CLI: npm install -g @google/gemini-cli",
+        "copilot": "Copilot: npm install -g @github/copilot",
+        "cursor-agent": "Cursor: see cursor.com/cli",
+        "aider": "Aider: pip install aider-chat",
+        "opencode": "OpenCode: npm install -g opencode-ai",
+        "ollama": "Ollama: see ollama.com/download",
+    }
+)
+
+
+def resolve_agent(
+    spec: AgentSpec, agents: Mapping[str, Json], environ: Mapping[str, str]
+) -> AgentConfig:
+    """The agent that a workflow or a setting names.
+
+    Args:
+        agents: `agents` of the settings, as plain data.
+
+    Raises:
+        UsageError: there is no such agent, it has no model, or its key is not set.
+    """
+    given = agents.get(spec.name)
+    said: Mapping[str, Json] = given if isinstance(given, dict) else {}
+    api = str(said.get("api") or spec.name)
+    if api not in APIS:
+        known = list(dict.fromkeys([*agents, *_KNOWN]))
+        hint = did_you_mean(spec.name, known)
+        if hint is None and spec.name in {"claude-code", *PROGRAMS}:
+            hint = "agents that are programs cannot be used by this version yet; use an API"
+        raise UsageError(
+            f"there is no agent `{spec.name}`",
+            hint=hint or f"agents are {', '.join(known)}, and those under `agents:` in config.yaml",
+        )
+    variable, url, key = _KNOWN[api]
+    url = str(said.get("url") or environ.get(variable) or url)
+    if "://" not in url:  # OLLAMA_HOST is a host and a port
+        url = f"http://{url}"
+    own_key = said.get("key")
+    key = str(own_key) if own_key else (None if "url" in said else key)
+    model = spec.model or cast("str | None", said.get("model"))
+    found = AgentConfig(
+        name=spec.name,
+        api=api,
+        url=url.rstrip("/"),
+        model=model,
+        key_variable=key,
+        max_tokens=units.count(said["max_tokens"]) if "max_tokens" in said else 4096,
+        temperature=cast("float | None", said.get("temperature")),
+        timeout_s=units.duration(said["timeout"]) if "timeout" in said else 300.0,
+        headers=cast("Mapping[str, str]", said.get("headers") or {}),
+        price=_price(said.get("price")),
+    )
+    if model is None:
+        raise UsageError(
+            f"agent `{spec.name}` needs a model", hint=f"name one: `agent: {spec.name}/MODEL`"
+        )
+    if key is not None and not environ.get(key):
+        raise UsageError(
+            f"agent `{spec.name}` needs a key, and the variable {key} is not set",
+            hint=f"set it: export {key}=…",
+        )
+    return found
+
+
+def agent_problem(
+    spec: AgentSpec, agents: Mapping[str, Json], environ: Mapping[str, str]
+) -> str | None:
+    """Why an agent cannot be used here, with the way out; None where it can."""
+    try:
+        resolve_agent(spec, agents, environ)
+    except UsageError as error:
+        return f"{error.message}; {error.hint}" if error.hint else error.message
+    return None
+
+
+def _price(given: Json) -> Price:
+    if not isinstance(given, dict):
+        return Price()
+    return Price(
+        **{
+            name: float(cast("float", given[name]))
+            for name in ("input", "output", "cached")
+            if given.get(name) is not None
+        }
+    )
+
+
+def found_programs(path: str | None) -> dict[str, str | None]:
+    """Programs that are agents: where each is, or None."""
+    return {name: shutil.which(name, path=path) for name in PROGRAMS}

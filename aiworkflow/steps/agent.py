@@ -1,0 +1,112 @@
+"""Agent steps: the prompt goes to an agent, its checked answer is the output."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from aiworkflow.agents import (
+    AgentError,
+    AgentEvent,
+    AskedAgain,
+    Consumed,
+    Task,
+    TextDelta,
+    resolve_agent,
+)
+from aiworkflow.agents.contract import Emit
+from aiworkflow.bundle.workflow import AgentCall, AgentSpec, OutputForm
+from aiworkflow.expr import Anything
+from aiworkflow.steps.contract import Outcome, Ports, StepError, Usage, Work
+
+if TYPE_CHECKING:
+    from aiworkflow.agents import AgentConfig
+    from aiworkflow.bundle.workflow import Json
+    from aiworkflow.expr import Schema
+
+
+class AgentPerformer:
+    """Does attempts of agent steps.
+
+    Args:
+        agents: `agents` of the settings a run has in force, as plain data.
+        default: agents in order of preference, for steps that name none.
+        environ: where keys are.
+    """
+
+    def __init__(
+        self, agents: Mapping[str, Json], default: Sequence[str], environ: Mapping[str, str]
+    ) -> None:
+        self._agents = agents
+        self._default = default
+        self._environ = environ
+
+    async def __call__(self, work: Work, ports: Ports) -> Outcome:
+        """Do one attempt. Raises StepError."""
+        from aiworkflow.agents.api import ApiAgent
+
+        action = work.node.action
+        assert isinstance(action, AgentCall)
+        config = resolve_agent(self._spec(action), self._agents, self._environ)
+        key = ports.secrets.get(config.key_variable) if config.key_variable else ""
+        prompt = str(work.arguments["prompt"])
+        limit = ports.limit("prompt")
+        if len(prompt.encode()) > limit:
+            raise StepError(
+                "limit",
+                f"the prompt is longer than {limit:,} bytes",
+                hint="give the agent less, or raise `limits.prompt`",
+            )
+        schema = _schema(work)
+        task = Task(prompt, schema, work.timeout_s, key=work.key)
+        agent = ApiAgent(config, key)
+        try:
+            answer = await agent.perform(task, _logged(ports))
+        except AgentError as error:
+            raise StepError(
+                error.kind,
+                error.message,
+                hint=error.hint,
+                retry_after_s=error.retry_after_s,
+                usage=_usage(error.consumed, config),
+                agent=agent.name,
+            ) from error
+        output: Json = answer.value if schema is not None else answer.text.strip()
+        if work.node.output.form is OutputForm.LINES:
+            output = [line for line in answer.text.strip().splitlines() if line.strip()]
+        return Outcome(output, _usage(answer.consumed, config), agent.name)
+
+    def _spec(self, action: AgentCall) -> AgentSpec:
+        if action.agents:
+            return action.agents[0]
+        name, _, model = self._default[0].partition("/")
+        return AgentSpec(name, model or None)
+
+
+def _schema(work: Work) -> Schema | None:
+    output = work.node.output
+    if output.form is OutputForm.SCHEMA:
+        return output.schema
+    return Anything() if output.form is OutputForm.JSON else None
+
+
+def _logged(ports: Ports) -> Emit:
+    def emit(event: AgentEvent) -> None:
+        match event:
+            case TextDelta(text):
+                ports.log(text)
+            case AskedAgain(reason):
+                ports.log(f"\n[asked again: {reason}]\n")
+
+    return emit
+
+
+def _usage(consumed: Consumed, config: AgentConfig) -> Usage | None:
+    if consumed == Consumed():
+        return None
+    return Usage(
+        consumed.input_tokens,
+        consumed.cached_tokens,
+        consumed.output_tokens,
+        config.price.cost(consumed),
+    )
