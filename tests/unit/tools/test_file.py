@@ -283,7 +283,9 @@ def test_names_that_are_no_text_are_left_out(place):
         ("docs/", "docs/a/b", True), ("**", "a/b", True), (".", "a/b", True), ("./a", "a", True),
         ("a?c", "abc", True), ("a?c", "a/c", False), ("[a-c].x", "b.x", True), ("[!a].x", "a.x", False),
         ("[!a].x", "b.x", True), ("[!a]x", "/x", False), ("a**b", "axxb", True), ("a**b", "a/b", False),
-        ("a.b", "axb", False), ("[", "[", True), ("[!]]", "]", False), ("[!]]", "a", True), ("[]]", "]", True), ("[z-a]", "b", False), ("a\nb", "a\nb", True),
+        ("a.b", "axb", False), ("[", "[", True),
+        ("[!]]", "]", False), ("[!]]", "a", True), ("[]]", "]", True),
+        ("[z-a]", "b", False), ("a\nb", "a\nb", True),
     ],
 )  # fmt: skip
 def test_patterns(pattern, path, fits):
