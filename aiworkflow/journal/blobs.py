@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import hashlib
 import os
 import re
 from typing import TYPE_CHECKING, Final
@@ -30,6 +29,8 @@ _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 def digest_of(content: bytes) -> str:
     """The digest of content: `sha256:` and 64 hexadecimal digits."""
+    import hashlib  # 3 ms, which who only reads need not pay
+
     return "sha256:" + hashlib.sha256(content).hexdigest()
 
 

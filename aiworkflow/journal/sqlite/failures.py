@@ -6,7 +6,7 @@ sleeps up to 100 ms at a time, so ours is used instead: short steps with some ch
 
 from __future__ import annotations
 
-import random
+import os
 import sqlite3
 import time
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -32,7 +32,7 @@ def is_busy(error: sqlite3.Error) -> bool:
 def wait_s(tries: int) -> float:
     """How long to wait before the next try, in seconds, after `tries` that failed."""
     longest: float = min(_FIRST_WAIT_S * 1.5 ** min(tries, 20), _LONGEST_WAIT_S)
-    return longest * (0.5 + random.random())  # noqa: S311  only spreads the tries
+    return longest * (0.5 + os.urandom(1)[0] / 256)  # loading `random` takes longer than a commit
 
 
 def patiently(work: Callable[[], T]) -> T:
