@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, cast
@@ -55,7 +56,7 @@ _COMPARE: Final = {
     "in": "in",
     "notin": "not in",
 }
-_WORD: Final = re.compile(r"[^\W\d]\w*")
+_MOST_DEPTH: Final = 100  # of the tree; what reads it recurses
 _SPACE: Final = re.compile(r"\s*")
 _LITERAL: Final = re.compile(
     r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|[\d_]+(?:\.\d+)?(?:[eE][-+]?\d+)?|\w+", re.DOTALL
@@ -76,15 +77,29 @@ class _Converter:
     def __init__(self, text: str, refuse: Refuse) -> None:
         self.text = text
         self.refuse = refuse
+        self.depth = 0
 
     def tree(self, node: nodes.Node) -> t.Tree:
+        """Our tree of a node."""
         method = getattr(self, f"_{type(node).__name__.lower()}", None)
         if method is None:
             word = type(node).__name__
             raise self.refuse(
                 "AW405", node.lineno, node.lineno + 1, f"`{word}` cannot stand in an expression"
             )
-        return cast("t.Tree", method(node))
+        if self.depth >= _MOST_DEPTH:
+            raise self.refuse(
+                "AW403",
+                node.lineno,
+                node.lineno + 1,
+                "the expression is nested too deep",
+                "compute parts of it in steps of their own",
+            )
+        self.depth += 1
+        try:
+            return cast("t.Tree", method(node))
+        finally:
+            self.depth -= 1
 
     def _const(self, node: nodes.Const) -> t.Tree:
         value: Json = node.value
@@ -93,7 +108,7 @@ class _Converter:
         word = self.text[node.lineno : end]
         if word in WRONG_NAMES:
             raise self._wrong_name(word, node.lineno)
-        if isinstance(value, float) and value != value:
+        if isinstance(value, float) and not math.isfinite(value):
             raise self.refuse("AW405", node.lineno, end, "this is no number")
         return t.Literal(value, node.lineno, end)
 
@@ -217,7 +232,7 @@ class _Converter:
                 "AW405", node.lineno, node.lineno + 1, "`*` and `**` arguments are not possible"
             )
         given = tuple(self.tree(one) for one in node.args)
-        named = tuple((one.key, self.tree(one.value)) for one in node.kwargs)
+        named = tuple((str(one.key), self.tree(one.value)) for one in node.kwargs)
         return given, named
 
     def _end(
@@ -255,6 +270,8 @@ class _Converter:
         given, named = self._arguments(node)
         self._check_arguments(TESTS[node.name], node.name, len(given), named, at, "test")
         end = self._end(given, named, at + len(node.name))
+        # no test has more than one argument, so a named one is the first
+        given = (*given, *(one for _, one in named))
         return t.Test(target, node.name, given, target.start, end)
 
     def _call(self, node: nodes.Call) -> t.Tree:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
-from aiworkflow.diagnostics import Place
 from aiworkflow.diagnostics.suggest import did_you_mean
 from aiworkflow.errors import AIWorkflowError
 from aiworkflow.expr import tree as t
-from aiworkflow.expr.functions import FILTERS, FUNCTIONS, MOST_ITEMS, MOST_TEXT, TESTS
-from aiworkflow.expr.tree import Expression
-from aiworkflow.expr.types import Json
+from aiworkflow.expr.calls import MOST_ITEMS, MOST_TEXT
+from aiworkflow.expr.functions import FILTERS, FUNCTIONS, TESTS
 from aiworkflow.expr.values import Limited, Misused, kind, plain, shown_text, truth
+
+if TYPE_CHECKING:
+    from aiworkflow.diagnostics import Place
+    from aiworkflow.expr.tree import Expression
+    from aiworkflow.expr.types import Json
 
 MOST_BITS: Final = 4096
 
@@ -100,13 +103,15 @@ def value_of(expression: Expression, scope: Scope) -> object:
         raise EvaluationError(
             failed.reason, failed.message, expression.place(failed.tree), failed.hint
         ) from None
+    except Limited as limited:
+        raise EvaluationError("limit", limited.message, expression.fragment.place()) from None
     except RecursionError:
         raise EvaluationError(
             "limit", "a value is nested too deep", expression.fragment.place()
         ) from None
 
 
-class _Failed(Exception):  # noqa: N818  becomes an EvaluationError
+class _Failed(Exception):
     def __init__(self, reason: str, message: str, tree: t.Tree, hint: str | None = None) -> None:
         super().__init__(message)
         self.reason = reason
@@ -138,6 +143,22 @@ class _Compiler:
                 return _item(self.compile(target), self.compile(index), tree)
             case t.Slice():
                 return self._slice(tree)
+            case t.ListLiteral(items):
+                runs = [self.compile(item) for item in items]
+                return lambda scope: [_defined(run(scope)) for run in runs]
+            case t.ObjectLiteral(pairs):
+                return self._object(pairs, tree)
+            case t.Filter():
+                return self._filter(tree)
+            case t.Test():
+                return self._test(tree)
+            case t.Call():
+                return self._called(tree)
+            case _:
+                return self._operation(tree)
+
+    def _operation(self, tree: t.Unary | t.Binary | t.Compare | t.Conditional | t.Concat) -> Run:
+        match tree:
             case t.Unary(operator, operand):
                 return _unary(operator, self.compile(operand), tree)
             case t.Binary("and" | "or" as operator, left, right):
@@ -149,19 +170,8 @@ class _Compiler:
             case t.Conditional(test, yes, no):
                 run_no: Run = self.compile(no) if no is not None else (lambda _: None)
                 return _conditional(self.compile(test), self.compile(yes), run_no)
-            case t.ListLiteral(items):
-                runs = [self.compile(item) for item in items]
-                return lambda scope: [_defined(run(scope)) for run in runs]
-            case t.ObjectLiteral(pairs):
-                return self._object(pairs, tree)
             case t.Concat(parts):
                 return _concat([self.compile(part) for part in parts], tree)
-            case t.Filter():
-                return self._filter(tree)
-            case t.Test():
-                return self._test(tree)
-            case t.Call():
-                return self._called(tree)
 
     def _slice(self, tree: t.Slice) -> Run:
         target = self.compile(tree.target)
@@ -183,7 +193,7 @@ class _Compiler:
                 raise _Failed("type", "the bounds of `[:]` are whole numbers", tree)
             if cut[2] == 0:
                 raise _Failed("value", "the step of `[::]` cannot be 0", tree)
-            return value[slice(*cut)]
+            return value[slice(*cast("list[int | None]", cut))]
 
         return run
 
@@ -238,7 +248,7 @@ class _Compiler:
 
         def run(scope: Scope) -> object:
             value = _defined(target(scope))
-            scope.spend(len(value) if isinstance(value, Sequence | Mapping) else 1)
+            scope.spend(_cost(value))
             given, named = arguments(scope)
             return _guarded(lambda: call(value, *_ordered(given, named, parameters)), tree)
 
@@ -276,6 +286,13 @@ class _Compiler:
         return run
 
 
+def _cost(value: object) -> int:
+    """What it takes to go through a value; text is gone through quickly."""
+    if isinstance(value, str):
+        return 1 + len(value) // 1000
+    return len(value) if isinstance(value, Sequence | Mapping) else 1
+
+
 def _ordered(
     given: list[object], named: dict[str, object], parameters: tuple[str, ...]
 ) -> list[object]:
@@ -299,7 +316,7 @@ def _guarded(call: Callable[[], object], tree: t.Tree) -> object:
         found = call()
     except Misused as misused:
         raise _Failed(misused.reason, misused.message, tree) from None
-    except (OverflowError, ValueError) as error:
+    except (ArithmeticError, ValueError) as error:
         raise _Failed("value", f"this cannot be computed: {error}", tree) from None
     except (TypeError, AttributeError):
         raise _Failed("type", "the arguments are of the wrong type", tree) from None

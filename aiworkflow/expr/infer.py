@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from aiworkflow.diagnostics.suggest import did_you_mean
 from aiworkflow.expr import tree as t
 from aiworkflow.expr.functions import FILTERS, FUNCTIONS
+from aiworkflow.expr.references import children
 from aiworkflow.expr.tree import Expression, Template
 from aiworkflow.expr.types import (
     Anything,
@@ -24,6 +24,8 @@ from aiworkflow.expr.types import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from aiworkflow.diagnostics import Report
 
 _GIVES: Mapping[str, Schema] = {
@@ -44,11 +46,28 @@ def infer(source: Expression | Template, types: Mapping[str, Schema], report: Re
         report: gets fields that closed objects do not have, and operands that never fit.
     """
     if isinstance(source, Template):
-        for part in source.parts:
-            if isinstance(part, t.Output):
-                infer(part.expression, types, report)
+        _infer_parts(source.parts, types, report)
         return Text()
     return _Infer(source, types, report).of(source.tree)
+
+
+def _infer_parts(parts: tuple[t.Part, ...], types: Mapping[str, Schema], report: Report) -> None:
+    for part in parts:
+        match part:
+            case t.Output(expression):
+                infer(expression, types, report)
+            case t.If(branches, otherwise):
+                for test, body in branches:
+                    infer(test, types, report)
+                    _infer_parts(body, types, report)
+                _infer_parts(otherwise, types, report)
+            case t.For(names, items, body, otherwise):
+                item = _element(infer(items, types, report))
+                bound = {names[0]: item} if len(names) == 1 else dict.fromkeys(names, Anything())
+                _infer_parts(body, {**types, **bound, "loop": Anything()}, report)
+                _infer_parts(otherwise, types, report)
+            case t.Words():
+                pass
 
 
 class _Infer:
@@ -69,44 +88,41 @@ class _Infer:
             case t.Item(target, index):
                 self.of(index)
                 return _element(self.of(target))
-            case t.Compare(left, rest):
-                self._compare(left, rest)
-                return Boolean()
-            case t.Test(target):
-                if tree.name not in {"defined", "undefined"}:
-                    self.of(target)
-                return Boolean()
-            case t.Unary("not", operand):
-                self.of(operand)
-                return Boolean()
-            case t.Binary("and" | "or", left, right):
-                one, two = self.of(left), self.of(right)
-                return one if one == two else Anything()
-            case t.Binary(operator, left, right):
-                return self._arithmetic(operator, self.of(left), self.of(right), tree)
-            case t.Conditional(test, yes, no):
-                self.of(test)
-                one = self.of(yes)
-                two = self.of(no) if no is not None else Anything()
-                return one if one == two else Anything()
             case t.Filter(target, "default", arguments):
                 return self._default(target, arguments)
             case t.Filter(target, name, arguments):
                 return self._filter(self.of(target), name, arguments)
-            case t.Call(name, arguments):
-                for one_argument in arguments:
-                    self.of(one_argument)
-                return _GIVES[FUNCTIONS[name].gives]
+            case t.Test(_, "defined" | "undefined"):
+                return Boolean()  # what is asked for may well not be there
             case t.ListLiteral(items):
                 kinds = [self.of(item) for item in items]
                 same = kinds and all(kind == kinds[0] for kind in kinds)
                 return ListOf(kinds[0] if same else Anything())
-            case t.Concat(parts):
-                for part in parts:
-                    self.of(part)
+            case t.Compare(left, rest):
+                self._compare(left, rest)
+                return Boolean()
+            case _:
+                return self._of_operation(tree)
+
+    def _of_operation(self, tree: t.Tree) -> Schema:
+        kinds = [self.of(child) for child in children(tree)]
+        match tree:
+            case t.Test() | t.Unary("not"):
+                return Boolean()
+            case t.Concat():
                 return Text()
-            case t.Slice(target):
-                return self.of(target)
+            case t.Call(name):
+                return _GIVES[FUNCTIONS[name].gives]
+            case t.Slice():
+                return kinds[0]
+            case t.Unary():
+                return kinds[0] if isinstance(kinds[0], Integer | Number) else Anything()
+            case t.Binary("and" | "or"):
+                return kinds[0] if kinds[0] == kinds[1] else Anything()
+            case t.Binary(operator):
+                return self._arithmetic(operator, kinds[0], kinds[1], tree)
+            case t.Conditional():
+                return kinds[1] if kinds[1:] == [kinds[1]] * 2 else Anything()
             case _:
                 return Anything()
 

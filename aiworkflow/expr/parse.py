@@ -1,96 +1,37 @@
 """Text → syntax tree, by jinja2's lexer and parser and our own rules.
 
-jinja2 knows lines only. Our environment gives its parser tokens whose line number is the character
-offset instead, so every node of its tree knows exactly where it begins; the tree is then turned into
-our own, and what the format does not have (methods, macros, assignments) is reported on the way.
+The tree of jinja2 is turned into our own, and what the format does not have (methods, macros,
+assignments) is reported on the way.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from functools import cache
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from aiworkflow.expr import tree as t
 from aiworkflow.expr.convert import convert
+from aiworkflow.expr.syntax import Complaint, parse
 from aiworkflow.expr.tree import Expression, Template
 
 if TYPE_CHECKING:
-    from jinja2 import Environment, nodes
-    from jinja2.lexer import TokenStream
+    from collections.abc import Iterator
+
+    from jinja2 import nodes
 
     from aiworkflow.diagnostics import Fragment, Place, Report
 
 Include = Callable[[str, "Place"], "Fragment | None"]
 
 MOST_CHARACTERS: Final = 200_000
-_MOST_TOKENS: Final = 20_000
-_MOST_DEPTH: Final = 60
-_MOST_CHAIN: Final = 60
 _MOST_INCLUDES: Final = 50
-
-_OPEN, _CLOSE = "{[(", "}])"
-_FOREIGN: Final = re.compile(r"&&|\|\||!(?!=)|===|!==|\?\?|\?\.|\?|=>|;")
-_FOREIGN_WORDS: Final = {
-    "&&": "write `and`",
-    "||": "write `or`",
-    "!": "write `not`",
-    "===": "write `==`",
-    "!==": "write `!=`",
-    "?": "write `yes if test else no`",
-    "??": "write `x | default(y)`",
-    "?.": "write `x.y | default(none)`",
-    "=>": "there are no functions; use a filter such as `map`",
-    ";": "one expression only",
-}
 _STRING: Final = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
+_TAG: Final = re.compile(r"\{%[-+]?\s*(\w+)")
 
 
-class _Refused(Exception):  # noqa: N818  never leaves this module
+class _Refused(Exception):
     """A finding was reported; there is no tree."""
-
-
-@cache
-def _environment() -> Environment:
-    from jinja2 import Environment as Jinja
-    from jinja2.lexer import Token
-    from jinja2.lexer import TokenStream as Stream
-
-    class Offsets(Jinja):
-        """Tokens carry offsets in place of line numbers."""
-
-        def _tokenize(
-            self,
-            source: str,
-            name: str | None,
-            filename: str | None = None,
-            state: str | None = None,
-        ) -> TokenStream:
-            return Stream(self._offsets(source, state), name, filename)
-
-        def _offsets(self, source: str, state: str | None) -> Iterator[Token]:
-            lexer = self.lexer
-
-            def raw() -> Iterator[tuple[int, str, str]]:
-                at = 0
-                for _, kind, value in lexer.tokeniter(source, None, None, state):
-                    # jinja2 drops only white space between tokens
-                    found = source.find(value, at)
-                    at = found if found >= 0 else at
-                    yield at, kind, value
-                    at += len(value)
-
-            return lexer.wrap(raw())
-
-    return Offsets(
-        comment_start_string="\x00{#",
-        comment_end_string="#}\x00",
-        keep_trailing_newline=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=False,
-    )
 
 
 # -- the front doors ------------------------------------------------------------------------------
@@ -189,22 +130,15 @@ class _Parser:
 
     def expression(self) -> t.Tree:
         """The tree of a bare expression."""
-        self._check_size()
-        self._check_foreign(0, len(self.text))
-        node = self._parse("variable")
-        found = _Convert(self).tree(node)
-        return found
+        return _Convert(self).tree(self._parse("variable"))
 
     def template(
         self, counter: Iterator[int], included: list[str], chain: tuple[str, ...]
     ) -> tuple[t.Part, ...]:
         """The parts of a text."""
-        self._check_size()
-        self._check_outputs()
-        node = self._parse(None)
-        return _Convert(self).parts(node, counter, included, chain)
+        return _Convert(self).parts(self._parse(None), counter, included, chain)
 
-    def _check_size(self) -> None:
+    def _parse(self, state: str | None) -> nodes.Node:
         if len(self.text) > MOST_CHARACTERS:
             raise self.refuse(
                 "AW402",
@@ -213,98 +147,10 @@ class _Parser:
                 f"a text with expressions is at most {MOST_CHARACTERS:,} characters long",
                 "split it, or put what is fixed into a file the step reads",
             )
-        depth = chain = 0
-        for found in re.finditer(r"[\[\](){}]|\bnot\b|[-+](?=\s*[-+(\w])", self.text):
-            sign = found.group()
-            if sign in _OPEN:
-                depth += 1
-                chain = 0
-            elif sign in _CLOSE:
-                depth = max(0, depth - 1)
-                chain = 0
-            elif sign == "not" or sign in "+-":
-                chain += 1
-                between = self.text[found.end() : found.end() + 80].lstrip()
-                if not (between.startswith("not") or between[:1] in {"-", "+"}):
-                    chain = 0
-            if depth > _MOST_DEPTH or chain > _MOST_CHAIN:
-                raise self.refuse(
-                    "AW403",
-                    found.start(),
-                    found.end(),
-                    f"the expression is nested deeper than {_MOST_DEPTH} levels",
-                    "compute parts of it in steps of their own",
-                )
-
-    def _check_outputs(self) -> None:
-        for found in re.finditer(r"\{\{(.*?)\}\}", self.text, re.DOTALL):
-            if "{%" in self.text[: found.start()] and "raw" in self.text[: found.start()]:
-                return  # inside `raw` everything stands as it is
-            self._check_foreign(found.start(1), found.end(1))
-
-    def _check_foreign(self, start: int, end: int) -> None:
-        """Operators of other languages, with the right word."""
-        blank = _STRING.sub(lambda m: " " * len(m.group()), self.text[start:end])
-        found = _FOREIGN.search(blank)
-        if found is None:
-            return
-        sign = found.group()
-        raise self.refuse(
-            "AW404",
-            start + found.start(),
-            start + found.end(),
-            f"`{sign}` means nothing in an expression",
-            _FOREIGN_WORDS[sign],
-        )
-
-    def _parse(self, state: str | None) -> nodes.Node:
-        from jinja2 import TemplateSyntaxError
-        from jinja2.parser import Parser
-
-        try:
-            parser = Parser(_environment(), self.text, state=state)
-            if state is None:
-                return parser.parse()
-            node = parser.parse_expression()
-            if not parser.stream.eos:
-                token = parser.stream.current
-                raise self.refuse(
-                    "AW405",
-                    token.lineno,
-                    token.lineno + len(str(token.value)),
-                    f"`{token.value}` cannot stand here: the expression has ended before it",
-                    "join the parts with an operator, or remove one",
-                )
-            return node
-        except TemplateSyntaxError as error:
-            at = min(error.lineno or 0, len(self.text))
-            raise self._syntax(at, error.message or "") from None
-        except RecursionError:
-            raise self.refuse(
-                "AW403", 0, 40, "the expression is nested too deep", "split it into steps"
-            ) from None
-        except (ValueError, OverflowError) as error:
-            raise self.refuse("AW405", 0, 40, f"the expression cannot be read: {error}") from None
-
-    def _syntax(self, at: int, message: str) -> _Refused:
-        words = message.strip().rstrip(".")
-        words = words[:1].lower() + words[1:]
-        unclosed = "unexpected end of template" in words or "end of print statement" in words
-        if unclosed or at >= len(self.text):
-            return self.refuse(
-                "AW406",
-                max(0, len(self.text) - 1),
-                len(self.text),
-                f"the expression ends too early: {words}",
-                "close what was opened: `)`, `]`, `}}` or `{% endif %}`",
-            )
-        tag = re.match(r"\{%-?\s*(\w+)", self.text[at:]) or re.match(r"(\w+)", self.text[at:])
-        end = at + (tag.end() if tag else 1)
-        if "unknown tag" in words or "Encountered unknown tag" in message:
-            return self.refuse(
-                "AW407", at, end, words, "tags are if, elif, else, for, include and raw"
-            )
-        return self.refuse("AW405", at, end, f"the expression cannot be read: {words}")
+        found = parse(self.text, state)
+        if isinstance(found, Complaint):
+            raise self.refuse(found.code, found.start, found.end, found.message, found.hint)
+        return found
 
 
 class _Convert:
@@ -394,7 +240,8 @@ class _Convert:
         at = max(at, 0)
         end = self.text.find("%}", at)
         end = end + 2 if end >= 0 else at + 2
-        word = type(node).__name__.lower()
+        tag = _TAG.match(self.text, at)
+        word = tag.group(1) if tag else type(node).__name__.lower()
         if not self.parser.blocks:
             return self.parser.refuse(
                 "AW408",
@@ -404,8 +251,14 @@ class _Convert:
                 "use an expression: `{{ a if test else b }}`",
             )
         hint = "tags are if, elif, else, for, include and raw"
-        if isinstance(word, str) and word == "for":
-            hint = "filter the list first: `{% for x in items | select(...) %}`"
+        if word == "for":
+            return self.parser.refuse(
+                "AW407",
+                at,
+                end,
+                "`for` takes a list, without `if` and `recursive`",
+                "filter the list first: `{% for x in items | select('ready') %}`",
+            )
         return self.parser.refuse("AW407", at, end, f"there is no tag `{word}` here", hint)
 
     def _targets(self, node: nodes.Node) -> tuple[str, ...]:
@@ -444,8 +297,16 @@ class _Convert:
             raise self.parser.refuse(
                 "AW410", at, end, f"`include` goes in a circle: {circle}", "remove one of them"
             )
-        if self.parser.include is None or len(included) >= _MOST_INCLUDES:
+        if self.parser.include is None:
             raise self.parser.refuse("AW411", at, end, "`include` is not possible here")
+        if len(included) >= _MOST_INCLUDES:
+            raise self.parser.refuse(
+                "AW411",
+                at,
+                end,
+                f"a text includes at most {_MOST_INCLUDES} files",
+                "put them together",
+            )
         fragment = self.parser.include(path, place)
         if fragment is None:
             raise _Refused

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -10,6 +9,8 @@ from aiworkflow.expr import tree as t
 from aiworkflow.expr.tree import Expression, Template
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from aiworkflow.diagnostics import Place
 
 Step: TypeAlias = "str | int | None"
@@ -143,16 +144,22 @@ class _Walk:
                 return self._tested(target, bound)
             case t.Binary("and", left, right):
                 return self._tested(left, bound) | self._tested(right, bound)
-            case t.Compare(left, ((operator, right),)):
-                if operator == "!=" and isinstance(right, t.Literal) and right.value is not None:
-                    return frozenset()
+            case t.Compare(left, ((operator, right),)) if _excludes_null(operator, left, right):
                 return self._tested(left, bound)
-            case t.Filter(target, "default"):
-                return self._tested(target, bound)
-            case t.Filter(target):
+            case t.Filter(target, "default", (t.Literal(value),)) if not value:
+                return self._tested(target, bound)  # true only where the value itself is
+            case t.Filter(target, name) if name != "default":
                 return self._tested(target, bound)
             case _:
                 return frozenset()
+
+
+def _excludes_null(operator: str, left: t.Tree, right: t.Tree) -> bool:
+    """Whether a comparison holds only where its left side is there and not null."""
+    if isinstance(left, t.Filter) and left.name == "default":
+        return False
+    is_null = isinstance(right, t.Literal) and right.value is None
+    return is_null if operator == "!=" else not is_null
 
 
 def chain_of(
@@ -187,6 +194,30 @@ def chain_of(
 def children(tree: t.Tree) -> tuple[t.Tree, ...]:
     """The parts of a tree, in order."""
     match tree:
+        case t.Literal() | t.Name():
+            return ()
+        case t.ListLiteral(items):
+            return items
+        case t.ObjectLiteral(pairs):
+            return tuple(one for pair in pairs for one in pair)
+        case t.Concat(parts):
+            return parts
+        case t.Compare(left, rest):
+            return (left, *(right for _, right in rest))
+        case t.Filter(target, _, arguments, named):
+            return (target, *arguments, *(value for _, value in named))
+        case t.Test(target, _, arguments):
+            return (target, *arguments)
+        case t.Call(_, arguments, named):
+            return (*arguments, *(value for _, value in named))
+        case _:
+            return _operands(tree)
+
+
+def _operands(
+    tree: t.Field | t.Item | t.Slice | t.Unary | t.Binary | t.Conditional,
+) -> tuple[t.Tree, ...]:
+    match tree:
         case t.Field(target):
             return (target,)
         case t.Item(target, index):
@@ -197,21 +228,5 @@ def children(tree: t.Tree) -> tuple[t.Tree, ...]:
             return (operand,)
         case t.Binary(_, left, right):
             return (left, right)
-        case t.Compare(left, rest):
-            return (left, *(right for _, right in rest))
         case t.Conditional(test, yes, no):
             return (test, yes) if no is None else (test, yes, no)
-        case t.ListLiteral(items):
-            return items
-        case t.ObjectLiteral(pairs):
-            return tuple(one for pair in pairs for one in pair)
-        case t.Concat(parts):
-            return parts
-        case t.Filter(target, _, arguments, named):
-            return (target, *arguments, *(value for _, value in named))
-        case t.Test(target, _, arguments):
-            return (target, *arguments)
-        case t.Call(_, arguments, named):
-            return (*arguments, *(value for _, value in named))
-        case _:
-            return ()

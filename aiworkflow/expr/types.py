@@ -7,7 +7,9 @@ A schema is one of a few frozen records. `JsonSchema` holds what only JSON Schem
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import math
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias, cast
@@ -92,7 +94,10 @@ class JsonSchema:
     document: Mapping[str, Json] = field(hash=False)
 
 
-Schema: TypeAlias = "Anything | Text | Integer | Number | Boolean | ListOf | ObjectOf | Enum | Nullable | JsonSchema"
+Schema: TypeAlias = (
+    "Anything | Text | Integer | Number | Boolean | ListOf | ObjectOf | Enum | Nullable"
+    " | JsonSchema"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,16 +141,30 @@ def _check(schema: Schema, value: Json, path: tuple[str | int, ...], found: list
                 found.append(_expected("one of " + ", ".join(values), value, path))
         case JsonSchema():
             _check_json_schema(schema, value, path, found)
-        case Text() if not isinstance(value, str):
-            found.append(_expected("text", value, path))
-        case Integer() if isinstance(value, bool) or not isinstance(value, int):
-            found.append(_expected("a whole number", value, path))
-        case Number() if isinstance(value, bool) or not isinstance(value, int | float):
-            found.append(_expected("a number", value, path))
-        case Boolean() if not isinstance(value, bool):
-            found.append(_expected("true or false", value, path))
         case _:
-            return
+            _check_simple(schema, value, path, found)
+
+
+def _check_simple(
+    schema: Schema, value: Json, path: tuple[str | int, ...], found: list[Problem]
+) -> None:
+    wanted, fits = _SIMPLE[type(schema)]
+    if not fits(value):
+        found.append(_expected(wanted, value, path))
+
+
+_SIMPLE: Mapping[type, tuple[str, Callable[[object], bool]]] = {
+    Text: ("text", lambda value: isinstance(value, str)),
+    Integer: (
+        "a whole number",
+        lambda value: isinstance(value, int) and not isinstance(value, bool),
+    ),
+    Number: (
+        "a number",
+        lambda value: isinstance(value, int | float) and not isinstance(value, bool),
+    ),
+    Boolean: ("true or false", lambda value: isinstance(value, bool)),
+}
 
 
 def _check_object(
@@ -186,7 +205,7 @@ def _check_json_schema(
 ) -> None:
     validator = _validator(json.dumps(schema.document, sort_keys=True))
     for error in validator.iter_errors(value):
-        where = tuple(cast("Sequence[str | int]", error.absolute_path))
+        where = tuple(error.absolute_path)
         found.append(Problem((*path, *where), error.message[:300]))
         if len(found) >= _MOST_PROBLEMS:
             return
@@ -214,24 +233,11 @@ def coerce(schema: Schema, text: str) -> Json:
             return text
         case Nullable(inner):
             return None if text in {"null", ""} else coerce(inner, text)
-        case Integer():
-            try:
-                return int(text)
-            except ValueError:
-                raise ValueError(f"must be a whole number, not `{text}`") from None
-        case Number():
-            try:
-                value = float(text)
-            except ValueError:
-                raise ValueError(f"must be a number, not `{text}`") from None
-            if value != value or value in {float("inf"), float("-inf")}:
-                raise ValueError(f"must be a number, not `{text}`")
-            return int(value) if text.lstrip("+-").isdigit() else value
+        case Integer() | Number():
+            return _number(text, whole=isinstance(schema, Integer))
         case Boolean():
-            if text in {"true", "yes", "on", "1"}:
-                return True
-            if text in {"false", "no", "off", "0"}:
-                return False
+            if text in _BOOLEANS:
+                return _BOOLEANS[text]
             raise ValueError(f"must be true or false, not `{text}`")
         case JsonSchema(document) if document.get("type") == "string":
             return text
@@ -242,6 +248,23 @@ def coerce(schema: Schema, text: str) -> Json:
                 return text
         case _:
             return _from_json_text(schema, text)
+
+
+_BOOLEANS: Mapping[str, bool] = {
+    **dict.fromkeys(("true", "yes", "on", "1"), True),
+    **dict.fromkeys(("false", "no", "off", "0"), False),
+}
+
+
+def _number(text: str, *, whole: bool) -> int | float:
+    bare = text.strip()
+    if re.fullmatch(r"[-+]?[0-9]{1,1000}", bare):
+        return int(bare)
+    if not whole and re.fullmatch(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?", bare):
+        value = float(bare)
+        if math.isfinite(value):
+            return value
+    raise ValueError(f"must be {'a whole number' if whole else 'a number'}, not `{text[:60]}`")
 
 
 def _from_json_text(schema: Schema, text: str) -> Json:
@@ -391,14 +414,19 @@ def _is_bounded_document(document: Mapping[str, Json]) -> bool:
             return True
         case "string":
             pattern = document.get("pattern")
-            return isinstance(pattern, str) and pattern.startswith("^") and pattern.endswith("$")
+            return isinstance(pattern, str) and _is_bounded_pattern(pattern)
         case "array":
             items = document.get("items")
-            return isinstance(items, Mapping) and _is_bounded_document(items)
+            return (
+                "prefixItems" not in document
+                and isinstance(items, Mapping)
+                and _is_bounded_document(items)
+            )
         case "object":
             properties = document.get("properties")
             return (
                 document.get("additionalProperties") is False
+                and "patternProperties" not in document
                 and isinstance(properties, Mapping)
                 and all(
                     isinstance(one, Mapping) and _is_bounded_document(one)
@@ -407,3 +435,24 @@ def _is_bounded_document(document: Mapping[str, Json]) -> bool:
             )
         case _:
             return False
+
+
+_ESCAPED = re.compile(r"\\[^DSWsdwb]|\\[dwb]")
+_CLASS = re.compile(r"\[(?!\^)[^\]\\\s]*\]")
+
+
+def _is_bounded_pattern(pattern: str) -> bool:
+    r"""Whether a pattern holds from end to end, and lets no sentence through.
+
+    What can match nearly any character (`.`, `[^…]`, `\S`, white space) is no bound; neither is
+    an alternative beside the anchors, as in `^a|.*$`.
+    """
+    if not (pattern.startswith("^") and pattern.endswith("$")) or pattern.endswith("\\$"):
+        return False
+    bare = _CLASS.sub("c", _ESCAPED.sub("e", pattern[1:-1]))
+    depth = 0
+    for char in bare:
+        depth += (char == "(") - (char == ")")
+        if char in "\\.[" or char.isspace() or (char == "|" and depth == 0):
+            return False
+    return True

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-from aiworkflow.expr.types import Json
+if TYPE_CHECKING:
+    from aiworkflow.expr.types import Json
 
 
-class Misused(Exception):  # noqa: N818  becomes an EvaluationError with its place
+class Misused(Exception):
     """A value cannot be used so; `reason` is `type`, `value` or `null`."""
 
     def __init__(self, reason: str, message: str) -> None:
