@@ -41,7 +41,7 @@ def parse_expression(fragment: Fragment, report: Report) -> Expression | None:
     """An expression: bare, or as one whole `{{ … }}`. None after a finding."""
     text = fragment.text
     stripped = text.strip()
-    if stripped.startswith("{{") and stripped.endswith("}}") and "}}" not in stripped[2:-2]:
+    if stripped.startswith("{{") and stripped.endswith("}}") and _is_one(stripped):
         start = text.index("{{") + 2
         fragment = fragment.cut(start, text.rindex("}}"))
         text = fragment.text

@@ -190,7 +190,7 @@ def _complaint(text: str, at: int, said: str) -> Complaint:
         return _unknown_tag(text, at)
     if (
         text.startswith("{{", at)
-        or "nexpected end of template" in said
+        or "end of template" in said
         or (at >= len(text) and "unexpected char" not in said)
     ):
         return _unclosed(text)
