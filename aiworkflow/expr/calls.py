@@ -16,8 +16,10 @@ from aiworkflow.expr.values import (
     as_list,
     as_number,
     as_text,
+    holds,
     kind,
     plain,
+    same,
     shown_text,
     truth,
 )
@@ -193,7 +195,7 @@ def zip_(value: object, other: object) -> list[list[object]]:
 
 def _matches(value: object, by: object, wanted: object) -> bool:
     found = field_of(value, by)
-    return truth(found) if wanted is _ABSENT else bool(found == wanted)
+    return truth(found) if wanted is _ABSENT else same(found, wanted)
 
 
 _ABSENT: Final = object()
@@ -324,11 +326,7 @@ def digest_(value: object) -> str:
 
 
 def contains_(value: object, item: object) -> bool:
-    if isinstance(value, str):
-        return as_text(item, "contains") in value
-    if isinstance(value, Mapping | Sequence):
-        return item in value
-    raise Misused("type", f"`contains` takes text, a list or an object, not {kind(value)}")
+    return holds(value, item, "`contains`")
 
 
 def slug_(value: object) -> str:

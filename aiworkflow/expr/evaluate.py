@@ -12,7 +12,7 @@ from aiworkflow.errors import AIWorkflowError
 from aiworkflow.expr import tree as t
 from aiworkflow.expr.calls import MOST_ITEMS, MOST_TEXT
 from aiworkflow.expr.functions import FILTERS, FUNCTIONS, TESTS
-from aiworkflow.expr.values import Limited, Misused, kind, plain, shown_text, truth
+from aiworkflow.expr.values import Limited, Misused, holds, kind, plain, same, shown_text, truth
 
 if TYPE_CHECKING:
     from aiworkflow.diagnostics import Place
@@ -219,6 +219,8 @@ class _Compiler:
             left = _defined(first(scope))
             for operator, compiled in rest:
                 right = _defined(compiled(scope))
+                if "in" in operator:
+                    scope.spend(_cost(right))
                 if not _holds(operator, left, right, tree):
                     return False
                 left = right
@@ -260,7 +262,12 @@ class _Compiler:
             wanted = tree.name == "undefined"
 
             def defined(scope: Scope) -> object:
-                return isinstance(target(scope), Undefined) == wanted
+                try:
+                    return isinstance(target(scope), Undefined) == wanted
+                except _Failed as failed:
+                    if failed.reason != "null":
+                        raise
+                    return wanted  # a field of null is not there
 
             return defined
         arguments = self._arguments(tree.arguments, ())
@@ -517,33 +524,14 @@ def _check_bits(bits: int) -> None:
 def _holds(operator: str, left: object, right: object, tree: t.Tree) -> bool:
     match operator:
         case "==":
-            return _same(left, right)
+            return same(left, right)
         case "!=":
-            return not _same(left, right)
+            return not same(left, right)
         case "in" | "not in":
-            if isinstance(right, str):
-                if not isinstance(left, str):
-                    raise _Failed("type", f"text can hold text only, not {kind(left)}", tree)
-            elif not isinstance(right, Mapping | Sequence):
-                raise _Failed(
-                    "null" if right is None else "type",
-                    f"`{operator}` takes a list, object or text on its right, not {kind(right)}",
-                    tree,
-                )
-            found = left in right
-            return found if operator == "in" else not found
+            found = _guarded(lambda: holds(right, left, f"`{operator}`"), tree)
+            return bool(found) == (operator == "in")
         case _:
             return _ordered_pair(operator, left, right, tree)
-
-
-def _same(left: object, right: object) -> bool:
-    if isinstance(left, bool) != isinstance(right, bool):
-        return False
-    if isinstance(left, Mapping | Sequence) and not isinstance(left, str | dict | list):
-        left = plain(left)
-    if isinstance(right, Mapping | Sequence) and not isinstance(right, str | dict | list):
-        right = plain(right)
-    return left == right
 
 
 def _ordered_pair(operator: str, left: object, right: object, tree: t.Tree) -> bool:

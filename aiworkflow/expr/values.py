@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeGuard, cast
 
 if TYPE_CHECKING:
     from aiworkflow.expr.types import Json
@@ -91,3 +91,39 @@ def shown_text(value: object) -> str:
     if value is None:
         raise Misused("null", "null cannot stand in a text")
     return json.dumps(plain(value), ensure_ascii=False)
+
+
+def same(one: object, two: object) -> bool:
+    """Whether two values are equal; true is not 1, anywhere within them."""
+    if isinstance(one, bool) or isinstance(two, bool):
+        return one is two
+    if isinstance(one, Mapping):
+        return (
+            isinstance(two, Mapping)
+            and one.keys() == two.keys()
+            and all(same(value, two[key]) for key, value in one.items())
+        )
+    if is_sequence(one):
+        return is_sequence(two) and len(one) == len(two) and all(map(same, one, two))
+    return one == two
+
+
+def is_sequence(value: object) -> TypeGuard[Sequence[object]]:
+    """Whether a value is a list."""
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
+def holds(container: object, item: object, what: str) -> bool:
+    """Whether a list has an element, an object a field, or a text a part."""
+    if isinstance(container, str):
+        if not isinstance(item, str):
+            raise Misused("type", f"text can hold text only, not {kind(item)}")
+        return item in container
+    if isinstance(container, Mapping):
+        return isinstance(item, str) and item in container
+    if is_sequence(container):
+        return any(same(item, one) for one in container)
+    raise Misused(
+        "null" if container is None else "type",
+        f"{what} takes a list, an object or text, not {kind(container)}",
+    )
