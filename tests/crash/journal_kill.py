@@ -94,8 +94,20 @@ async def claim(journal: Journal, run: str) -> None:
         say("held")
 
 
+def make(folder: Path) -> None:
+    say("ready")
+    sys.stdin.readline()
+    journal = open_journal("sqlite", folder, clock=CLOCK, ids=IDS)
+    say(journal.id)
+    journal.append_now(Append(IDS.token(), IDS.run_id(), [b"x"], epoch=1, after=0))
+    journal.close()
+
+
 if __name__ == "__main__":
     what, folder, *rest = sys.argv[1:]
+    if what == "make":
+        make(Path(folder))
+        sys.exit()
     opened = open_journal("sqlite", Path(folder), clock=CLOCK, ids=IDS)
     work = {"one": one, "many": many, "count": count, "drive": drive, "claim": claim}[what]
     asyncio.run(work(opened, *rest))

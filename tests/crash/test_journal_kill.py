@@ -125,3 +125,20 @@ def test_of_many_that_claim_one_wins(tmp_path: Path, journal: Journal) -> None:
     answers = [process.communicate(timeout=30)[0].strip() for process in processes]
     for turn in range(3):
         assert sorted(answers[turn * 3 : turn * 3 + 3]) == ["claimed 2", "held", "held"]
+
+
+def test_processes_that_make_the_journal_at_once_share_it(tmp_path: Path) -> None:
+    processes = [start(tmp_path, "make") for _ in range(6)]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    ids = [process.communicate(timeout=30)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0] * 6
+    assert len(set(ids)) == 1
+    journal = open_journal("sqlite", tmp_path / "state", clock=CLOCK, ids=IDS)
+    assert (journal.health().events, journal.health().problems) == (6, ())
+    journal.close()

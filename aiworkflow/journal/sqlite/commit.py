@@ -28,7 +28,6 @@ from aiworkflow.journal.contract import (
     UnknownRun,
 )
 from aiworkflow.journal.sqlite.failures import PATIENCE_S, is_busy, patiently, unavailable, wait_s
-from aiworkflow.journal.sqlite.queries import SQL
 from aiworkflow.journal.sqlite.transaction import Transaction
 
 if TYPE_CHECKING:
@@ -51,20 +50,20 @@ class Pace:
     """Whether commits are slow of late: most of the last eight took longer than a limit.
 
     Most, not the mean: now and then a commit also moves the WAL into the file.
+
+    Attributes:
+        is_slow: whether the thread is worth its price.
     """
 
     def __init__(self, limit_s: float = SLOW_COMMIT_S) -> None:
         self._limit_s = limit_s
         self._slow: deque[bool] = deque([False] * 8, maxlen=8)
+        self.is_slow = False
 
     def note(self, seconds: float) -> None:
         """A commit took this long."""
         self._slow.append(seconds > self._limit_s)
-
-    @property
-    def is_slow(self) -> bool:
-        """Whether the thread is worth its price."""
-        return sum(self._slow) > 4
+        self.is_slow = self._slow.count(True) > 4
 
 
 class Commits:
@@ -85,6 +84,7 @@ class Commits:
         pace: Pace,
     ) -> None:
         self._db = db
+        self._cursor = db.cursor()
         self._path = path
         self._begin = begin
         self._clock = clock
@@ -236,7 +236,7 @@ class Commits:
     def _try(self, appends: Sequence[Append]) -> list[Outcome]:
         outcomes: list[Outcome] = []
         self._begin()
-        transaction = Transaction(self._db, int(self._clock.now().timestamp()))
+        transaction = Transaction(self._cursor, self._clock)
         for append in appends:
             try:
                 outcomes.append(transaction.add(append))
@@ -244,19 +244,17 @@ class Commits:
                 outcomes.append(refusal)
         transaction.finish()
         began = time.perf_counter()
-        self._db.execute("COMMIT")
+        self._cursor.execute("COMMIT")
         self.pace.note(time.perf_counter() - began)
         return outcomes
 
     def _settled(self, append: Append, error: sqlite3.Error) -> Outcome:
         """After a failed transaction: was this append made after all?"""
         try:
-            row = self._db.execute(SQL["find_stream"], (append.run, append.id)).fetchone()
+            known = Transaction(self._cursor, self._clock).outcome(append)
         except sqlite3.Error:
-            row = None
-        if row is None or row[4] is None:
-            return unavailable(error, self._path)
-        return Appended(row[4], row[5])
+            known = None
+        return known or unavailable(error, self._path)
 
     def roll_back(self) -> None:
         """Leave a transaction, if there is one: some failures have left it already."""

@@ -1,10 +1,10 @@
 -- Every statement of the SQLite journal. `-- name:` begins one; a blank line ends it.
 
--- Where a stream stands, and the outcome of an append if it was made before.
 -- name: find_stream
-SELECT s.number, s.epoch, s.driver, (SELECT max(seq) FROM events WHERE stream = s.number), a.first, a.last
-FROM streams s LEFT JOIN appends a ON a.stream = s.number AND a.id = ?2
-WHERE s.run = ?1
+SELECT number, epoch, driver, (SELECT max(seq) FROM events WHERE stream = number) FROM streams WHERE run = ?
+
+-- name: find_append
+SELECT append FROM events WHERE stream = ? AND seq = ?
 
 -- name: find_outcome
 SELECT first, last FROM appends WHERE stream = ? AND id = ?
@@ -19,7 +19,7 @@ UPDATE streams SET driver = NULL WHERE number = ?
 UPDATE streams SET epoch = epoch + 1, driver = ? WHERE run = ?
 
 -- name: add_event
-INSERT INTO events (stream, seq, payload) VALUES (?, ?, ?)
+INSERT INTO events (stream, seq, append, payload) VALUES (?, ?, ?, ?)
 
 -- name: add_outcome
 INSERT INTO appends (stream, id, first, last, at) VALUES (?, ?, ?, ?, ?)
@@ -86,7 +86,7 @@ FROM runs WHERE bundle = :bundle AND status = :status AND run < :before ORDER BY
 INSERT INTO blobs (digest) VALUES (?) ON CONFLICT DO NOTHING
 
 -- name: use_blob
-INSERT INTO blob_uses (blob, stream) SELECT number, ?2 FROM blobs WHERE digest = ?1 ON CONFLICT DO NOTHING
+INSERT INTO blob_uses (blob, stream) SELECT number, ? FROM blobs WHERE digest = ? ON CONFLICT DO NOTHING
 
 -- name: is_blob_used
 SELECT 1 FROM blobs WHERE digest = ? AND EXISTS (SELECT 1 FROM blob_uses WHERE blob = number)

@@ -16,14 +16,17 @@ CREATE TABLE streams (
   driver TEXT
 );
 
+-- `append` is the id of the append whose first event this is, if the append said `after`: given again,
+-- it is found by its place, and needs no row of its own (which would be one page more a commit).
 CREATE TABLE events (
   stream INTEGER NOT NULL,
   seq INTEGER NOT NULL,
+  append TEXT,
   payload BLOB NOT NULL,
   PRIMARY KEY (stream, seq)
 ) WITHOUT ROWID;
 
--- Outcomes of appends, so that one given again is answered with what happened the first time.
+-- Outcomes of all other appends, so that one given again is answered with what happened first.
 -- By stream, so that new rows go where the last ones went, although ids are random.
 CREATE TABLE appends (
   stream INTEGER NOT NULL,

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from typing import TYPE_CHECKING, Any, Final  # noqa: TID251  rows of a table
 
 from aiworkflow.journal.blobs import FileBlobs
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 FILE: Final = "journal.db"
 _OUTCOMES_KEPT_S: Final = 7 * 86_400
 _PAGE: Final = 500
+_LOOK_EVERY_S: Final = 0.05
 _DIRTY: Final = 7  # its place among the columns of a run
 _LAST: Final = "\U0010ffff"  # sorts after every id and key
 
@@ -68,7 +70,9 @@ class SqliteJournal:
         self._clock = clock
         self._db = open_database(self.path, clock=clock, ids=ids)
         self._reader: sqlite3.Connection | None = None
-        self._file: tuple[int, int] | None = None
+        self._file = self._find_file()
+        self._seen_at = 0.0
+        self._may_write = False
         self._process = os.getpid()
         self._is_closed = False
         self._commits = Commits(self._db, self.path, self._begin, clock=clock, pace=pace or Pace())
@@ -140,19 +144,22 @@ class SqliteJournal:
             raise JournalUnavailable(
                 f"the journal {self.path} was opened before a fork", hint="open it after it"
             )
-        if self._file is None:
+        now = time.monotonic()
+        if now - self._seen_at > _LOOK_EVERY_S:
+            if self._find_file() != self._file:
+                raise JournalUnavailable(
+                    f"the journal {self.path} was moved or deleted while it was in use",
+                    hint="put it back; what is not there any more cannot be resumed",
+                )
+            self._seen_at = now
+        if not self._may_write:
             prepare_writing(self._db)
-            self._file = self._find_file()
-        elif self._file != self._find_file():
-            raise JournalUnavailable(
-                f"the journal {self.path} was moved or deleted while it was in use",
-                hint="put it back; what is not there any more cannot be resumed",
-            )
+            self._may_write = True
         self._db.execute("BEGIN IMMEDIATE")
 
     def _find_file(self) -> tuple[int, int] | None:
         try:
-            found = os.stat(self.path)  # noqa: PTH116  half the time of Path.stat, once a commit
+            found = os.stat(self.path)  # noqa: PTH116  half the time of Path.stat
         except OSError:
             return None
         return found.st_dev, found.st_ino

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
+    from aiworkflow.clock import Clock
+
 _FIND_STREAM: Final = SQL["find_stream"]
 _FIND_OUTCOME: Final = SQL["find_outcome"]
 _ADD_EVENT: Final = SQL["add_event"]
@@ -49,16 +51,17 @@ class Transaction:
     """Appends within a write transaction that the caller begins and commits.
 
     Args:
-        now: seconds since the epoch, noted with the outcomes.
+        db: a cursor, since a connection makes a new one for each statement.
+        clock: says when, for the outcomes that are kept.
     """
 
-    def __init__(self, db: sqlite3.Connection, now: int) -> None:
+    def __init__(self, db: sqlite3.Cursor, clock: Clock) -> None:
         self._db = db
-        self._now = now
+        self._clock = clock
         self._streams: dict[str, _Stream] = {}
         self._outcomes: dict[tuple[int, str], Appended] = {}
-        self._new_events: list[tuple[int, int, bytes]] = []
-        self._new_outcomes: list[tuple[int, str, int, int, int]] = []
+        self._new_events: list[tuple[int, int, str | None, bytes]] = []
+        self._new_outcomes: list[tuple[int, str, int, int]] = []
 
     def add(self, append: Append) -> Appended:
         """Check an append, then write it, but for what `finish` writes.
@@ -66,13 +69,15 @@ class Transaction:
         Raises:
             UnknownRun, Fenced, Moved, Closed, Conflict: nothing of it was written.
         """
-        stream, known = self._find(append)
-        if known is not None:
-            return known
+        stream = self._find(append.run)
         if stream is None:
             if append.epoch != 1 or append.after != 0:
                 raise UnknownRun(append.run)
         else:
+            if append.after != stream.tail or not append.events:  # else it cannot have been made
+                known = self._known(append, stream)
+                if known is not None:
+                    return known
             self._check_driver(append, stream)
         for wanted in append.requires:
             self._check_open(wanted)
@@ -80,27 +85,45 @@ class Transaction:
             self._check_versions(append.registers)
         return self._write(append, stream or self._create(append))
 
+    def outcome(self, append: Append) -> Appended | None:
+        """The outcome of an append that was made before, if it was."""
+        stream = self._find(append.run)
+        return None if stream is None else self._known(append, stream)
+
     def finish(self) -> None:
         """Write what was held back."""
         self._write_events()
         if self._new_outcomes:
-            self._db.executemany(_ADD_OUTCOME, self._new_outcomes)
+            now = int(self._clock.now().timestamp())
+            self._db.executemany(_ADD_OUTCOME, [(*row, now) for row in self._new_outcomes])
 
     # -- checks -----------------------------------------------------------------------------------
 
-    def _find(self, append: Append) -> tuple[_Stream | None, Appended | None]:
-        """The stream, and the outcome if this append was made before."""
-        stream = self._streams.get(append.run)
+    def _find(self, run: str) -> _Stream | None:
+        stream = self._streams.get(run)
         if stream is None:
-            row = self._db.execute(_FIND_STREAM, (append.run, append.id)).fetchone()
+            row = self._db.execute(_FIND_STREAM, (run,)).fetchone()
             if row is None:
-                return None, None
-            number, epoch, driver, tail, first, last = row
-            stream = self._streams[append.run] = _Stream(number, epoch, driver, tail or 0)
-            return stream, None if first is None else Appended(first, last)
+                return None
+            number, epoch, driver, tail = row
+            stream = self._streams[run] = _Stream(number, epoch, driver, tail or 0)
+        return stream
+
+    def _known(self, append: Append, stream: _Stream) -> Appended | None:
+        """The outcome of an append that was made before."""
+        if append.after is not None and append.events:  # it is found where it says
+            after = append.after
+            if after >= stream.tail:
+                return None
+            self._write_events()
+            row = self._db.execute(SQL["find_append"], (stream.number, after + 1)).fetchone()
+            is_same = row is not None and row[0] == append.id
+            return Appended(after + 1, after + len(append.events)) if is_same else None
         key = (stream.number, append.id)
+        if key in self._outcomes:
+            return self._outcomes[key]
         row = self._db.execute(_FIND_OUTCOME, key).fetchone()
-        return stream, self._outcomes.get(key) if row is None else Appended(*row)
+        return None if row is None else Appended(*row)
 
     def _check_driver(self, append: Append, stream: _Stream) -> None:
         if append.epoch is not None:
@@ -138,20 +161,24 @@ class Transaction:
     # -- writes -----------------------------------------------------------------------------------
 
     def _create(self, append: Append) -> _Stream:
-        cursor = self._db.execute(SQL["add_stream"], (append.run, append.epoch, append.driver))
-        number = cursor.lastrowid
+        self._db.execute(SQL["add_stream"], (append.run, append.epoch, append.driver))
+        number = self._db.lastrowid
         assert number is not None
         stream = self._streams[append.run] = _Stream(number, 1, append.driver, 0)
         return stream
 
     def _write(self, append: Append, stream: _Stream) -> Appended:
         number, first = stream.number, stream.tail + 1
+        is_placed = append.after is not None and bool(append.events)
+        id_ = append.id if is_placed else None
         for payload in append.events:
             stream.tail += 1
-            self._new_events.append((number, stream.tail, payload))
+            self._new_events.append((number, stream.tail, id_, payload))
+            id_ = None
         outcome = Appended(first, stream.tail)
-        self._outcomes[number, append.id] = outcome
-        self._new_outcomes.append((number, append.id, first, stream.tail, self._now))
+        if not is_placed:
+            self._outcomes[number, append.id] = outcome
+            self._new_outcomes.append((number, append.id, first, stream.tail))
         if append.releases:
             stream.driver = None
             self._db.execute(SQL["release_stream"], (number,))
@@ -161,7 +188,7 @@ class Transaction:
             self._db.execute(SQL["put_run"], astuple(append.row))
         for digest in append.blobs:
             self._db.execute(SQL["add_blob"], (digest,))
-            self._db.execute(SQL["use_blob"], (digest, number))
+            self._db.execute(SQL["use_blob"], (number, digest))
         return outcome
 
     def _put(self, write: RegisterWrite) -> None:

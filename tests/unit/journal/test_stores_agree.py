@@ -44,7 +44,7 @@ ROWS = st.builds(
 )
 APPENDS = st.builds(
     Append,
-    id=st.sampled_from([f"id-{n}" for n in range(60)]),
+    id=st.uuids(allow_nil=False).map(str),
     run=RUNS,
     events=st.lists(st.binary(max_size=4), max_size=3),
     epoch=st.none() | st.integers(1, 3),
@@ -71,6 +71,7 @@ def outcome(work: Callable[[], object]) -> object:
 class Stores(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
+        self.made: list[Append] = []
         self.folder = tempfile.TemporaryDirectory(
             dir="/dev/shm" if Path("/dev/shm").is_dir() else None
         )
@@ -80,6 +81,10 @@ class Stores(RuleBasedStateMachine):
     def reopened(self):
         return open_journal("sqlite", Path(self.folder.name), clock=CLOCK, ids=IDS)
 
+    def once(self, append: Append) -> None:
+        self.made.append(append)
+        self.both(lambda journal: journal.append_now(append))
+
     def both(self, work: Callable[[object], object]) -> object:
         one, two = outcome(lambda: work(self.memory)), outcome(lambda: work(self.sqlite))
         assert one == two
@@ -88,20 +93,26 @@ class Stores(RuleBasedStateMachine):
     @rule(run=RUNS, driver=DRIVERS)
     def create(self, run, driver) -> None:
         append = Append(f"create-{run}-{driver}", run, [b"first"], 1, 0, driver)
-        self.both(lambda journal: journal.append_now(append))
+        self.once(append)
 
     @rule(append=APPENDS)
     def append(self, append) -> None:
-        self.both(lambda journal: journal.append_now(append))
+        self.once(append)
+
+    @rule(which=st.integers(0, 1_000))
+    def the_same_again(self, which) -> None:
+        if self.made:
+            append = self.made[which % len(self.made)]
+            self.both(lambda journal: journal.append_now(append))
 
     @rule(run=RUNS, events=st.lists(st.binary(max_size=3), max_size=2), row=st.none() | ROWS,
-          writes=st.lists(WRITES, max_size=2), releases=st.booleans(), id_=SMALL)  # fmt: skip
+          writes=st.lists(WRITES, max_size=2), releases=st.booleans(), id_=st.uuids())  # fmt: skip
     def drive_on(self, run, events, row, writes, releases, id_) -> None:
         """An append that fits, so that streams grow."""
         state = outcome(lambda: self.memory.stream(run))
         if not isinstance(state, tuple):
             append = Append(
-                f"{run}-{state.epoch}-{state.tail}-{id_}",
+                str(id_),
                 run,
                 events,
                 state.epoch,
@@ -110,10 +121,14 @@ class Stores(RuleBasedStateMachine):
                 row=row,
                 releases=releases,
             )
-            self.both(lambda journal: journal.append_now(append))
+            self.once(append)
 
-    @rule(group=st.lists(APPENDS, min_size=2, max_size=5))
-    def one_turn(self, group) -> None:
+    @rule(group=st.lists(APPENDS, min_size=2, max_size=5), again=st.booleans())
+    def one_turn(self, group, again) -> None:
+        self.made += group
+        if again:
+            group = [*group, group[0], *self.made[-7:-5]]
+
         def work(journal) -> list[object]:
             async def turn() -> list[object]:
                 pending = [journal.append(one) for one in group]
