@@ -399,6 +399,28 @@ class JournalContract:
         assert in_a_loop(work) == [Appended(1, 1), Appended(1, 1)]
         assert journal.stream("r").tail == 1
 
+    def test_the_same_driver_append_twice_in_one_turn_is_one(self, journal: Journal) -> None:
+        journal.append_now(first("r"))
+        append = fresh("r", b"x", b"y", epoch=1, after=0)
+
+        async def work() -> list[object]:
+            pending = [journal.append(append), journal.append(append)]
+            return [await one for one in pending]
+
+        assert in_a_loop(work) == [Appended(1, 2), Appended(1, 2)]
+        assert journal.stream("r").tail == 2
+
+    def test_a_signal_of_the_same_turn_keeps_a_driver_from_parking(self, journal: Journal) -> None:
+        journal.append_now(first("r"))
+
+        async def work() -> object:
+            signal = journal.append(fresh("r", b"signal"))
+            park = journal.append(fresh("r", epoch=1, after=0, releases=True))
+            await signal
+            return (await outcome_of(park)).records
+
+        assert in_a_loop(work) == (Record(1, b"signal"),)
+
     def test_an_append_at_once_comes_after_what_waits(self, journal: Journal) -> None:
         async def work() -> list[object]:
             waits = journal.append(first("r", b"a"))

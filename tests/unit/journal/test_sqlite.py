@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from aiworkflow.clock import SystemClock, SystemIds
-from aiworkflow.journal import Append, JournalUnavailable, RegisterWrite, RunRow
+from aiworkflow.journal import Append, Appended, JournalUnavailable, RegisterWrite, RunRow
 from aiworkflow.journal.sqlite import SqliteJournal
 from aiworkflow.journal.sqlite.commit import Pace
 from aiworkflow.journal.sqlite.connect import FORMAT, MIGRATIONS, connect, migrate
@@ -248,6 +248,39 @@ def test_a_child_after_fork_is_told_to_open_its_own(journal: SqliteJournal) -> N
     assert journal.append_now(append("r", b"y")).first == 1
 
 
+class AnswerLost:
+    """A cursor or connection whose commits are made, and then reported as failed."""
+
+    def __init__(self, real) -> None:
+        self._real = real
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._real, name)
+
+    def execute(self, statement: str, *values: object) -> object:
+        result = self._real.execute(statement, *values)
+        if statement == "COMMIT":
+            raise sqlite3.OperationalError("disk I/O error")
+        return result
+
+
+def test_a_commit_that_was_made_although_it_failed_is_found_out(journal: SqliteJournal) -> None:
+    journal.append_now(first("r", b"a"))
+    journal._commits._cursor = AnswerLost(journal._commits._cursor)
+    assert journal.append_now(append("r", b"b", epoch=1, after=1)) == Appended(2, 2)
+    assert journal.append_now(append("r", b"c")) == Appended(3, 3)
+    assert journal.append_now(first("s")) == Appended(1, 0)
+    assert journal.stream("r").tail == 3
+
+
+def test_a_claim_that_was_made_although_it_failed_is_found_out(journal: SqliteJournal) -> None:
+    journal.append_now(first("r", b"a"))
+    journal._db = AnswerLost(journal._db)
+    claim = journal.claim("r", "e", instead_of="d")
+    assert (claim.epoch, claim.tail) == (2, 1)
+    journal._db = journal._db._real
+
+
 # -- other writers --------------------------------------------------------------------------------
 
 
@@ -274,6 +307,24 @@ def test_the_loop_goes_on_while_another_process_writes(journal: SqliteJournal) -
     other.close()
     assert ticks > 100
     assert seqs == [1, 2]
+
+
+def test_what_waits_for_another_process_is_not_lost_with_its_loop(journal: SqliteJournal) -> None:
+    journal.append_now(first("r"))
+    other = connect(journal.path)
+    other.execute("BEGIN IMMEDIATE")
+
+    async def leave() -> None:
+        journal.append(append("r", b"a"))
+        await asyncio.sleep(0)  # tried once; then the loop ends before the next try
+
+    async def come() -> int:
+        other.execute("ROLLBACK")
+        return (await journal.append(append("r", b"b"))).first
+
+    asyncio.run(leave())
+    assert asyncio.run(come()) == 2
+    other.close()
 
 
 def test_one_who_is_not_let_in_says_so(
