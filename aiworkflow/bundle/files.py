@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -13,6 +12,8 @@ from aiworkflow.bundle.workflow import BundleFile
 from aiworkflow.diagnostics import Source
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from aiworkflow.diagnostics import Report
 
 MOST_TEXT: Final = 1_048_576
@@ -93,7 +94,9 @@ def _collect_folder(root: Path, report: Report) -> BundleSource:
     for count, (path, entry) in enumerate(_walk(root, "", 0, found, report)):
         if count >= MOST_FILES:
             report.error(
-                "AW006", nowhere, f"a bundle has at most {MOST_FILES} files",
+                "AW006",
+                nowhere,
+                f"a bundle has at most {MOST_FILES} files",
                 "move data out of the bundle; it is for the workflow and its tools",
             )
             break
@@ -104,14 +107,17 @@ def _collect_folder(root: Path, report: Report) -> BundleSource:
         total += len(content)
         if total > MOST_TOTAL:
             report.error(
-                "AW006", nowhere, "the files of a bundle are larger than 64 MiB in all",
+                "AW006",
+                nowhere,
+                "the files of a bundle are larger than 64 MiB in all",
                 "move data out of the bundle",
             )
             break
         other = folded.setdefault(path.casefold(), path)
         if other != path:
             report.error(
-                "AW008", Source(found.display(path), "").place(0),
+                "AW008",
+                Source(found.display(path), "").place(0),
                 f"`{path}` and `{other}` differ in case only, and are one file on some machines",
                 "rename one of them",
             )
@@ -135,7 +141,9 @@ def _walk(
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
         place = Source(found.display(prefix) or "./", "").place(0)
-        report.error("AW005", place, f"the folder cannot be read: {error.strerror}", "mend its permissions")
+        report.error(
+            "AW005", place, f"the folder cannot be read: {error.strerror}", "mend its permissions"
+        )
         return
     for entry in entries:
         name = entry.name
@@ -149,22 +157,28 @@ def _walk(
         except (OSError, UnicodeEncodeError):
             shown = ascii(path)
             report.error(
-                "AW004", Source(found.shown or "./", "").place(0),
-                f"the file name {shown} is not UTF-8", "rename it",
+                "AW004",
+                Source(found.shown or "./", "").place(0),
+                f"the file name {shown} is not UTF-8",
+                "rename it",
             )
             continue
         if is_folder:
             if depth >= MOST_DEPTH:
                 report.error(
-                    "AW006", Source(found.display(path), "").place(0),
-                    f"folders of a bundle are nested at most {MOST_DEPTH} deep", "flatten them",
+                    "AW006",
+                    Source(found.display(path), "").place(0),
+                    f"folders of a bundle are nested at most {MOST_DEPTH} deep",
+                    "flatten them",
                 )
                 continue
             yield from _walk(Path(entry.path), path + "/", depth + 1, found, report)
         elif is_link and Path(entry.path).is_dir():
             report.error(
-                "AW003", Source(found.display(path), "").place(0),
-                f"`{path}` is a link to a folder", "copy the folder into the bundle",
+                "AW003",
+                Source(found.display(path), "").place(0),
+                f"`{path}` is a link to a folder",
+                "copy the folder into the bundle",
             )
         else:
             yield path, Path(entry.path)
@@ -180,23 +194,32 @@ def read_bytes(
             target = path.resolve(strict=True)
             if not target.is_relative_to(inside.resolve()):
                 report.error(
-                    "AW003", place, f"`{shown}` is a link that leads out of the bundle",
+                    "AW003",
+                    place,
+                    f"`{shown}` is a link that leads out of the bundle",
                     "copy the file into the bundle",
                 )
                 return None
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, RuntimeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "its links go in a circle"
-        report.error("AW005", place, f"`{shown}` cannot be read: {reason}", "check that it is there and readable")
+        report.error(
+            "AW005", place, f"`{shown}` cannot be read: {reason}",
+            "check that it is there and readable",
+        )  # fmt: skip
         return None
     with os.fdopen(fd, "rb") as file:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
-            report.error("AW005", place, f"`{shown}` is no regular file", "a bundle is made of plain files")
+            report.error(
+                "AW005", place, f"`{shown}` is no regular file", "a bundle is made of plain files"
+            )
             return None
         if status.st_size > most:
             report.error(
-                "AW006", place, f"`{shown}` is {status.st_size:,} bytes; at most {most:,} are read",
+                "AW006",
+                place,
+                f"`{shown}` is {status.st_size:,} bytes; at most {most:,} are read",
                 "make it smaller, or keep data outside of the bundle",
             )
             return None
@@ -211,7 +234,8 @@ def decode(content: bytes, shown: str, report: Report) -> Source | None:
         good = content[: error.start].decode("utf-8-sig", "replace")
         source = Source(shown, good)
         report.error(
-            "AW001", source.place(len(good)),
+            "AW001",
+            source.place(len(good)),
             f"the file is not UTF-8: byte 0x{content[error.start]:02x} at offset {error.start}",
             "save it as UTF-8",
         )
@@ -220,7 +244,9 @@ def decode(content: bytes, shown: str, report: Report) -> Source | None:
     at = text.find("\0")
     if at >= 0:
         report.error(
-            "AW002", Source(shown, text[: at + 1]).place(at, at + 1), "the file holds a NUL character",
+            "AW002",
+            Source(shown, text[: at + 1]).place(at, at + 1),
+            "the file holds a NUL character",
             "remove it; is this a text file?",
         )
         return None
@@ -233,7 +259,10 @@ def _choose(found: BundleSource, report: Report) -> None:
     place = Source(found.shown or "./", "").place(0)
     if "workflow.md" in names and "main.md" in names:
         report.error(
-            "AW007", place, "both workflow.md and main.md are here", "keep one of them",
+            "AW007",
+            place,
+            "both workflow.md and main.md are here",
+            "keep one of them",
         )
     for name in ("workflow.md", "main.md"):
         if name in names:
@@ -246,7 +275,9 @@ def _choose(found: BundleSource, report: Report) -> None:
         return
     elif documents:
         report.error(
-            "AW007", place, f"which of {', '.join(documents)} is the workflow?",
+            "AW007",
+            place,
+            f"which of {', '.join(documents)} is the workflow?",
             "call it workflow.md",
         )
     else:

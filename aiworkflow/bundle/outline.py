@@ -6,7 +6,6 @@ markdown-it finds the blocks; nothing inside paragraphs is parsed. Everything kn
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Final
@@ -14,16 +13,20 @@ from typing import TYPE_CHECKING, Final
 from aiworkflow.diagnostics import Fragment, Span
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from markdown_it import MarkdownIt
+    from markdown_it.rules_block import StateBlock
     from markdown_it.token import Token
 
     from aiworkflow.diagnostics import Place, Report, Source
 
 _MOST_NESTING: Final = 40
-_MOST_TOKENS: Final = 100_000
+_MOST_TOKENS: Final = 50_000
+_CONTAINERS: Final = frozenset({"blockquote_open", "list_item_open"})
 _INFO: Final = re.compile(r"\S+")
 _ATX: Final = re.compile(r" {0,3}(#{1,6})[ \t]*(.*?)[ \t]*(?:#+[ \t]*)?$")
-_NOTE: Final = re.compile(r" {0,3}>\s*\[!\w+\]")
+_NOTE: Final = re.compile(r" {0,3}>[ \t]*\[!NOTE\][ \t]*", re.IGNORECASE)
 _FENCE_LINE: Final = re.compile(r"^(\s*)(`{3,}|~{3,})[ \t]*(\S+)[ \t]+step\b", re.MULTILINE)
 NOT_LANGUAGES: Final = {"step": "yaml", "yml": "yaml", "text": "bash"}
 
@@ -122,9 +125,22 @@ class Outline:
 def _parser() -> MarkdownIt:
     from markdown_it import MarkdownIt
 
-    found = MarkdownIt("commonmark", {"maxNesting": _MOST_NESTING}).enable("table")
+    found = MarkdownIt("commonmark", {"maxNesting": _MOST_NESTING})
     found.core.ruler.enableOnly(["normalize", "block"])
+    found.block.ruler.before("code", "bound", _bound)
     return found
+
+
+class _TooMuch(Exception):
+    """The document has more blocks than are read."""
+
+
+def _bound(state: StateBlock, first: int, last: int, silent: bool) -> bool:
+    """A rule of the parser that finds nothing, and ends it where memory would run out."""
+    del first, last, silent
+    if len(state.tokens) > _MOST_TOKENS:
+        raise _TooMuch
+    return False
 
 
 def read_outline(source: Source, start: int, report: Report) -> Outline:
@@ -134,13 +150,13 @@ def read_outline(source: Source, start: int, report: Report) -> Outline:
     builder = _Builder(source, start, first_line, report)
     try:
         tokens = _parser().parse(text)
-    except RecursionError:
+    except _TooMuch:
         report.error(
-            "AW209", source.place(start, start + 1), "the document is nested too deep to be read",
-            "take lists and quotes apart",
-        )
+            "AW209", source.place(start, start + 1),
+            f"the document has more than {_MOST_TOKENS:,} blocks", "move parts into files of their own",
+        )  # fmt: skip
         tokens = []
-    for token in tokens[:_MOST_TOKENS]:
+    for token in tokens:
         builder.add(token)
     outline = builder.finish()
     builder.check_hidden_fences(outline)
@@ -161,6 +177,8 @@ class _Builder:
 
     def add(self, token: Token) -> None:
         """Take the next block."""
+        if token.level >= _MOST_NESTING - 1 and token.type in _CONTAINERS:
+            self._too_deep(token)
         if token.level == 0:
             match token.type:
                 case "heading_open":
@@ -169,7 +187,7 @@ class _Builder:
                     self._fence(token)
                 case "blockquote_open" if token.map is not None:
                     first = self.base + token.map[0]
-                    if self.flat and _NOTE.match(self.source.line(first)):
+                    if self.flat and _NOTE.fullmatch(self.source.line(first)):
                         self.flat[-1].notes.append((first, self.base + token.map[1]))
                 case "code_block" if token.map is not None:
                     self._indented(token)
@@ -180,6 +198,17 @@ class _Builder:
             self.pending = None
         elif token.type == "fence" and token.level > 0:
             self._nested_fence(token)
+
+    def _too_deep(self, token: Token) -> None:
+        """What stands deeper is left out by the parser, so nothing of it would be checked."""
+        assert token.map is not None
+        first = self.source.offset(self.base + token.map[0])
+        self.report.error(
+            "AW209",
+            self.source.place(first, first + 1),
+            f"lists and quotes are nested deeper than {_MOST_NESTING} levels",
+            "take them apart",
+        )
 
     def _heading(self, token: Token, inline: Token) -> None:
         assert token.map is not None
@@ -236,8 +265,10 @@ class _Builder:
         if not self._is_closed(token):
             place = self.source.place(fence.at - len(token.markup), fence.at + len(fence.info))
             self.report.error(
-                "AW203", place, "this fence is never closed",
-                f"add a line `{token.markup}` where the block ends",
+                "AW203",
+                place,
+                "this fence is never closed",
+                f"end the block with a line of {token.markup} alone",
             )
         self._check_words(fence)
         if not self.flat:
@@ -293,7 +324,9 @@ class _Builder:
         if first == "step" or (fence.is_step and first in NOT_LANGUAGES):
             right = NOT_LANGUAGES[first]
             self.report.error(
-                "AW204", place, f"`{fence.info}` is no step block: the language comes first",
+                "AW204",
+                place,
+                f"`{fence.info}` is no step block: the language comes first",
                 f"write `{right} step`, or the language of the code",
             )
 
@@ -331,7 +364,9 @@ class _Builder:
     def _end_of(self, token: Token) -> int:
         assert token.map is not None
         line = self.base + token.map[1]
-        return self.source.offset(line) if line <= len(self.source.starts) else len(self.source.text)
+        return (
+            self.source.offset(line) if line <= len(self.source.starts) else len(self.source.text)
+        )
 
     def finish(self) -> Outline:
         """Sections in their order, each within the one above it."""
@@ -364,7 +399,7 @@ class _Builder:
                         self.report.hint(
                             "AW206",
                             self.source.place(fence.at, fence.at + len(fence.info)),
-                            "this looks like a step, but is documentation: the word `step` is missing",
+                            "this looks like a step, but the word `step` is missing",
                             "write `yaml step`",
                         )
 
@@ -406,5 +441,9 @@ def _cut(source: Source, first: int, end: int, blocked: list[tuple[int, int]]) -
     whole = Span(pieces[0][1], pieces[-1][1] + len(texts[-1])) if pieces else Span(begin, begin)
     fragment = Fragment(joined, source, tuple(pieces), whole)
     if lead or len(body) < len(joined):
-        return fragment.cut(min(lead, len(body)), len(body)) if body else Fragment("", source, (), whole)
+        return (
+            fragment.cut(min(lead, len(body)), len(body))
+            if body
+            else Fragment("", source, (), whole)
+        )
     return fragment

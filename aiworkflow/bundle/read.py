@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -28,6 +27,8 @@ from aiworkflow.diagnostics import Fragment, Report, Source, Span
 from aiworkflow.diagnostics.suggest import did_you_mean
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from aiworkflow.bundle.workflow import Json, Value, Workflow
     from aiworkflow.diagnostics import Place
 
@@ -102,9 +103,7 @@ class _Reader:
             settings, after = Settings(), self._skip_broken(source)
         else:
             node = compose(source, bounds[0], bounds[1], self.report)
-            settings = read_settings(
-                node, Scope.FRONTMATTER, None, self.report, self._file_text
-            )
+            settings = read_settings(node, Scope.FRONTMATTER, None, self.report, self._file_text)
             after = bounds[2]
         outline = read_outline(source, after, self.report)
         reader = StepReader(outline, self.report, self._file_text, self._include)
@@ -113,7 +112,9 @@ class _Reader:
         if not steps and not self.report.has_errors:
             at = outline.title.heading if outline.title else Span(0, min(3, len(source.text)))
             self.report.error(
-                "AW106", source.place(at.start, at.end), "this workflow has no steps",
+                "AW106",
+                source.place(at.start, at.end),
+                "this workflow has no steps",
                 "add a section `## Name` with a ```bash step block below it",
             )
         tools = self._tools()
@@ -173,7 +174,9 @@ class _Reader:
         source = outline.source
         start = source.offset(min(section.line + 1, len(source.starts)))
         end = (
-            source.offset(section.until) if section.until <= len(source.starts) else len(source.text)
+            source.offset(section.until)
+            if section.until <= len(source.starts)
+            else len(source.text)
         )
         body = source.text[start:end]
         body = re.sub(r"`[^`\n]*`|```.*?```", lambda m: " " * len(m.group()), body, flags=re.DOTALL)
@@ -208,12 +211,16 @@ class _Reader:
             place = Source(self.files.display(path), "").place(0)
             if stem in BUILTIN_TOOLS:
                 self.report.error(
-                    "AW605", place, f"`{path}` is named like the built-in tool `{stem}`",
+                    "AW605",
+                    place,
+                    f"`{path}` is named like the built-in tool `{stem}`",
                     "rename it",
                 )
             elif stem in scripts:
                 self.report.error(
-                    "AW606", place, f"`{path}` and `{scripts[stem]}` are both the tool `{stem}`",
+                    "AW606",
+                    place,
+                    f"`{path}` and `{scripts[stem]}` are both the tool `{stem}`",
                     "rename one of them",
                 )
             else:
@@ -258,9 +265,13 @@ class _Reader:
         given = settings.get("name", str)
         actual = self.path.absolute().name if not self.files.lone else Path(self.path.name).stem
         if given is None:
-            if "name" not in settings.plain and settings.node is not None:
+            node = settings.node
+            unread = node is None and self.report.has_errors  # said already
+            if "name" not in settings.plain and not unread:
                 self.report.error(
-                    "AW107", settings.node.place, "the frontmatter has no `name`",
+                    "AW107",
+                    node.place if node is not None else source.place(0, 3),
+                    "the frontmatter has no `name`",
                     f"add `name: {actual}`",
                 )
             return actual if _NAME.fullmatch(actual) else "workflow"
@@ -272,7 +283,6 @@ class _Reader:
                 f"{'file' if self.files.lone else 'folder'} `{actual}`",
                 f"write `name: {actual}`, or rename the {'file' if self.files.lone else 'folder'}",
             )
-        del source
         return given
 
     def _made(
@@ -315,9 +325,12 @@ class _Reader:
             on_error=cast("w.OnError", values.get("on_error", w.OnError.FAIL)),
             workspace=settings.get("workspace", str),
             tools=tools,
-            config=cast("Mapping[str, Json]", config.plain),
+            config=config.plain,
             config_where=config.where,
             files=files,
-            reserved={**settings.reserved, **{f"config: {k}": v for k, v in config.reserved.items()}},
+            reserved={
+                **settings.reserved,
+                **{f"config: {k}": v for k, v in config.reserved.items()},
+            },
             settings=settings.plain,
         )

@@ -208,7 +208,7 @@ class StepReader:
         for name, value, at in lines:
             key = Scalar(name, name, "", self.source, at, at + len(name))
             start = at + len(name) + 1
-            typed: Json = value
+            typed: int | str = value
             if value.isdigit():
                 typed = int(value)
             entries.append(
@@ -220,14 +220,12 @@ class StepReader:
         found = read_settings(node, Scope.STEP, Kind.SCRIPT, self.report, self.read_file)
         return {**found.values, "@plain": dict(found.plain), "@where": found.where}
 
-    def _id(
-        self, section: Section, settings: Settings, inline: Mapping[str, object]
-    ) -> str | None:
+    def _id(self, section: Section, settings: Settings, inline: Mapping[str, object]) -> str | None:
         place = self.outline.place(section)
         given = settings.values.get("id") or inline.get("id")
         if isinstance(given, str):
-            if "id" in settings.where:
-                place = settings.where["id"]
+            where = settings.where if "id" in settings.where else inline.get("@where", {})
+            place = cast("Mapping[str, Place]", where).get("id", place)
             id_ = given
         elif "id" in settings.plain:
             return None  # reported already
@@ -235,20 +233,27 @@ class StepReader:
             id_ = id_from_title(section.title)
             problem = problem_with_name(id_) if id_ else "is empty"
             if problem is not None:
+                given_by = f"gives the id `{id_}`, which {problem}" if id_ else "gives no id"
                 self.report.error(
-                    "AW101", place, f"the heading gives the id `{id_}`, which {problem}",
+                    "AW101",
+                    place,
+                    f"the heading {given_by}",
                     "add `id: name` to the step's settings",
                 )
                 return None
         if id_ in ROOTS:
             self.report.error(
-                "AW101", place, f"`{id_}` is a name that expressions have already",
+                "AW101",
+                place,
+                f"`{id_}` is a name that expressions have already",
                 "add `id: name` to the step's settings",
             )
             return None
         if id_ in self.seen:
             self.report.error(
-                "AW102", place, f"two steps have the id `{id_}`",
+                "AW102",
+                place,
+                f"two steps have the id `{id_}`",
                 "give one of them another: `id: name`",
                 Label(self.seen[id_], "the other one"),
             )

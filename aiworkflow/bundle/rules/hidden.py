@@ -23,7 +23,9 @@ _TAG: Final = re.compile(r"<(!--|/?[A-Za-z][A-Za-z0-9-]*(?=[\s/>])|\?|!\[CDATA\[
 _AUTOLINK: Final = re.compile(r"<(?:[a-zA-Z][a-zA-Z0-9+.-]{1,31}:[^\s<>]*|[^\s<>@]+@[^\s<>]+)>")
 _ALLOWED_TAGS: Final = frozenset({"br", "kbd", "sub", "sup"})
 _CODE_SPAN: Final = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.DOTALL)
-_FENCED: Final = re.compile(r"^ {0,3}(`{3,}|~{3,})[^\n]*\n.*?^ {0,3}\1[^\S\n]*$", re.DOTALL | re.MULTILINE)
+_FENCED: Final = re.compile(
+    r"^ {0,3}(`{3,}|~{3,})[^\n]*\n.*?^ {0,3}\1[^\S\n]*$", re.DOTALL | re.MULTILINE
+)
 _DEFINITION: Final = re.compile(r"^ {0,3}\[([^\]\n]+)\]:[ \t]*\S[^\n]*$", re.MULTILINE)
 
 

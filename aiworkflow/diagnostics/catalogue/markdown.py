@@ -54,12 +54,12 @@ RULES = (
         "AW208", "info-string", "words beside a step block that cannot stand there",
         "Only `id`, `output`, `timeout` and `cwd` may stand beside the language, as `key=value`. "
         "Markdown viewers do not show these words, so nothing else belongs there.",
-        "## Build\n\n```bash step retry=3\nmake\n```\n",
-        "## Build\n\n```yaml step\nretry: 3\n```\n\n```bash step\nmake\n```\n",
+        "## Build\n\n```bash step effect=read\nmake\n```\n",
+        "## Build\n\n```yaml step\neffect: read\n```\n\n```bash step\nmake\n```\n",
     ),
     Rule(
-        "AW209", "markdown-too-deep", "lists and quotes nested too deep",
-        "Nobody can read it, and neither can a parser within bounds.",
+        "AW209", "markdown-too-deep", "lists and quotes nested too deep, or too many of them",
+        "Nobody can review it, and what is left out of the outline would not be checked.",
         "> " * 50 + "deep\n", "> not deep\n",
     ),
     Rule(

@@ -31,8 +31,8 @@ RULES = (
         "AW104", "two-actions", "a step that does two things",
         "A step does one thing: what it is must not depend on which setting a reader looks at "
         "first.",
-        "## Post\n\n```yaml step\nuses: file.read\nwait: 10m\n```\n",
-        "## Pause\n\n```yaml step\nwait: 10m\n```\n",
+        "## Look\n\n```bash step\ngit status\n```\n\n```yaml step\nuses: git.status\n```\n",
+        "## Look\n\n```yaml step\nuses: git.status\n```\n",
     ),
     Rule(
         "AW105", "nothing-to-do", "a step without anything to do",
@@ -87,14 +87,14 @@ RULES = (
     Rule(
         "AW112", "unknown-argument", "an argument that the operation does not take",
         "It would be passed over, and the call would do something else than it says.",
-        "## Read\n\n```yaml step\nuses: file.read\nwith: {paht: README.md, path: README.md}\n```\n",
-        "## Read\n\n```yaml step\nuses: file.read\nwith: {path: README.md}\n```\n",
+        "## Show\n\n```yaml step\nuses: github.show\nwith: {nubmer: 3, number: 3}\n```\n",
+        "## Show\n\n```yaml step\nuses: github.show\nwith: {number: 3}\n```\n",
     ),
     Rule(
         "AW113", "missing-argument", "a required argument that is not given",
         "The call could only fail.",
-        "## Read\n\n```yaml step\nuses: file.read\n```\n",
-        "## Read\n\n```yaml step\nuses: file.read\nwith: {path: README.md}\n```\n",
+        "## Show\n\n```yaml step\nuses: github.show\n```\n",
+        "## Show\n\n```yaml step\nuses: github.show\nwith: {number: 3}\n```\n",
     ),
     Rule(
         "AW115", "no-trigger", "`trigger` in a workflow that nothing triggers",
@@ -139,7 +139,7 @@ RULES = (
         "None of them could ever start.",
         "## One\n\n```bash step\necho 1\n```\n\n```yaml step\nneeds: [two]\n```\n\n"
         "## Two\n\n```bash step\necho 2\n```\n\n```yaml step\nneeds: [one]\n```\n",
-        "## One\n\n```bash step\necho 1\n```\n\n```yaml step\nneeds: []\n```\n\n"
+        "## One\n\n```bash step\necho 1\n```\n\n"
         "## Two\n\n```bash step\necho 2\n```\n\n```yaml step\nneeds: [one]\n```\n",
     ),
 )  # fmt: skip

@@ -178,7 +178,7 @@ def test_every_code_that_is_emitted_has_a_rule_and_every_rule_is_emitted() -> No
     emitted = {
         code for path in files for code in re.findall(r'"(AW[356]\d\d|AW951)"', path.read_text())
     }
-    assert emitted == set(RULES)
+    assert emitted - BETWEEN_FILES == set(RULES)
 
 
 def test_rules_are_complete_and_named_once() -> None:

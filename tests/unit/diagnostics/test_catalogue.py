@@ -17,6 +17,7 @@ from aiworkflow.plan import compile_plan
 
 HEAD = "---\nname: code-review\n---\n\n# Code review\n\n"
 INPUTS = "---\nname: code-review\ninputs: {name: string, target: string}\n---\n\n# Code review\n\n"
+TOOLS = "github: {operations: {show: {effect: read, inputs: {number: integer}}}}\n"
 HOUSE = Path(aiworkflow.__file__).parent
 TREE = Path(__file__).parents[2]
 
@@ -29,11 +30,13 @@ NO_TEXT = {"AW401", "AW402", "AW408", "AW410", "AW411"}  # need a setting, size 
 
 def findings(text: str, tmp_path: Path) -> list[tuple[str, Severity]]:
     """What is found in a document, with the head it needs where the example shows the body only."""
-    head = "" if text.startswith("---") or text.startswith("# Code review") else HEAD
+    head = "" if text.startswith(("---", "# Code review")) else HEAD
     if "INPUT_NAME" in text or "inputs.target" in text:
         head = INPUTS
     folder = tmp_path / "code-review"
-    folder.mkdir()
+    (folder / "tools").mkdir(parents=True)
+    (folder / "tools" / "github.py").write_text("print()\n", encoding="utf-8")
+    (folder / "tools.yaml").write_text(TOOLS, encoding="utf-8")
     (folder / "workflow.md").write_text(head + text, encoding="utf-8")
     reading = read_bundle(folder)
     if reading.workflow is not None:
@@ -95,8 +98,10 @@ def test_rules_are_complete_sorted_and_named_once() -> None:
     assert len({found.name for found in rules}) == len(rules)
     for found in rules:
         assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", found.name), found.code
-        assert found.title and found.why.endswith("."), found.code
-        assert found.bad and found.good, found.code
+        assert found.title, found.code
+        assert found.why.endswith("."), found.code
+        assert found.bad, found.code
+        assert found.good, found.code
 
 
 def test_a_code_finds_its_rule() -> None:

@@ -23,7 +23,7 @@ def rendered(text: str, names: dict[str, object] | None = None, **options: objec
     [
         ("{{ s }} {{ n }} {{ t }} {{ l }} {{ o }}", 'é 1.5 true [1, "é"] {"a": null}'),
         ("{% if t %}a{% elif n %}b{% else %}c{% endif %}", "a"),
-        ("{% for x in l %}{{ loop.index }}{{ x }}{% if not loop.last %},{% endif %}{% endfor %}", "11,2é"),
+        ("{% for x in l %}{{loop.index}}{{ x }}{% if loop.first %},{% endif %}{% endfor %}", "11,2é"),
         ("{% for x in [] %}a{% else %}none{% endfor %}", "none"),
         ("{% for e in o | entries %}{{ e.key }}{% endfor %}", "a"),
         ("{% for a, b in [[1, 2]] %}{{ a }}{{ b }}{% endfor %}", "12"),

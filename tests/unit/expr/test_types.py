@@ -147,7 +147,8 @@ def pattern(text: str) -> JsonSchema:
 @pytest.mark.parametrize(
     ("schema", "expected"),
     [
-        (Integer(), True), (Boolean(), True), (Enum(("a",)), True), (Text(), False), (Anything(), False),
+        (Integer(), True), (Boolean(), True), (Enum(("a",)), True), (Text(), False),
+        (Anything(), False),
         (ListOf(Number()), True), (ListOf(Text()), False), (Nullable(Enum(("a",))), True),
         (ObjectOf({"a": Property(Integer())}), True), (ObjectOf({"a": Property(Text())}), False),
         (pattern("^[a-z]{1,8}$"), True), (pattern(r"^\d{4}-\d\d$"), True),
@@ -217,7 +218,7 @@ def test_what_never_fits_is_reported(text: str, expected: str) -> None:
 
 def test_branches_and_loops_of_a_text_are_looked_at() -> None:
     report = Report()
-    text = "{% if n %}{{ r.x }}{% endif %}{% for one in l %}{{ one.score }}{{ one.y }}{{ loop.z }}{% endfor %}"
+    text = "{% if n %}{{ r.x }}{% endif %}{% for one in l %}{{ one.y }}{{ loop.z }}{% endfor %}"
     template = parse_template(Fragment.of(text), report, blocks=True)
     assert template is not None
     infer(template, TYPES, report)
