@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiworkflow.bundle.workflow import AgentSpec, Kind
 from aiworkflow.client.project import Project
 from aiworkflow.clock import Clock, Ids, SystemClock, SystemIds
-from aiworkflow.engine.events import Json
 from aiworkflow.settings.locate import locate
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
     from aiworkflow.client.builder import BuiltWorkflow
     from aiworkflow.client.client import Client
     from aiworkflow.client.result import RunResult
+    from aiworkflow.engine.events import Json
     from aiworkflow.journal import Journal
     from aiworkflow.runtime.local import InForce, LocalRuntime
     from aiworkflow.steps.contract import Outcome, Performer, Ports, Work

@@ -33,7 +33,9 @@ class AIWorkflowError(Exception):
     code: ClassVar[str] = "error"
     exit_code: ClassVar[int] = EXIT_FAILED
 
-    def __init__(self, message: str, *, hint: str | None = None, place: Place | None = None) -> None:
+    def __init__(
+        self, message: str, *, hint: str | None = None, place: Place | None = None
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
@@ -68,7 +70,7 @@ class UnavailableError(AIWorkflowError):
     exit_code = EXIT_FAILED
 
 
-class Bug(AIWorkflowError):  # noqa: N818  the word the user reads
+class Bug(AIWorkflowError):
     """An invariant of ours does not hold; worth a report."""
 
     code = "bug"

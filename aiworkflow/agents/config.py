@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, cast
@@ -14,6 +13,8 @@ from aiworkflow.errors import UsageError
 from aiworkflow.settings import units
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from aiworkflow.bundle.workflow import AgentSpec, Json
 
 APIS: Final = ("anthropic", "openai", "ollama")

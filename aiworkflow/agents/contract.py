@@ -150,5 +150,3 @@ class Price:
                 return None
             total += tokens * (price or 0.0) / 1_000_000
         return total
-
-

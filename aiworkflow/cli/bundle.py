@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path  # noqa: TC003  typer reads the annotations
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -38,9 +38,7 @@ AgentOption = Annotated[
 ]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option(
-        "--set", metavar="KEY=VALUE", help="A setting for this run, as in config.yaml."
-    ),
+    typer.Option("--set", metavar="KEY=VALUE", help="A setting for this run, as in config.yaml."),
 ]
 
 
@@ -129,9 +127,7 @@ def info(
 @app.command()
 def graph(
     bundle: BundleArgument,
-    form: Annotated[
-        str, typer.Option("--format", help="terminal, mermaid or dot.")
-    ] = "terminal",
+    form: Annotated[str, typer.Option("--format", help="terminal, mermaid or dot.")] = "terminal",
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
     quiet: QuietOption = False,

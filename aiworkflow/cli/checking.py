@@ -39,7 +39,9 @@ def validate_bundle(bundle: str, form: str, project: Path | None, out: Out) -> i
             out.diagnostics(found)
             if valid:
                 refused = [diagnostic.message.split("`")[1] for diagnostic in checked.refused]
-                later = f"; not executable yet: {', '.join(dict.fromkeys(refused))}" if refused else ""
+                later = (
+                    f"; not executable yet: {', '.join(dict.fromkeys(refused))}" if refused else ""
+                )
                 out.say(f"{out.paint('✓', 'green')} {checked.label} is valid{later}")
     return EXIT_OK if valid else EXIT_USAGE
 
@@ -91,7 +93,11 @@ def _step_lines(steps: Sequence[Mapping[str, Json]], depth: int) -> list[str]:
         what = step.get("tool") or step.get("language") or ""
         if step.get("agents"):
             what = "/".join(cast("list[str]", step["agents"]))
-        words = [f"{step['id']}", f"[{step['kind']}{' ' + str(what) if what else ''}]", f"line {step['line']}"]
+        words = [
+            f"{step['id']}",
+            f"[{step['kind']}{' ' + str(what) if what else ''}]",
+            f"line {step['line']}",
+        ]
         words += [
             f"{key} {_short(step[key])}"
             for key in ("if", "each", "until", "secrets", "network", "writes", "timeout_s")
@@ -188,7 +194,9 @@ def _list(project: Path | None, out: Out, word: str) -> int:
     if out.json:
         return EXIT_OK
     if not shown:
-        out.say(f"no {word} here; create one: aiworkflow workflow create NAME --bundle --output bundles")
+        out.say(
+            f"no {word} here; create one: aiworkflow workflow create NAME --bundle --output bundles"
+        )
         return EXIT_OK
     rows = [
         (
@@ -242,8 +250,14 @@ def dry_run(
     lines += ["  " + line for line in draw_terminal(new.plan, 100).splitlines()[1:]]
     lines += ["", "what can run"]
     for block in cast("list[dict[str, Json]]", about["live_blocks"]):
-        what = f"{block['language']} step `{block['step']}`" if "step" in block else f"tool `{block['tool']}`"
-        lines.append(f"  {block['file']}:{block['line']}  {what}  sha256 {str(block['sha256'])[:12]}")
+        what = (
+            f"{block['language']} step `{block['step']}`"
+            if "step" in block
+            else f"tool `{block['tool']}`"
+        )
+        lines.append(
+            f"  {block['file']}:{block['line']}  {what}  sha256 {str(block['sha256'])[:12]}"
+        )
     if secrets:
         lines += ["", "secrets"]
         for name in secrets:

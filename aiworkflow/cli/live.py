@@ -84,7 +84,7 @@ class _Tree:
         lines: list[Text] = []
         title = self._progress.root.title or self._run.id
         lines.append(Text.assemble((title, "bold"), ("  " + self._run.id, "dim")))
-        now = time.time()  # noqa: TID251  only shown, never decided by
+        now = time.time()
         for depth, step in _shown(self._progress.root, 0):
             mark, style, text = step_text(step, now)
             line = Text("  " * depth)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from typing import TYPE_CHECKING, Any, ClassVar  # noqa: TID251  typer's own signatures
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import typer
 from typer.core import TyperGroup
@@ -92,8 +92,7 @@ def run(arguments: Sequence[str]) -> int:
             raise
         return error.exit_code
     except typer.TyperException as error:
-        error.show()
-        return int(getattr(error, "exit_code", EXIT_USAGE))
+        return _wrong_usage(error, as_json="--json" in arguments)
     except (KeyboardInterrupt, typer.Abort):
         sys.stderr.write("\ninterrupted\n")
         return EXIT_INTERRUPTED
@@ -101,9 +100,25 @@ def run(arguments: Sequence[str]) -> int:
         # the reader (`| head`) has gone; nothing is wrong
         sys.stderr.close()
         return EXIT_FAILED
-    except Exception as error:  # noqa: BLE001  the command line is one of the three doors
+    except Exception as error:
         return _bug(error, verbose=verbose)
     return int(status) if isinstance(status, int) else 0
+
+
+def _wrong_usage(error: typer.TyperException, *, as_json: bool) -> int:
+    """The command line itself is wrong."""
+    if as_json:
+        from aiworkflow.cli.out import Out
+
+        about = {"code": "usage", "message": error.format_message(), "hint": None}
+        Out(as_json=True).object({"error": about})
+    else:
+        show = getattr(error, "show", None)
+        if show is not None:
+            show()
+        else:
+            sys.stderr.write(f"error: {error.format_message()}\n")
+    return int(getattr(error, "exit_code", EXIT_USAGE))
 
 
 def _report(error: Any, arguments: Sequence[str]) -> None:

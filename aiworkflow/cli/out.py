@@ -31,7 +31,9 @@ class Out:
         json: whether standard output gets one JSON object and nothing else.
     """
 
-    def __init__(self, *, as_json: bool = False, verbose: bool = False, quiet: bool = False) -> None:
+    def __init__(
+        self, *, as_json: bool = False, verbose: bool = False, quiet: bool = False
+    ) -> None:
         self.json = as_json
         self.verbose = verbose
         self.quiet = quiet
@@ -76,7 +78,9 @@ class Out:
         if diagnostics:
             self.diagnostics(diagnostics)
         where = f"{error.place}: " if error.place is not None else ""
-        sys.stderr.write(f"{self.paint('error', 'red', 'bold', err=True)}: {where}{error.message}\n")
+        sys.stderr.write(
+            f"{self.paint('error', 'red', 'bold', err=True)}: {where}{error.message}\n"
+        )
         if error.hint:
             sys.stderr.write(f"  {self.paint('help', 'cyan', err=True)}: {error.hint}\n")
 

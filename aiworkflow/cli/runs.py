@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path  # noqa: TC003  typer reads the annotations
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -28,7 +28,9 @@ def list_(
     status: Annotated[
         list[str] | None, typer.Option("--status", help="Only runs with this status.")
     ] = None,
-    bundle: Annotated[str | None, typer.Option("--bundle", help="Only runs of this bundle.")] = None,
+    bundle: Annotated[
+        str | None, typer.Option("--bundle", help="Only runs of this bundle.")
+    ] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="How many.")] = 20,
     before: Annotated[
         str | None, typer.Option("--before", metavar="CURSOR", help="`next` of the page before.")

@@ -146,25 +146,24 @@ def list_runs(
         now = client.project.clock.now().timestamp()
     finally:
         client.close()
-    shown = []
-    for row in page.runs:
-        shown.append(
-            {
-                "run": row.run,
-                "bundle": row.bundle,
-                "status": row.status,
-                "interrupted": not driven[row.run],
-                "started": _iso(row.started),
-                "finished": _iso(row.finished) if row.finished is not None else None,
-                "seconds": round((row.finished or now) - row.started, 3),
-                "cost_usd": row.cost_usd,
-                "commit": row.commit,
-                "dirty": row.dirty,
-                "digest": row.digest,
-                "trigger": row.trigger,
-                "actor": row.actor,
-            }
-        )
+    shown = [
+        {
+            "run": row.run,
+            "bundle": row.bundle,
+            "status": row.status,
+            "interrupted": not driven[row.run],
+            "started": _iso(row.started),
+            "finished": _iso(row.finished) if row.finished is not None else None,
+            "seconds": round((row.finished or now) - row.started, 3),
+            "cost_usd": row.cost_usd,
+            "commit": row.commit,
+            "dirty": row.dirty,
+            "digest": row.digest,
+            "trigger": row.trigger,
+            "actor": row.actor,
+        }
+        for row in page.runs
+    ]
     out.object({"runs": shown, "next": page.next})
     if out.json:
         return

@@ -11,7 +11,6 @@ import json
 from typing import TYPE_CHECKING, Self
 
 from aiworkflow.client.project import Checked, Project
-
 from aiworkflow.client.run import Run
 from aiworkflow.engine import events as ev
 from aiworkflow.errors import UsageError

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aiworkflow.diagnostics.suggest import did_you_mean
-
 from aiworkflow.errors import UsageError
 from aiworkflow.expr import Schema, check, coerce, describe
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -12,15 +11,17 @@ from aiworkflow.bundle.configfile import read_config_file
 from aiworkflow.bundle.workflow import AgentCall, AgentSpec, Workflow
 from aiworkflow.client.builder import BuiltWorkflow
 from aiworkflow.client.inputs import check_inputs
-from aiworkflow.diagnostics import Diagnostic, Report
-from aiworkflow.engine.events import Json
 from aiworkflow.errors import UsageError
 from aiworkflow.plan import compile_plan, refusals
 from aiworkflow.settings.layers import Layer, Layered, Stratum, environment
 from aiworkflow.settings.locate import Location, user_config
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
     from aiworkflow.clock import Clock, Ids
+    from aiworkflow.diagnostics import Diagnostic, Report
+    from aiworkflow.engine.events import Json
     from aiworkflow.plan.graph import Plan
     from aiworkflow.runtime.local import Folders, InForce, NewRun
     from aiworkflow.settings.options import Options
@@ -304,6 +305,6 @@ def in_force(settings: Layered) -> InForce:
             "log": limits.log_bytes,
             "prompt": limits.prompt_bytes,
         },
-        agents=cast("dict[str, Json]", agents) if isinstance(agents, dict) else {},
+        agents=agents if isinstance(agents, dict) else {},
         agent=options.agent,
     )

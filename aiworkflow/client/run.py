@@ -98,7 +98,7 @@ class Run:
         if self._driving is not None:
             await asyncio.shield(self._driving)
         else:
-            while self._journal.run(self.id).status not in AT_REST:
+            while self._journal.run(self.id).status not in AT_REST:  # noqa: ASYNC110  another process
                 await asyncio.sleep(_POLL_S)
         return self.look()
 

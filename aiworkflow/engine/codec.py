@@ -18,7 +18,7 @@ from aiworkflow.engine.events import Event, Failure, Inline, Json, Ref, Spent, S
 from aiworkflow.errors import AIWorkflowError
 
 
-class UnknownEvent(AIWorkflowError):  # noqa: N818
+class UnknownEvent(AIWorkflowError):
     """The journal holds an event of a newer version; it can be shown, not driven."""
 
     code = "unknown-event"

@@ -85,9 +85,9 @@ def stop_below(desk: Desk, instance: Instance, *, everything: bool) -> None:
         if child.form == "leaf":
             if child.path in desk.running and (everything or child.effect in REPEATABLE):
                 desk.cancels.append(child.path)
-            elif child.status == IN_DOUBT and desk.is_cancelled:
-                if desk.doubts.pop(child.path, 0) is None:
-                    come_to_rest(desk, child)
+            elif child.path in desk.doubts and desk.is_cancelled:
+                del desk.doubts[child.path]
+                come_to_rest(desk, child)
             continue
         if not child.stopping:
             desk.emit(ev.Stopping(desk.now, child.path, "cancelled"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from aiworkflow.engine.events import Json
@@ -66,7 +66,7 @@ def _list(reducer: str, value: Json) -> list[Json]:
 
 def _object(reducer: str, value: Json) -> dict[str, Json]:
     if isinstance(value, Mapping):
-        return cast("dict[str, Json]", value)
+        return value
     raise ReduceError(f"`{reducer}` takes objects, not {_kind(value)}")
 
 

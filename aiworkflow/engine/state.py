@@ -10,13 +10,13 @@ Folding never reads the plan: every event says all that the fold needs.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from aiworkflow.engine import events as ev
 from aiworkflow.engine.join import reduce_all, start_value
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from aiworkflow.engine.events import Event, Failure, Json, Ref
 
@@ -170,8 +170,7 @@ class RunState:
     def apply(self, event: Event) -> Instance | None:
         """Fold the next event; returns the instance it is about, if any."""
         self.seq += 1
-        found: Instance | None = self._APPLY[type(event)](self, event)
-        return found
+        return self._APPLY[type(event)](self, event)
 
     def _run_started(self, event: ev.RunStarted) -> Instance:
         self.started = event
@@ -417,7 +416,7 @@ class RunState:
         for branch in self.branches(instance, event.order):
             branch.scope = None
 
-    _APPLY: ClassVar = {
+    _APPLY: ClassVar[Mapping[type, Callable[[RunState, Any], Instance | None]]] = {
         ev.RunStarted: _run_started,
         ev.RunResumed: _run_resumed,
         ev.CancelRequested: _cancel_requested,

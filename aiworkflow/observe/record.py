@@ -6,12 +6,15 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiworkflow.engine.events import Json, Stored
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    import frontmatter
+
     from aiworkflow.engine import Ref
     from aiworkflow.journal import RunRow
     from aiworkflow.observe.progress import RunProgress, StepProgress
@@ -83,10 +86,16 @@ def render_record(data: RecordData, *, beside: Path | None = None) -> str:
         "actor": row.actor,
     }
     kept = {key: value for key, value in facts.items() if value is not None}
-    text: str = frontmatter.dumps(
-        frontmatter.Post("\n".join(_body(data, beside)), **kept), sort_keys=False
-    )
+    text: str = frontmatter.dumps(_post("\n".join(_body(data, beside)), kept), sort_keys=False)
     return text.rstrip("\n") + "\n"
+
+
+def _post(body: str, facts: Mapping[str, Json]) -> frontmatter.Post:
+    import frontmatter
+
+    post = frontmatter.Post(body)
+    post.metadata.update(facts)
+    return post
 
 
 def header_lines(row: RunRow, progress: RunProgress) -> list[str]:

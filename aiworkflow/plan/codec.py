@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, cast  # noqa: TID251  JSON of our own making
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from aiworkflow.bundle import workflow as w
 from aiworkflow.diagnostics import Fragment, Report
@@ -15,7 +15,6 @@ from aiworkflow.expr import (
     Template,
     from_json,
     parse_expression,
-    parse_template,
     to_json,
 )
 from aiworkflow.expr import tree as t
@@ -244,7 +243,7 @@ def _operation_from_json(data: Any) -> w.Operation:
 
 
 def _each_to_json(each: w.Each) -> Json:
-    rate = list(each.rate) if each.rate is not None else None
+    rate: Json = [each.rate[0], each.rate[1]] if each.rate is not None else None
     return [unparse(each.items.tree), each.name, each.max_parallel, rate, each.max_items]
 
 
@@ -333,7 +332,7 @@ _NODE: Final[Mapping[str, tuple[Callable[[Any], Json], Callable[[Any], Any]]]] =
         "on_error": (str, w.OnError),
         "effect": (str, w.Effect),
         "env": (_map, _unmap),
-        "fenced": (sorted, frozenset),
+        "fenced": (lambda x: sorted(x), frozenset),
         "operation": (_operation_to_json, _operation_from_json),
         "secrets": (list, tuple),
         "network": (list, tuple),
@@ -376,9 +375,7 @@ def plan_to_json(plan: Plan) -> dict[str, Json]:
         "nodes": [node_to_json(node) for node in plan.nodes.values()],
         "inputs": [_field_to_json(field) for field in plan.inputs],
         "outputs": _map(plan.outputs),
-        "state": [
-            [c.name, str(c.reduce), c.by, c.tool, c.start] for c in plan.state
-        ],
+        "state": [[c.name, str(c.reduce), c.by, c.tool, c.start] for c in plan.state],
         "agents": _agents_to_json(plan.agents),
         "allow": {
             "write": list(plan.allow.write),

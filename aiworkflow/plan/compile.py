@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -27,6 +26,8 @@ from aiworkflow.plan.references import check_references
 from aiworkflow.plan.taint import find_taint
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from aiworkflow.diagnostics import Place
 
 
@@ -133,7 +134,9 @@ class _Compiler:
                 finals = True
             elif finals:
                 self.report.error(
-                    "AW120", step.place, "a step after a `finally` step must be `finally` too",
+                    "AW120",
+                    step.place,
+                    "a step after a `finally` step must be `finally` too",
                     "move the `finally` steps to the end of the group",
                 )
             chain = self._chain(step, before, chain)
@@ -155,7 +158,9 @@ class _Compiler:
         place = step.where.get("else@") or step.place
         if before is None or before.condition is None:
             self.report.error(
-                "AW121", place, "`else` comes directly after a step with `if`",
+                "AW121",
+                place,
+                "`else` comes directly after a step with `if`",
                 "move it, or write an `if`",
             )
             return []
@@ -171,10 +176,17 @@ class _Compiler:
                 hint = did_you_mean(name, ids)
                 if hint is None and name in self.drafts:
                     hint = "`needs` names steps of the same group"
-                self.report.error("AW103", place, f"`needs` refers to a step that does not exist here: `{name}`", hint)
+                self.report.error(
+                    "AW103",
+                    place,
+                    f"`needs` refers to a step that does not exist here: `{name}`",
+                    hint,
+                )
             elif ids[name].final and not step.final:
                 self.report.error(
-                    "AW122", place, f"`{name}` is `finally`: it runs after all the others",
+                    "AW122",
+                    place,
+                    f"`{name}` is `finally`: it runs after all the others",
                     "remove it from `needs`",
                 )
             else:
@@ -196,7 +208,10 @@ class _Compiler:
             circle = " → ".join([*left, first.id])
             place = first.where.get("needs") or first.place
             self.report.error(
-                "AW123", place, f"these steps wait for each other: {circle}", "remove one `needs`",
+                "AW123",
+                place,
+                f"these steps wait for each other: {circle}",
+                "remove one `needs`",
                 *(Label(by_id[name].place, "one of them") for name in list(left)[1:3]),
             )
 

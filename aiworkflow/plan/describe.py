@@ -118,5 +118,3 @@ def _step(plan: Plan, node: Node) -> dict[str, Json]:
     }
     found.update({key: value for key, value in optional.items() if value is not None})
     return found
-
-

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from aiworkflow.bundle.workflow import ToolCall
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from aiworkflow.bundle.workflow import Json, Workflow
     from aiworkflow.plan.graph import Node, Plan
 

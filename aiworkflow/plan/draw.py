@@ -158,7 +158,9 @@ def draw_terminal(plan: Plan, width: int = 80) -> str:
     """The steps as a tree with their order, for a terminal of so many columns."""
     lines = [plan.title]
     lines += _tree(plan, ROOT, "")
-    return "\n".join(line if len(line) <= width else line[: width - 1] + "…" for line in lines) + "\n"
+    return (
+        "\n".join(line if len(line) <= width else line[: width - 1] + "…" for line in lines) + "\n"
+    )
 
 
 def _tree(plan: Plan, parent: str, pad: str) -> list[str]:

@@ -131,7 +131,9 @@ class Effects:
             return Reach(Effect.READ)
         self._check_arguments(step, call, operation)
         effect = operation.effect or (
-            Effect.WRITE if self.workflow.allow or operation.network or operation.secrets else Effect.READ
+            Effect.WRITE
+            if self.workflow.allow or operation.network or operation.secrets
+            else Effect.READ
         )
         if step.effect is not None:
             if RANK[step.effect] < RANK[effect] and operation.effect is not None:
@@ -177,7 +179,9 @@ class Effects:
             if field.required and name not in call.arguments:
                 place = step.where.get("uses") or step.place
                 self.report.error(
-                    "AW113", place, f"`{call.name}` needs the argument `{name}`",
+                    "AW113",
+                    place,
+                    f"`{call.name}` needs the argument `{name}`",
                     f"add `{name}:` below `with`",
                 )
 
@@ -202,7 +206,9 @@ class Effects:
         for name in reach.writes:
             if not any(covers(one, name) for one in allow.write):
                 self.report.error(
-                    "AW702", place, f"`{name}` writes, and `allow.write` does not name it",
+                    "AW702",
+                    place,
+                    f"`{name}` writes, and `allow.write` does not name it",
                     f"add it to the frontmatter: `allow: {{write: [{name}]}}`",
                 )
         for host in reach.network:
@@ -213,19 +219,24 @@ class Effects:
             if not fits:
                 shown = "a host" if host == "*" else f"`{host}`"
                 self.report.error(
-                    "AW703", place, f"this step talks to {shown}, which `allow.network` does not name",
+                    "AW703",
+                    place,
+                    f"this step talks to {shown}, which `allow.network` does not name",
                     "add it to the frontmatter: `allow: {network: [host]}`",
                 )
         for secret in reach.secrets:
             if secret not in allow.secrets:
                 self.report.error(
-                    "AW704", place,
+                    "AW704",
+                    place,
                     f"this step is given the secret `{secret}`, which `allow.secrets` does not name",
                     f"add it to the frontmatter: `allow: {{secrets: [{secret}]}}`",
                 )
         if reach.paths and not allow.paths:
             self.report.error(
-                "AW705", place, "this step writes files, and `allow.paths` names no place for them",
+                "AW705",
+                place,
+                "this step writes files, and `allow.paths` names no place for them",
                 'add it to the frontmatter: `allow: {paths: ["out/**"]}`',
             )
         return reach
@@ -236,8 +247,8 @@ class Effects:
                 if not any(covers(wide, one) for wide in getattr(outer, kind)):
                     place = step.where.get(f"allow.{kind}") or step.place
                     self.report.error(
-                        "AW706", place, f"a step's `allow` can only narrow: `{one}` is not allowed",
+                        "AW706",
+                        place,
+                        f"a step's `allow` can only narrow: `{one}` is not allowed",
                         f"allow it in the frontmatter, under `allow.{kind}`",
                     )
-
-

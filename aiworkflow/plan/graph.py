@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any  # noqa: TID251  a factory of any empty map
+from typing import TYPE_CHECKING, Any
 
 from aiworkflow.bundle.workflow import (
     Action,

@@ -69,9 +69,7 @@ class Use:
     undo: bool = False
 
 
-def check_references(
-    workflow: Workflow, drafts: Mapping[str, Draft], report: Report
-) -> None:
+def check_references(workflow: Workflow, drafts: Mapping[str, Draft], report: Report) -> None:
     """Report every name that does not resolve, and every field that is not there."""
     scopes = Scopes(workflow, drafts)
     checker = _Checker(workflow, drafts, report)
@@ -109,7 +107,13 @@ class Scopes:
         for name, value in self.workflow.env.items():
             for source in sources(value):
                 yield Use(
-                    source, f"env.{name}", ROOT, frozenset(), frozenset(), False, self.base_env,
+                    source,
+                    f"env.{name}",
+                    ROOT,
+                    frozenset(),
+                    frozenset(),
+                    False,
+                    self.base_env,
                     is_env=True,
                 )
         for trigger in self.workflow.triggers:
@@ -244,8 +248,8 @@ def sources(value: Value) -> Iterator[Expression | Template]:
 def action_values(step: Step) -> Iterator[tuple[str, Value]]:
     """The values that an attempt of a step is given, by setting."""
     match step.action:
-        case Script(arguments=arguments) | ToolCall(arguments=arguments) | Child(
-            arguments=arguments
+        case (
+            Script(arguments=arguments) | ToolCall(arguments=arguments) | Child(arguments=arguments)
         ):
             for name, value in arguments.items():
                 yield f"with.{name}", value
@@ -278,7 +282,10 @@ class _Checker:
     def __post_init__(self) -> None:
         self.types = {
             "inputs": ObjectOf(
-                {one.name: Property(_maybe(one.schema, one.default is None and not one.required)) for one in self.workflow.inputs}
+                {
+                    one.name: Property(_maybe(one.schema, one.default is None and not one.required))
+                    for one in self.workflow.inputs
+                }
             ),
             "steps": ObjectOf(
                 {
@@ -348,7 +355,9 @@ class _Checker:
                 return True
             case "secrets":
                 self.report.error(
-                    "AW707", reference.place, "a secret reaches only the `env` of a step that asks for it",
+                    "AW707",
+                    reference.place,
+                    "a secret reaches only the `env` of a step that asks for it",
                     'write `env: {NAME: "{{ secrets.NAME }}"}`, or list it in tools.yaml',
                 )
                 return False
@@ -401,7 +410,9 @@ class _Checker:
         if reference.guarded:
             return True
         self.report.error(
-            "AW115", reference.place, "this workflow has no triggers: only `trigger.type` can be read",
+            "AW115",
+            reference.place,
+            "this workflow has no triggers: only `trigger.type` can be read",
             "add `on:` to the frontmatter, or take the value as an input",
         )
         return False

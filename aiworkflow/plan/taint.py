@@ -8,7 +8,6 @@ does the approval of a person. What has a secret, a host or writes is a sink.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,6 +24,8 @@ from aiworkflow.expr import Template, is_bounded, references
 from aiworkflow.plan.references import action_values, sources
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from aiworkflow.bundle.workflow import Step, Value, Workflow
     from aiworkflow.diagnostics import Place, Report
     from aiworkflow.expr import Reference

@@ -107,7 +107,7 @@ class Attempts:
             usage, agent = failed.usage, failed.agent
         except AIWorkflowError as failed:
             status, error = "failed", Failure(failed.code, failed.message, None, path, failed.hint)
-        except Exception as bug:  # noqa: BLE001  the end of a step is one of the three doors
+        except Exception as bug:
             log.note_exception(bug)
             text = f"{type(bug).__name__}: {bug}"
             status, error = "failed", Failure("bug", text, None, path, "please report this")

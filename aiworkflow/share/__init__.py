@@ -1,2 +1,1 @@
-"""What people start from and pass on: templates now; plugins and packages have their place here.
-"""
+"""What people start from and pass on: templates now; plugins and packages have their place here."""

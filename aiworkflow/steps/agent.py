@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from aiworkflow.agents import (
@@ -14,13 +13,15 @@ from aiworkflow.agents import (
     TextDelta,
     resolve_agent,
 )
-from aiworkflow.agents.contract import Emit
 from aiworkflow.bundle.workflow import AgentCall, AgentSpec, OutputForm
 from aiworkflow.expr import Anything
 from aiworkflow.steps.contract import Outcome, Ports, StepError, Usage, Work
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from aiworkflow.agents import AgentConfig
+    from aiworkflow.agents.contract import Emit
     from aiworkflow.bundle.workflow import Json
     from aiworkflow.expr import Schema
 

@@ -1,10 +1,10 @@
-"""An agent over an API: asks, checks an object against its schema, and asks again when it does not fit."""
+"""An agent over an API: asks, checks the answer against its schema, asks again when it does not fit."""
 
 from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING, Any, Final, cast  # noqa: TID251  JSON of models
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from aiworkflow.agents.api.protocols import PROTOCOLS, Message, Turn
 from aiworkflow.agents.contract import (
@@ -68,7 +68,9 @@ class ApiAgent:
             consumed += turn.consumed
             if wanted is None:
                 if not turn.text.strip():
-                    raise AgentError("bad_output", f"`{self.name}` gave an empty answer", consumed=consumed)
+                    raise AgentError(
+                        "bad_output", f"`{self.name}` gave an empty answer", consumed=consumed
+                    )
                 return Answer(turn.text, turn.model, consumed, None, turn.stop_reason, turn_number)
             value, problems = _read(turn, wanted, task.schema)
             if not problems:

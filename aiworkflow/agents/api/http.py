@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, Final, cast  # noqa: TID251  JSON of foreign servers
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from aiworkflow.agents.contract import AgentError
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
     import httpx2
 
 _CONNECT_S: Final = 10.0
@@ -68,14 +69,14 @@ async def request(
     except httpx2.ConnectError as error:
         raise AgentError(
             "unavailable",
-            f"{_host(url)} cannot be reached: {error or 'connection refused'}",
+            f"{_host(url)} cannot be reached: {str(error) or 'connection refused'}",
             hint="check that it runs, and the `url` of the agent",
         ) from None
     except httpx2.InvalidURL as error:
         raise AgentError("bad_request", f"the agent's url `{url}` is none: {error}") from None
     except httpx2.HTTPError as error:
         raise AgentError(
-            "cut_off", f"{_host(url)} broke off its answer: {error or type(error).__name__}"
+            "cut_off", f"{_host(url)} broke off its answer: {str(error) or type(error).__name__}"
         ) from None
 
 
@@ -92,9 +93,7 @@ def _host(url: str) -> str:
     return url.split("://", 1)[-1].split("/", 1)[0]
 
 
-async def _refused(
-    response: httpx2.Response, url: str, key_variable: str | None
-) -> AgentError:
+async def _refused(response: httpx2.Response, url: str, key_variable: str | None) -> AgentError:
     content = b""
     async for chunk in response.aiter_bytes():
         content += chunk
@@ -107,7 +106,9 @@ async def _refused(
     hint = None
     if kind == "auth":
         hint = (
-            f"check the key in {key_variable}" if key_variable else "the server asks for a key: set `key:`"
+            f"check the key in {key_variable}"
+            if key_variable
+            else "the server asks for a key: set `key:`"
         )
     elif kind == "not_found":
         hint = "check the model's name and the `url` of the agent"
@@ -139,7 +140,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
     when, sent = _date(text), _date(headers.get("date", ""))
     if when is None:
         return None
-    now = sent or datetime.now(UTC)  # noqa: TID251  only how long to wait
+    now = sent or datetime.now(UTC)
     return max(0.0, (when - now).total_seconds())
 
 
@@ -165,7 +166,8 @@ async def lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[str]:
 
 async def events(chunks: AsyncIterator[bytes]) -> AsyncIterator[tuple[str, str]]:
     """Server-sent events: type and data. By the WHATWG's HTML standard, section 9.2."""
-    kind, data = "", []
+    kind = ""
+    data: list[str] = []
     async for line in lines(chunks):
         if not line:
             if data:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol  # noqa: TID251  JSON of foreign servers
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from aiworkflow.agents.api.http import events, lines, parse, request
-from aiworkflow.agents.config import AgentConfig
 from aiworkflow.agents.contract import AgentError, Consumed
+
+if TYPE_CHECKING:
+    from aiworkflow.agents.config import AgentConfig
 
 Delta = Callable[[str], None]
 _TOOL: Final = "answer"
@@ -37,7 +39,7 @@ class Turn:
     consumed: Consumed
 
 
-class Protocol_(Protocol):  # noqa: N801  `Protocol` is taken
+class AskOnce(Protocol):
     """One turn over one protocol."""
 
     async def __call__(
@@ -71,9 +73,7 @@ async def anthropic(
     if config.temperature is not None:
         body["temperature"] = config.temperature
     if schema is not None:
-        body["tools"] = [
-            {"name": _TOOL, "description": "Give the answer.", "input_schema": schema}
-        ]
+        body["tools"] = [{"name": _TOOL, "description": "Give the answer.", "input_schema": schema}]
         body["tool_choice"] = {"type": "tool", "name": _TOOL}
     headers = {"x-api-key": key, "anthropic-version": "2023-06-01", **config.headers}
     texts: list[str] = []
@@ -215,7 +215,7 @@ async def ollama(
     return _whole(Turn("".join(texts), model, stop, consumed), config, done=done)
 
 
-PROTOCOLS: Final[Mapping[str, Protocol_]] = {
+PROTOCOLS: Final[Mapping[str, AskOnce]] = {
     "anthropic": anthropic,
     "openai": openai,
     "ollama": ollama,
@@ -229,7 +229,9 @@ def _whole(turn: Turn, config: AgentConfig, *, done: bool) -> Turn:
     """The turn, if it came to its end."""
     if not done:
         raise AgentError(
-            "cut_off", f"`{config.label}` broke off in the middle of its answer", consumed=turn.consumed
+            "cut_off",
+            f"`{config.label}` broke off in the middle of its answer",
+            consumed=turn.consumed,
         )
     if turn.stop_reason in _CUT:
         raise AgentError(
