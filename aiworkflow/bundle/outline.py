@@ -11,6 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from aiworkflow.diagnostics import Fragment, Span
+from aiworkflow.records import record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,13 +26,13 @@ _MOST_NESTING: Final = 40
 _MOST_TOKENS: Final = 50_000
 _CONTAINERS: Final = frozenset({"blockquote_open", "list_item_open"})
 _INFO: Final = re.compile(r"\S+")
-_ATX: Final = re.compile(r" {0,3}(#{1,6})[ \t]*(.*?)[ \t]*(?:#+[ \t]*)?$")
+_ATX: Final = re.compile(r" {0,3}#{1,6}[ \t]*")
 _NOTE: Final = re.compile(r" {0,3}>[ \t]*\[!NOTE\][ \t]*", re.IGNORECASE)
 _FENCE_LINE: Final = re.compile(r"^(\s*)(`{3,}|~{3,})[ \t]*(\S+)[ \t]+step\b", re.MULTILINE)
 NOT_LANGUAGES: Final = {"step": "yaml", "yml": "yaml", "text": "bash"}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Fence:
     """A fenced block at the top level of the document.
 
@@ -92,6 +93,11 @@ class Section:
         """Its own step blocks."""
         return [fence for fence in self.fences if fence.is_step or fence.is_undo]
 
+    @property
+    def has_steps_below(self) -> bool:
+        """Whether a deeper section is a step, which makes this one a group."""
+        return any(child.steps or child.has_steps_below for child in self.children)
+
     def walk(self) -> Iterator[Section]:
         """This section and all deeper ones, in order."""
         yield self
@@ -111,6 +117,10 @@ class Outline:
     def place(self, section: Section) -> Place:
         """Where a section's heading stands."""
         return self.source.place(section.heading.start, section.heading.end)
+
+    def lines(self, first: int, end: int) -> Fragment:
+        """The lines from one (from 1) up to another, which is not among them."""
+        return _cut(self.source, first, end, [])
 
     def prose(self, section: Section) -> Fragment:
         """What a step's section says besides its step blocks and notes, blank ends removed."""
@@ -226,9 +236,9 @@ class _Builder:
                 "or leave an empty line between",
             )
             return
-        found = _ATX.match(raw)
-        title = found.group(2) if found else inline.content
-        begin = at + (found.start(2) if found else 0)
+        opening = _ATX.match(raw)
+        title = inline.content  # without the signs around it
+        begin = at + (opening.end() if opening else 0)
         level = int(token.tag[1:])
         section = Section(level, title, Span(begin, begin + max(len(title), 1)), line)
         if level == 1:
@@ -372,6 +382,8 @@ class _Builder:
         """Sections in their order, each within the one above it."""
         total = len(self.source.starts) + 1
         flat = self.flat
+        if self.title is not None:
+            self.title.until = flat[0].line if flat else total
         for index, section in enumerate(flat):
             section.until = flat[index + 1].line if index + 1 < len(flat) else total
             section.end = next(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, cast
@@ -17,27 +17,28 @@ from aiworkflow.bundle.configfile import read_configfile
 from aiworkflow.bundle.files import BundleSource, collect, shown_path
 from aiworkflow.bundle.frontmatter import find_frontmatter
 from aiworkflow.bundle.keys import read_settings
-from aiworkflow.bundle.outline import Outline, Section, read_outline
+from aiworkflow.bundle.outline import Outline, read_outline
 from aiworkflow.bundle.reading import Scope, Settings
 from aiworkflow.bundle.rules.hidden import check_hidden, check_html
+from aiworkflow.bundle.rules.prose import check_documentation
 from aiworkflow.bundle.step import StepReader
 from aiworkflow.bundle.toolfile import ToolDeclaration, read_toolfile
 from aiworkflow.bundle.yamltree import compose
 from aiworkflow.diagnostics import Fragment, Report, Source, Span
 from aiworkflow.diagnostics.suggest import did_you_mean
+from aiworkflow.records import record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from aiworkflow.bundle.workflow import Json, Value, Workflow
+    from aiworkflow.bundle.workflow import Value, Workflow
     from aiworkflow.diagnostics import Place
 
 BUILTIN_TOOLS: Final = ("http", "file", "git", "template")
 _NAME: Final = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
-_TEMPLATE: Final = re.compile(r"\{\{[^{}\n]*\}\}|\{%[^{}\n]*%\}")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Reading:
     """A bundle as it was read: the workflow, unless errors prevent it, and all findings."""
 
@@ -62,7 +63,7 @@ def read_document(text: str, *, name: str) -> Reading:
     return Reading(_Reader(source, report, Path(file)).workflow(), report)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class BundlePath:
     """A bundle of a project, by its name and its folder or file."""
 
@@ -165,39 +166,7 @@ class _Reader:
         whole = Fragment(text, source, ((0, outline.start),), Span(outline.start, len(source.text)))
         if "<" in text:
             check_html(whole, self.report)
-        for top in outline.sections:
-            for section in top.walk():
-                if not section.steps and "{{" in text:
-                    self._check_unused_templates(outline, section)
-
-    def _check_unused_templates(self, outline: Outline, section: Section) -> None:
-        source = outline.source
-        start = source.offset(min(section.line + 1, len(source.starts)))
-        end = (
-            source.offset(section.until)
-            if section.until <= len(source.starts)
-            else len(source.text)
-        )
-        body = source.text[start:end]
-        body = re.sub(r"`[^`\n]*`|```.*?```", lambda m: " " * len(m.group()), body, flags=re.DOTALL)
-        if self._belongs_to_prompt(outline, section):
-            return
-        for found in _TEMPLATE.finditer(body):
-            self.report.warning(
-                "AW805",
-                source.place(start + found.start(), start + found.end()),
-                "this section is documentation: nothing is put in here",
-                "write it in backticks, or give the section a step block",
-            )
-
-    @staticmethod
-    def _belongs_to_prompt(outline: Outline, wanted: Section) -> bool:
-        return any(
-            section.steps and wanted in section.walk()
-            for top in outline.sections
-            for section in top.walk()
-            if section is not wanted
-        )
+        check_documentation(outline, self.report)
 
     # -- tools ------------------------------------------------------------------------------------
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _INFO_KEYS: Final = ("id", "output", "timeout", "cwd")
 _MARKUP: Final = re.compile(r"[`*_~]|\[([^\]]*)\]\([^)]*\)|<[^>]*>")
+_MOST_STEPS: Final = 500
+_LONGEST_TITLE: Final = 500
 _PAIR: Final = re.compile(r"(\w+)=(\S+)")
 _ACTIONS: Final = {
     "uses": Kind.TOOL,
@@ -42,7 +44,8 @@ def id_from_title(title: str) -> str:
     """The id a heading gives: markup stripped, lower case, the rest to `_`, runs collapsed."""
     import unicodedata
 
-    plain = unicodedata.normalize("NFC", _MARKUP.sub(lambda m: m.group(1) or "", title)).lower()
+    start = title[:_LONGEST_TITLE]  # an id is shorter anyway
+    plain = unicodedata.normalize("NFC", _MARKUP.sub(lambda m: m.group(1) or "", start)).lower()
     return re.sub(r"[\W_]+", "_", plain).strip("_")
 
 
@@ -58,18 +61,32 @@ class StepReader:
         self.read_file = read_file
         self.include = include
         self.seen: dict[str, Place] = {}
+        self.count = 0
 
     def steps(self, sections: list[Section]) -> tuple[w.Step, ...]:
         """The steps of a list of sections; sections without step blocks only hold their own."""
         found: list[w.Step] = []
         for section in sections:
             if section.steps:
+                self.count += 1
+                if self.count > _MOST_STEPS:
+                    self._too_many(section)
+                    break
                 step = self.step(section)
                 if step is not None:
                     found.append(step)
             else:
                 found.extend(self.steps(section.children))
         return tuple(found)
+
+    def _too_many(self, section: Section) -> None:
+        if self.count == _MOST_STEPS + 1:
+            self.report.error(
+                "AW118",
+                self.outline.place(section),
+                f"a workflow has at most {_MOST_STEPS} steps",
+                "move parts into workflows of their own, or go through a list with `each`",
+            )
 
     # -- one step ---------------------------------------------------------------------------------
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 from aiworkflow.diagnostics.suggest import did_you_mean
@@ -13,6 +12,7 @@ from aiworkflow.expr import tree as t
 from aiworkflow.expr.calls import MOST_ITEMS, MOST_TEXT
 from aiworkflow.expr.functions import FILTERS, FUNCTIONS, TESTS
 from aiworkflow.expr.values import Limited, Misused, holds, kind, plain, same, shown_text, truth
+from aiworkflow.records import record
 
 if TYPE_CHECKING:
     from aiworkflow.diagnostics import Place
@@ -39,7 +39,7 @@ class EvaluationError(AIWorkflowError):
         self.kind = kind_
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Limits:
     """Bounds of one evaluation: operations, and characters of a rendered text."""
 

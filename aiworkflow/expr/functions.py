@@ -7,14 +7,14 @@ Each takes plain JSON values. `example` and `result` are run by a test and shown
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final  # noqa: TID251  values of data, checked by each function
 
 from aiworkflow.expr import calls as c
 from aiworkflow.expr.values import as_number, as_text, shown_text, truth
+from aiworkflow.records import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Function:
     """A filter, test or function.
 

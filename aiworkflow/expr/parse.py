@@ -26,6 +26,7 @@ Include = Callable[[str, "Place"], "Fragment | None"]
 
 MOST_CHARACTERS: Final = 200_000
 _MOST_INCLUDES: Final = 50
+_MOST_OUTPUTS: Final = 2_000
 _STRING: Final = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
 _TAG: Final = re.compile(r"\{%[-+]?\s*(\w+)")
 
@@ -204,7 +205,7 @@ class _Convert:
                     if isinstance(one, n.TemplateData):
                         found.append(t.Words(one.data))
                     else:
-                        found.append(t.Output(self._expression(one), next(counter)))
+                        found.append(t.Output(self._expression(one), self._next(counter, one)))
                 return
             case n.If() if self.parser.blocks:
                 branches = [(node, node.test, node.body)]
@@ -234,6 +235,18 @@ class _Convert:
                 return
             case _:
                 raise self._not_here(node)
+
+    def _next(self, counter: Iterator[int], node: nodes.Node) -> int:
+        index = next(counter)
+        if index >= _MOST_OUTPUTS:
+            raise self.parser.refuse(
+                "AW402",
+                node.lineno,
+                node.lineno + 1,
+                f"a text holds at most {_MOST_OUTPUTS:,} expressions",
+                "go through a list with `{% for … %}`",
+            )
+        return index
 
     def _not_here(self, node: nodes.Node) -> _Refused:
         at = self.text.rfind("{%", 0, node.lineno + 1)

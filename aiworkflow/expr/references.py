@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from aiworkflow.expr import tree as t
 from aiworkflow.expr.tree import Expression, Template
+from aiworkflow.records import record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,7 +17,7 @@ Step: TypeAlias = "str | int | None"
 Path: TypeAlias = "tuple[Step, ...]"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Reference:
     """A reading of data.
 

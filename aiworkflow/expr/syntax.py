@@ -7,9 +7,10 @@ offset instead, so every node of its tree knows exactly where it begins.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Final
+
+from aiworkflow.records import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from jinja2.parser import Parser
 
 _MOST_DEPTH: Final = 120  # of the parser's calls; a pair of brackets takes three of them
+_LONGEST_LINE: Final = 1_000  # that can hold nothing but tags
 _BLOCK_DEPTH: Final = 5  # what a block tag counts for
 
 _FOREIGN: Final = {
@@ -46,7 +48,7 @@ class TooDeep(Exception):
     """The expression or its blocks are nested too deep."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Complaint:
     """Why a text cannot be parsed: a finding, before it has a place in a file."""
 
@@ -116,9 +118,11 @@ def _own_lines_out(source: str, at: int, text: str) -> str:
 
 
 def _is_tag_line(source: str, at: int) -> bool:
-    first = source.rfind("\n", 0, at) + 1
-    last = source.find("\n", at)
-    line = source[first : last if last >= 0 else len(source)]
+    first = source.rfind("\n", max(0, at - _LONGEST_LINE), at) + 1
+    if first == 0 and at > _LONGEST_LINE:
+        return False
+    last = source.find("\n", at, at + _LONGEST_LINE)
+    line = source[first : last if last >= 0 else at + _LONGEST_LINE]
     return "{%" in line and _TAG_LINE.fullmatch(line) is not None
 
 

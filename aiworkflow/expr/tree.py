@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, TypeAlias
+
+from aiworkflow.records import record
 
 if TYPE_CHECKING:
     from aiworkflow.diagnostics import Fragment, Place
     from aiworkflow.expr.types import Json
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Literal:
     """A constant."""
 
@@ -19,7 +21,7 @@ class Literal:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Name:
     """A bare name."""
 
@@ -28,7 +30,7 @@ class Name:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Field:
     """`target.name`; `at` is where the name itself begins."""
 
@@ -39,7 +41,7 @@ class Field:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Item:
     """`target[index]`."""
 
@@ -49,7 +51,7 @@ class Item:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Slice:
     """`target[low:high:step]`."""
 
@@ -61,7 +63,7 @@ class Slice:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Unary:
     """`not x`, `-x`, `+x`."""
 
@@ -71,7 +73,7 @@ class Unary:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Binary:
     """`a + b` and the other arithmetic; `and`, `or`."""
 
@@ -82,7 +84,7 @@ class Binary:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Compare:
     """`a < b <= c`: the first operand, then operators with theirs."""
 
@@ -92,7 +94,7 @@ class Compare:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Conditional:
     """`yes if test else no`."""
 
@@ -103,7 +105,7 @@ class Conditional:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ListLiteral:
     """`[a, b]` and `(a, b)`."""
 
@@ -112,7 +114,7 @@ class ListLiteral:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ObjectLiteral:
     """`{"a": 1}`."""
 
@@ -121,7 +123,7 @@ class ObjectLiteral:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Concat:
     """`a ~ b`: both as text, joined."""
 
@@ -130,7 +132,7 @@ class Concat:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Filter:
     """`target | name(arguments)`."""
 
@@ -142,7 +144,7 @@ class Filter:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Test:
     """`target is name(arguments)`."""
 
@@ -155,7 +157,7 @@ class Test:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Call:
     """`name(arguments)`: one of our functions."""
 
@@ -172,7 +174,7 @@ Tree: TypeAlias = (
 )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record
 class Expression:
     """An expression and where it was written. Equal to another with the same text."""
 
@@ -199,14 +201,14 @@ class Expression:
 # -- texts ----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Words:
     """Text that stands as it is."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Output:
     """`{{ … }}`; `index` counts the outputs of a template from 0, includes included."""
 
@@ -214,7 +216,7 @@ class Output:
     index: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class If:
     """`{% if %} … {% elif %} … {% else %} … {% endif %}`."""
 
@@ -222,7 +224,7 @@ class If:
     otherwise: tuple[Part, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class For:
     """`{% for name in items %} … {% else %} … {% endfor %}`; two names unpack pairs."""
 
@@ -235,7 +237,7 @@ class For:
 Part: TypeAlias = "Words | Output | If | For"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record
 class Template:
     """A text with expressions in it. Equal to another with the same text.
 

@@ -10,9 +10,11 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias, cast
+
+from aiworkflow.records import record
 
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator
@@ -23,39 +25,39 @@ _MOST_PROBLEMS = 20
 _MOST_DEPTH = 100
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Anything:
     """Any JSON value."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Text:
     """A string."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Integer:
     """A whole number; a float such as 1.0 is none, a boolean is none."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Number:
     """A number; a boolean is none."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Boolean:
     """true or false."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ListOf:
     """A list whose elements all fit one schema."""
 
     item: Schema
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Property:
     """A field of an object; `optional` means that it may be absent."""
 
@@ -63,7 +65,7 @@ class Property:
     optional: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ObjectOf:
     """An object with these fields and no others."""
 
@@ -73,21 +75,21 @@ class ObjectOf:
         return hash(tuple(self.fields))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Enum:
     """One of a few texts."""
 
     values: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Nullable:
     """What the inner schema takes, or null."""
 
     inner: Schema
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class JsonSchema:
     """What a JSON Schema (2020-12) document takes. Remote references are never followed."""
 
@@ -100,7 +102,7 @@ Schema: TypeAlias = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Problem:
     """Why a value does not fit: where in the value, and what is wrong there."""
 

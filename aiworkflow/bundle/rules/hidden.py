@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from aiworkflow.diagnostics import Fragment, Report
 
 # Zero-width, bidirectional controls, tag characters, and other default-ignorable code points.
@@ -26,7 +30,10 @@ _CODE_SPAN: Final = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.DOTALL)
 _FENCED: Final = re.compile(
     r"^ {0,3}(`{3,}|~{3,})[^\n]*\n.*?^ {0,3}\1[^\S\n]*$", re.DOTALL | re.MULTILINE
 )
-_DEFINITION: Final = re.compile(r"^ {0,3}\[([^\]\n]+)\]:[ \t]*\S[^\n]*$", re.MULTILINE)
+_DEFINITION: Final = re.compile(
+    r"^ {0,3}\[([^\[\]\n]{1,999})\]:[ \t]*(?:\n[ \t]*)?\S[^\n]*$", re.MULTILINE
+)
+_REFERENCE: Final = re.compile(r"\[([^\[\]\n]{1,999})\]")
 
 
 def check_hidden(fragment: Fragment, report: Report, *, code: bool = False) -> None:
@@ -48,42 +55,50 @@ def check_hidden(fragment: Fragment, report: Report, *, code: bool = False) -> N
 def check_characters(fragment: Fragment, report: Report) -> None:
     """Characters that show nothing: they could tell an agent what no reviewer sees."""
     text = fragment.text
-    if text.isascii() and text.isprintable():
+    if text.isascii() and text.replace("\n", "").replace("\t", "").isprintable():
         return
-    allowed: list[tuple[int, int]] | None = None
-    for found in _HIDDEN.finditer(text):
-        if allowed is None:
-            allowed = [match.span() for match in _JOINED.finditer(text)]
-        at = found.start()
-        if any(start <= at < end for start, end in allowed):
-            continue
+    found = _HIDDEN.search(text)
+    if found is None:
+        return
+    allowed = {at for match in _JOINED.finditer(text) for at in range(*match.span())}
+    for found in islice(_hidden(text, allowed), report.limit):
         report.error(
             "AW801",
-            fragment.place(at, at + 1),
+            fragment.place(found.start(), found.end()),
             f"the character U+{ord(found.group()):04X} cannot be seen",
             "remove it",
         )
 
 
+def _hidden(text: str, allowed: set[int]) -> Iterator[re.Match[str]]:
+    return (found for found in _HIDDEN.finditer(text) if found.start() not in allowed)
+
+
 def check_html(fragment: Fragment, report: Report) -> None:
     """Raw HTML: it may hide what it holds."""
-    text = _blank(fragment.text)
-    for found in _TAG.finditer(text):
-        word = found.group(1).lstrip("/").lower()
-        if word in _ALLOWED_TAGS:
-            continue
-        close = text.find("-->" if word == "!--" else ">", found.end())
-        end = close + (3 if word == "!--" else 1) if close >= 0 else found.end()
-        what = "an HTML comment" if word == "!--" else "raw HTML"
+    text = blank_code(fragment.text)
+    for found in islice(_tags(text), report.limit):
+        is_comment = found.group(1) == "!--"
+        close = text.find("-->" if is_comment else ">", found.end(), found.start() + 80)
+        end = close + (3 if is_comment else 1) if close >= 0 else found.end()
+        what = "an HTML comment" if is_comment else "raw HTML"
         report.error(
             "AW802",
-            fragment.place(found.start(), min(end, found.start() + 80)),
+            fragment.place(found.start(), end),
             f"{what} is not shown as it is written",
             "use a `> [!NOTE]` quote for remarks, and backticks for code",
         )
 
 
-def _blank(text: str) -> str:
+def _tags(text: str) -> Iterator[re.Match[str]]:
+    return (
+        found
+        for found in _TAG.finditer(text)
+        if found.group(1).lstrip("/").lower() not in _ALLOWED_TAGS
+    )
+
+
+def blank_code(text: str) -> str:
     """The text with code and autolinks blanked out, where HTML is plain text."""
     for pattern in (_FENCED, _CODE_SPAN, _AUTOLINK):
         text = pattern.sub(lambda m: re.sub(r"[^\n]", " ", m.group()), text)
@@ -91,14 +106,19 @@ def _blank(text: str) -> str:
 
 
 def _check_definitions(fragment: Fragment, report: Report) -> None:
-    text = _blank(fragment.text)
-    for found in _DEFINITION.finditer(text):
-        label = found.group(1)
-        uses = len(re.findall(re.escape(f"[{label}]"), text, re.IGNORECASE))
-        if uses < 2:
-            report.error(
-                "AW804",
-                fragment.place(found.start(), found.end()),
-                f"nobody refers to `[{label}]`, so readers do not see this line",
-                "remove it, or refer to it",
-            )
+    text = blank_code(fragment.text)
+    defined = list(_DEFINITION.finditer(text))
+    uses = Counter(_label(found.group(1)) for found in _REFERENCE.finditer(text))
+    uses.subtract(_label(found.group(1)) for found in defined)
+    unused = (found for found in defined if uses[_label(found.group(1))] < 1)
+    for found in islice(unused, report.limit):
+        report.error(
+            "AW804",
+            fragment.place(found.start(), found.end()),
+            f"nobody refers to `[{found.group(1)}]`, so readers do not see this line",
+            "remove it, or refer to it",
+        )
+
+
+def _label(text: str) -> str:
+    return " ".join(text.casefold().split())

@@ -11,7 +11,7 @@ RULES = (
         'if: ""\n', "if: inputs.ready\n",
     ),
     Rule(
-        "AW402", "text-too-long", "a text with expressions that is too long",
+        "AW402", "text-too-long", "a text with expressions that is too long, or has too many",
         "Texts with expressions are read before each run, and no prompt is that long.",
         "{{ 1 }}" + " " * 3 + "… and 200,000 characters more\n", "{{ 1 }}\n",
     ),

@@ -113,6 +113,12 @@ RULES = (
         "## Tell\n\n```yaml step\n```\n\nThere are {{ steps.count.output.n }}.\n",
     ),
     Rule(
+        "AW118", "too-many-steps", "more steps than a workflow can have",
+        "Nobody can review a workflow of more than 500 steps. Split it into workflows that call "
+        "each other, or go through a list with `each`.",
+        "501 steps\n", "10 steps\n",
+    ),
+    Rule(
         "AW120", "finally-not-last", "a step after a `finally` step that is not `finally`",
         "`finally` steps run after success, failure or cancel, so they come last.",
         "## Clean\n\n```bash step\nrm -f out\n```\n\n```yaml step\nfinally: true\n```\n\n"
