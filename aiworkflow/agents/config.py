@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, cast
 
 from aiworkflow.agents.contract import Price
 from aiworkflow.diagnostics.suggest import did_you_mean
 from aiworkflow.errors import UsageError
+from aiworkflow.records import record
 from aiworkflow.settings import units
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 APIS: Final = ("anthropic", "openai", "ollama")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AgentConfig:
     """An agent as it can be used here.
 

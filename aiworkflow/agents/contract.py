@@ -8,17 +8,18 @@ leave no doubt.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from aiworkflow.errors import AIWorkflowError
+from aiworkflow.records import record
 
 if TYPE_CHECKING:
     from aiworkflow.bundle.workflow import Json
     from aiworkflow.expr import Schema
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Consumed:
     """What a task consumed; `input_tokens` includes the cached ones."""
 
@@ -34,7 +35,7 @@ class Consumed:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Task:
     """What an agent is to do.
 
@@ -52,14 +53,14 @@ class Task:
     key: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TextDelta:
     """A piece of the answer, as it comes."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AskedAgain:
     """The answer did not fit, and was asked for again."""
 
@@ -70,7 +71,7 @@ AgentEvent: TypeAlias = "TextDelta | AskedAgain"
 Emit: TypeAlias = Callable[[AgentEvent], None]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Answer:
     """What came of a task.
 
@@ -128,7 +129,7 @@ class Agent(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Price:
     """US dollars per million tokens; None where not known."""
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from aiworkflow.bundle.workflow import Effect, Operation, Tool
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def _tool(name: str, description: str, **operations: tuple[Effect, str]) -> Tool:

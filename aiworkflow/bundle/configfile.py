@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from aiworkflow.bundle.keys import read_settings
@@ -11,6 +10,7 @@ from aiworkflow.bundle.yaml_nodes import Mapping, Node, Scalar
 from aiworkflow.bundle.yamltree import compose
 from aiworkflow.diagnostics import Source
 from aiworkflow.diagnostics.suggest import did_you_mean
+from aiworkflow.records import record
 from aiworkflow.settings.layers import Layer, Stratum
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def read_configfile(source: Source, report: Report) -> Settings:
     return settings
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ConfigFile:
     """A config.yaml that was read.
 

@@ -20,6 +20,7 @@ from aiworkflow.bundle.readers_value import (
 )
 from aiworkflow.bundle.reading import WRONG, JsonSchema, Key, Reading, Scope
 from aiworkflow.bundle.workflow import AgentSpec, Allow, OnError, ToolCall, Wait
+from aiworkflow.records import record
 
 if TYPE_CHECKING:
     from aiworkflow.bundle.workflow import Value
@@ -38,7 +39,7 @@ HOST: Final = (
 INSIDE: Final = r"(?![/~])(?!(?:.*/)?\.\.(?:/|$))[^\\:]+"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Approve:
     """`approve`: who may agree, until when, and what they are shown."""
 
@@ -47,7 +48,7 @@ class Approve:
     message: Template | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Parallel:
     """`parallel`: `enough` children must succeed; None for all, -1 for a majority."""
 

@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from aiworkflow.bundle.yaml_nodes import Mapping, Node, Scalar, Sequence
+from aiworkflow.records import record
 
 if TYPE_CHECKING:
     from aiworkflow.bundle.workflow import Json, Kind
@@ -86,7 +87,7 @@ class Reader(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Key:
     """A row of the table of settings.
 
@@ -176,7 +177,7 @@ def _names(node: Node | None, prefix: str) -> Iterator[str]:
             yield from _names(item, f"{prefix}{index}.")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Settings:
     """Settings as read by the table.
 

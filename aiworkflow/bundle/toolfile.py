@@ -15,7 +15,6 @@ wordcount:                           # one operation only: `uses: wordcount`
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, cast
 
@@ -26,6 +25,7 @@ from aiworkflow.bundle.workflow import Effect, Field, Operation, Output
 from aiworkflow.bundle.yaml_nodes import Entry, Mapping, Scalar
 from aiworkflow.bundle.yamltree import compose
 from aiworkflow.diagnostics.suggest import did_you_mean
+from aiworkflow.records import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +40,7 @@ TOOLS: Final = MapOf(_TOOL, "tools to what they do", NAME, NAME_WORDS, code="AW6
 _INHERITED: Final = ("timeout", "effect", "network", "secrets")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ToolDeclaration:
     """What tools.yaml says of one tool.
 

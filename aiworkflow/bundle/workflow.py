@@ -7,10 +7,12 @@ Data only. Every value that came from a file knows its place: `where` maps a set
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
+
+from aiworkflow.records import record
 
 if TYPE_CHECKING:
     from aiworkflow.diagnostics import Place
@@ -60,7 +62,7 @@ class OutputForm(StrEnum):
     SCHEMA = "schema"  # JSON that fits `Output.schema`
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Output:
     """The declared output of a step or operation."""
 
@@ -71,7 +73,7 @@ class Output:
 # -- what a step does ---------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Script:
     """A code block, run by the interpreter of its language. Code is never templated."""
 
@@ -82,7 +84,7 @@ class Script:
     cwd: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ToolCall:
     """`uses: tool.operation`; `operation` is "" where the tool has one only. `server` for mcp:."""
 
@@ -100,7 +102,7 @@ class ToolCall:
         return f"{self.tool}.{self.operation}" if self.operation else self.tool
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AgentSpec:
     """One agent as the author names it: `ollama/llama3.2` is agent `ollama`, model `llama3.2`."""
 
@@ -108,7 +110,7 @@ class AgentSpec:
     model: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AgentCall:
     """Prose for an agent. `agents` in order of preference; empty means the configured default."""
 
@@ -117,7 +119,7 @@ class AgentCall:
     tools: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Ask:
     """A question to a person; the answer is the output."""
 
@@ -127,7 +129,7 @@ class Ask:
     expires_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Wait:
     """A durable timer (`seconds`), a moment (`at`) or a wait for an outside event (`event`)."""
 
@@ -138,21 +140,21 @@ class Wait:
     timeout_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Gate:
     """A step that only waits for consent."""
 
     message: Template | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Assign:
     """`set`: an assignment to the run's state, name by name, in the order written."""
 
     values: Mapping[str, Value]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Child:
     """Another workflow, run as a child run. `path` is relative to the bundle."""
 
@@ -160,7 +162,7 @@ class Child:
     arguments: Mapping[str, Value] = field(default_factory=lambda: _EMPTY)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Group:
     """Child steps, in order or together.
 
@@ -187,7 +189,7 @@ Action: TypeAlias = Script | ToolCall | AgentCall | Ask | Wait | Gate | Assign |
 # -- settings of a step ---------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Each:
     """One instance of the step per element of a list.
 
@@ -215,7 +217,7 @@ class OnError(StrEnum):
     GOTO = "goto"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Allow:
     """Permissions: what may be touched; nothing beyond is allowed."""
 
@@ -229,7 +231,7 @@ class Allow:
         return bool(self.write or self.network or self.secrets or self.paths)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Step:
     """A section that does something.
 
@@ -290,7 +292,7 @@ _KINDS: Mapping[type, Kind] = MappingProxyType(
 # -- the workflow around the steps ----------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Field:
     """A named, typed value that comes from outside: an input, or a field of an `ask`."""
 
@@ -315,7 +317,7 @@ class Reduce(StrEnum):
     TOOL = "tool"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Channel:
     """A value declared under `state`: its reducer, the key it compares by, its start value."""
 
@@ -327,7 +329,7 @@ class Channel:
     place: Place | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Trigger:
     """An entry of `on`. Only by-hand runs start in this version; the rest is read and checked."""
 
@@ -338,7 +340,7 @@ class Trigger:
     where: Where = field(default_factory=lambda: _NOWHERE)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Operation:
     """One verb of a tool, from tools.yaml or of a built-in.
 
@@ -362,7 +364,7 @@ class Operation:
     place: Place | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Tool:
     """A script in tools/, with what tools.yaml says of it.
 
@@ -382,7 +384,7 @@ class Tool:
         return self.operations.get(name)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class BundleFile:
     """A file of the bundle as it was read: path within the bundle, content, executable or not."""
 
@@ -391,7 +393,7 @@ class BundleFile:
     executable: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Workflow:
     """What a bundle's document says.
 

@@ -8,7 +8,8 @@ All patterns are linear: no line, however long, takes more than one pass.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from aiworkflow.records import record
 
 MASK = "\ue000"  # stands for a spoilt value when the text is read again; a private-use character
 _SHOWN = 160  # a corrected line longer than this is described, not shown
@@ -23,7 +24,7 @@ _GLUED = r" *(?:- +)*(?P<key>[^\W\d][\w-]*):(?P<value>[^\s:/][^\n]*)$"
 _TAG = r"!(?=[A-Za-z_(!])[^\n]*"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Mistake:
     """What is wrong and what the line should be.
 

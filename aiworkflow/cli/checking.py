@@ -48,11 +48,12 @@ def validate_bundle(bundle: str, form: str, project: Path | None, out: Out) -> i
 
 def show_info(bundle: str, project: Path | None, out: Out) -> int:
     """Print what a bundle takes, does and may touch."""
-    from aiworkflow.plan import describe_plan
+    from aiworkflow.plan import describe_plan, seal
 
     checked = _valid(_project(project).check(bundle))
     assert checked.plan is not None
-    about = describe_plan(checked.plan)
+    assert checked.workflow is not None
+    about = describe_plan(seal(checked.plan, checked.workflow))
     about["bundle"] = checked.label
     about["not_executable_yet"] = [d.message.split("`")[1] for d in checked.refused]
     out.object(about)

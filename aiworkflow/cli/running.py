@@ -6,7 +6,6 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from aiworkflow.errors import (
     EXIT_WAITING,
     UsageError,
 )
+from aiworkflow.records import record
 
 if TYPE_CHECKING:
     from aiworkflow.cli.out import Out
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from aiworkflow.engine.events import Json
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RunRequest:
     """What `bundle run` was asked for, as it stood on the command line."""
 

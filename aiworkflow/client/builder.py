@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aiworkflow.errors import UsageError
+from aiworkflow.records import record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _HEADING = re.compile(r"[\r\n]")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class BuiltWorkflow:
     """A workflow as text: the content of its `workflow.md`."""
 

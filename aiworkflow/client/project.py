@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -12,7 +12,8 @@ from aiworkflow.bundle.workflow import AgentCall, AgentSpec, Workflow
 from aiworkflow.client.builder import BuiltWorkflow
 from aiworkflow.client.inputs import check_inputs
 from aiworkflow.errors import UsageError
-from aiworkflow.plan import compile_plan, refusals
+from aiworkflow.plan import compile_plan, refusals, seal
+from aiworkflow.records import record
 from aiworkflow.settings.layers import Layer, Layered, Stratum, environment
 from aiworkflow.settings.locate import Location, user_config
 
@@ -59,7 +60,7 @@ class NotBuiltYet(UsageError):
         )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Checked:
     """A bundle that was read, and what came of it.
 
@@ -247,7 +248,7 @@ class Project:
         if checked.refused:
             raise NotBuiltYet(checked.label, checked.refused)
         revision = RevisionQuestion(self.root, self.environ)
-        plan = checked.plan
+        plan = seal(checked.plan, checked.workflow)
         values = check_inputs(plan.name, plan.inputs, inputs, texts)
         settings = in_force(checked.settings)
         self._check_agents(plan, settings)

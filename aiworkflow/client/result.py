@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from aiworkflow.records import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -28,7 +29,7 @@ class Status(StrEnum):
     ROLLED_BACK = "rolled_back"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RunError:
     """Why a run or step failed: a kind in one word, what happened, and where it began."""
 
@@ -131,7 +132,7 @@ def output_of(step: StepProgress, load: Callable[[Ref | None], Json]) -> Json:
     return {child.node: output_of(child, load) for child in step.children if child.node}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RunResult:
     """What a run came to.
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from aiworkflow.records import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Rule:
     """What a code stands for.
 

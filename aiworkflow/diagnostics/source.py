@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from aiworkflow.records import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Span:
     """A range of characters in a Source: `start` inclusive, `end` exclusive, both 0-based."""
 
@@ -60,7 +62,7 @@ class Source:
         return Place(self, Span(start, start if end is None else end))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Place:
     """A range in a file, ready to be shown."""
 
@@ -91,7 +93,7 @@ class Place:
         return f"{self.path}:{self.line}:{self.column}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Fragment:
     """Text taken from a file, with the way back to where each character stood.
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from aiworkflow.records import record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +28,7 @@ class Asked(StrEnum):
     OUTPUTS = "outputs"  # → the run's outputs as a Ref
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Question:
     """An expression to evaluate; the answer becomes part of the decision it leads to.
 
@@ -47,7 +48,7 @@ class Question:
     operands: dict[str, list[Json]] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Answer:
     """The value of a question, or why there is none."""
 
@@ -58,14 +59,14 @@ class Answer:
     failure: Failure | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Perform:
     """Begin this attempt, once its `started` is durable."""
 
     path: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Decision:
     """What one turn of the decider comes to.
 
@@ -86,7 +87,7 @@ class Decision:
     doubts: Sequence[str] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Bounds:
     """Limits of the settings that decisions depend on.
 

@@ -11,9 +11,11 @@ when it is large, in a blob.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
+
+from aiworkflow.records import record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,14 +23,14 @@ if TYPE_CHECKING:
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Inline:
     """A value kept in the event."""
 
     value: Json
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Stored:
     """A value kept as a blob of JSON: its digest and its size in bytes."""
 
@@ -39,7 +41,7 @@ class Stored:
 Ref: TypeAlias = "Inline | Stored"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Failure:
     """Why something failed; what expressions see as `error`.
 
@@ -57,7 +59,7 @@ class Failure:
     hint: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Spent:
     """What an attempt consumed; `cost_usd` None where the price is not known."""
 
@@ -70,7 +72,7 @@ class Spent:
 # -- the run --------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RunStarted:
     """The run exists. Names all it needs to go on on another day: plan, files, settings, inputs.
 
@@ -99,7 +101,7 @@ class RunStarted:
     name: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RunResumed:
     """A driver took the run up again.
 
@@ -115,7 +117,7 @@ class RunResumed:
     anew: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CancelRequested:
     """Somebody asked for the run to stop."""
 
@@ -124,7 +126,7 @@ class CancelRequested:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RunFinished:
     """The run is over."""
 
@@ -137,7 +139,7 @@ class RunFinished:
 # -- steps ----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Entered:
     """A group, an `each`, an `until` or one round or item of these began.
 
@@ -164,7 +166,7 @@ class Entered:
     forks: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Skipped:
     """A step will not run. `because`: `if` (its own condition), `else` (an earlier branch ran)."""
 
@@ -177,7 +179,7 @@ class Skipped:
     index: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Started:
     """Intent: an attempt is about to begin; nothing of it has happened before this is durable.
 
@@ -201,7 +203,7 @@ class Started:
     role: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Released:
     """The attempt never began; its intent is void."""
 
@@ -209,7 +211,7 @@ class Released:
     path: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Ended:
     """An attempt ended.
 
@@ -233,7 +235,7 @@ class Ended:
     log: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Broken:
     """A step failed before any attempt: its `if`, `each` or arguments could not be evaluated."""
 
@@ -246,7 +248,7 @@ class Broken:
     index: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Resolved:
     """A person settled a doubt: `done` (it happened), `redo` (it did not) or `failed`."""
 
@@ -258,7 +260,7 @@ class Resolved:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Assigned:
     """`set`: operands by name, reduced into the state in this order.
 
@@ -276,7 +278,7 @@ class Assigned:
     given: Mapping[str, Json] = field(default_factory=lambda: MappingProxyType({}))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Stopping:
     """Nothing new starts below `path` (but what is `finally`).
 
@@ -291,7 +293,7 @@ class Stopping:
     error: Failure | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Closed:
     """A group, an `each`, an `until`, a round or an item is over.
 

@@ -33,16 +33,17 @@ one does not undo the others.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Protocol
 
 from aiworkflow.errors import AIWorkflowError, UnavailableError
+from aiworkflow.records import record
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable, Sequence
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Record:
     """An event as it is stored: its place in the stream, from 1, and its payload (JSON bytes)."""
 
@@ -50,7 +51,7 @@ class Record:
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Register:
     """A register as it is stored.
 
@@ -69,7 +70,7 @@ class Register:
     expires: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RegisterWrite:
     """A compare-and-set of one register.
 
@@ -85,7 +86,7 @@ class RegisterWrite:
     expires: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Require:
     """A register that must exist and be unexpired at `now` (seconds since the epoch)."""
 
@@ -94,7 +95,7 @@ class Require:
     now: float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RunRow:
     """A run's row in the list of runs, replaced as a whole by the driver's appends.
 
@@ -125,7 +126,7 @@ class RunRow:
     waiting: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Append:
     """What becomes durable together.
 
@@ -157,7 +158,7 @@ class Append:
     releases: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Appended:
     """The outcome of an append: seq of the first and last event (`first` > `last` for none)."""
 
@@ -165,7 +166,7 @@ class Appended:
     last: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Claim:
     """The right to drive a run: append with this epoch; `tail` is the last seq at the claim."""
 
@@ -174,7 +175,7 @@ class Claim:
     tail: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StreamState:
     """Where a stream stands: its epoch, its last seq and the driver that holds it, if any."""
 
@@ -184,7 +185,7 @@ class StreamState:
     driver: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RunPage:
     """A page of runs, newest first; `next` is the cursor of the following page, or None."""
 
@@ -192,7 +193,7 @@ class RunPage:
     next: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Health:
     """What `doctor` shows of a journal: where it is, its size in bytes, counts and problems."""
 

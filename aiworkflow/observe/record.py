@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from aiworkflow.engine.events import Json, Stored
+from aiworkflow.records import record
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +32,7 @@ _MARKS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RecordData:
     """What a record is made of.
 

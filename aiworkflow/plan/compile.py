@@ -49,7 +49,10 @@ class Draft:
 
 
 def compile_plan(workflow: Workflow, report: Report) -> Plan | None:
-    """The plan of a workflow; None when there are errors. All of them are found in one pass."""
+    """The plan of a workflow; None when there are errors. All of them are found in one pass.
+
+    It has no digests yet: `seal` computes them, where they are needed.
+    """
     compiler = _Compiler(workflow, report)
     compiler.group(workflow.steps, ROOT, {})
     drafts = compiler.drafts
@@ -217,7 +220,6 @@ class _Compiler:
 
 
 def _assemble(workflow: Workflow, drafts: Mapping[str, Draft]) -> Plan:
-    contents = {file.path: file.content for file in workflow.files}
     nodes: dict[str, Node] = {}
     top = tuple(name for name, draft in drafts.items() if draft.parent == ROOT)
     effect = worst([draft.reach.effect for draft in drafts.values()])
@@ -233,7 +235,7 @@ def _assemble(workflow: Workflow, drafts: Mapping[str, Draft]) -> Plan:
         on_error=OnError.FAIL,
     )
     for name, draft in drafts.items():
-        nodes[name] = _node(workflow, draft, contents)
+        nodes[name] = _node(workflow, draft)
     plan = Plan(
         name=workflow.name,
         title=workflow.title,
@@ -248,15 +250,26 @@ def _assemble(workflow: Workflow, drafts: Mapping[str, Draft]) -> Plan:
         env=workflow.env,
         timeout_s=workflow.timeout_s,
         tools=MappingProxyType({name: tool.path for name, tool in workflow.tools.items()}),
-        files=MappingProxyType({path: file_digest(content) for path, content in contents.items()}),
         document=workflow.document,
         config=workflow.config,
         effect=effect,
     )
-    return dataclasses.replace(plan, digest=plan_digest(plan))
+    return plan
 
 
-def _node(workflow: Workflow, draft: Draft, contents: Mapping[str, bytes]) -> Node:
+def seal(plan: Plan, workflow: Workflow) -> Plan:
+    """The plan with the digests of its nodes and its own."""
+    contents = {file.path: file.content for file in workflow.files}
+    nodes = {
+        name: dataclasses.replace(node, digest=node_digest(node, workflow, contents))
+        for name, node in plan.nodes.items()
+    }
+    files = MappingProxyType({path: file_digest(content) for path, content in contents.items()})
+    sealed = dataclasses.replace(plan, nodes=MappingProxyType(nodes), files=files)
+    return dataclasses.replace(sealed, digest=plan_digest(sealed))
+
+
+def _node(workflow: Workflow, draft: Draft) -> Node:
     step, reach = draft.step, draft.reach
     action = step.action
     if isinstance(action, Group):
@@ -277,7 +290,7 @@ def _node(workflow: Workflow, draft: Draft, contents: Mapping[str, bytes]) -> No
             for reference in references(step.condition)
         )
     )
-    node = Node(
+    return Node(
         id=step.id,
         kind=step.kind,
         parent=draft.parent,
@@ -302,4 +315,3 @@ def _node(workflow: Workflow, draft: Draft, contents: Mapping[str, bytes]) -> No
         network=reach.network,
         writes=reach.writes,
     )
-    return dataclasses.replace(node, digest=node_digest(node, workflow, contents))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from aiworkflow.bundle.builtins import BUILTINS
@@ -21,6 +20,7 @@ from aiworkflow.bundle.workflow import (
 )
 from aiworkflow.diagnostics.suggest import did_you_mean
 from aiworkflow.expr import Expression, references
+from aiworkflow.records import record
 from aiworkflow.settings.layers import covers
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ RANK: Final = {effect: number for number, effect in enumerate(Effect)}
 WRITES: Final = frozenset({Effect.IDEMPOTENT, Effect.WRITE, Effect.DESTRUCTIVE})
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Reach:
     """What a step can do to the outside.
 

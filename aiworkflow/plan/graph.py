@@ -5,7 +5,7 @@ The workflow itself is the group with id "": its children are the top-level step
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from aiworkflow.bundle.workflow import (
     Output,
     Value,
 )
+from aiworkflow.records import record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,7 +38,7 @@ def _nothing() -> Mapping[str, Any]:
     return MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Node:
     """One step of the plan.
 
@@ -87,7 +88,7 @@ class Node:
     digest: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Plan:
     """The compiled workflow.
 

@@ -35,6 +35,7 @@ from aiworkflow.expr import (
     references,
 )
 from aiworkflow.plan.graph import ROOT
+from aiworkflow.records import record
 
 if TYPE_CHECKING:
     from aiworkflow.bundle.workflow import Step, Value, Workflow
@@ -47,7 +48,7 @@ STEP_FIELDS: Final = ("output", "status", "error")
 _ROOTS: Final = ("inputs", "steps", "state", "index", "round", "trigger", "run", "env")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Use:
     """An expression or text of a workflow, and what it may name there.
 
@@ -90,6 +91,7 @@ class Scopes:
         for name, draft in drafts.items():
             self.children.setdefault(draft.parent, []).append(name)
         self._before: dict[str, frozenset[str]] = {}
+        self._rested: dict[str, frozenset[str]] = {}
         self._inside: dict[str, frozenset[str]] = {}
         config_env = workflow.config.get("env")
         outer = set(config_env) if isinstance(config_env, dict) else set()
@@ -187,26 +189,39 @@ class Scopes:
         """Steps whose output may be read when `name` begins."""
         if name not in self._before:
             draft = self.drafts[name]
-            ended: set[str] = set()
-            todo = list(draft.after)
-            if draft.step.final:
-                todo += [
-                    other
-                    for other in self.children[draft.parent]
-                    if not self.drafts[other].step.final
-                ]
-            while todo:
-                other = todo.pop()
-                if other in ended or other == name:
-                    continue
-                ended.add(other)
-                todo += self.drafts[other].after
-            found = set().union(*(self._with_inside(other) for other in ended)) if ended else set()
+            found = set(self._ended(name))
             if draft.parent != ROOT:
                 found |= self.before(draft.parent)
                 found |= self._round_before(draft.parent)
             self._before[name] = frozenset(found)
         return self._before[name]
+
+    def _ended(self, name: str) -> frozenset[str]:
+        """Siblings, and what is in them, that have certainly come to rest when a step begins."""
+        waiting = [name]
+        while waiting:  # deep chains are common: no recursion
+            at = waiting[-1]
+            if at in self._rested:
+                waiting.pop()
+                continue
+            others = self._directly_before(at)
+            missing = [one for one in others if one not in self._rested and one not in waiting]
+            if missing:
+                waiting += missing
+                continue
+            waiting.pop()
+            found: frozenset[str] = frozenset()
+            for other in others:
+                found |= self._rested.get(other, frozenset()) | self._with_inside(other)
+            self._rested[at] = found
+        return self._rested[name]
+
+    def _directly_before(self, name: str) -> list[str]:
+        draft = self.drafts[name]
+        if not draft.step.final:
+            return list(draft.after)
+        siblings = self.children[draft.parent]
+        return [*draft.after, *(one for one in siblings if not self.drafts[one].step.final)]
 
     def _round_before(self, parent: str) -> frozenset[str]:
         """Within an `until`, all its steps: those not yet begun are the ones of the round before."""

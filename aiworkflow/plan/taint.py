@@ -8,7 +8,6 @@ does the approval of a person. What has a secret, a host or writes is a sink.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aiworkflow.bundle.workflow import (
@@ -22,6 +21,7 @@ from aiworkflow.bundle.workflow import (
 from aiworkflow.diagnostics import Label
 from aiworkflow.expr import Template, is_bounded, references
 from aiworkflow.plan.references import action_values, sources
+from aiworkflow.records import record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from aiworkflow.plan.compile import Draft
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Hop:
     """A place that text from outside passes, and what happens there."""
 

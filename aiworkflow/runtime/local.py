@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
@@ -12,6 +12,7 @@ from aiworkflow.engine import events as ev
 from aiworkflow.errors import UsageError
 from aiworkflow.journal import Claim, Held, Journal, RunRow
 from aiworkflow.plan import plan_from_json, plan_to_json
+from aiworkflow.records import record
 from aiworkflow.runtime.drive import Drive, Driven, fold
 from aiworkflow.runtime.evaluate import Evaluator
 from aiworkflow.runtime.lease import DriverLease, OtherDriver
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 _NO_TRIGGER: Mapping[str, Json] = MappingProxyType({"type": "manual"})
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class InForce:
     """The settings a run keeps from its start to its end, also when it is resumed.
 
@@ -75,7 +76,7 @@ class InForce:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class NewRun:
     """A run to be started: everything checked, nothing written yet.
 
@@ -95,7 +96,7 @@ class NewRun:
     name: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Folders:
     """Where things are.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from aiworkflow.bundle.workflow import Effect, Kind, Output, OutputForm, Script, ToolCall
@@ -12,6 +11,7 @@ from aiworkflow.engine import REPEATABLE, Failure, Instance, RunState, Spent
 from aiworkflow.engine import events as ev
 from aiworkflow.errors import AIWorkflowError
 from aiworkflow.plan.graph import Node, Plan
+from aiworkflow.records import record
 from aiworkflow.steps.contract import Outcome, Performer, Ports, StepError, Usage, Work
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from aiworkflow.runtime.values import Values
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Place:
     """Where a run's attempts act.
 
@@ -41,7 +41,7 @@ class Place:
     scratch: Path
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Doors:
     """What attempts act through, the same for all runs of a process."""
 

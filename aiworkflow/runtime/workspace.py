@@ -6,12 +6,12 @@ import hashlib
 import os
 import shutil
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from aiworkflow.bundle.workflow import BundleFile
 from aiworkflow.errors import Bug
+from aiworkflow.records import record
 from aiworkflow.runtime.values import json_bytes
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def load_files(blobs: Blobs, manifest: str) -> list[BundleFile]:
     ]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Revision:
     """The commit of a working tree, and whether it has changes; both unknown outside of git."""
 

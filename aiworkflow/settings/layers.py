@@ -8,12 +8,12 @@ speak of it allow, of `budget` the smallest. Each value remembers its origin.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from aiworkflow.diagnostics.suggest import did_you_mean
 from aiworkflow.errors import UsageError
+from aiworkflow.records import record
 from aiworkflow.settings import units
 from aiworkflow.settings.options import Json, Options, defaults, options
 
@@ -39,7 +39,7 @@ class Layer(StrEnum):
 _STRENGTH = {layer: number for number, layer in enumerate(Layer)}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Origin:
     """Who said a value: the layer, and a file with line and column, a variable or an option."""
 
@@ -54,7 +54,7 @@ def _nowhere(_: str) -> str:
     return ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Stratum:
     """What one layer says.
 

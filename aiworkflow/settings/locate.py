@@ -7,9 +7,10 @@ this is on the way of every command.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from aiworkflow.records import record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,7 +20,7 @@ CONFIG_FILE = "config.yaml"
 _LARGEST_POINTER = 4096  # bytes of a `.git` file or `commondir`; git writes one line
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Location:
     """The project that a directory belongs to.
 

@@ -5,10 +5,11 @@ The names are those of config.yaml. Layers (`layers.py`) hold plain data; here i
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
+from aiworkflow.records import record
 from aiworkflow.settings import units
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ INTERPRETERS: Mapping[str, str] = MappingProxyType(
 """What runs a code block of a language; any other language is run by the program of its name."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AgentOptions:
     """A configured agent.
 
@@ -56,7 +57,7 @@ class AgentOptions:
     headers: Mapping[str, str] = field(default_factory=lambda: _NO_TEXTS)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Limits:
     """Bounds that keep one run from eating the machine.
 
@@ -77,7 +78,7 @@ class Limits:
     prompt_bytes: int = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Options:
     """Everything the runtime needs to know from settings.
 

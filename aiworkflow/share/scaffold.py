@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiworkflow.diagnostics.suggest import did_you_mean
 from aiworkflow.errors import UsageError
+from aiworkflow.records import record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +37,7 @@ state/
 """
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Template:
     """A workflow to start from."""
 

@@ -8,12 +8,13 @@ it began before it lets the cancellation pass.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 from aiworkflow.bundle.workflow import Allow, Effect, Json
 from aiworkflow.errors import AIWorkflowError
+from aiworkflow.records import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from aiworkflow.plan.graph import Node
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Usage:
     """What an attempt consumed.
 
@@ -40,7 +41,7 @@ class Usage:
     cost_usd: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Outcome:
     """The end of a successful attempt.
 
@@ -92,7 +93,7 @@ class StepError(AIWorkflowError):
         self.agent = agent
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Work:
     """One attempt of one step, with everything rendered.
 
@@ -143,7 +144,7 @@ class Secrets(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Ports:
     """The doors to the outside that a performer may use.
 

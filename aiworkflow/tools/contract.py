@@ -7,11 +7,12 @@ into an error of its own.
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from aiworkflow.bundle.workflow import Allow
 from aiworkflow.errors import AIWorkflowError
+from aiworkflow.records import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -53,7 +54,7 @@ def _unwatched(_group: int) -> AbstractContextManager[None]:
     return nullcontext()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Watch:
     """Who looks on while a child process lives.
 
@@ -68,7 +69,7 @@ class Watch:
     lock_fd: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Surroundings:
     """What a built-in operation acts in.
 

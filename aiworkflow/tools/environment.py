@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import os
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from aiworkflow.records import record
 from aiworkflow.tools.contract import ToolError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _OURS = re.compile(r"INPUT_|AIWORKFLOW_|LD_|DYLD_")
 _DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Facts:
     """What a child process is told.
 

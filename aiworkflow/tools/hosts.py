@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from aiworkflow.records import record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +17,7 @@ _METADATA = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Host:
     """A host and port that a request goes to; the name in lower case, without a final dot."""
 

@@ -27,10 +27,10 @@ import os
 import signal
 import subprocess
 import threading
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aiworkflow.records import record
 from aiworkflow.tools.contract import ToolError
 from aiworkflow.tools.environment import check_text
 from aiworkflow.tools.pipes import Log, Pipe
@@ -46,7 +46,7 @@ _PATIENCE_S = 10.0  # longest wait for pipes that still speak after the leader's
 _GONE_S = 1.0  # longest wait for killed processes to be gone
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Command:
     """A program to run.
 
@@ -68,7 +68,7 @@ class Command:
     log_limit: int = 10_000_000
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Finished:
     """How a process ended: exit code (negative: the signal that killed it), output, end of its log."""
 

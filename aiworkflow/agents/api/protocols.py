@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from aiworkflow.agents.api.http import events, lines, parse, request
 from aiworkflow.agents.contract import AgentError, Consumed
+from aiworkflow.records import record
 
 if TYPE_CHECKING:
     from aiworkflow.agents.config import AgentConfig
@@ -21,7 +21,7 @@ Delta = Callable[[str], None]
 _TOOL: Final = "answer"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Message:
     """A turn of the conversation: `user` or `assistant`, and what was said."""
 
@@ -29,7 +29,7 @@ class Message:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Turn:
     """What a model said in one turn."""
 

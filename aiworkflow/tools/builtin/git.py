@@ -10,9 +10,9 @@ option: it stands behind `--end-of-options` or `--`, and refs that begin with a 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from aiworkflow.records import record
 from aiworkflow.tools.builtin.arguments import Arguments
 from aiworkflow.tools.builtin.git_output import (
     Changed,
@@ -75,7 +75,7 @@ async def call_git(operation: str, given: Mapping[str, Json], surroundings: Surr
             raise ToolError("not_found", f"there is no `git.{operation}`")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Git:
     """Runs git for one call."""
 

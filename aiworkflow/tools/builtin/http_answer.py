@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import json
 import re
-from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, cast
 
+from aiworkflow.records import record
 from aiworkflow.tools.contract import ToolError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _LONGEST_WAIT_S = 24 * 3600.0
 _UNKNOWN_END = frozenset({502, 504})
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Answer:
     """An answer, whole.
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from aiworkflow.records import record
 from aiworkflow.settings import units
 from aiworkflow.tools.contract import ToolError
 from aiworkflow.tools.environment import as_text
@@ -27,7 +27,7 @@ _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _OURS = frozenset({"host", "content-length", "transfer-encoding", "connection", "upgrade", "te"})
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Request:
     """One request, whole.
 
