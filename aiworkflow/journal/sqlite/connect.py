@@ -59,7 +59,9 @@ def connect(path: Path) -> sqlite3.Connection:
 
 def prepare_writing(db: sqlite3.Connection) -> None:
     """What a connection needs before its first write: each commit on the disk before it returns."""
-    db.execute("PRAGMA journal_mode=WAL")
+    ((mode,),) = db.execute("PRAGMA journal_mode=WAL")
+    if mode != "wal":
+        raise sqlite3.OperationalError("the file system has no shared memory for its WAL")
     db.execute("PRAGMA synchronous=FULL")
     db.execute(f"PRAGMA journal_size_limit={_LARGEST_WAL}")
 
