@@ -22,7 +22,7 @@ MOST_TOTAL: Final = 67_108_864
 MOST_FILES: Final = 2_000
 MOST_DEPTH: Final = 20
 _NEVER: Final = frozenset({"README.md", "CHANGELOG.md", "SKILL.md"})
-_SKIPPED: Final = frozenset({"tests", "__pycache__", "node_modules"})
+_SKIPPED: Final = frozenset({"__pycache__", "node_modules"})
 _TEXTS: Final = frozenset({".md", ".yaml", ".yml", ".py", ".sh", ".js", ".json", ".txt", ".toml"})
 
 
@@ -72,7 +72,7 @@ def shown_path(path: Path) -> str:
 
 def collect(path: Path, report: Report) -> BundleSource:
     """The files of a bundle's folder or of a lone .md file. Everything wrong is in the report."""
-    if path.is_dir():
+    if os.path.isdir(path):  # noqa: PTH112  says no to what can be no path, where Path raises
         return _collect_folder(path, report)
     shown = shown_path(path)
     folder = shown.rpartition("/")[0]
@@ -149,6 +149,8 @@ def _walk(
         name = entry.name
         if name.startswith(".") or name in _SKIPPED or name.endswith(".pyc"):
             continue
+        if not prefix and name == "tests":  # cases, read by `bundle test` alone
+            continue
         path = prefix + name
         try:
             name.encode("utf-8")
@@ -200,9 +202,10 @@ def read_bytes(
                     "copy the file into the bundle",
                 )
                 return None
+            path = target
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except (OSError, RuntimeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "its links go in a circle"
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
         report.error(
             "AW005", place, f"`{shown}` cannot be read: {reason}",
             "check that it is there and readable",
