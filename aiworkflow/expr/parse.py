@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from aiworkflow.expr import tree as t
-from aiworkflow.expr.convert import convert
+from aiworkflow.expr.convert import WRONG_NAMES, convert
 from aiworkflow.expr.syntax import Complaint, parse
 from aiworkflow.expr.tree import Expression, Template
 
@@ -28,6 +28,11 @@ MOST_CHARACTERS: Final = 200_000
 _MOST_INCLUDES: Final = 50
 _MOST_OUTPUTS: Final = 2_000
 _STRING: Final = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
+_PATH: Final = re.compile(r"\s*([^\W\d]\w*(?:\.[^\W\d]\w*)*)\s*")
+_MOST_FIELDS: Final = 20
+_NOT_NAMES: Final = frozenset(
+    ["and", "or", "not", "in", "is", "if", "else", "true", "false", "none", *WRONG_NAMES]
+)
 _TAG: Final = re.compile(r"\{%[-+]?\s*(\w+)")
 
 
@@ -54,11 +59,31 @@ def parse_expression(fragment: Fragment, report: Report) -> Expression | None:
             "write one, or leave the setting out",
         )
         return None
+    plain = _plain_path(text)
+    if plain is not None:
+        return Expression(fragment, plain)
     try:
         tree = _Parser(fragment, report).expression()
     except _Refused:
         return None
     return Expression(fragment, tree)
+
+
+def _plain_path(text: str) -> t.Tree | None:
+    """The tree of `a.b.c`: most expressions are no more, and need no parser (nor its import)."""
+    found = _PATH.fullmatch(text)
+    if found is None:
+        return None
+    start = found.start(1)
+    words = found.group(1).split(".")
+    if len(words) > _MOST_FIELDS or words[0] in _NOT_NAMES:
+        return None
+    at = start + len(words[0])
+    tree: t.Tree = t.Name(words[0], start, at)
+    for word in words[1:]:
+        tree = t.Field(tree, word, at + 1, start, at + 1 + len(word))
+        at += 1 + len(word)
+    return tree
 
 
 def parse_text(fragment: Fragment, report: Report) -> str | Expression | Template | None:
