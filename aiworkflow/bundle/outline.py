@@ -122,6 +122,11 @@ class Outline:
         """The lines from one (from 1) up to another, which is not among them."""
         return _cut(self.source, first, end, [])
 
+    def own_prose(self, section: Section) -> Fragment:
+        """The same without what deeper sections say."""
+        blocked = [(fence.first, fence.last + 1) for fence in section.steps] + section.notes
+        return _cut(self.source, section.line + 1, section.until, sorted(blocked))
+
     def prose(self, section: Section) -> Fragment:
         """What a step's section says besides its step blocks and notes, blank ends removed."""
         blocked: list[tuple[int, int]] = []

@@ -19,7 +19,7 @@ from aiworkflow.bundle.frontmatter import find_frontmatter
 from aiworkflow.bundle.keys import read_settings
 from aiworkflow.bundle.outline import Outline, read_outline
 from aiworkflow.bundle.reading import Scope, Settings
-from aiworkflow.bundle.rules.hidden import check_hidden, check_html
+from aiworkflow.bundle.rules.hidden import check_characters, check_hidden, check_html, may_hide
 from aiworkflow.bundle.rules.prose import check_documentation
 from aiworkflow.bundle.step import StepReader
 from aiworkflow.bundle.toolfile import ToolDeclaration, read_toolfile
@@ -166,7 +166,21 @@ class _Reader:
         whole = Fragment(text, source, ((0, outline.start),), Span(outline.start, len(source.text)))
         if "<" in text:
             check_html(whole, self.report)
+        self._check_characters(outline)
         check_documentation(outline, self.report)
+
+    def _check_characters(self, outline: Outline) -> None:
+        """Hidden characters in the settings and in all of the sections that are steps."""
+        if not may_hide(outline.source.text):
+            return
+        check_characters(outline.lines(1, outline.source.position(outline.start)[0]), self.report)
+        pending = list(outline.sections)
+        while pending:
+            section = pending.pop()
+            if section.steps:
+                check_characters(outline.lines(section.line, section.end), self.report)
+            else:
+                pending += section.children
 
     # -- tools ------------------------------------------------------------------------------------
 
@@ -213,6 +227,7 @@ class _Reader:
         source = self.files.text("tools.yaml", self.report)
         if source is None:
             return {}
+        check_characters(_whole(source), self.report)
         found = read_toolfile(source, self.report, self._file_text)
         for name, tool in found.items():
             if name not in scripts:
@@ -226,7 +241,10 @@ class _Reader:
         if "config.yaml" not in self.files.files or self.files.lone:
             return Settings()
         source = self.files.text("config.yaml", self.report)
-        return read_configfile(source, self.report) if source is not None else Settings()
+        if source is None:
+            return Settings()
+        check_characters(_whole(source), self.report)
+        return read_configfile(source, self.report)
 
     # -- the workflow -----------------------------------------------------------------------------
 
@@ -303,3 +321,7 @@ class _Reader:
             },
             settings=settings.plain,
         )
+
+
+def _whole(source: Source) -> Fragment:
+    return Fragment(source.text, source, ((0, 0),), Span(0, len(source.text)))

@@ -7,11 +7,13 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, cast
 
 from aiworkflow.bundle import workflow as w
+from aiworkflow.bundle.blocks import BlockReader, check_prose_fences
 from aiworkflow.bundle.keys import read_settings
 from aiworkflow.bundle.names import ROOTS, problem_with_name
 from aiworkflow.bundle.readers_step import Approve, Parallel
 from aiworkflow.bundle.reading import Scope, Settings
 from aiworkflow.bundle.rules.hidden import check_hidden
+from aiworkflow.bundle.rules.prose import check_tables, check_unexpanded
 from aiworkflow.bundle.workflow import Kind
 from aiworkflow.bundle.yaml_nodes import Mapping as YamlMap
 from aiworkflow.bundle.yamltree import compose
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from aiworkflow.diagnostics import Fragment, Place, Report
     from aiworkflow.expr import Expression, Template
 
+_PROMPTS: Final = frozenset({Kind.AGENT, Kind.ASK, Kind.GATE})
 _INFO_KEYS: Final = ("id", "output", "timeout", "cwd")
 _MARKUP: Final = re.compile(r"[`*_~]|\[([^\]]*)\]\([^)]*\)|<[^>]*>")
 _MOST_STEPS: Final = 500
@@ -60,6 +63,7 @@ class StepReader:
         self.report = report
         self.read_file = read_file
         self.include = include
+        self.blocks = BlockReader(self.source, report)
         self.seen: dict[str, Place] = {}
         self.count = 0
 
@@ -92,54 +96,22 @@ class StepReader:
 
     def step(self, section: Section) -> w.Step | None:
         """The step of a section; None where its blocks cannot be read at all."""
-        settings_fence, code, undo = self._blocks(section)
-        node = self._compose(settings_fence)
+        blocks = self.blocks.read(section)
+        code = blocks.code
+        node = self._compose(blocks.settings)
         children = self.steps(section.children)
         kind = self._kind(section, node, code, children)
         settings = read_settings(node, Scope.STEP, kind, self.report, self.read_file)
         inline = self._info_settings(code, settings) if code is not None else {}
         id_ = self._id(section, settings, inline)
         action = self._action(section, kind, settings, inline, code, children)
-        if id_ is None or action is None:
+        if kind not in _PROMPTS:
+            self._check_unexpanded(section, kind)
+        if id_ is None:
             return None
-        return self._made(section, id_, action, settings, inline, undo)
-
-    def _blocks(self, section: Section) -> tuple[Fence | None, Fence | None, Fence | None]:
-        settings = code = undo = None
-        for fence in section.steps:
-            if fence.is_undo:
-                undo = self._only("code `undo` block", undo, fence)
-            elif fence.words[0] == "yaml":
-                settings = self._only("`yaml step`", settings, fence)
-                self._no_more_words(fence)
-            else:
-                code = self._only("code step block", code, fence)
-        return settings, code, undo
-
-    def _only(self, what: str, before: Fence | None, fence: Fence) -> Fence:
-        if before is not None:
-            self.report.error(
-                "AW207",
-                self._info_place(fence),
-                f"a section has at most one {what}",
-                "give the second one a section of its own",
-                Label(self._info_place(before), "the first one"),
-            )
-            return before
-        return fence
-
-    def _info_place(self, fence: Fence) -> Place:
-        return self.source.place(fence.at, fence.at + len(fence.info))
-
-    def _no_more_words(self, fence: Fence) -> None:
-        if len(fence.words) > 2:
-            at = fence.at + fence.info.index(fence.words[1]) + len(fence.words[1])
-            self.report.error(
-                "AW208",
-                self.source.place(at, fence.at + len(fence.info)),
-                "settings of a `yaml step` stand in the block, not beside it",
-                f"write `{fence.words[2].replace('=', ': ')}` as a line of the block",
-            )
+        if action is None:  # reported; what refers to the step need not be reported too
+            action = w.Script("", "")
+        return self._made(section, id_, action, settings, inline, blocks.undo)
 
     def _compose(self, fence: Fence | None) -> YamlMap | None:
         if fence is None or not fence.content.strip():
@@ -162,7 +134,7 @@ class StepReader:
     ) -> Kind:
         found: list[tuple[Kind, Place, str]] = []
         if code is not None:
-            found.append((Kind.SCRIPT, self._info_place(code), "a code step block"))
+            found.append((Kind.SCRIPT, self.blocks.place(code), "a code step block"))
         for name, kind in _ACTIONS.items():
             entry = node.entry(name) if node is not None else None
             if entry is not None:
@@ -295,7 +267,6 @@ class StepReader:
         match kind:
             case Kind.SCRIPT:
                 assert code is not None
-                self._check_code(code)
                 return w.Script(code.words[0], code.content, arguments, cwd)
             case Kind.TOOL:
                 call = settings.get("uses", w.ToolCall)
@@ -336,6 +307,7 @@ class StepReader:
 
     def _agent(self, section: Section, settings: Settings) -> w.AgentCall | None:
         prose = self.outline.prose(section)
+        check_prose_fences(section, self.source, self.report)
         if not prose.text.strip():
             self.report.error(
                 "AW105",
@@ -354,6 +326,7 @@ class StepReader:
         )
 
     def _message(self, section: Section) -> Template | None:
+        check_prose_fences(section, self.source, self.report)
         prose = self.outline.prose(section)
         return self._template(prose) if prose.text.strip() else None
 
@@ -361,21 +334,19 @@ class StepReader:
         from aiworkflow.expr import parse_template
 
         check_hidden(prose, self.report)
+        check_tables(prose, self.report)
         return parse_template(prose, self.report, blocks=True, include=self.include)
 
-    def _check_code(self, code: Fence) -> None:
-        from aiworkflow.diagnostics import Fragment, Span
-
-        text = self.source.text[code.start : code.end]
-        fragment = Fragment(text, self.source, ((0, code.start),), Span(code.start, code.end))
-        check_hidden(fragment, self.report, code=True)
-        for found in re.finditer(r"\{\{\s*(inputs|steps|item|state)\b[^}]*\}\}", text):
-            self.report.warning(
-                "AW803",
-                fragment.place(found.start(), found.end()),
-                "code is never templated: this stands in the script as it is",
-                "read it as an environment variable: `$INPUT_NAME`, or `env:` and `with:`",
-            )
+    def _check_unexpanded(self, section: Section, kind: Kind) -> None:
+        """Templates in prose that is documentation, beside a step that has other work."""
+        if "{{" not in self.source.text and "{%" not in self.source.text:
+            return
+        prose = (
+            self.outline.own_prose(section) if kind is Kind.GROUP else self.outline.prose(section)
+        )
+        check_unexpanded(
+            prose, "the prose of this step is documentation: nothing is put in here", self.report
+        )
 
     # -- putting it together ----------------------------------------------------------------------
 

@@ -30,6 +30,7 @@ _CODE_SPAN: Final = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.DOTALL)
 _FENCED: Final = re.compile(
     r"^ {0,3}(`{3,}|~{3,})[^\n]*\n.*?^ {0,3}\1[^\S\n]*$", re.DOTALL | re.MULTILINE
 )
+_VISIBLE: Final = re.compile(r"[^\n]")
 _DEFINITION: Final = re.compile(
     r"^ {0,3}\[([^\[\]\n]{1,999})\]:[ \t]*(?:\n[ \t]*)?\S[^\n]*$", re.MULTILINE
 )
@@ -55,10 +56,7 @@ def check_hidden(fragment: Fragment, report: Report, *, code: bool = False) -> N
 def check_characters(fragment: Fragment, report: Report) -> None:
     """Characters that show nothing: they could tell an agent what no reviewer sees."""
     text = fragment.text
-    if text.isascii() and text.replace("\n", "").replace("\t", "").isprintable():
-        return
-    found = _HIDDEN.search(text)
-    if found is None:
+    if not may_hide(text):
         return
     allowed = {at for match in _JOINED.finditer(text) for at in range(*match.span())}
     for found in islice(_hidden(text, allowed), report.limit):
@@ -68,6 +66,13 @@ def check_characters(fragment: Fragment, report: Report) -> None:
             f"the character U+{ord(found.group()):04X} cannot be seen",
             "remove it",
         )
+
+
+def may_hide(text: str) -> bool:
+    """Whether a text holds characters that cannot be seen, needed ones included."""
+    if text.isascii() and text.replace("\n", "").replace("\t", "").isprintable():
+        return False
+    return _HIDDEN.search(text) is not None
 
 
 def _hidden(text: str, allowed: set[int]) -> Iterator[re.Match[str]]:
@@ -98,11 +103,21 @@ def _tags(text: str) -> Iterator[re.Match[str]]:
     )
 
 
+def blank_fences(text: str) -> str:
+    """The text with fenced code blanked out; offsets stay."""
+    return _FENCED.sub(_spaces, text) if "```" in text or "~~~" in text else text
+
+
 def blank_code(text: str) -> str:
-    """The text with code and autolinks blanked out, where HTML is plain text."""
-    for pattern in (_FENCED, _CODE_SPAN, _AUTOLINK):
-        text = pattern.sub(lambda m: re.sub(r"[^\n]", " ", m.group()), text)
-    return text
+    """The text with code and autolinks blanked out, where signs are plain text; offsets stay."""
+    text = blank_fences(text)
+    if "`" in text:
+        text = _CODE_SPAN.sub(_spaces, text)
+    return _AUTOLINK.sub(_spaces, text) if "<" in text else text
+
+
+def _spaces(found: re.Match[str]) -> str:
+    return _VISIBLE.sub(" ", found.group())
 
 
 def _check_definitions(fragment: Fragment, report: Report) -> None:

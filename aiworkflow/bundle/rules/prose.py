@@ -6,7 +6,7 @@ import re
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from aiworkflow.bundle.rules.hidden import blank_code
+from aiworkflow.bundle.rules.hidden import blank_code, blank_fences
 
 if TYPE_CHECKING:
     from aiworkflow.bundle.outline import Outline, Section
@@ -52,3 +52,53 @@ def check_unexpanded(prose: Fragment, why: str, report: Report) -> None:
             why,
             "write it in backticks, or give the section a step block",
         )
+
+
+# -- tables ---------------------------------------------------------------------------------------
+
+_DELIMITER: Final = re.compile(r" {0,3}\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*")
+
+
+def check_tables(prose: Fragment, report: Report) -> None:
+    """Cells beyond the columns of a table: viewers leave them out, an agent gets them."""
+    if "|" not in prose.text:
+        return
+    lines = blank_fences(prose.text).split("\n")
+    at, columns = 0, 0
+    for number, line in enumerate(lines):
+        if not line.strip():
+            columns = 0
+        elif columns:
+            cells = _cells(line)
+            if len(cells) > columns:
+                report.error(
+                    "AW806",
+                    prose.place(at + cells[columns], at + len(line.rstrip())),
+                    f"the table has {columns} column{'s' * (columns > 1)}, and viewers do not show what is beyond",
+                    "add a column to the head, or remove the cell",
+                )
+        elif number and "|" in line and _is_delimiter(line):
+            head = len(_cells(lines[number - 1]))
+            columns = head if head == len(_cells(line)) else 0
+        at += len(line) + 1
+
+
+def _is_delimiter(line: str) -> bool:
+    return len(line) < 10_000 and set(line) <= set("|-: \t") and bool(_DELIMITER.fullmatch(line))
+
+
+def _cells(line: str) -> list[int]:
+    """Where each cell of a row begins."""
+    stripped = line.rstrip()
+    first = len(line) - len(line.lstrip())
+    first += stripped.startswith("|", first)
+    last = len(stripped)
+    if stripped.endswith("|") and not stripped.endswith("\\|") and last > first:
+        last -= 1
+    starts = [first]
+    starts += [
+        at + 1
+        for at in range(first, last)
+        if stripped[at] == "|" and (at == 0 or stripped[at - 1] != "\\")
+    ]
+    return starts
