@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from aiworkflow.bundle.workflow import AgentSpec, Kind
 from aiworkflow.client.project import Project
 from aiworkflow.clock import Clock, Ids, SystemClock, SystemIds
+from aiworkflow.errors import UsageError
 from aiworkflow.settings.locate import locate
 
 if TYPE_CHECKING:
@@ -33,7 +34,12 @@ def open_project(
     """A project, for looking at its bundles and settings; opens no store."""
     environment = dict(os.environ if environ is None else environ)
     the_clock = clock or SystemClock()
-    location = locate(Path(project) if project is not None else Path.cwd())
+    start = Path(project) if project is not None else Path.cwd()
+    if not start.is_dir():
+        raise UsageError(
+            f"there is no folder `{start}`", hint="give the project's folder with --project"
+        )
+    location = locate(start)
     return Project(
         location,
         environ=environment,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from aiworkflow.cli.command import Command
 from aiworkflow.cli.options import (
     BundleArgument,
     JsonOption,
@@ -42,7 +42,7 @@ SetOption = Annotated[
 ]
 
 
-@app.command()
+@app.command(cls=Command)
 def run(
     bundle: BundleArgument,
     inputs: InputOption = None,
@@ -51,7 +51,7 @@ def run(
     settings: SetOption = None,
     name: Annotated[str, typer.Option("--name", help="A name for this run, for lists.")] = "",
     record: Annotated[
-        Path | None,
+        str | None,
         typer.Option("--record", metavar="DIR", help="Also write the run's record there."),
     ] = None,
     dry_run: Annotated[
@@ -84,7 +84,7 @@ def run(
     raise typer.Exit(describe_only(request, out) if dry_run else run_bundle(request, out))
 
 
-@app.command()
+@app.command(cls=Command)
 def validate(
     bundle: BundleArgument,
     output: Annotated[
@@ -104,7 +104,7 @@ def validate(
     raise typer.Exit(validate_bundle(bundle, "json" if as_json else output, project, out))
 
 
-@app.command()
+@app.command(cls=Command)
 def info(
     bundle: BundleArgument,
     settings: Annotated[
@@ -124,7 +124,7 @@ def info(
     raise typer.Exit(show(bundle, project, out))
 
 
-@app.command()
+@app.command(cls=Command)
 def graph(
     bundle: BundleArgument,
     form: Annotated[str, typer.Option("--format", help="terminal, mermaid or dot.")] = "terminal",
@@ -141,7 +141,7 @@ def graph(
     raise typer.Exit(draw(bundle, form, project, out))
 
 
-@app.command("list")
+@app.command("list", cls=Command)
 def list_(
     as_json: JsonOption = False,
     verbose: VerboseOption = False,

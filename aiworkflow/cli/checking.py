@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from aiworkflow.errors import EXIT_OK, EXIT_USAGE, UsageError
@@ -17,7 +16,7 @@ _DRAWINGS = ("terminal", "mermaid", "dot")
 _FORMATS = ("text", "json", "sarif", "github")
 
 
-def validate_bundle(bundle: str, form: str, project: Path | None, out: Out) -> int:
+def validate_bundle(bundle: str, form: str, project: str | None, out: Out) -> int:
     """Print what is wrong with a bundle."""
     from aiworkflow import __version__
     from aiworkflow.diagnostics import render
@@ -46,7 +45,7 @@ def validate_bundle(bundle: str, form: str, project: Path | None, out: Out) -> i
     return EXIT_OK if valid else EXIT_USAGE
 
 
-def show_info(bundle: str, project: Path | None, out: Out) -> int:
+def show_info(bundle: str, project: str | None, out: Out) -> int:
     """Print what a bundle takes, does and may touch."""
     from aiworkflow.plan import describe_plan, seal
 
@@ -121,7 +120,7 @@ def _short(value: Json) -> str:
     return text if len(text) <= 60 else text[:59] + "…"
 
 
-def show_settings(bundle: str, project: Path | None, out: Out) -> int:
+def show_settings(bundle: str, project: str | None, out: Out) -> int:
     """Print each setting that holds for a bundle, and who said it."""
     from aiworkflow.cli.show import table
 
@@ -142,7 +141,7 @@ def show_settings(bundle: str, project: Path | None, out: Out) -> int:
     return EXIT_OK if checked.is_valid else EXIT_USAGE
 
 
-def draw(bundle: str, form: str, project: Path | None, out: Out) -> int:
+def draw(bundle: str, form: str, project: str | None, out: Out) -> int:
     """Print a drawing of a bundle's steps."""
     import shutil
 
@@ -163,17 +162,17 @@ def draw(bundle: str, form: str, project: Path | None, out: Out) -> int:
     return EXIT_OK
 
 
-def list_bundles(project: Path | None, out: Out) -> int:
+def list_bundles(project: str | None, out: Out) -> int:
     """Print the project's bundles."""
     return _list(project, out, "bundles")
 
 
-def list_workflows(project: Path | None, out: Out) -> int:
+def list_workflows(project: str | None, out: Out) -> int:
     """Print the project's workflows."""
     return _list(project, out, "workflows")
 
 
-def _list(project: Path | None, out: Out, word: str) -> int:
+def _list(project: str | None, out: Out, word: str) -> int:
     from aiworkflow.bundle import list_bundles as find
     from aiworkflow.cli.show import table
 
@@ -212,7 +211,7 @@ def _list(project: Path | None, out: Out, word: str) -> int:
     return EXIT_OK
 
 
-def show_document(workflow: str, project: Path | None, out: Out) -> int:
+def show_document(workflow: str, project: str | None, out: Out) -> int:
     """Print a workflow's document as it stands."""
     checked = _project(project).check(workflow)
     found = checked.workflow
@@ -226,7 +225,7 @@ def show_document(workflow: str, project: Path | None, out: Out) -> int:
 
 def dry_run(
     bundle: str,
-    project: Path | None,
+    project: str | None,
     texts: Mapping[str, str],
     given: Mapping[str, Json],
     overrides: Mapping[str, Json],
@@ -271,7 +270,7 @@ def dry_run(
     return EXIT_OK
 
 
-def _project(project: Path | None) -> Project:
+def _project(project: str | None) -> Project:
     from aiworkflow.app import open_project
 
     return open_project(project)

@@ -6,12 +6,13 @@ from typing import Annotated
 
 import typer
 
+from aiworkflow.cli.command import Command
 from aiworkflow.cli.options import JsonOption, ProjectOption, QuietOption, VerboseOption
 
 app = typer.Typer(rich_markup_mode=None)
 
 
-@app.command("explain")
+@app.command("explain", cls=Command)
 def explain(
     code: Annotated[str, typer.Argument(metavar="CODE", help="A code, for example AW103.")],
     as_json: JsonOption = False,

@@ -7,15 +7,16 @@ from typing import Annotated
 
 import typer
 
+from aiworkflow.cli.command import Command
 from aiworkflow.cli.options import JsonOption, ProjectOption, QuietOption, VerboseOption
 
 app = typer.Typer(rich_markup_mode=None)
 
 
-@app.command("init")
+@app.command("init", cls=Command)
 def init(
     folder: Annotated[
-        Path | None, typer.Argument(metavar="DIR", help="The folder; by default the current one.")
+        str | None, typer.Argument(metavar="DIR", help="The folder; by default the current one.")
     ] = None,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
@@ -30,7 +31,7 @@ def init(
     from aiworkflow.share.scaffold import init_project
 
     out = Out(as_json=as_json, verbose=verbose, quiet=quiet)
-    root = folder or project or Path.cwd()
+    root = Path(folder or project or Path.cwd())
     made = init_project(root)
     out.object({"project": str(root), "made": [str(path) for path in made]})
     for path in made:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import typer
 from typer.core import TyperGroup
 
+from aiworkflow.cli.command import take_as_it_is
 from aiworkflow.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class LazyGroup(TyperGroup):
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
+        take_as_it_is(self.params)
         self.commands = dict.fromkeys(self.table)  # type: ignore[assignment]  # for suggestions
 
     def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]

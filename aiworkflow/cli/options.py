@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,13 +14,11 @@ VerboseOption = Annotated[
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Say only what went wrong.")]
 ProjectOption = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "--project",
         metavar="DIR",
         help="The project's folder; by default the repository around the current folder.",
-        file_okay=False,
-        exists=True,
     ),
 ]
 BundleArgument = Annotated[

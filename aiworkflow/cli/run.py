@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from aiworkflow.cli.bundle import run
+from aiworkflow.cli.command import Command
 
 app = typer.Typer(rich_markup_mode=None)
-app.command("run")(run)
+app.command("run", cls=Command)(run)

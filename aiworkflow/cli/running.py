@@ -37,8 +37,8 @@ class RunRequest:
     agent: str | None
     settings: Sequence[str]
     name: str
-    record: Path | None
-    project: Path | None
+    record: str | None
+    project: str | None
 
 
 def run_bundle(request: RunRequest, out: Out) -> int:
@@ -65,7 +65,7 @@ def drive(
     start: Callable[[Client], Awaitable[Run]],
     out: Out,
     *,
-    record: Path | None = None,
+    record: str | None = None,
 ) -> int:
     """Drive a run that `start` gives, with a live view and Ctrl-C, and print what it came to."""
     import asyncio
@@ -77,7 +77,7 @@ async def _drive(
     client: Client,
     start: Callable[[Client], Awaitable[Run]],
     out: Out,
-    record: Path | None,
+    record: str | None,
 ) -> int:
     from aiworkflow.cli.live import follow
 
@@ -89,7 +89,7 @@ async def _drive(
         if record is not None:
             from aiworkflow.observe.record import write_record
 
-            out.note(f"record: {write_record(run.data(), record)}")
+            out.note(f"record: {write_record(run.data(), Path(record))}")
     report(result, out)
     return EXIT_INTERRUPTED if interrupted else status_code(result)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from aiworkflow.cli.command import Command
 from aiworkflow.cli.options import (
     JsonOption,
     ProjectOption,
@@ -23,7 +23,7 @@ app = typer.Typer(
 )
 
 
-@app.command("list")
+@app.command("list", cls=Command)
 def list_(
     status: Annotated[
         list[str] | None, typer.Option("--status", help="Only runs with this status.")
@@ -48,7 +48,7 @@ def list_(
     list_runs(project, status or [], bundle, limit, before, out)
 
 
-@app.command()
+@app.command(cls=Command)
 def show(
     run: RunArgument,
     as_json: JsonOption = False,
@@ -63,14 +63,14 @@ def show(
     show_run(project, run, Out(as_json=as_json, verbose=verbose, quiet=quiet))
 
 
-@app.command()
+@app.command(cls=Command)
 def log(
     run: RunArgument,
     step: Annotated[
         str | None, typer.Argument(metavar="STEP", help="Only this step's log, by its path.")
     ] = None,
     record: Annotated[
-        Path | None,
+        str | None,
         typer.Option("--record", metavar="DIR", help="Write the record there instead."),
     ] = None,
     as_json: JsonOption = False,
@@ -86,7 +86,7 @@ def log(
     show_log(project, run, step, record, out)
 
 
-@app.command()
+@app.command(cls=Command)
 def watch(
     run: RunArgument,
     as_json: JsonOption = False,
@@ -102,7 +102,7 @@ def watch(
     raise typer.Exit(watch_run(project, run, out))
 
 
-@app.command()
+@app.command(cls=Command)
 def resume(
     run: RunArgument,
     take_over: Annotated[
@@ -110,7 +110,7 @@ def resume(
         typer.Option("--take-over", help="End the process that drives it now, if one is stuck."),
     ] = False,
     record: Annotated[
-        Path | None,
+        str | None,
         typer.Option("--record", metavar="DIR", help="Also write the run's record there."),
     ] = None,
     as_json: JsonOption = False,
@@ -129,7 +129,7 @@ def resume(
     raise typer.Exit(resume_run(project, run, out, take_over=take_over, record=record))
 
 
-@app.command()
+@app.command(cls=Command)
 def cancel(
     run: RunArgument,
     reason: Annotated[str, typer.Option("--reason", help="Why, for the record.")] = "",
@@ -146,7 +146,7 @@ def cancel(
     raise typer.Exit(cancel_run(project, run, reason, out))
 
 
-@app.command()
+@app.command(cls=Command)
 def resolve(
     run: RunArgument,
     step: Annotated[str, typer.Argument(metavar="STEP", help="The step in doubt, by its path.")],

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from aiworkflow.cli.command import Command
 from aiworkflow.cli.options import JsonOption, ProjectOption, QuietOption, VerboseOption
 
 app = typer.Typer(rich_markup_mode=None)
@@ -21,7 +22,7 @@ class Part(StrEnum):
     CONFIG = "config"
 
 
-@app.command("schema")
+@app.command("schema", cls=Command)
 def schema(
     part: Annotated[
         Part, typer.Argument(help="What the schema is for: frontmatter, step, tools or config.")

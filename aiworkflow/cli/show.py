@@ -129,7 +129,7 @@ def table(rows: Sequence[Sequence[str]], head: Sequence[str]) -> str:
 
 
 def list_runs(
-    project: Path | None,
+    project: str | None,
     status: Sequence[str],
     bundle: str | None,
     limit: int,
@@ -186,7 +186,7 @@ def list_runs(
         out.say(f"older runs: aiworkflow runs list --before {page.next}")
 
 
-def show_run(project: Path | None, run: str, out: Out) -> None:
+def show_run(project: str | None, run: str, out: Out) -> None:
     """Print one run: who, when, of what, and the tree of its steps."""
     client = _connect(project)
     try:
@@ -237,9 +237,7 @@ def tree_rows(step: StepProgress, depth: int = 0) -> list[tuple[int, StepProgres
     return rows
 
 
-def show_log(
-    project: Path | None, run: str, step: str | None, record: Path | None, out: Out
-) -> None:
+def show_log(project: str | None, run: str, step: str | None, record: str | None, out: Out) -> None:
     """Print a run's record, or the log of a step."""
     from aiworkflow.errors import UsageError
     from aiworkflow.observe.record import render_record, write_record
@@ -249,7 +247,7 @@ def show_log(
         found = client.run(run)
         if step is None:
             if record is not None:
-                path = write_record(found.data(), record)
+                path = write_record(found.data(), Path(record))
                 out.object({"run": found.id, "record": str(path)})
                 out.result(str(path))
                 return
@@ -274,7 +272,7 @@ def show_log(
         client.close()
 
 
-def _connect(project: Path | None) -> Client:
+def _connect(project: str | None) -> Client:
     from aiworkflow.app import connect
 
     return connect(project)

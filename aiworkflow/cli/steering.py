@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiworkflow.cli.running import drive, report, status_code
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
     from aiworkflow.client.run import Run
 
 
-def watch_run(project: Path | None, run: str, out: Out) -> int:
+def watch_run(project: str | None, run: str, out: Out) -> int:
     """Follow a run that another process drives."""
     import asyncio
 
@@ -47,7 +46,7 @@ def watch_run(project: Path | None, run: str, out: Out) -> int:
 
 
 def resume_run(
-    project: Path | None, run: str, out: Out, *, take_over: bool, record: Path | None
+    project: str | None, run: str, out: Out, *, take_over: bool, record: str | None
 ) -> int:
     """Take a run up here and wait for its end."""
     from aiworkflow.app import connect
@@ -58,7 +57,7 @@ def resume_run(
     return drive(connect(project), start, out, record=record)
 
 
-def cancel_run(project: Path | None, run: str, reason: str, out: Out) -> int:
+def cancel_run(project: str | None, run: str, reason: str, out: Out) -> int:
     """Ask for a run to stop; one that nobody drives is ended here."""
     from aiworkflow.app import connect
 
@@ -81,7 +80,7 @@ def cancel_run(project: Path | None, run: str, reason: str, out: Out) -> int:
 
 
 def resolve_step(
-    project: Path | None,
+    project: str | None,
     run: str,
     step: str,
     outcome: str,

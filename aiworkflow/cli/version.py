@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import typer
 
+from aiworkflow.cli.command import Command
 from aiworkflow.cli.options import JsonOption, ProjectOption, QuietOption, VerboseOption
 
 app = typer.Typer(rich_markup_mode=None)
 
 
-@app.command("version")
+@app.command("version", cls=Command)
 def version(
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
@@ -26,7 +27,7 @@ def version(
     from aiworkflow.settings.locate import locate
 
     out = Out(as_json=as_json, verbose=verbose, quiet=quiet)
-    location = locate(project or Path.cwd())
+    location = locate(Path(project) if project else Path.cwd())
     facts = {
         "aiworkflow": __version__,
         "python": platform.python_version(),

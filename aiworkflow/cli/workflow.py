@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from aiworkflow.cli.command import Command
 from aiworkflow.cli.options import (
     BundleArgument,
     JsonOption,
@@ -23,7 +24,7 @@ app = typer.Typer(
 )
 
 
-@app.command("list")
+@app.command("list", cls=Command)
 def list_(
     templates: Annotated[
         bool, typer.Option("--templates", help="List the templates to start from instead.")
@@ -48,7 +49,7 @@ def list_(
     out.result(table([(t.name, t.description) for t in found], ("TEMPLATE", "DESCRIPTION")))
 
 
-@app.command()
+@app.command(cls=Command)
 def show(
     workflow: BundleArgument,
     as_json: JsonOption = False,
@@ -64,7 +65,7 @@ def show(
     raise typer.Exit(show_document(workflow, project, out))
 
 
-@app.command()
+@app.command(cls=Command)
 def create(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Lower case with hyphens.")],
     template: Annotated[
@@ -75,7 +76,7 @@ def create(
         bool, typer.Option("--bundle", help="Make a folder rather than a lone NAME.md.")
     ] = False,
     output: Annotated[
-        Path | None,
+        str | None,
         typer.Option("--output", "-o", metavar="DIR", help="Where; by default here."),
     ] = None,
     as_json: JsonOption = False,
@@ -89,7 +90,7 @@ def create(
     from aiworkflow.share.scaffold import template as find
 
     out = Out(as_json=as_json, verbose=verbose, quiet=quiet)
-    folder = output or Path()
+    folder = Path(output or ".")
     made = create_workflow(name, find(template), folder, bundle=bundle)
     target = folder / name if bundle else folder / f"{name}.md"
     out.object({"workflow": str(target), "files": [str(path) for path in made]})
