@@ -21,9 +21,7 @@ TOOLS = "github: {operations: {show: {effect: read, inputs: {number: integer}}}}
 HOUSE = Path(aiworkflow.__file__).parent
 TREE = Path(__file__).parents[2]
 
-DOCUMENTS = [
-    found for found in all_rules() if re.match(r"AW(1(?!18)|2|7|8|43)", found.code)
-]
+DOCUMENTS = [found for found in all_rules() if re.match(r"AW(1(?!18)|2|7|8|43)", found.code)]
 TEXTS = [found for found in all_rules() if re.match(r"AW4[012]", found.code)]
 NO_TEXT = {"AW401", "AW402", "AW408", "AW410", "AW411"}  # need a setting, size or files
 
