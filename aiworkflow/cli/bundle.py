@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from aiworkflow.cli.command import Command
+from aiworkflow.cli.command import Command, Group
 from aiworkflow.cli.options import (
     BundleArgument,
     JsonOption,
@@ -16,6 +16,7 @@ from aiworkflow.cli.options import (
 )
 
 app = typer.Typer(
+    cls=Group,
     name="bundle",
     help="Run, check, describe, draw and list bundles.",
     no_args_is_help=True,

@@ -6,10 +6,9 @@ needs no check; paths are taken as texts and looked at by the commands.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 
 class _AsItIs:
@@ -24,17 +23,25 @@ class _AsItIs:
         return list(value) if param.multiple or param.nargs == -1 else value
 
 
-class Command(TyperCommand):
+class _Plain:
+    """What a command and a group have in common: their texts and flags go unchecked."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The parameters, `--help` included."""
+        found: list[Any] = super().get_params(ctx)  # type: ignore[misc]
+        for param in found:
+            descriptor = getattr(param, "type_descriptor", None)
+            if getattr(descriptor, "annotation", None) in _UNCHECKED:
+                param._runtime_param = _AsItIs()  # noqa: SLF001  typer offers no other way
+        return found
+
+
+_UNCHECKED = (str, list[str], bool)
+
+
+class Command(_Plain, TyperCommand):
     """A command whose texts are not checked by pydantic; everything else is typer's."""
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        take_as_it_is(self.params)
 
-
-def take_as_it_is(params: Sequence[Any]) -> None:
-    """Let texts and flags through without typer's check."""
-    for param in params:
-        descriptor = getattr(param, "type_descriptor", None)
-        if getattr(descriptor, "annotation", None) in {str, list[str], bool}:
-            param._runtime_param = _AsItIs()  # noqa: SLF001  typer offers no other way
+class Group(_Plain, TyperGroup):
+    """A group of such commands."""

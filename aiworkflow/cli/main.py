@@ -7,9 +7,8 @@ import sys
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import typer
-from typer.core import TyperGroup
 
-from aiworkflow.cli.command import take_as_it_is
+from aiworkflow.cli.command import Group
 from aiworkflow.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
 
 if TYPE_CHECKING:
@@ -29,14 +28,13 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
 }
 
 
-class LazyGroup(TyperGroup):
+class LazyGroup(Group):
     """A group whose commands are imported when they are run, not when they are listed."""
 
     table: ClassVar[Mapping[str, tuple[str, str]]] = COMMANDS
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
-        take_as_it_is(self.params)
         self.commands = dict.fromkeys(self.table)  # type: ignore[assignment]  # for suggestions
 
     def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from aiworkflow.cli.command import Command
+from aiworkflow.cli.command import Command, Group
 from aiworkflow.cli.options import (
     JsonOption,
     ProjectOption,
@@ -16,6 +16,7 @@ from aiworkflow.cli.options import (
 )
 
 app = typer.Typer(
+    cls=Group,
     name="runs",
     help="List, show, follow, resume and cancel runs.",
     no_args_is_help=True,

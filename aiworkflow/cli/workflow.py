@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from aiworkflow.cli.command import Command
+from aiworkflow.cli.command import Command, Group
 from aiworkflow.cli.options import (
     BundleArgument,
     JsonOption,
@@ -17,6 +17,7 @@ from aiworkflow.cli.options import (
 )
 
 app = typer.Typer(
+    cls=Group,
     name="workflow",
     help="List, show and create workflows.",
     no_args_is_help=True,
