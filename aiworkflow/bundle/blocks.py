@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from aiworkflow.bundle.rules.hidden import check_hidden
 from aiworkflow.diagnostics import Fragment, Label, Span
+from aiworkflow.records import record
 
 if TYPE_CHECKING:
-    from aiworkflow.bundle.outline import Fence, Section
+    from aiworkflow.bundle.sections import Fence, Section
     from aiworkflow.diagnostics import Place, Report, Source
 
 _TEMPLATE: Final = re.compile(r"\{\{\s*(inputs|steps|item|state)\b[^{}\n]*\}\}")
@@ -19,7 +19,7 @@ _STEP_LINES: Final = re.compile(r"(uses|each|until|needs|set|parallel|workflow|i
 _LANGUAGES: Final = frozenset({"bash", "sh", "python", "python3", "node", "js", "javascript"})
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Blocks:
     """The step blocks of a section, at most one of each sort."""
 

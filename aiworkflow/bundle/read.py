@@ -17,7 +17,7 @@ from aiworkflow.bundle.configfile import read_configfile
 from aiworkflow.bundle.files import BundleSource, collect, shown_path
 from aiworkflow.bundle.frontmatter import find_frontmatter
 from aiworkflow.bundle.keys import read_settings
-from aiworkflow.bundle.outline import Outline, read_outline
+from aiworkflow.bundle.outline import read_outline
 from aiworkflow.bundle.reading import Scope, Settings
 from aiworkflow.bundle.rules.hidden import check_characters, check_hidden, check_html, may_hide
 from aiworkflow.bundle.rules.prose import check_documentation
@@ -31,6 +31,7 @@ from aiworkflow.records import record
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from aiworkflow.bundle.sections import Outline
     from aiworkflow.bundle.workflow import Value, Workflow
     from aiworkflow.diagnostics import Place
 

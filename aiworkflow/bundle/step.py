@@ -20,7 +20,7 @@ from aiworkflow.bundle.yamltree import compose
 from aiworkflow.diagnostics import Label
 
 if TYPE_CHECKING:
-    from aiworkflow.bundle.outline import Fence, Outline, Section
+    from aiworkflow.bundle.sections import Fence, Outline, Section
     from aiworkflow.bundle.workflow import Json, Value
     from aiworkflow.diagnostics import Fragment, Place, Report
     from aiworkflow.expr import Expression, Template

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from aiworkflow.bundle.rules.hidden import blank_code, blank_fences
 
 if TYPE_CHECKING:
-    from aiworkflow.bundle.outline import Outline, Section
+    from aiworkflow.bundle.sections import Outline, Section
     from aiworkflow.diagnostics import Fragment, Report
 
 _TEMPLATE: Final = re.compile(r"\{\{[^{}\n]*\}\}|\{%[^{}\n]*%\}")
@@ -74,7 +74,7 @@ def check_tables(prose: Fragment, report: Report) -> None:
                 report.error(
                     "AW806",
                     prose.place(at + cells[columns], at + len(line.rstrip())),
-                    f"the table has {columns} column{'s' * (columns > 1)}, and viewers do not show what is beyond",
+                    f"the table has {columns} column{'s' * (columns > 1)}; what is beyond is not shown",
                     "add a column to the head, or remove the cell",
                 )
         elif number and "|" in line and _is_delimiter(line):
