@@ -1,0 +1,134 @@
+"""What the documentation says is run: the tutorial's commands, the examples, the links."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support import ROOT, Project
+
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", ROOT / "bundles/README.md", *sorted(DOCS.rglob("*.md"))]
+
+
+def commands(page: Path) -> list[str]:
+    found = []
+    for block in re.findall(r"^```console\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE):
+        found += [line[2:] for line in block.splitlines() if line.startswith("$ ")]
+    return found
+
+
+def shell(project: Project, line: str) -> subprocess.CompletedProcess[str]:
+    command = line.replace("aiworkflow ", f"{sys.executable} -m aiworkflow ", 1)
+    return subprocess.run(
+        ["bash", "-c", command],
+        cwd=project.root,
+        env=project.env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_the_tutorial_does_what_it_says(tmp_path: Path) -> None:
+    page = DOCS / "tutorial/first-bundle.md"
+    lines = commands(page)
+    assert lines[:2] == ["mkdir shop", "cd shop"]
+    project = Project(tmp_path / "shop", git=False)
+    validate, run, look, again, show, mistake = (
+        lines[5],
+        lines[6],
+        lines[7],
+        lines[8],
+        lines[9],
+        lines[10],
+    )
+    for line in lines[2:6]:
+        done = shell(project, line)
+        assert done.returncode == 0, (line, done.stderr)
+    assert "is valid" in done.stdout
+    done = shell(project, run)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "greeting: Hello, Ada!\n"
+
+    document = project.root / "bundles/my-first/workflow.md"
+    text = document.read_text()
+    step = re.search(r"^````markdown\n(.*?)^````", page.read_text(), re.DOTALL | re.MULTILINE)
+    output = re.search(r"^```yaml\n(outputs:.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+    assert step is not None
+    assert output is not None
+    text = text.replace("## What to change first", step.group(1) + "\n## What to change first")
+    text = re.sub(r"outputs:\n  greeting: .*\n", output.group(1), text)
+    document.write_text(text)
+    done = shell(project, look)
+    assert done.returncode == 0, done.stderr
+    assert "nothing was started" in done.stdout
+    done = shell(project, again)
+    assert done.stdout == "greeting: HELLO, ADA!\n"
+    assert "HELLO, ADA!" in shell(project, show).stdout
+
+    document.write_text(text.replace("steps.greet.output }}", "steps.greeet.output }}", 1))
+    done = shell(project, mistake)
+    assert done.returncode == 2
+    expected = re.search(r"^```\n(error\[AW103\].*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+    assert expected is not None
+    first, place = expected.group(1).splitlines()[:2]
+    assert first in done.stderr
+    assert place.strip() in done.stderr
+    assert validate == mistake
+
+
+def test_the_first_bundle_of_the_readme_runs(tmp_path: Path) -> None:
+    text = (ROOT / "README.md").read_text()
+    part = text.split("## A first bundle in two minutes", 1)[1]
+    lines = re.findall(r"^    (aiworkflow .*)$", part, re.MULTILINE)
+    assert len(lines) == 4
+    project = Project(tmp_path)
+    for line in lines:
+        done = shell(project, line)
+        assert done.returncode == 0, (line, done.stderr)
+    assert "Hello, Ada!" in done.stdout
+
+
+def test_the_python_example_runs(tmp_path: Path) -> None:
+    text = (DOCS / "how-to/use-it-from-python.md").read_text()
+    code = re.search(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    assert code is not None
+    project = Project(tmp_path)
+    path = project.write("example.py", code.group(1))
+    done = subprocess.run(
+        [sys.executable, str(path)],
+        cwd=tmp_path,
+        env=project.env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    last = done.stdout.splitlines()[-1]
+    assert last.startswith("succeeded {'lines': ") or "succeeded" in done.stdout
+
+
+def test_generated_pages_are_up_to_date() -> None:
+    done = subprocess.run(
+        [sys.executable, str(DOCS / "generate.py"), "--check"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, f"run `make docs`: {done.stdout}{done.stderr}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    if not page.exists():
+        pytest.fail(f"{page} is missing")
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text):
+        if not target.startswith(("http://", "https://", "mailto:")):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
