@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import field
-from typing import Any, TypeVar, cast, dataclass_transform  # noqa: TID251  any record at all
+from typing import Any, TypeVar, cast, dataclass_transform
 
 __all__ = ["field", "record"]
 

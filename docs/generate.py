@@ -28,32 +28,56 @@ def settings() -> str:
         "operation": "Operations in tools.yaml",
         "config": "config.yaml",
     }
-    parts = ["# Settings\n\nThe right column says on which kinds of step a setting means something. "
-             "What is marked *later* is read and checked, and refused by `run` in this version.\n"]
+    parts = [
+        "# Settings\n\nThe right column says on which kinds of step a setting means something. "
+        "What is marked *later* is read and checked, and refused by `run` in this version.\n"
+    ]
     for scope, title in scopes.items():
         rows = [key for key in TABLE if str(key.scope) == scope]
         if not rows:
             continue
-        parts.append(f"\n## {title}\n\n| setting | what it is | takes | example | on |\n|-|-|-|-|-|")
+        parts.append(
+            f"\n## {title}\n\n| setting | what it is | takes | example | on |\n|-|-|-|-|-|"
+        )
         for key in rows:
-            kinds = "all" if key.kinds is None else ", ".join(sorted(str(kind) for kind in key.kinds))
-            later = " *(later)*" if key.reserved is True else " *(some forms later)*" if key.reserved else ""
+            kinds = (
+                "all" if key.kinds is None else ", ".join(sorted(str(kind) for kind in key.kinds))
+            )
+            later = (
+                " *(later)*"
+                if key.reserved is True
+                else " *(some forms later)*"
+                if key.reserved
+                else ""
+            )
             on = kinds if scope == "step" else ""
-            parts.append(f"| `{key.name}`{later} | {cell(key.doc)} | {cell(key.reader.expects)} | {code(key.example)} | {on} |")
+            parts.append(
+                f"| `{key.name}`{later} | {cell(key.doc)} | {cell(key.reader.expects)} | {code(key.example)} | {on} |"
+            )
     return "\n".join(parts) + "\n"
 
 
 def expressions() -> str:
     from aiworkflow.expr.functions import FILTERS, FUNCTIONS, TESTS
 
-    parts = ["# Expressions\n\nThe syntax is Jinja2's: `a.b`, `a[\"b\"]`, `a[0]`, arithmetic, comparisons, `in`, "
-             "`and`, `or`, `not`, `x if test else y`, filters `x | name`, tests `x is name`. There are no "
-             "attributes and no methods; `none` is the only null. Reading a field of null, or what is not "
-             "defined, is an error; `x | default(y)` takes the place of both.\n"]
-    for title, table, form in (("Filters", FILTERS, "x | {}"), ("Tests", TESTS, "x is {}"), ("Functions", FUNCTIONS, "{}()")):
-        parts.append(f"\n## {title}\n\n| {title.lower()[:-1]} | what it gives | example | gives |\n|-|-|-|-|")
+    parts = [
+        '# Expressions\n\nThe syntax is Jinja2\'s: `a.b`, `a["b"]`, `a[0]`, arithmetic, comparisons, `in`, '
+        "`and`, `or`, `not`, `x if test else y`, filters `x | name`, tests `x is name`. There are no "
+        "attributes and no methods; `none` is the only null. Reading a field of null, or what is not "
+        "defined, is an error; `x | default(y)` takes the place of both.\n"
+    ]
+    for title, table, form in (
+        ("Filters", FILTERS, "x | {}"),
+        ("Tests", TESTS, "x is {}"),
+        ("Functions", FUNCTIONS, "{}()"),
+    ):
+        parts.append(
+            f"\n## {title}\n\n| {title.lower()[:-1]} | what it gives | example | gives |\n|-|-|-|-|"
+        )
         for name, function in table.items():
-            parts.append(f"| `{form.format(name)}` | {cell(function.doc)} | {code(function.example)} | {code(json.dumps(function.result, ensure_ascii=False))} |")
+            parts.append(
+                f"| `{form.format(name)}` | {cell(function.doc)} | {code(function.example)} | {code(json.dumps(function.result, ensure_ascii=False))} |"
+            )
     return "\n".join(parts) + "\n"
 
 
@@ -62,8 +86,15 @@ def diagnostics() -> str:
     from aiworkflow.diagnostics.render import rule_page
 
     pages = "\n".join(rule_page(rule).rstrip() + "\n" for rule in all_rules())
-    lines = ["#" + line if line.startswith("#") and not fenced else line for line, fenced in with_fences(pages)]
-    return "# Diagnostics\n\nThe same pages are printed by `aiworkflow explain CODE`.\n\n" + "\n".join(lines) + "\n"
+    lines = [
+        "#" + line if line.startswith("#") and not fenced else line
+        for line, fenced in with_fences(pages)
+    ]
+    return (
+        "# Diagnostics\n\nThe same pages are printed by `aiworkflow explain CODE`.\n\n"
+        + "\n".join(lines)
+        + "\n"
+    )
 
 
 def with_fences(text: str) -> list[tuple[str, bool]]:
@@ -87,9 +118,13 @@ def tools() -> str:
 
     parts = ["# Built-in tools\n"]
     for tool in BUILTINS.values():
-        parts.append(f"\n## {tool.name}\n\n{tool.description}\n\n| operation | effect | what it does |\n|-|-|-|")
+        parts.append(
+            f"\n## {tool.name}\n\n{tool.description}\n\n| operation | effect | what it does |\n|-|-|-|"
+        )
         for operation in tool.operations.values():
-            parts.append(f"| `{tool.name}.{operation.name}` | {operation.effect} | {cell(operation.description)} |")
+            parts.append(
+                f"| `{tool.name}.{operation.name}` | {operation.effect} | {cell(operation.description)} |"
+            )
     return "\n".join(parts) + "\n"
 
 
@@ -99,9 +134,11 @@ def commands() -> str:
     from aiworkflow.cli.main import COMMANDS, app
 
     group = typer.main.get_command(app)
-    parts = ["# Commands\n\nEvery command takes `--json`, `-v`, `-q` and `--project DIR`. Exit status: 0 done, "
-             "1 the run failed, 2 wrong usage or an invalid bundle, 3 the run waits for a person, 4 refused, "
-             "130 interrupted.\n"]
+    parts = [
+        "# Commands\n\nEvery command takes `--json`, `-v`, `-q` and `--project DIR`. Exit status: 0 done, "
+        "1 the run failed, 2 wrong usage or an invalid bundle, 3 the run waits for a person, 4 refused, "
+        "130 interrupted.\n"
+    ]
     with typer.Context(group, info_name="aiworkflow") as context:
         for name in COMMANDS:
             command = group.get_command(context, name)

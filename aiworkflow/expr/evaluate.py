@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 from aiworkflow.diagnostics.suggest import did_you_mean
 from aiworkflow.errors import AIWorkflowError
 from aiworkflow.expr import tree as t
-from aiworkflow.expr.calls import MOST_ITEMS, MOST_TEXT
+from aiworkflow.expr.arithmetic import arithmetic, is_number
+from aiworkflow.expr.calls import MOST_TEXT
 from aiworkflow.expr.functions import FILTERS, FUNCTIONS, TESTS
 from aiworkflow.expr.values import Limited, Misused, holds, kind, plain, same, shown_text, truth
 from aiworkflow.records import record
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from aiworkflow.diagnostics import Place
     from aiworkflow.expr.tree import Expression
     from aiworkflow.expr.types import Json
-
-MOST_BITS: Final = 4096
 
 
 class EvaluationError(AIWorkflowError):
@@ -452,73 +450,9 @@ def _binary(operator: str, left: Run, right: Run, tree: t.Tree) -> Run:
     def run(scope: Scope) -> object:
         one, two = _defined(left(scope)), _defined(right(scope))
         scope.spend(1)
-        return _guarded(lambda: _arithmetic(operator, one, two), tree)
+        return _guarded(lambda: arithmetic(operator, one, two), tree)
 
     return run
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _arithmetic(operator: str, one: object, two: object) -> object:
-    if (
-        isinstance(one, int | float)
-        and isinstance(two, int | float)
-        and _is_number(one)
-        and _is_number(two)
-    ):
-        return _numbers(operator, one, two)
-    if operator == "+":
-        if isinstance(one, str) and isinstance(two, str):
-            if len(one) + len(two) > MOST_TEXT:
-                raise Limited("the text is longer than 10 MB")
-            return one + two
-        if isinstance(one, Sequence) and isinstance(two, Sequence) and kind(one) == kind(two):
-            if len(one) + len(two) > MOST_ITEMS:
-                raise Limited("the list is longer than a million items")
-            return [*one, *two]
-    if operator == "*":
-        for text, times in ((one, two), (two, one)):
-            if isinstance(text, str) and isinstance(times, int) and not isinstance(times, bool):
-                if len(text) * max(times, 0) > MOST_TEXT:
-                    raise Limited("the text is longer than 10 MB")
-                return text * times
-    hint = (
-        "; put them together with `~`" if operator == "+" and str in {type(one), type(two)} else ""
-    )
-    raise Misused(
-        "null" if None in (one, two) else "type",
-        f"`{operator}` cannot take {kind(one)} and {kind(two)}{hint}",
-    )
-
-
-def _numbers(operator: str, one: float, two: float) -> int | float:
-    match operator:
-        case "+":
-            found: int | float = one + two
-        case "-":
-            found = one - two
-        case "*":
-            if isinstance(one, int) and isinstance(two, int):
-                _check_bits(one.bit_length() + two.bit_length())
-            found = one * two
-        case "**":
-            if isinstance(one, int) and isinstance(two, int) and two > 0:
-                _check_bits(one.bit_length() * two)
-            found = one**two
-        case _:
-            if two == 0:
-                raise Misused("value", "division by zero")
-            found = one / two if operator == "/" else one // two if operator == "//" else one % two
-    if isinstance(found, complex) or (isinstance(found, float) and not math.isfinite(found)):
-        raise Misused("value", "the result is no number that JSON has")
-    return found
-
-
-def _check_bits(bits: int) -> None:
-    if bits > MOST_BITS:
-        raise Limited(f"the number is longer than {MOST_BITS} bits")
 
 
 def _holds(operator: str, left: object, right: object, tree: t.Tree) -> bool:
@@ -535,7 +469,7 @@ def _holds(operator: str, left: object, right: object, tree: t.Tree) -> bool:
 
 
 def _ordered_pair(operator: str, left: object, right: object, tree: t.Tree) -> bool:
-    comparable = (_is_number(left) and _is_number(right)) or (
+    comparable = (is_number(left) and is_number(right)) or (
         isinstance(left, str) and isinstance(right, str)
     )
     if not comparable:

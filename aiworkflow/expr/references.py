@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias
 
 from aiworkflow.expr import tree as t
+from aiworkflow.expr.functions import FILTERS
 from aiworkflow.expr.tree import Expression, Template
 from aiworkflow.records import record
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 Step: TypeAlias = "str | int | None"
 Path: TypeAlias = "tuple[Step, ...]"
+_BOUNDED = frozenset({"integer", "number", "boolean"})
 
 
 @record
@@ -30,6 +32,8 @@ class Reference:
             of the same path around it.
         output: index of the `{{ }}` of a template whose text it decides; None where it only decides
             what is shown (`if`), and in expressions.
+        carries: whether text in the value can come out; not so where it is only compared, counted,
+            asked about, or chooses among other values.
     """
 
     path: Path
@@ -37,6 +41,7 @@ class Reference:
     places: tuple[Place, ...]
     guarded: bool
     output: int | None = None
+    carries: bool = True
 
 
 def references(source: Expression | Template) -> tuple[Reference, ...]:
@@ -55,6 +60,7 @@ _Bound: TypeAlias = "Mapping[str, tuple[Path, ...]]"
 class _Walk:
     def __init__(self) -> None:
         self.found: list[Reference] = []
+        self._carries = True
 
     def parts(self, parts: tuple[t.Part, ...], bound: _Bound, guards: frozenset[Path]) -> None:
         for part in parts:
@@ -69,7 +75,7 @@ class _Walk:
                 case t.For(names, items, body, otherwise):
                     before = len(self.found)
                     self.expression(items, bound, None, guards)
-                    over = tuple((*one.path, None) for one in self.found[before:])
+                    over = tuple((*one.path, None) for one in self.found[before:] if one.carries)
                     inner = dict(bound) | dict.fromkeys(names, over) | {"loop": ()}
                     self.parts(body, inner, guards)
                     self.parts(otherwise, bound, guards)
@@ -96,9 +102,16 @@ class _Walk:
                 for one in (*arguments, *(value for _, value in named)):
                     self._tree(one, guards, guarded=guarded)
             case t.Test(target, "defined" | "undefined" | "none"):
-                self._tree(target, guards, guarded=True)
+                self._asked(target, guards, guarded=True)
+            case t.Filter(target, name, arguments, named) if FILTERS[name].gives in _BOUNDED:
+                self._asked(target, guards, guarded=guarded)
+                for one in (*arguments, *(value for _, value in named)):
+                    self._tree(one, guards, guarded=guarded)
+            case t.Compare() | t.Test() | t.Unary("not"):
+                for child in children(tree):
+                    self._asked(child, guards, guarded=guarded)
             case t.Conditional(test, yes, no):
-                self._tree(test, guards, guarded=guarded)
+                self._asked(test, guards, guarded=guarded)
                 self._tree(yes, guards | self._tested(test, self._bound), guarded=guarded)
                 if no is not None:
                     self._tree(no, guards, guarded=guarded)
@@ -111,6 +124,12 @@ class _Walk:
                 for child in children(tree):
                     self._tree(child, guards, guarded=guarded)
 
+    def _asked(self, tree: t.Tree, guards: frozenset[Path], *, guarded: bool) -> None:
+        """What is only looked at: none of its text comes out."""
+        outer, self._carries = self._carries, False
+        self._tree(tree, guards, guarded=guarded)
+        self._carries = outer
+
     def _chain(self, tree: t.Tree, guards: frozenset[Path], *, guarded: bool) -> None:
         found = chain_of(tree)
         if found is None:  # a field of something computed
@@ -119,7 +138,7 @@ class _Walk:
             return
         path, spans, computed = found
         for one in computed:
-            self._tree(one, guards, guarded=False)
+            self._asked(one, guards, guarded=False)
         name = path[0]
         fragment = self._expression.fragment
         places = tuple(fragment.place(start, end) for start, end in spans)
@@ -127,10 +146,11 @@ class _Walk:
         if name in self._bound:
             for over in self._bound[str(name)]:
                 full = (*over, *path[1:])
-                self.found.append(Reference(full, whole, (whole,) * len(full), True, self._output))
+                at = (whole,) * len(full)
+                self.found.append(Reference(full, whole, at, True, self._output, self._carries))
             return
         safe = guarded or any(path[: len(guard)] == guard for guard in guards)
-        self.found.append(Reference(path, whole, places, safe, self._output))
+        self.found.append(Reference(path, whole, places, safe, self._output, self._carries))
 
     def _tested(self, tree: t.Tree, bound: _Bound) -> frozenset[Path]:
         """Paths that are certainly there when a test holds."""

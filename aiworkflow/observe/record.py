@@ -166,8 +166,7 @@ def _cut(name: str, text: str, data: RecordData, beside: Path | None) -> str:
 def _steps(progress: RunProgress) -> list[str]:
     lines = ["| | step | time | attempts | agent | tokens | cost | |", "|-|-|-:|-:|-|-:|-:|-|"]
     rows = [step for step in progress.steps.values() if step.path]
-    for step in rows[:_MOST_ROWS]:
-        lines.append("| " + " | ".join(_row(step)) + " |")
+    lines += ["| " + " | ".join(_row(step)) + " |" for step in rows[:_MOST_ROWS]]
     if len(rows) > _MOST_ROWS:
         lines.append(f"| | … {len(rows) - _MOST_ROWS} more | | | | | | |")
     return lines

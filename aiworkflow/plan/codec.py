@@ -319,6 +319,10 @@ def _action_from_json(data: Any) -> w.Action:
             raise Bug(f"a stored plan holds a step this version cannot run: {data[0]}")
 
 
+def _sorted(values: frozenset[int]) -> Json:
+    return [*sorted(values)]
+
+
 _NODE: Final[Mapping[str, tuple[Callable[[Any], Json], Callable[[Any], Any]]]] = MappingProxyType(
     {
         "kind": (str, w.Kind),
@@ -332,13 +336,14 @@ _NODE: Final[Mapping[str, tuple[Callable[[Any], Json], Callable[[Any], Any]]]] =
         "on_error": (str, w.OnError),
         "effect": (str, w.Effect),
         "env": (_map, _unmap),
-        "fenced": (lambda x: sorted(x), frozenset),
+        "fenced": (_sorted, frozenset),
         "operation": (_operation_to_json, _operation_from_json),
         "secrets": (list, tuple),
         "network": (list, tuple),
         "writes": (list, tuple),
     }
 )
+_NOTHING: Final[tuple[object, ...]] = ((), frozenset(), {})
 _NODE_FIELDS: Final = tuple(field.name for field in dataclasses.fields(Node))
 
 
@@ -347,7 +352,7 @@ def node_to_json(node: Node) -> dict[str, Json]:
     found: dict[str, Json] = {}
     for name in _NODE_FIELDS:
         value = getattr(node, name)
-        if value is None or value is False or value == () or value == frozenset() or value == {}:
+        if value is None or value is False or value in _NOTHING:
             continue
         write = _NODE[name][0] if name in _NODE else None
         found[name] = write(value) if write is not None else value

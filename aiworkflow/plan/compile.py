@@ -236,7 +236,7 @@ def _assemble(workflow: Workflow, drafts: Mapping[str, Draft]) -> Plan:
     )
     for name, draft in drafts.items():
         nodes[name] = _node(workflow, draft)
-    plan = Plan(
+    return Plan(
         name=workflow.name,
         title=workflow.title,
         description=workflow.description,
@@ -254,7 +254,6 @@ def _assemble(workflow: Workflow, drafts: Mapping[str, Draft]) -> Plan:
         config=workflow.config,
         effect=effect,
     )
-    return plan
 
 
 def seal(plan: Plan, workflow: Workflow) -> Plan:

@@ -65,8 +65,7 @@ def _edges(plan: Plan) -> list[tuple[str, str, str]]:
     """From, to, and how: "" for order, `else` for a branch, `finally` for a final."""
     found: list[tuple[str, str, str]] = []
     for node in plan.nodes.values():
-        for before in node.after:
-            found.append((before, node.id, "else" if before in node.otherwise else ""))
+        found += [(one, node.id, "else" if one in node.otherwise else "") for one in node.after]
         if node.final and not node.after:
             mains = [c for c in plan.nodes[node.parent].children if not plan.nodes[c].final]
             if mains:

@@ -114,7 +114,7 @@ class Effects:
         from_env = tuple(dict.fromkeys(env.values()))
         if call.server is not None:
             return Reach(step.effect or Effect.DESTRUCTIVE, None, from_env, (), (call.name,))
-        place = step.where["uses"] if "uses" in step.where else step.place
+        place = step.where.get("uses", step.place)
         tool = BUILTINS.get(call.tool) or self.workflow.tools.get(call.tool)
         if tool is None:
             known = [*self.workflow.tools, *BUILTINS]

@@ -20,7 +20,7 @@ from aiworkflow.bundle.workflow import (
 )
 from aiworkflow.diagnostics import Label
 from aiworkflow.expr import Template, is_bounded, references
-from aiworkflow.plan.references import action_values, sources
+from aiworkflow.plan.scopes import action_values, sources
 from aiworkflow.records import record
 
 if TYPE_CHECKING:

@@ -157,9 +157,11 @@ class Evaluator:
         root = self._view.state.root
         assert root is not None
         layers: list[tuple[Mapping[str, Value], Instance, int | None]] = [(plan.env, root, None)]
-        for holder in reversed(chain):
-            if holder.id != ROOT and holder.env:
-                layers.append((holder.env, here, index))
+        layers += [
+            (holder.env, here, index)
+            for holder in reversed(chain)
+            if holder.id != ROOT and holder.env
+        ]
         return layers
 
     def _outer_env(self, node: Node, here: Instance) -> Mapping[str, Json]:

@@ -34,7 +34,14 @@ def measure(commands: dict[str, list[str]], folder: Path) -> dict[str, list[floa
     for round_ in range(ROUNDS + 1):
         for name, command in commands.items():
             began = time.perf_counter()
-            subprocess.run(command, cwd=folder, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+            subprocess.run(
+                command,
+                cwd=folder,
+                env=env,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                check=True,
+            )
             if round_:  # the first one fills caches
                 times[name].append(time.perf_counter() - began)
     return times
@@ -46,10 +53,14 @@ def show(name: str, **figures: object) -> None:
 
 def workflow(name: str, steps: int) -> str:
     """A workflow whose steps read each other."""
-    parts = [f"---\nname: {name}\ndescription: Made for measuring.\ninputs: {{who: string?}}\n---\n\n# Measured\n"]
+    parts = [
+        f"---\nname: {name}\ndescription: Made for measuring.\ninputs: {{who: string?}}\n---\n\n# Measured\n"
+    ]
     for n in range(steps):
         before = f'env: {{BEFORE: "{{{{ steps.s{n - 1}.output }}}}"}}\n' if n else ""
-        parts.append(f"\n## Step {n}\n\n```yaml step\nid: s{n}\n{before}```\n\n```bash step\necho {n}\n```\n")
+        parts.append(
+            f"\n## Step {n}\n\n```yaml step\nid: s{n}\n{before}```\n\n```bash step\necho {n}\n```\n"
+        )
     return "".join(parts)
 
 
@@ -70,12 +81,23 @@ def start_up(folder: Path) -> None:
         "bundle validate, 100 steps": [str(AIWORKFLOW), "bundle", "validate", "hundred"],
         "3-step shell bundle, from nothing to finished": [str(AIWORKFLOW), "run", "three"],
     }
-    most = {"--version": 1.0, "--help": 1.6, "bundle validate, 100 steps": 4, "3-step shell bundle, from nothing to finished": 4}
+    most = {
+        "--version": 1.0,
+        "--help": 1.6,
+        "bundle validate, 100 steps": 4,
+        "3-step shell bundle, from nothing to finished": 4,
+    }
     times = measure(commands, folder)
     unit = times.pop("import typer")
     for name, found in times.items():
         ratio = statistics.median(mine / other for mine, other in zip(found, unit, strict=True))
-        show(name, ratio=round(ratio, 2), at_most=most[name], ms=round(statistics.median(found) * 1000, 1), unit_ms=round(statistics.median(unit) * 1000, 1))
+        show(
+            name,
+            ratio=round(ratio, 2),
+            at_most=most[name],
+            ms=round(statistics.median(found) * 1000, 1),
+            unit_ms=round(statistics.median(unit) * 1000, 1),
+        )
 
 
 def reading(folder: Path) -> None:

@@ -74,7 +74,9 @@ def test_the_tutorial_does_what_it_says(tmp_path: Path) -> None:
     document.write_text(text.replace("steps.greet.output }}", "steps.greeet.output }}", 1))
     done = shell(project, mistake)
     assert done.returncode == 2
-    expected = re.search(r"^```\n(error\[AW103\].*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+    expected = re.search(
+        r"^```\n(error\[AW103\].*?)^```", page.read_text(), re.DOTALL | re.MULTILINE
+    )
     assert expected is not None
     first, place = expected.group(1).splitlines()[:2]
     assert first in done.stderr

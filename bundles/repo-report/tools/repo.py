@@ -43,12 +43,23 @@ def fail(message):
 
 def git(path, *words, check=True):
     """Output of a git command as text; odd bytes are kept as replacement characters."""
-    command = ["git", "-c", "core.quotePath=false", "-c", "core.fsmonitor=false", "-C", path, *words]
+    command = [
+        "git",
+        "-c",
+        "core.quotePath=false",
+        "-c",
+        "core.fsmonitor=false",
+        "-C",
+        path,
+        *words,
+    ]
     env = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C.UTF-8"}
     try:
         done = subprocess.run(command, capture_output=True, timeout=TIMEOUT_S, env=env, check=False)
     except subprocess.TimeoutExpired:
-        fail(f"git {words[0]} took longer than {TIMEOUT_S} s; look at a shorter time: --input days=90")
+        fail(
+            f"git {words[0]} took longer than {TIMEOUT_S} s; look at a shorter time: --input days=90"
+        )
     except FileNotFoundError:
         fail("git is not installed, or not on the PATH")
     if done.returncode != 0:
@@ -118,7 +129,15 @@ def numstat(path, days, *more):
     if is_empty(path):
         return
     text = git(
-        path, "log", "--no-merges", "--no-renames", "--numstat", "-z", since(days), "--format=%x01%aN%x02", *more
+        path,
+        "log",
+        "--no-merges",
+        "--no-renames",
+        "--numstat",
+        "-z",
+        since(days),
+        "--format=%x01%aN%x02",
+        *more,
     )
     for commit in text.split("\x01")[1:]:
         author, _, changes = commit.partition("\x02")
@@ -153,7 +172,8 @@ def churn(path, days):
             for f, c in changes.most_common(25)
         ],
         "folders": [
-            {"folder": f, "changes": c, "lines": folder_lines[f]} for f, c in folders.most_common(12)
+            {"folder": f, "changes": c, "lines": folder_lines[f]}
+            for f, c in folders.most_common(12)
         ],
         "hot_spots": hot[:15],
     }
@@ -182,7 +202,14 @@ def branches(path, stale):
     form = "%(refname:short)%09%(committerdate:unix)%09%(authorname)%09%(symref)"
     lines = git(path, "for-each-ref", f"--format={form}", "refs/heads", "refs/remotes").splitlines()
     merged = set(
-        git(path, "for-each-ref", "--merged=HEAD", "--format=%(refname:short)", "refs/heads", "refs/remotes").split()
+        git(
+            path,
+            "for-each-ref",
+            "--merged=HEAD",
+            "--format=%(refname:short)",
+            "refs/heads",
+            "refs/remotes",
+        ).split()
     )
     current = (git(path, "symbolic-ref", "-q", "--short", "HEAD", check=False) or "").strip()
     now = int(git(path, "log", "-1", "--all", "--format=%ct", "--date-order").strip() or 0)
@@ -226,7 +253,9 @@ def largest_of_history(path):
     if is_empty(path):
         return [], True
     lister = subprocess.Popen(
-        ["git", "-C", path, "rev-list", "--objects", "--all"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        ["git", "-C", path, "rev-list", "--objects", "--all"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
     )
     names, ids, complete = {}, [], True
     for raw in lister.stdout:
@@ -269,7 +298,9 @@ def licences(path):
         base = name.rpartition("/")[2]
         if re.match(r"(?i)(licen[cs]e|copying|notice)", base):
             text = read_text(root / name) or ""
-            found = next((spdx for spdx, sign in KNOWN_LICENCES if re.search(sign, text)), "unknown")
+            found = next(
+                (spdx for spdx, sign in KNOWN_LICENCES if re.search(sign, text)), "unknown"
+            )
             files.append({"file": name, "licence": found})
         elif pathlib.PurePosixPath(name).suffix in LANGUAGES:
             try:
@@ -277,17 +308,33 @@ def licences(path):
                     head = file.read(2000).decode("utf-8", "replace")
             except OSError:
                 continue
-            match = re.search(r"SPDX-License-Identifier:\s*([\w.+-]+(?: (?:OR|AND|WITH) [\w.+-]+)*)", head)
+            match = re.search(
+                r"SPDX-License-Identifier:\s*([\w.+-]+(?: (?:OR|AND|WITH) [\w.+-]+)*)", head
+            )
             if match:
                 headers[match.group(1)] += 1
-    return {"files": files[:20], "headers": [{"licence": k, "files": n} for k, n in headers.most_common(10)]}
+    return {
+        "files": files[:20],
+        "headers": [{"licence": k, "files": n} for k, n in headers.most_common(10)],
+    }
 
 
 def todos(path):
     """Remarks that somebody meant to come back to, the oldest first."""
     if is_empty(path):
         return {"count": 0, "oldest": []}
-    text = git(path, "grep", "-nIE", "-z", "--full-name", r"\b(TODO|FIXME|XXX|HACK)\b[:( ]", "HEAD", "--", ":/", check=False)
+    text = git(
+        path,
+        "grep",
+        "-nIE",
+        "-z",
+        "--full-name",
+        r"\b(TODO|FIXME|XXX|HACK)\b[:( ]",
+        "HEAD",
+        "--",
+        ":/",
+        check=False,
+    )
     found = []
     for line in (text or "").splitlines()[:MOST_LINES]:
         parts = line.split("\0")
@@ -303,7 +350,9 @@ def todos(path):
 
 def age_of_line(path, file, line):
     """Days since a line was written, and by whom; unknown where blame does not say."""
-    text = git(path, "blame", "--porcelain", f"-L{line},{line}", "HEAD", "--", f":/{file}", check=False)
+    text = git(
+        path, "blame", "--porcelain", f"-L{line},{line}", "HEAD", "--", f":/{file}", check=False
+    )
     at = re.search(r"^author-time (\d+)$", text or "", re.MULTILINE)
     who = re.search(r"^author (.*)$", text or "", re.MULTILINE)
     if at is None:
@@ -328,7 +377,9 @@ def languages(path):
 def owners(path, folder, days):
     """Who changed a folder; the bus factor is how few people made half of the changes."""
     authors = collections.Counter()
-    for author, _, added, deleted in numstat(path, days, "--", f":/{folder}" if folder != "." else ":/"):
+    for author, _, added, deleted in numstat(
+        path, days, "--", f":/{folder}" if folder != "." else ":/"
+    ):
         authors[author] += added + deleted + 1
     total = sum(authors.values())
     held, factor = 0, 0

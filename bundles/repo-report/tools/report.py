@@ -37,8 +37,12 @@ def chart(out, title, weeks):
     ]
     for value in ticks(most):
         y = floor - (floor - TOP) * value / most
-        parts.append(f'<line x1="{LEFT}" x2="{WIDTH - 8}" y1="{y:.1f}" y2="{y:.1f}" stroke="#e5e7eb"/>')
-        parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end" fill="#6b7280">{value}</text>')
+        parts.append(
+            f'<line x1="{LEFT}" x2="{WIDTH - 8}" y1="{y:.1f}" y2="{y:.1f}" stroke="#e5e7eb"/>'
+        )
+        parts.append(
+            f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end" fill="#6b7280">{value}</text>'
+        )
     month, last_x = "", -100.0
     for index, week in enumerate(weeks):
         x = LEFT + index * step

@@ -59,9 +59,7 @@ def plan(*nodes: Node, parallel: bool = False, timeout_s: float | None = None) -
     by_id = {node.id: node for node in nodes}
     top = tuple(node.id for node in nodes if node.parent == "")
     root = Node("", Kind.GROUP, "", "test", 1, Group((), parallel=parallel), children=top)
-    return Plan(
-        "test", "test", "", None, {"": root, **in_order(by_id, root)}, timeout_s=timeout_s
-    )
+    return Plan("test", "test", "", None, {"": root, **in_order(by_id, root)}, timeout_s=timeout_s)
 
 
 def in_order(nodes: dict[str, Node], root: Node) -> dict[str, Node]:

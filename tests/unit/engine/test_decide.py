@@ -44,7 +44,9 @@ def test_steps_run_in_order_one_after_the_other() -> None:
 
 
 def test_needs_replaces_the_order() -> None:
-    run = Simulation(plan(step("a"), step("b"), step("c", after=("a",)), step("d", after=("b", "c"))))
+    run = Simulation(
+        plan(step("a"), step("b"), step("c", after=("a",)), step("d", after=("b", "c")))
+    )
     run.start().end("a")
     assert sorted(run.running) == ["b", "c"]
     run.end("c")
@@ -267,7 +269,9 @@ def test_each_over_an_empty_list_succeeds_at_once() -> None:
 
 def test_an_item_that_fails_stops_the_others() -> None:
     run = Simulation(
-        plan(step("e", each=each(1)), step("z")), answers=items(1, 2, 3), outcomes={"e[1]": "failed"}
+        plan(step("e", each=each(1)), step("z")),
+        answers=items(1, 2, 3),
+        outcomes={"e[1]": "failed"},
     ).run()
     assert run.performed == ["e[0]", "e[1]"]
     assert run.state.finished.error.step == "e[1]"
@@ -510,8 +514,14 @@ def test_a_branch_sees_its_own_writes_and_not_those_of_others() -> None:
 
 def test_a_loop_in_order_shares_the_state() -> None:
     body = [assign("s", "log", parent="e")]
-    answers = {("each", "e"): ["a", "b"], ("set", "e[0].s"): {"log": 0}, ("set", "e[1].s"): {"log": 1}}
-    run = Simulation(plan(*group("e", *body, each=each(1))), answers=answers, channels=CHANNELS).run()
+    answers = {
+        ("each", "e"): ["a", "b"],
+        ("set", "e[0].s"): {"log": 0},
+        ("set", "e[1].s"): {"log": 1},
+    }
+    run = Simulation(
+        plan(*group("e", *body, each=each(1))), answers=answers, channels=CHANNELS
+    ).run()
     assert run.state.root.scope.values["log"] == [0, 1]
 
 
@@ -528,10 +538,13 @@ def test_a_reducer_in_tools_runs_as_a_recorded_step() -> None:
 
 
 def test_a_join_runs_its_reducer_in_tools_once() -> None:
-    built = plan(*group("g", assign("p", "own", parent="g"), assign("q", "own", parent="g"), parallel=True))
+    built = plan(
+        *group("g", assign("p", "own", parent="g"), assign("q", "own", parent="g"), parallel=True)
+    )
     given = lambda path, n: {("given", path): {"operands": {"own": n}, "given": {"own": n}}}  # noqa: E731
     run = Simulation(
-        built, answers={**given("g.p", 1), **given("g.q", 2), ("merged", "g/join"): {"own": 99}},
+        built,
+        answers={**given("g.p", 1), **given("g.q", 2), ("merged", "g/join"): {"own": 99}},
         channels=CHANNELS,
     ).run()
     assert run.performed == ["g.p", "g.q", "g/join"]
@@ -650,7 +663,9 @@ def test_a_resolution_that_came_while_nobody_drove_is_used() -> None:
 
 def test_facts_that_went_in_alone_are_followed_up() -> None:
     run = Simulation(plan(step("a"), step("b"))).start()
-    run.journal.append(simulate.encode(ev.Ended(run.now, "a", 1, 1, "failed", error=Failure("exit", "x"))))
+    run.journal.append(
+        simulate.encode(ev.Ended(run.now, "a", 1, 1, "failed", error=Failure("exit", "x")))
+    )
     after = run.crash()
     assert after.state.status == "failed"
 
