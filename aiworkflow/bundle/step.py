@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _PROMPTS: Final = frozenset({Kind.AGENT, Kind.ASK, Kind.GATE})
 _INFO_KEYS: Final = ("id", "output", "timeout", "cwd")
-_MARKUP: Final = re.compile(r"[`*_~]|\[([^\]]*)\]\([^)]*\)|<[^>]*>")
+_MARKUP: Final = re.compile(r"[`*~]|\[([^\]]*)\]\([^)]*\)|<[^>]*>")
 _MOST_STEPS: Final = 500
 _LONGEST_TITLE: Final = 500
 _PAIR: Final = re.compile(r"(\w+)=(\S+)")
@@ -371,7 +371,7 @@ class StepReader:
             title=section.title,
             place=self.outline.place(section),
             action=action,
-            where=settings.where,
+            where={**cast("Mapping[str, Place]", inline.get("@where", {})), **settings.where},
             condition=cast("Expression | None", values.get("if")),
             otherwise=bool(values.get("else", False)),
             final=bool(values.get("finally", False)),
