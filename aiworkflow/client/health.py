@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,8 @@ from aiworkflow.errors import AIWorkflowError
 from aiworkflow.records import record
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from aiworkflow.client.client import Client
 
 _KEYS = {"anthropic": "ANTHROPIC_API_KEY", "openai": "OPENAI_API_KEY"}
