@@ -6,8 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-from aiworkflow.expr.calls import MOST_ITEMS, MOST_TEXT
-from aiworkflow.expr.values import Limited, Misused, kind
+from aiworkflow.expr.values import MOST_ITEMS, MOST_TEXT, Limited, Misused, kind
 
 MOST_BITS: Final = 4096
 

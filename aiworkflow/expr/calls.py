@@ -7,10 +7,12 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar, cast  # noqa: TID251  values of data, checked by each function
 
 from aiworkflow.expr.values import (
+    MOST_ITEMS,
+    MOST_TEXT,
     Limited,
     Misused,
     as_list,
@@ -25,10 +27,6 @@ from aiworkflow.expr.values import (
 )
 
 T = TypeVar("T")
-
-MOST_ITEMS: Final = 1_000_000
-MOST_TEXT: Final = 10_000_000
-
 
 # -- helpers --------------------------------------------------------------------------------------
 
@@ -66,7 +64,20 @@ def _key(value: object) -> tuple[int, object]:
         return (1, value)
     if isinstance(value, str):
         return (2, value)
-    return (3, json.dumps(plain(value), sort_keys=True))
+    return (3, _dumps(value))
+
+
+def _dumps(value: object) -> str:
+    """A text that only equal values share."""
+    return json.dumps(plain(value, MOST_TEXT), sort_keys=True)
+
+
+def whole(value: object, what: str) -> int:
+    """The value, if it is a whole number, such as 2 or 2.0."""
+    number = as_number(value, what)
+    if number != int(number):
+        raise Misused("value", f"`{what}` takes a whole number, not {number}")
+    return int(number)
 
 
 def _by(name: object) -> Callable[[object], object]:
@@ -83,7 +94,7 @@ def unique_(value: object, by: object = None) -> list[object]:
     seen: set[str] = set()
     found = []
     for item in as_list(value):
-        key = json.dumps(plain(get(item)), sort_keys=True)
+        key = _dumps(get(item))
         if key not in seen:
             seen.add(key)
             found.append(item)
@@ -94,7 +105,7 @@ def group_by_(value: object, by: object) -> list[dict[str, object]]:
     groups: dict[str, dict[str, object]] = {}
     for item in as_list(value):
         key = field_of(item, by)
-        at = json.dumps(plain(key), sort_keys=True)
+        at = _dumps(key)
         group = groups.setdefault(at, {"key": key, "items": []})
         cast("list[object]", group["items"]).append(item)
     return list(groups.values())
@@ -110,7 +121,10 @@ def extreme_(value: object, by: object, pick: Callable[..., object]) -> object:
 
 def sum_(value: object, by: object = None) -> object:
     get = _by(by)
-    return sum(as_number(get(item), "sum") for item in as_list(value))
+    found = sum(as_number(get(item), "sum") for item in as_list(value))
+    if isinstance(found, float) and not math.isfinite(found):
+        raise Misused("value", "the sum is larger than a number can be")
+    return found
 
 
 def first_(value: object) -> object:
@@ -130,9 +144,18 @@ def map_(value: object, attribute: object) -> list[object]:
 def join_(value: object, by: object = "", attribute: object = None) -> str:
     get = _by(attribute)
     between = as_text(by, "join")
-    parts = [shown_text(get(item)) for item in as_list(value)]
-    bounded(sum(map(len, parts)) + len(between) * len(parts), "join")
-    return between.join(parts)
+    return _joined((shown_text(get(item)) for item in as_list(value)), between, "join")
+
+
+def _joined(parts: Iterable[str], between: str, what: str) -> str:
+    """Texts put together; stops as soon as they are too long."""
+    found: list[str] = []
+    length = 0
+    for part in parts:
+        length += len(part) + len(between)
+        bounded(length, what)
+        found.append(part)
+    return between.join(found)
 
 
 def replace_(value: object, old: object, new: object) -> str:
@@ -175,7 +198,7 @@ def product_(value: object, other: object) -> list[list[object]]:
 
 
 def batch_(value: object, size: object) -> list[list[object]]:
-    items, width = as_list(value), int(as_number(size, "batch"))
+    items, width = as_list(value), whole(size, "batch")
     if width < 1:
         raise Misused("value", "`batch` takes a size of at least 1")
     return [list(items[at : at + width]) for at in range(0, len(items), width)]
@@ -214,8 +237,13 @@ def reject_(value: object, by: object = None, equals: object = _ABSENT) -> list[
 
 
 def round_(value: object, digits: object = 0) -> object:
-    number, places = as_number(value, "round"), int(as_number(digits, "round"))
+    number, places = as_number(value, "round"), whole(digits, "round")
+    # Python computes 10 ** -places for an integer; no number here has so many digits
+    places = max(-_MOST_DIGITS, min(places, _MOST_DIGITS))
     return round(number) if places == 0 else round(number, places)
+
+
+_MOST_DIGITS: Final = 5000
 
 
 def int_(value: object, default: object = _ABSENT) -> object:
@@ -252,24 +280,48 @@ def from_json_(value: object) -> object:
     def no_constant(name: str) -> float:
         raise ValueError(f"{name} is not JSON")
 
+    def finite(digits: str) -> float:
+        found = float(digits)
+        if not math.isfinite(found):
+            raise ValueError("a number in it is too large")
+        return found
+
+    def short(digits: str) -> int:
+        if len(digits) > _MOST_READ:
+            raise ValueError("a number in it is too large")
+        return int(digits)
+
     try:
-        return json.loads(as_text(value, "from_json"), parse_constant=no_constant)
-    except (ValueError, RecursionError) as error:
+        return json.loads(
+            as_text(value, "from_json"),
+            parse_constant=no_constant,
+            parse_float=finite,
+            parse_int=short,
+        )
+    except RecursionError:
+        raise Misused("value", "`from_json` cannot read it: it is nested too deep") from None
+    except ValueError as error:
         raise Misused("value", f"`from_json` cannot read it: {error}") from None
+
+
+_MOST_READ: Final = 1000  # digits, as `int` reads
 
 
 def to_json_(value: object, indent: object = None) -> str:
     width = None if indent is None else min(8, max(0, int(as_number(indent, "to_json"))))
-    return json.dumps(plain(value), ensure_ascii=False, indent=width)
+    found = json.dumps(plain(value, MOST_TEXT), ensure_ascii=False, indent=width)
+    bounded(len(found), "to_json")
+    return found
 
 
 def markdown_list_(value: object) -> str:
-    return "\n".join(f"- {_one_line(item)}" for item in as_list(value))
+    return _joined((f"- {_one_line(item)}" for item in as_list(value)), "\n", "markdown_list")
 
 
 def _one_line(item: object) -> str:
     if isinstance(item, Mapping):
-        return ", ".join(f"{key}: {_one_line(inner)}" for key, inner in item.items())
+        fields = (f"{key}: {_one_line(inner)}" for key, inner in item.items())
+        return _joined(fields, ", ", "markdown_list")
     return " ".join(shown_text(item).split()) if item is not None else ""
 
 
@@ -284,15 +336,23 @@ def markdown_table_(value: object, columns: object = None) -> str:
         return ""
     if len(names) * len(rows) > MOST_ITEMS:
         raise Limited("`markdown_table` gives more than a million cells")
-    lines = ["| " + " | ".join(names) + " |", "|" + "-|" * len(names)]
-    for row in rows:
-        cells = (_one_line(row.get(name)).replace("|", "\\|") for name in names)
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+
+    def lines() -> Iterator[str]:
+        yield _row(names)
+        yield "|" + "-|" * len(names)
+        for row in rows:
+            yield _row([row.get(name) for name in names])
+
+    return _joined(lines(), "\n", "markdown_table")
+
+
+def _row(cells: Sequence[object]) -> str:
+    shown = (_one_line(cell).replace("|", "\\|") for cell in cells)
+    return "| " + _joined(shown, " | ", "markdown_table") + " |"
 
 
 def truncate_(value: object, length: object, end: object = "…") -> str:
-    text, most, tail = as_text(value, "truncate"), int(as_number(length, "")), as_text(end, "")
+    text, most, tail = as_text(value, "truncate"), whole(length, "truncate"), as_text(end, "")
     return text if len(text) <= most else text[: max(0, most - len(tail))] + tail
 
 
@@ -321,7 +381,7 @@ def reverse_(value: object) -> object:
 
 
 def digest_(value: object) -> str:
-    text = value if isinstance(value, str) else json.dumps(plain(value), sort_keys=True)
+    text = value if isinstance(value, str) else _dumps(value)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -392,13 +452,20 @@ def is_list_(value: object) -> bool:
     return kind(value) == "a list"
 
 
+def divisible_(value: object, number: object) -> bool:
+    by = as_number(number, "divisibleby")
+    if by == 0:
+        raise Misused("value", "division by zero")
+    return as_number(value, "divisibleby") % by == 0
+
+
 # -- functions ------------------------------------------------------------------------------------
 
 
 def range_(*given: object) -> list[int]:
     if not 1 <= len(given) <= 3:
         raise Misused("value", "`range` takes one to three whole numbers")
-    numbers = [int(as_number(one, "range")) for one in given]
+    numbers = [whole(one, "range") for one in given]
     if len(numbers) == 3 and numbers[2] == 0:
         raise Misused("value", "`range` cannot go on in steps of 0")
     found = range(*numbers)

@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 from aiworkflow.diagnostics.suggest import did_you_mean
 from aiworkflow.errors import AIWorkflowError
 from aiworkflow.expr import tree as t
 from aiworkflow.expr.arithmetic import arithmetic, is_number
-from aiworkflow.expr.calls import MOST_TEXT
 from aiworkflow.expr.functions import FILTERS, FUNCTIONS, TESTS
-from aiworkflow.expr.values import Limited, Misused, holds, kind, plain, same, shown_text, truth
+from aiworkflow.expr.values import (
+    MOST_TEXT,
+    Limited,
+    Misused,
+    holds,
+    kind,
+    plain,
+    same,
+    shown_text,
+    truth,
+)
+from aiworkflow.expr.work import comparison_cost, cost, filter_cost, weight
 from aiworkflow.records import record
 
 if TYPE_CHECKING:
     from aiworkflow.diagnostics import Place
     from aiworkflow.expr.tree import Expression
     from aiworkflow.expr.types import Json
+
+_MOST_SUGGESTED: Final = 1000  # names looked at for a hint; each takes some microseconds
 
 
 class EvaluationError(AIWorkflowError):
@@ -51,12 +64,20 @@ DEFAULT_LIMITS: Final = Limits()
 class Undefined:
     """What a name or field that is not there evaluates to, until something is made of it."""
 
-    __slots__ = ("hint", "message", "tree")
+    __slots__ = ("_known", "_name", "message", "tree")
 
-    def __init__(self, message: str, tree: t.Tree, hint: str | None = None) -> None:
+    def __init__(
+        self, message: str, tree: t.Tree, name: str = "", known: Mapping[str, object] | None = None
+    ) -> None:
         self.message = message
         self.tree = tree
-        self.hint = hint
+        self._name = name
+        self._known = known
+
+    def hint(self) -> str | None:
+        """The nearest name there is. Looked for only when it is shown."""
+        known = islice(self._known or (), _MOST_SUGGESTED)
+        return did_you_mean(self._name, [str(key) for key in known])
 
 
 class Scope:
@@ -86,7 +107,17 @@ def evaluate(
     Raises:
         EvaluationError: it has none, or takes too much.
     """
-    return plain(value_of(expression, Scope(names, limits.operations)))
+    found = value_of(expression, Scope(names, limits.operations))
+    try:
+        return plain(found)
+    except Limited as limited:
+        raise EvaluationError("limit", limited.message, expression.place(expression.tree)) from None
+    except RecursionError:
+        raise _too_deep(expression) from None
+
+
+def _too_deep(expression: Expression) -> EvaluationError:
+    return EvaluationError("limit", "a value is nested too deep", expression.fragment.place())
 
 
 def value_of(expression: Expression, scope: Scope) -> object:
@@ -96,6 +127,7 @@ def value_of(expression: Expression, scope: Scope) -> object:
         compiled.append(_Compiler(expression).compile(expression.tree))
     run: Run = compiled[0]  # type: ignore[assignment]
     try:
+        scope.spend(1)
         return _defined(run(scope))
     except _Failed as failed:
         raise EvaluationError(
@@ -104,9 +136,7 @@ def value_of(expression: Expression, scope: Scope) -> object:
     except Limited as limited:
         raise EvaluationError("limit", limited.message, expression.fragment.place()) from None
     except RecursionError:
-        raise EvaluationError(
-            "limit", "a value is nested too deep", expression.fragment.place()
-        ) from None
+        raise _too_deep(expression) from None
 
 
 class _Failed(Exception):
@@ -120,7 +150,7 @@ class _Failed(Exception):
 
 def _defined(value: object) -> object:
     if isinstance(value, Undefined):
-        raise _Failed("undefined", value.message, value.tree, value.hint)
+        raise _Failed("undefined", value.message, value.tree, value.hint())
     return value
 
 
@@ -142,8 +172,7 @@ class _Compiler:
             case t.Slice():
                 return self._slice(tree)
             case t.ListLiteral(items):
-                runs = [self.compile(item) for item in items]
-                return lambda scope: [_defined(run(scope)) for run in runs]
+                return _list([self.compile(item) for item in items])
             case t.ObjectLiteral(pairs):
                 return self._object(pairs, tree)
             case t.Filter():
@@ -191,7 +220,9 @@ class _Compiler:
                 raise _Failed("type", "the bounds of `[:]` are whole numbers", tree)
             if cut[2] == 0:
                 raise _Failed("value", "the step of `[::]` cannot be 0", tree)
-            return value[slice(*cast("list[int | None]", cut))]
+            found = value[slice(*cast("list[int | None]", cut))]
+            scope.spend(cost(found))
+            return found
 
         return run
 
@@ -199,6 +230,7 @@ class _Compiler:
         runs = [(self.compile(key), self.compile(value)) for key, value in pairs]
 
         def run(scope: Scope) -> object:
+            scope.spend(len(runs))
             found: dict[str, object] = {}
             for key, value in runs:
                 name = _defined(key(scope))
@@ -217,8 +249,7 @@ class _Compiler:
             left = _defined(first(scope))
             for operator, compiled in rest:
                 right = _defined(compiled(scope))
-                if "in" in operator:
-                    scope.spend(_cost(right))
+                scope.spend(comparison_cost(operator, left, right, scope.left))
                 if not _holds(operator, left, right, tree):
                     return False
                 left = right
@@ -248,9 +279,12 @@ class _Compiler:
 
         def run(scope: Scope) -> object:
             value = _defined(target(scope))
-            scope.spend(_cost(value))
             given, named = arguments(scope)
-            return _guarded(lambda: call(value, *_ordered(given, named, parameters)), tree)
+            all_given = _ordered(given, named, parameters)
+            scope.spend(filter_cost(tree.name, value, all_given, scope.left))
+            found = _guarded(lambda: call(value, *all_given), tree)
+            scope.spend(cost(found))
+            return found
 
         return run
 
@@ -274,6 +308,7 @@ class _Compiler:
         def run(scope: Scope) -> object:
             value = _defined(target(scope))
             given, _ = arguments(scope)
+            scope.spend(1 + sum(map(cost, given)))
             return _guarded(lambda: bool(call(value, *given)), tree)
 
         return run
@@ -284,18 +319,20 @@ class _Compiler:
 
         def run(scope: Scope) -> object:
             given, _ = arguments(scope)
+            scope.spend(weight(given, scope.left))
             found = _guarded(lambda: call(*given), tree)
-            scope.spend(len(found) if isinstance(found, list) else 1)
+            scope.spend(cost(found))
             return found
 
         return run
 
 
-def _cost(value: object) -> int:
-    """What it takes to go through a value; text is gone through quickly."""
-    if isinstance(value, str):
-        return 1 + len(value) // 1000
-    return len(value) if isinstance(value, Sequence | Mapping) else 1
+def _list(runs: list[Run]) -> Run:
+    def run(scope: Scope) -> object:
+        scope.spend(len(runs))
+        return [_defined(run(scope)) for run in runs]
+
+    return run
 
 
 def _ordered(
@@ -321,7 +358,11 @@ def _guarded(call: Callable[[], object], tree: t.Tree) -> object:
         found = call()
     except Misused as misused:
         raise _Failed(misused.reason, misused.message, tree) from None
-    except (ArithmeticError, ValueError) as error:
+    except ZeroDivisionError:
+        raise _Failed("value", "this cannot be computed: division by zero", tree) from None
+    except ArithmeticError:
+        raise _Failed("value", "the result is larger than a number can be", tree) from None
+    except ValueError as error:
         raise _Failed("value", f"this cannot be computed: {error}", tree) from None
     except (TypeError, AttributeError):
         raise _Failed("type", "the arguments are of the wrong type", tree) from None
@@ -333,7 +374,7 @@ def _name(tree: t.Name, name: str) -> Run:
         try:
             return scope.names[name]
         except KeyError:
-            return Undefined(f"`{name}` is not defined here", tree, did_you_mean(name, scope.names))
+            return Undefined(f"`{name}` is not defined here", tree, name, scope.names)
 
     return run
 
@@ -345,8 +386,7 @@ def _field(target: Run, tree: t.Field, name: str) -> Run:
             try:
                 return value[name]
             except KeyError:
-                hint = did_you_mean(name, [str(key) for key in value])
-                return Undefined(f"there is no field `{name}`", tree, hint)
+                return Undefined(f"there is no field `{name}`", tree, name, value)
         if isinstance(value, Undefined):
             return value
         if value is None:
@@ -423,9 +463,15 @@ def _logic(operator: str, left: Run, right: Run) -> Run:
 def _concat(parts: list[Run], tree: t.Tree) -> Run:
     def run(scope: Scope) -> object:
         def joined() -> str:
-            found = [shown_text(_defined(part(scope))) for part in parts]
-            if sum(map(len, found)) > MOST_TEXT:
-                raise Limited("the text is longer than 10 MB")
+            found: list[str] = []
+            length = 0
+            for part in parts:
+                value = _defined(part(scope))
+                scope.spend(weight(value, scope.left))
+                found.append(shown_text(value))
+                length += len(found[-1])
+                if length > MOST_TEXT:
+                    raise Limited("the text is longer than 10 MB")
             return "".join(found)
 
         return _guarded(joined, tree)
@@ -449,8 +495,9 @@ def _unary(operator: str, operand: Run, tree: t.Tree) -> Run:
 def _binary(operator: str, left: Run, right: Run, tree: t.Tree) -> Run:
     def run(scope: Scope) -> object:
         one, two = _defined(left(scope)), _defined(right(scope))
-        scope.spend(1)
-        return _guarded(lambda: arithmetic(operator, one, two), tree)
+        found = _guarded(lambda: arithmetic(operator, one, two), tree)
+        scope.spend(cost(found))
+        return found
 
     return run
 

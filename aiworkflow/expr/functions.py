@@ -130,7 +130,7 @@ TESTS: Final[Mapping[str, Function]] = {
     "object": _f(lambda v: isinstance(v, Mapping), "", 0, "Whether it is an object.", "{} is object", True, "boolean"),
     "even": _f(lambda v: as_number(v, "even") % 2 == 0, "", 0, "Whether a number is even.", "2 is even", True, "boolean"),
     "odd": _f(lambda v: as_number(v, "odd") % 2 == 1, "", 0, "Whether a number is odd.", "1 is odd", True, "boolean"),
-    "divisibleby": _f(lambda v, n: as_number(v, "divisibleby") % (as_number(n, "divisibleby") or 1) == 0, "number", 1, "Whether a number can be divided by another.", "6 is divisibleby(3)", True, "boolean"),
+    "divisibleby": _f(c.divisible_, "number", 1, "Whether a number can be divided by another.", "6 is divisibleby(3)", True, "boolean"),
     "in": _f(lambda v, held_by: c.contains_(held_by, v), "container", 1, "Whether it is in a list, text or object.", "1 is in([1])", True, "boolean"),
     "true": _f(lambda v: v is True, "", 0, "Whether it is true.", "true is true", True, "boolean"),
     "false": _f(lambda v: v is False, "", 0, "Whether it is false.", "false is false", True, "boolean"),

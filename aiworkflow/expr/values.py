@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, TypeGuard, cast
+from typing import TYPE_CHECKING, Final, TypeGuard
 
 if TYPE_CHECKING:
     from aiworkflow.expr.types import Json
+
+
+MOST_ITEMS: Final = 1_000_000
+MOST_TEXT: Final = 10_000_000
+_MOST_PARTS: Final = 5_000_000  # of one value, all its levels together
+_MOST_CHARACTERS: Final = 100_000_000
 
 
 class Misused(Exception):
@@ -45,13 +51,43 @@ def kind(value: object) -> str:
             return f"a {type(value).__name__}"
 
 
-def plain(value: object) -> Json:
-    """A value as plain lists and dicts; lazily computed parts are computed."""
+def plain(value: object, most: int = _MOST_CHARACTERS) -> Json:
+    """A value as plain lists and dicts; lazily computed parts are computed.
+
+    A part that stands in many places is copied for each, so a small value can be a huge one
+    written out; hence the bounds.
+
+    Args:
+        most: characters of all its texts together.
+
+    Raises:
+        Limited: the value is too large.
+    """
     if value is None or isinstance(value, str | bool | int | float):
         return value
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    return [plain(item) for item in cast("Sequence[object]", value)]
+    return _Copy(most).of(value)
+
+
+class _Copy:
+    __slots__ = ("characters", "parts")
+
+    def __init__(self, characters: int) -> None:
+        self.characters = characters
+        self.parts = _MOST_PARTS
+
+    def of(self, value: object) -> Json:
+        self.parts -= 1
+        if isinstance(value, str):
+            self.characters -= len(value)
+        if self.parts < 0 or self.characters < 0:
+            raise Limited("the value is too large")
+        if value is None or isinstance(value, str | bool | int | float):
+            return value
+        if isinstance(value, Mapping):
+            return {str(key): self.of(item) for key, item in value.items()}
+        if is_sequence(value):
+            return [self.of(item) for item in value]
+        raise TypeError(type(value).__name__)
 
 
 def truth(value: object) -> bool:
@@ -90,7 +126,7 @@ def shown_text(value: object) -> str:
         return value
     if value is None:
         raise Misused("null", "null cannot stand in a text")
-    return json.dumps(plain(value), ensure_ascii=False)
+    return json.dumps(plain(value, MOST_TEXT), ensure_ascii=False)
 
 
 def same(one: object, two: object) -> bool:
