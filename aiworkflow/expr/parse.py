@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from aiworkflow.expr import tree as t
 from aiworkflow.expr.convert import WRONG_NAMES, convert
@@ -33,6 +33,7 @@ _MOST_FIELDS: Final = 20
 _NOT_NAMES: Final = frozenset(
     ["and", "or", "not", "in", "is", "if", "else", "true", "false", "none", *WRONG_NAMES]
 )
+_BRACE: Final = re.compile(r"[{}]")
 _TAG: Final = re.compile(r"\{%[-+]?\s*(\w+)")
 
 
@@ -98,8 +99,13 @@ def parse_text(fragment: Fragment, report: Report) -> str | Expression | Templat
 
 
 def _is_one(text: str) -> bool:
-    inner = _STRING.sub(lambda m: " " * len(m.group()), text[2:-2])
-    return "}}" not in inner and "{{" not in inner
+    """Whether the braces at the ends belong together; those of objects between them may touch."""
+    depth = 0
+    for brace in _BRACE.findall(_STRING.sub("", text[2:-2])):
+        depth += 1 if brace == "{" else -1
+        if depth < 0:
+            return False
+    return depth == 0
 
 
 def parse_template(
@@ -226,6 +232,8 @@ class _Convert:
 
         match node:
             case n.Output(nodes=inner):
+                if self._is_print(node.lineno):
+                    raise self._not_here(node)
                 for one in inner:
                     if isinstance(one, n.TemplateData):
                         found.append(t.Words(one.data))
@@ -273,8 +281,18 @@ class _Convert:
             )
         return index
 
+    def _is_print(self, at: int) -> bool:
+        """Whether jinja2's tag `print` stands here, which only says `{{ }}` in another way."""
+        if not self.text.startswith("print", at):
+            return False
+        tag = _TAG.match(self.text, max(self.text.rfind("{%", 0, at), 0))
+        return tag is not None and tag.start(1) == at
+
     def _not_here(self, node: nodes.Node) -> _Refused:
-        at = self.text.rfind("{%", 0, node.lineno + 1)
+        # what jinja2 wraps around a node has no place of its own
+        lines = (cast("int | None", one.lineno) for one in (node, *node.iter_child_nodes()))
+        lineno = next((one for one in lines if one is not None), 0)
+        at = self.text.rfind("{%", 0, lineno + 1)
         at = max(at, 0)
         end = self.text.find("%}", at)
         end = end + 2 if end >= 0 else at + 2
@@ -328,6 +346,11 @@ class _Convert:
                 "`include` takes a path written out, so that what a prompt holds is known",
                 'write `{% include "prompts/rules.md" %}`',
             )
+        if node.ignore_missing or not node.with_context:
+            raise self.parser.refuse(
+                "AW409", at, end, "`include` takes a path and nothing else",
+                f'write `{{% include "{template.value}" %}}`',
+            )  # fmt: skip
         path: str = template.value
         place = self.parser.fragment.place(max(at, 0), end)
         if path in chain:

@@ -38,6 +38,7 @@ _FOREIGN: Final = {
 _TOKEN: Final = re.compile(
     r"[^\W\d]\w*|[\d.]+|'[^'\n]*'|\"[^\"\n]*\"|[-+]?[%}]}|[=!<>]=|//|\*\*|\S"
 )
+_LONG_NUMBER: Final = re.compile(r"[0-9a-fA-FxXoObB_]{1001,}")
 _TAGS: Final = re.compile(r"\{%[-+]?\s*(\w+)")
 _STRING: Final = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
 _TAG_LINE: Final = re.compile(r"[ \t]*(?:\{%(?![-+]?\s*include\b)(?:(?!%\}).)*%\}[ \t]*)+")
@@ -179,8 +180,12 @@ def parse(text: str, state: str | None) -> nodes.Node | Complaint:
             "AW403", 0, 40, "the expression is nested too deep",
             "compute parts of it in steps of their own",
         )  # fmt: skip
-    except (ValueError, OverflowError) as error:
-        return Complaint("AW405", 0, 40, f"the expression cannot be read: {error}")
+    except (ValueError, OverflowError):  # from int(), which takes a few thousand digits
+        found = _LONG_NUMBER.search(text)
+        start, end = found.span() if found else (0, 40)
+        return Complaint(
+            "AW405", start, end, "a number has too many digits", "a number has at most 1,000 digits"
+        )
 
 
 # -- complaints -----------------------------------------------------------------------------------

@@ -192,7 +192,12 @@ class Expression:
         return self.fragment.place(tree.start, tree.end)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Expression) and other.text == self.text
+        # the expressions of one text share its fragment: where they stand tells them apart
+        return (
+            isinstance(other, Expression)
+            and (other.tree.start, other.tree.end) == (self.tree.start, self.tree.end)
+            and other.text == self.text
+        )
 
     def __hash__(self) -> int:
         return hash(self.text)
@@ -264,4 +269,4 @@ class Template:
         return isinstance(other, Template) and other.parts == self.parts
 
     def __hash__(self) -> int:
-        return hash(self.text)
+        return hash(self.parts)
