@@ -114,7 +114,8 @@ class _Infer:
             case t.Call(name):
                 return _GIVES[FUNCTIONS[name].gives]
             case t.Slice():
-                return kinds[0]
+                inner = kinds[0].inner if isinstance(kinds[0], Nullable) else kinds[0]
+                return Text() if isinstance(inner, Enum) else inner
             case t.Unary():
                 return kinds[0] if isinstance(kinds[0], Integer | Number) else Anything()
             case t.Binary("and" | "or"):

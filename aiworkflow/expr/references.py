@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from aiworkflow.expr import tree as t
 from aiworkflow.expr.functions import FILTERS
@@ -168,18 +168,32 @@ class _Walk:
                 return self._tested(left, bound)
             case t.Filter(target, "default", (t.Literal(value),)) if not value:
                 return self._tested(target, bound)  # true only where the value itself is
-            case t.Filter(target, name) if name != "default":
+            case t.Filter(target, name) if name not in _TAKE_NULL:
                 return self._tested(target, bound)
             case _:
                 return frozenset()
+
+
+_TAKE_NULL: Final = frozenset({"default", "digest", "to_json"})
 
 
 def _excludes_null(operator: str, left: t.Tree, right: t.Tree) -> bool:
     """Whether a comparison holds only where its left side is there and not null."""
     if isinstance(left, t.Filter) and left.name == "default":
         return False
-    is_null = isinstance(right, t.Literal) and right.value is None
-    return is_null if operator == "!=" else not is_null
+    match operator:
+        case "!=":
+            return isinstance(right, t.Literal) and right.value is None
+        case "==":  # with what is computed, both may be null
+            return isinstance(right, t.Literal) and right.value is not None
+        case "in":
+            return isinstance(right, t.ListLiteral) and all(
+                isinstance(one, t.Literal) and one.value is not None for one in right.items
+            )
+        case "not in":
+            return False
+        case _:  # null cannot be put in order: the comparison fails
+            return True
 
 
 def chain_of(

@@ -163,7 +163,11 @@ _SIMPLE: Mapping[type, tuple[str, Callable[[object], bool]]] = {
     ),
     Number: (
         "a number",
-        lambda value: isinstance(value, int | float) and not isinstance(value, bool),
+        lambda value: (
+            isinstance(value, int | float)
+            and not isinstance(value, bool)
+            and (isinstance(value, int) or math.isfinite(value))
+        ),
     ),
     Boolean: ("true or false", lambda value: isinstance(value, bool)),
 }
@@ -205,12 +209,22 @@ def shown(value: object) -> str:
 def _check_json_schema(
     schema: JsonSchema, value: Json, path: tuple[str | int, ...], found: list[Problem]
 ) -> None:
-    validator = _validator(json.dumps(schema.document, sort_keys=True))
-    for error in validator.iter_errors(value):
-        where = tuple(error.absolute_path)
-        found.append(Problem((*path, *where), error.message[:300]))
-        if len(found) >= _MOST_PROBLEMS:
-            return
+    from jsonschema.exceptions import SchemaError, UnknownType
+    from referencing.exceptions import Unresolvable
+
+    try:
+        validator = _validator(json.dumps(schema.document, sort_keys=True))
+        for error in validator.iter_errors(value):
+            where = tuple(error.absolute_path)
+            found.append(Problem((*path, *where), error.message[:300]))
+            if len(found) >= _MOST_PROBLEMS:
+                return
+    except Unresolvable as error:
+        found.append(Problem(path, f"cannot be checked: `$ref: {error.ref}` is not in the schema"))
+    except RecursionError:
+        found.append(Problem(path, "cannot be checked: it or the schema is nested too deep"))
+    except (SchemaError, UnknownType, re.error):
+        found.append(Problem(path, "cannot be checked: the schema is no JSON Schema"))
 
 
 @lru_cache(maxsize=64)
@@ -231,7 +245,11 @@ def coerce(schema: Schema, text: str) -> Json:
         ValueError: the text is none; the message says what is expected.
     """
     match schema:
-        case Text() | Enum():
+        case Text():
+            return text
+        case Enum(values):
+            if text not in values:
+                raise ValueError(f"must be one of {', '.join(values)}, not `{text[:60]}`")
             return text
         case Nullable(inner):
             return None if text in {"null", ""} else coerce(inner, text)
@@ -246,7 +264,7 @@ def coerce(schema: Schema, text: str) -> Json:
         case Anything():
             try:
                 return cast("Json", json.loads(text, parse_constant=_no_constant))
-            except ValueError:
+            except (ValueError, RecursionError):
                 return text
         case _:
             return _from_json_text(schema, text)
@@ -272,6 +290,8 @@ def _number(text: str, *, whole: bool) -> int | float:
 def _from_json_text(schema: Schema, text: str) -> Json:
     try:
         return cast("Json", json.loads(text, parse_constant=_no_constant))
+    except RecursionError:
+        raise ValueError(f"must be JSON for {describe(schema)}: it is nested too deep") from None
     except ValueError as error:
         raise ValueError(f"must be JSON for {describe(schema)}: {error}") from None
 
@@ -439,8 +459,10 @@ def _is_bounded_document(document: Mapping[str, Json]) -> bool:
             return False
 
 
-_ESCAPED = re.compile(r"\\[^DSWsdwb]|\\[dwb]")
-_CLASS = re.compile(r"\[(?!\^)[^\]\\\s]*\]")
+_ESCAPED = re.compile(r"\\[^\w\s]|\\[dwb]")  # no `\x20`, `\t`: they may be white space
+_CLASS = re.compile(  # a range holds letters or digits only: `[!-~]` is nearly everything
+    r"\[(?!\^)(?:[a-z]-[a-z]|[A-Z]-[A-Z]|[0-9]-[0-9]|[^\[\]\\\s-])*-?\]"
+)
 
 
 def _is_bounded_pattern(pattern: str) -> bool:
