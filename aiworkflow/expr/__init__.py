@@ -3,11 +3,12 @@
 Pure. jinja2 gives the syntax; the meaning, the limits and the functions are ours.
 """
 
-from aiworkflow.expr.evaluate import DEFAULT_LIMITS, EvaluationError, Limits, evaluate
+from aiworkflow.expr.evaluate import EvaluationError, evaluate
 from aiworkflow.expr.infer import infer
 from aiworkflow.expr.interpolate import data_block, render, resolve
 from aiworkflow.expr.parse import parse_expression, parse_template, parse_text
 from aiworkflow.expr.references import Reference, references
+from aiworkflow.expr.scope import DEFAULT_LIMITS, Limits
 from aiworkflow.expr.tree import Expression, Template
 from aiworkflow.expr.types import (
     Anything,

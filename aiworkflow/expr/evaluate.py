@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import islice
-from typing import TYPE_CHECKING, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, TypeAlias, cast
 
-from aiworkflow.diagnostics.suggest import did_you_mean
 from aiworkflow.errors import AIWorkflowError
 from aiworkflow.expr import tree as t
 from aiworkflow.expr.arithmetic import arithmetic, is_number
 from aiworkflow.expr.functions import FILTERS, FUNCTIONS, TESTS
+from aiworkflow.expr.scope import DEFAULT_LIMITS, Failed, Limits, Scope, Undefined, defined
 from aiworkflow.expr.values import (
     MOST_TEXT,
     Limited,
@@ -23,14 +22,11 @@ from aiworkflow.expr.values import (
     truth,
 )
 from aiworkflow.expr.work import comparison_cost, cost, filter_cost, weight
-from aiworkflow.records import record
 
 if TYPE_CHECKING:
     from aiworkflow.diagnostics import Place
     from aiworkflow.expr.tree import Expression
     from aiworkflow.expr.types import Json
-
-_MOST_SUGGESTED: Final = 1000  # names looked at for a hint; each takes some microseconds
 
 
 class EvaluationError(AIWorkflowError):
@@ -48,52 +44,6 @@ class EvaluationError(AIWorkflowError):
     ) -> None:
         super().__init__(message, hint=hint, place=place)
         self.kind = kind_
-
-
-@record
-class Limits:
-    """Bounds of one evaluation: operations, and characters of a rendered text."""
-
-    operations: int = 2_000_000
-    characters: int = MOST_TEXT
-
-
-DEFAULT_LIMITS: Final = Limits()
-
-
-class Undefined:
-    """What a name or field that is not there evaluates to, until something is made of it."""
-
-    __slots__ = ("_known", "_name", "message", "tree")
-
-    def __init__(
-        self, message: str, tree: t.Tree, name: str = "", known: Mapping[str, object] | None = None
-    ) -> None:
-        self.message = message
-        self.tree = tree
-        self._name = name
-        self._known = known
-
-    def hint(self) -> str | None:
-        """The nearest name there is. Looked for only when it is shown."""
-        known = islice(self._known or (), _MOST_SUGGESTED)
-        return did_you_mean(self._name, [str(key) for key in known])
-
-
-class Scope:
-    """The names of one evaluation, and what it may still spend."""
-
-    __slots__ = ("left", "names")
-
-    def __init__(self, names: Mapping[str, object], operations: int) -> None:
-        self.names = names
-        self.left = operations
-
-    def spend(self, amount: int) -> None:
-        """Count operations. Raises Limited."""
-        self.left -= amount
-        if self.left < 0:
-            raise Limited("the expression takes too many operations")
 
 
 Run: TypeAlias = Callable[[Scope], object]
@@ -128,8 +78,8 @@ def value_of(expression: Expression, scope: Scope) -> object:
     run: Run = compiled[0]  # type: ignore[assignment]
     try:
         scope.spend(1)
-        return _defined(run(scope))
-    except _Failed as failed:
+        return defined(run(scope))
+    except Failed as failed:
         raise EvaluationError(
             failed.reason, failed.message, expression.place(failed.tree), failed.hint
         ) from None
@@ -137,21 +87,6 @@ def value_of(expression: Expression, scope: Scope) -> object:
         raise EvaluationError("limit", limited.message, expression.fragment.place()) from None
     except RecursionError:
         raise _too_deep(expression) from None
-
-
-class _Failed(Exception):
-    def __init__(self, reason: str, message: str, tree: t.Tree, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.reason = reason
-        self.message = message
-        self.tree = tree
-        self.hint = hint
-
-
-def _defined(value: object) -> object:
-    if isinstance(value, Undefined):
-        raise _Failed("undefined", value.message, value.tree, value.hint())
-    return value
 
 
 class _Compiler:
@@ -207,19 +142,19 @@ class _Compiler:
         ]
 
         def run(scope: Scope) -> object:
-            value = _defined(target(scope))
+            value = defined(target(scope))
             if not isinstance(value, Sequence):
-                raise _Failed(
+                raise Failed(
                     "type", f"a part can be taken of text and lists, not of {kind(value)}", tree
                 )
-            cut = [None if one is None else _defined(one(scope)) for one in bounds]
+            cut = [None if one is None else defined(one(scope)) for one in bounds]
             if any(
                 one is not None and (not isinstance(one, int) or isinstance(one, bool))
                 for one in cut
             ):
-                raise _Failed("type", "the bounds of `[:]` are whole numbers", tree)
+                raise Failed("type", "the bounds of `[:]` are whole numbers", tree)
             if cut[2] == 0:
-                raise _Failed("value", "the step of `[::]` cannot be 0", tree)
+                raise Failed("value", "the step of `[::]` cannot be 0", tree)
             found = value[slice(*cast("list[int | None]", cut))]
             scope.spend(cost(found))
             return found
@@ -233,10 +168,10 @@ class _Compiler:
             scope.spend(len(runs))
             found: dict[str, object] = {}
             for key, value in runs:
-                name = _defined(key(scope))
+                name = defined(key(scope))
                 if not isinstance(name, str):
-                    raise _Failed("type", f"names of fields are text, not {kind(name)}", tree)
-                found[name] = _defined(value(scope))
+                    raise Failed("type", f"names of fields are text, not {kind(name)}", tree)
+                found[name] = defined(value(scope))
             return found
 
         return run
@@ -246,9 +181,9 @@ class _Compiler:
         rest = [(operator, self.compile(right)) for operator, right in tree.rest]
 
         def run(scope: Scope) -> object:
-            left = _defined(first(scope))
+            left = defined(first(scope))
             for operator, compiled in rest:
-                right = _defined(compiled(scope))
+                right = defined(compiled(scope))
                 scope.spend(comparison_cost(operator, left, right, scope.left))
                 if not _holds(operator, left, right, tree):
                     return False
@@ -265,8 +200,8 @@ class _Compiler:
         if not runs and not keyed:
             return lambda _: ([], {})
         return lambda scope: (
-            [_defined(run(scope)) for run in runs],
-            {key: _defined(run(scope)) for key, run in keyed},
+            [defined(run(scope)) for run in runs],
+            {key: defined(run(scope)) for key, run in keyed},
         )
 
     def _filter(self, tree: t.Filter) -> Run:
@@ -278,7 +213,7 @@ class _Compiler:
         parameters = FILTERS[tree.name].parameters
 
         def run(scope: Scope) -> object:
-            value = _defined(target(scope))
+            value = defined(target(scope))
             given, named = arguments(scope)
             all_given = _ordered(given, named, parameters)
             scope.spend(filter_cost(tree.name, value, all_given, scope.left))
@@ -293,20 +228,20 @@ class _Compiler:
         if tree.name in {"defined", "undefined"}:
             wanted = tree.name == "undefined"
 
-            def defined(scope: Scope) -> object:
+            def asked(scope: Scope) -> object:
                 try:
                     return isinstance(target(scope), Undefined) == wanted
-                except _Failed as failed:
+                except Failed as failed:
                     if failed.reason != "null":
                         raise
                     return wanted  # a field of null is not there
 
-            return defined
+            return asked
         arguments = self._arguments(tree.arguments, ())
         call = TESTS[tree.name].call
 
         def run(scope: Scope) -> object:
-            value = _defined(target(scope))
+            value = defined(target(scope))
             given, _ = arguments(scope)
             scope.spend(1 + sum(map(cost, given)))
             return _guarded(lambda: bool(call(value, *given)), tree)
@@ -330,7 +265,7 @@ class _Compiler:
 def _list(runs: list[Run]) -> Run:
     def run(scope: Scope) -> object:
         scope.spend(len(runs))
-        return [_defined(run(scope)) for run in runs]
+        return [defined(run(scope)) for run in runs]
 
     return run
 
@@ -357,15 +292,15 @@ def _guarded(call: Callable[[], object], tree: t.Tree) -> object:
     try:
         found = call()
     except Misused as misused:
-        raise _Failed(misused.reason, misused.message, tree) from None
+        raise Failed(misused.reason, misused.message, tree) from None
     except ZeroDivisionError:
-        raise _Failed("value", "this cannot be computed: division by zero", tree) from None
+        raise Failed("value", "this cannot be computed: division by zero", tree) from None
     except ArithmeticError:
-        raise _Failed("value", "the result is larger than a number can be", tree) from None
+        raise Failed("value", "the result is larger than a number can be", tree) from None
     except ValueError as error:
-        raise _Failed("value", f"this cannot be computed: {error}", tree) from None
+        raise Failed("value", f"this cannot be computed: {error}", tree) from None
     except (TypeError, AttributeError):
-        raise _Failed("type", "the arguments are of the wrong type", tree) from None
+        raise Failed("type", "the arguments are of the wrong type", tree) from None
     return found
 
 
@@ -390,7 +325,7 @@ def _field(target: Run, tree: t.Field, name: str) -> Run:
         if isinstance(value, Undefined):
             return value
         if value is None:
-            raise _Failed(
+            raise Failed(
                 "null",
                 f"`{name}` is read from null",
                 tree,
@@ -406,9 +341,9 @@ def _item(target: Run, index: Run, tree: t.Item) -> Run:
         value = target(scope)
         if isinstance(value, Undefined):
             return value
-        at = _defined(index(scope))
+        at = defined(index(scope))
         if value is None:
-            raise _Failed("null", "an element is read from null", tree)
+            raise Failed("null", "an element is read from null", tree)
         if isinstance(value, Mapping):
             if isinstance(at, str) and at in value:
                 return value[at]
@@ -417,7 +352,7 @@ def _item(target: Run, index: Run, tree: t.Item) -> Run:
             if -len(value) <= at < len(value):
                 return value[at]
             return Undefined(f"there is no element {at} (the length is {len(value)})", tree)
-        raise _Failed("type", f"{kind(value)} has no element {at!r}", tree)
+        raise Failed("type", f"{kind(value)} has no element {at!r}", tree)
 
     return run
 
@@ -428,7 +363,7 @@ def _default(
     def run(scope: Scope) -> object:
         try:
             value = target(scope)
-        except _Failed as failed:
+        except Failed as failed:
             if failed.reason != "null":
                 raise
             value = None  # a field of null: as absent as null itself
@@ -441,21 +376,21 @@ def _default(
 
 
 def _conditional(test: Run, yes: Run, no: Run) -> Run:
-    return lambda scope: yes(scope) if truth(_defined(test(scope))) else no(scope)
+    return lambda scope: yes(scope) if truth(defined(test(scope))) else no(scope)
 
 
 def _logic(operator: str, left: Run, right: Run) -> Run:
     if operator == "and":
 
         def both(scope: Scope) -> object:
-            value = _defined(left(scope))
-            return _defined(right(scope)) if truth(value) else value
+            value = defined(left(scope))
+            return defined(right(scope)) if truth(value) else value
 
         return both
 
     def either(scope: Scope) -> object:
-        value = _defined(left(scope))
-        return value if truth(value) else _defined(right(scope))
+        value = defined(left(scope))
+        return value if truth(value) else defined(right(scope))
 
     return either
 
@@ -466,7 +401,7 @@ def _concat(parts: list[Run], tree: t.Tree) -> Run:
             found: list[str] = []
             length = 0
             for part in parts:
-                value = _defined(part(scope))
+                value = defined(part(scope))
                 scope.spend(weight(value, scope.left))
                 found.append(shown_text(value))
                 length += len(found[-1])
@@ -481,12 +416,12 @@ def _concat(parts: list[Run], tree: t.Tree) -> Run:
 
 def _unary(operator: str, operand: Run, tree: t.Tree) -> Run:
     if operator == "not":
-        return lambda scope: not truth(_defined(operand(scope)))
+        return lambda scope: not truth(defined(operand(scope)))
 
     def run(scope: Scope) -> object:
-        value = _defined(operand(scope))
+        value = defined(operand(scope))
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise _Failed("type", f"`{operator}` takes a number, not {kind(value)}", tree)
+            raise Failed("type", f"`{operator}` takes a number, not {kind(value)}", tree)
         return -value if operator == "-" else value
 
     return run
@@ -494,7 +429,7 @@ def _unary(operator: str, operand: Run, tree: t.Tree) -> Run:
 
 def _binary(operator: str, left: Run, right: Run, tree: t.Tree) -> Run:
     def run(scope: Scope) -> object:
-        one, two = _defined(left(scope)), _defined(right(scope))
+        one, two = defined(left(scope)), defined(right(scope))
         found = _guarded(lambda: arithmetic(operator, one, two), tree)
         scope.spend(cost(found))
         return found
@@ -520,7 +455,7 @@ def _ordered_pair(operator: str, left: object, right: object, tree: t.Tree) -> b
         isinstance(left, str) and isinstance(right, str)
     )
     if not comparable:
-        raise _Failed(
+        raise Failed(
             "null" if None in (left, right) else "type",
             f"`{operator}` cannot compare {kind(left)} with {kind(right)}",
             tree,

@@ -7,14 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from aiworkflow.expr import tree as t
-from aiworkflow.expr.evaluate import (
-    DEFAULT_LIMITS,
-    EvaluationError,
-    Limits,
-    Scope,
-    evaluate,
-    value_of,
-)
+from aiworkflow.expr.evaluate import EvaluationError, evaluate, value_of
+from aiworkflow.expr.scope import DEFAULT_LIMITS, Limits, Scope
 from aiworkflow.expr.tree import Expression, Template
 from aiworkflow.expr.values import Limited, Misused, shown_text, truth
 
