@@ -1,4 +1,4 @@
-"""`aiworkflow doctor`: check this machine and project."""
+"""`aiworkflow doctor`: check this machine and project, and say how to fix what is wrong."""
 
 from __future__ import annotations
 
@@ -21,33 +21,29 @@ def doctor(
 ) -> None:
     """Check this machine and project, and say how to fix what is wrong.
 
-    Exit status 1 when something is a problem.
+    Exit status 1 when there is a problem; warnings do not count.
     """
     from aiworkflow.app import connect
     from aiworkflow.cli.out import Out
     from aiworkflow.client.health import examine
+    from aiworkflow.errors import EXIT_FAILED, EXIT_OK
 
     out = Out(as_json=as_json, verbose=verbose, quiet=quiet)
     client = connect(project)
     try:
-        checks = list(examine(client))
+        checks = examine(client)
     finally:
         client.close()
-    good = all(check.state != "problem" for check in checks)
-    out.object(
-        {
-            "ok": good,
-            "checks": [
-                {"check": c.name, "status": str(c.state), "text": c.text, "fix": c.fix}
-                for c in checks
-            ],
-        }
-    )
+    ok = all(check.status != "problem" for check in checks)
+    out.object({"checks": [check.to_json() for check in checks], "ok": ok})
+    width = max(len(check.name) for check in checks)
     for check in checks:
-        if quiet and check.state != "problem":
-            continue
-        mark, style = _MARKS[check.state]
-        out.result(f"{out.paint(mark, style)} {check.name:<24}{check.text}")
-        if check.fix:
-            out.result(f"  {'':<24}{out.paint('fix', 'cyan')}: {check.fix}")
-    raise typer.Exit(0 if good else 1)
+        mark, style = _MARKS[check.status]
+        line = f"{out.paint(mark, style)} {check.name.ljust(width)}  {check.text}"
+        fix = f"{' ' * (width + 4)}{out.paint('fix', 'cyan')}: {check.fix}" if check.fix else None
+        # under --quiet only what is wrong is said
+        show = out.say if check.status == "ok" else out.result
+        show(line)
+        if fix is not None:
+            show(fix)
+    raise typer.Exit(EXIT_OK if ok else EXIT_FAILED)

@@ -1,26 +1,41 @@
-"""What `doctor` looks at: this machine, this project, and how to mend what is wrong."""
+"""What `doctor` looks at: this machine, the project, its journal and agents; and how to fix each."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, cast
 
+from aiworkflow.agents import agent_problem, found_programs
+from aiworkflow.bundle.workflow import AgentSpec
+from aiworkflow.diagnostics import Report
 from aiworkflow.errors import AIWorkflowError
 from aiworkflow.records import record
+from aiworkflow.settings.options import INTERPRETERS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from aiworkflow.client.client import Client
+    from aiworkflow.engine.events import Json
 
-_KEYS = {"anthropic": "ANTHROPIC_API_KEY", "openai": "OPENAI_API_KEY"}
-_OLDEST = (3, 11)
+_OLDEST_PYTHON: Final = (3, 11)
+_OLDEST_GIT: Final = (2, 25)
+_LARGE_JOURNAL: Final = 2_000_000_000  # bytes
+_REACHABLE_S: Final = 0.5
+
+# What every other machine has too; without the rest only those languages are missing.
+_EXPECTED: Final = ("bash", "sh", "python")
+# program → what it is good for
+_OPTIONAL: Final = {"dot": "draws what `bundle graph --format dot` prints (Graphviz)"}
+# agent → variable of its key
+_KEYS: Final = {"anthropic": "ANTHROPIC_API_KEY", "openai": "OPENAI_API_KEY"}
 
 
-class State(StrEnum):
-    """How a check came out."""
+class CheckStatus(StrEnum):
+    """How a check came out; only a problem makes `doctor` fail."""
 
     OK = "ok"
     WARNING = "warning"
@@ -29,168 +44,297 @@ class State(StrEnum):
 
 @record
 class Check:
-    """One thing looked at.
+    """One thing that was looked at.
 
     Attributes:
-        name: what was looked at, in a word or two.
+        name: what, in a word or two.
         text: what was found.
-        fix: what to do; None where nothing is wrong.
+        fix: what to do about it; None where nothing needs doing.
     """
 
     name: str
-    state: State
+    status: CheckStatus
     text: str
     fix: str | None = None
 
+    def to_json(self) -> dict[str, Json]:
+        """As `doctor --json` prints it."""
+        return {
+            "check": self.name,
+            "status": str(self.status),
+            "text": self.text,
+            "fix": self.fix,
+        }
 
-def examine(client: Client) -> Iterator[Check]:
-    """Everything that can keep a run from going well here. Opens no connection to the outside."""
-    yield from _machine(client)
-    yield from _project(client)
-    yield from _journal(client)
-    yield from _agents(client)
+
+def examine(client: Client) -> list[Check]:
+    """Look at everything; changes nothing, and asks no server but an Ollama that is set up."""
+    checks = [_python(), _git(client), _project(client)]
+    report = Report()
+    client.project.strata(report)
+    checks += _settings(client, report)
+    checks += _journal(client)
+    checks += _interpreters(client)
+    checks.append(_sandbox(client))
+    checks += _optional(client)
+    checks += _agents(client)
+    return checks
 
 
-def _machine(client: Client) -> Iterator[Check]:
-    version = ".".join(map(str, sys.version_info[:3]))
-    if sys.version_info < _OLDEST:
-        yield Check("python", State.PROBLEM, version, "use Python 3.11 or newer")
-    else:
-        yield Check("python", State.OK, version)
-    path = client.project.environ.get("PATH")
-    git = shutil.which("git", path=path)
-    if git is None:
-        yield Check(
+def _ok(name: str, text: str) -> Check:
+    return Check(name, CheckStatus.OK, text)
+
+
+def _warning(name: str, text: str, fix: str | None = None) -> Check:
+    return Check(name, CheckStatus.WARNING, text, fix)
+
+
+def _problem(name: str, text: str, fix: str | None) -> Check:
+    return Check(name, CheckStatus.PROBLEM, text, fix)
+
+
+# -- machine --------------------------------------------------------------------------------------
+
+
+def _python() -> Check:
+    version = ".".join(str(part) for part in sys.version_info[:3])
+    if sys.version_info < _OLDEST_PYTHON:
+        return _problem("python", f"Python {version} is too old", "install Python 3.11 or newer")
+    return _ok("python", f"Python {version}, {sys.executable}")
+
+
+def _which(client: Client, program: str) -> str | None:
+    return shutil.which(program, path=client.project.environ.get("PATH"))
+
+
+def _git(client: Client) -> Check:
+    import re
+    import subprocess
+
+    found = _which(client, "git")
+    if found is None:
+        return _warning(
             "git",
-            State.WARNING,
-            "not found",
-            "install git: runs then note commits, and git.* works",
+            "not found: runs do not note the commit, and the `git` tool cannot be used",
+            "install git",
         )
-    else:
-        yield Check("git", State.OK, git)
-    yield from _interpreters(client, path)
-    bubblewrap = shutil.which("bwrap", path=path)
-    yield Check(
-        "sandbox",
-        State.OK,
-        f"scripts are not put into one by this version; bubblewrap {bubblewrap or 'is not installed'}",
-    )
+    try:
+        said = subprocess.run(
+            [found, "--version"], capture_output=True, text=True, timeout=10, check=True
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError) as error:
+        return _problem("git", f"{found} does not run: {error}", "install git again")
+    match = re.search(r"(\d+)\.(\d+)", said)
+    if match and (int(match[1]), int(match[2])) < _OLDEST_GIT:
+        return _warning("git", f"{said} is older than 2.25", "install a newer git")
+    return _ok("git", f"{said}, {found}")
 
 
-def _interpreters(client: Client, path: str | None) -> Iterator[Check]:
-    from aiworkflow.diagnostics import Report
-
-    commands = client.project.layered(Report()).options().interpreters
-    for language, command in sorted(commands.items()):
-        program = command.split()[0]
-        found = shutil.which(program, path=path)
+def _interpreters(client: Client) -> Iterator[Check]:
+    try:
+        known = client.project.layered(Report()).options().interpreters
+    except AIWorkflowError:  # said by the check of the settings
+        known = INTERPRETERS
+    seen: set[str] = set()
+    for language, command in known.items():
+        program = (command.split() or [""])[0]
+        is_own = INTERPRETERS.get(language) != command
+        if program in seen and not is_own:
+            continue
+        seen.add(program)
         name = f"interpreter {language}"
+        found = _which(client, program)
         if found is not None:
-            yield Check(name, State.OK, found)
+            yield _ok(name, f"{command}  ({found})")
+        elif is_own or language in _EXPECTED:
+            fix = (
+                f"install it, or name another under `interpreters: {{{language}: …}}` in "
+                ".aiworkflow/config.yaml"
+            )
+            make = _problem if is_own else _warning
+            yield make(name, f"`{program}` is not on the PATH", fix)
         else:
-            yield Check(
+            yield _warning(
                 name,
-                State.WARNING,
-                f"`{program}` is not on the PATH",
-                f"install it, or set `interpreters: {{{language}: …}}` in config.yaml",
+                f"`{program}` is not on the PATH; steps in {language} cannot run",
+                f"install {program}, if a bundle needs it",
             )
 
 
-def _project(client: Client) -> Iterator[Check]:
-    from aiworkflow.bundle import list_bundles
-    from aiworkflow.diagnostics import Report
+def _sandbox(client: Client) -> Check:
+    found = _which(client, "bwrap")
+    where = f"bubblewrap is at {found}" if found else "bubblewrap is not installed"
+    return _ok("sandbox", f"not used by this version: steps run as you; {where}")
+
+
+def _optional(client: Client) -> Iterator[Check]:
+    for program, use in _OPTIONAL.items():
+        found = _which(client, program)
+        yield _ok(f"optional {program}", f"{found or 'not installed'}: {use}")
+
+
+# -- project --------------------------------------------------------------------------------------
+
+
+def _project(client: Client) -> Check:
+    location = client.project.location
+    how = {
+        "git": "the git repository around this folder",
+        ".aiworkflow": "the folder that has .aiworkflow",
+        "directory": "this folder: neither git nor .aiworkflow was found",
+    }[location.by]
+    text = f"{location.root}  ({how})"
+    if location.worktree != location.root:
+        text += f"; working tree {location.worktree}"
+    existing = location.state if location.state.exists() else location.root
+    if not os.access(existing, os.W_OK):
+        return _problem("project", f"{existing} cannot be written to", f"chmod u+w {existing}")
+    if location.by == "directory":
+        return _warning("project", text, "make it a project: aiworkflow init")
+    return _ok("project", text)
+
+
+def _settings(client: Client, report: Report) -> Iterator[Check]:
+    from aiworkflow.settings.locate import user_config
 
     project = client.project
-    how = {"git": "its git repository", ".aiworkflow": "its .aiworkflow folder"}
-    by = how.get(project.location.by, "the current folder; make it a project: aiworkflow init")
-    yield Check("project", State.OK, f"{project.root} (by {by})")
-    report = Report()
-    try:
-        project.layered(report)
-    except AIWorkflowError as error:
-        yield Check("settings", State.PROBLEM, error.message, error.hint)
-        return
-    if report.has_errors:
-        first = report.sorted()[0]
-        yield Check("settings", State.PROBLEM, f"{first.place}: {first.message}", first.hint)
-    elif project.strangers:
-        listed = ", ".join(project.strangers)
-        yield Check(
-            "settings", State.WARNING, f"these variables are no settings: {listed}", "unset them"
+    files = [project.location.config, user_config(project.environ)]
+    there = [str(path) for path in files if path.exists()]
+    errors = [found for found in report.sorted() if found.severity == "error"]
+    for found in errors:
+        yield _problem(
+            "settings",
+            f"{found.place}: {found.message} [{found.code}]",
+            found.hint or f"see: aiworkflow explain {found.code}",
         )
-    else:
-        yield Check("settings", State.OK, "config files and variables can be read")
-    broken = [
-        found.name for found in list_bundles(project.root) if not project.check(found.path).is_valid
-    ]
-    if broken:
-        yield Check(
-            "bundles",
-            State.PROBLEM,
-            f"invalid: {', '.join(broken)}",
-            f"see what is wrong: aiworkflow bundle validate {broken[0]}",
-        )
-    else:
-        count = len(list_bundles(project.root))
-        yield Check("bundles", State.OK, f"{count} in bundles/, all valid")
+    for name in project.strangers:
+        yield _warning("settings", f"the variable {name} sets nothing", "unset it, or correct it")
+    if not errors:
+        try:
+            project.layered(Report()).options()
+        except AIWorkflowError as error:
+            yield _problem("settings", error.message, error.hint)
+            return
+        yield _ok("settings", ", ".join(there) or "no config.yaml; the defaults hold")
 
 
 def _journal(client: Client) -> Iterator[Check]:
-    state = client.project.folders.state
-    if not (state / "journal.db").exists():
-        yield Check("journal", State.OK, "none yet; it is made by the first run")
-        return
+    from aiworkflow.journal.open import journal_folder
+
+    project = client.project
     try:
+        where = project.layered(Report()).options().journal
+        if where == "memory":
+            yield _warning("journal", "in memory: no run outlives its process", "set another")
+            return
+        folder = journal_folder(where, project.folders.state)
+        if not (folder / "journal.db").exists():
+            yield _ok("journal", f"none yet; the first run makes it in {folder}")
+            return
         health = client.journal.health()
-        running = client.runs(status=["running"], limit=50).runs
-        interrupted = [row.run for row in running if not client.is_driven(row.run)]
     except AIWorkflowError as error:
-        yield Check("journal", State.PROBLEM, error.message, error.hint)
+        yield _problem("journal", error.message, error.hint)
         return
+    text = (
+        f"{health.location}: {_size(health.size_bytes)}, {health.runs} runs, {health.events} events"
+    )
     if health.problems:
-        yield Check(
+        yield _problem(
             "journal",
-            State.PROBLEM,
-            f"{health.location}: {health.problems[0]}",
-            "restore it from a backup, or move it away to begin a new one",
+            f"{text}; {'; '.join(health.problems)}",
+            "copy the state folder away, then restore it from a backup or remove it: its runs "
+            "cannot be trusted",
         )
+        return
+    if health.size_bytes > _LARGE_JOURNAL:
+        yield _warning("journal", text, "move the state folder away to begin with an empty one")
     else:
-        size = health.size_bytes / 1_000_000
-        text = f"{health.location}: {health.runs} runs, {health.events} events, {size:.1f} MB"
-        yield Check("journal", State.OK, text)
-    if interrupted:
-        yield Check(
-            "interrupted runs",
-            State.WARNING,
-            ", ".join(interrupted[:5]),
-            f"go on with one: aiworkflow runs resume {interrupted[0]}",
+        yield _ok("journal", text)
+    yield from _left_over(client)
+
+
+def _left_over(client: Client) -> Iterator[Check]:
+    rows = client.runs(status=["running"], limit=1000).runs
+    left = [row for row in rows if not client.is_driven(row.run)]
+    for row in left[:10]:
+        yield _warning(
+            "interrupted run",
+            f"{row.run} of {row.bundle} was interrupted",
+            f"aiworkflow runs resume {row.run}   (or: aiworkflow runs cancel {row.run})",
         )
+    if len(left) > 10:
+        yield _warning(
+            "interrupted run",
+            f"{len(left) - 10} more runs were interrupted",
+            "aiworkflow runs list --status running",
+        )
+    waiting = client.runs(status=["waiting"], limit=1000).runs
+    if waiting:
+        yield _ok("waiting runs", f"{len(waiting)}; see: aiworkflow runs list --status waiting")
+
+
+def _size(size: int) -> str:
+    for unit, one in (("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1000)):
+        if size >= one:
+            return f"{size / one:.1f} {unit}"
+    return f"{size} bytes"
+
+
+# -- agents ---------------------------------------------------------------------------------------
 
 
 def _agents(client: Client) -> Iterator[Check]:
-    from aiworkflow.agents import PROGRAMS, agent_problem, found_programs
-    from aiworkflow.bundle.workflow import AgentSpec
-    from aiworkflow.diagnostics import Report
-
-    environ = client.project.environ
-    settings = client.project.layered(Report())
+    project = client.project
+    environ = project.environ
     for name, variable in _KEYS.items():
-        if environ.get(variable):
-            yield Check(f"agent {name}", State.OK, f"{variable} is set")
-        else:
-            yield Check(f"agent {name}", State.OK, f"not set up: {variable} is not set")
-    agents, _ = settings.get("agents")
-    named = agents if isinstance(agents, dict) else {}
-    for name in sorted(named):
-        problem = agent_problem(AgentSpec(name), named, environ)
-        if problem is None:
-            yield Check(f"agent {name}", State.OK, "usable")
-        else:
-            what, _, fix = problem.partition("; ")
-            yield Check(f"agent {name}", State.PROBLEM, what, fix or "see config.yaml")
+        found = f"{variable} is {'set' if environ.get(variable) else 'not set'}"
+        yield _ok(f"agent {name}", found)
     programs = found_programs(environ.get("PATH"))
-    for name, where in programs.items():
-        if where is not None:
-            about = PROGRAMS[name].partition(":")[0]
-            note = "" if name == "ollama" else "; steps cannot use it in this version"
-            yield Check(f"program {name}", State.OK, f"{about} at {where}{note}")
+    yield _ollama(environ, is_installed=programs["ollama"] is not None)
+    for program, where in programs.items():
+        if where is not None and program != "ollama":
+            yield _ok(f"program {program}", f"{where}; not used by this version")
+    settings = project.layered(Report())
+    given, _ = settings.get("agents")
+    agents = cast("Mapping[str, Json]", given) if isinstance(given, dict) else {}
+    for name, about in agents.items():
+        model = about.get("model") if isinstance(about, dict) else None
+        # a model may come from the workflow, so its absence is none of the agent's faults
+        yield _usable(f"agent {name}", AgentSpec(name, None if model else "MODEL"), agents, environ)
+    default, origin = settings.get("agent")
+    named: Sequence[Json] = default if isinstance(default, list) else [default] if default else []
+    for text in named:
+        name, _, model = str(text).partition("/")
+        label = f"default agent {text} ({origin})"
+        yield _usable(label, AgentSpec(name, model or None), agents, environ)
+
+
+def _usable(
+    name: str, spec: AgentSpec, agents: Mapping[str, Json], environ: Mapping[str, str]
+) -> Check:
+    problem = agent_problem(spec, agents, environ)
+    if problem is None:
+        return _ok(name, "can be used")
+    what, _, fix = problem.partition("; ")
+    return _problem(name, what, fix or None)
+
+
+def _ollama(environ: Mapping[str, str], *, is_installed: bool) -> Check:
+    """Ollama needs no key; where it is set up, whether it answers is all there is to know."""
+    if not is_installed and not environ.get("OLLAMA_HOST"):
+        return _ok("agent ollama", "not installed, and OLLAMA_HOST is not set")
+    import socket
+    from urllib.parse import urlsplit
+
+    url = environ.get("OLLAMA_HOST") or "127.0.0.1:11434"
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        address = (parts.hostname or "127.0.0.1", parts.port or 11434)
+        with socket.create_connection(address, timeout=_REACHABLE_S):
+            pass
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        return _warning(
+            "agent ollama", f"{url} does not answer: {reason}", "start it: ollama serve"
+        )
+    return _ok("agent ollama", f"{url} answers")

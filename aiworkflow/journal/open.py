@@ -30,7 +30,7 @@ def open_journal(where: str, state: Path, *, clock: Clock, ids: Ids) -> Journal:
         from aiworkflow.journal.memory import MemoryJournal
 
         return MemoryJournal(clock=clock, ids=ids)
-    folder = _folder(where, state)
+    folder = journal_folder(where, state)
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"the journal `{where}` is a file", hint="name the folder for it")
     from aiworkflow.journal.sqlite import SqliteJournal
@@ -38,7 +38,8 @@ def open_journal(where: str, state: Path, *, clock: Clock, ids: Ids) -> Journal:
     return SqliteJournal(folder, clock=clock, ids=ids)
 
 
-def _folder(where: str, state: Path) -> Path:
+def journal_folder(where: str, state: Path) -> Path:
+    """The folder that a setting other than `memory` names. Raises UsageError as `open_journal`."""
     if where == "sqlite":
         return state
     if where.startswith("sqlite:///") and where != "sqlite:///":
