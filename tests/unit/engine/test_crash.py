@@ -198,5 +198,5 @@ def test_succeeded_means_that_every_step_has_a_terminal_record(made: Made) -> No
     if run.state.status == "succeeded":
         for instance in run.state.instances.values():
             assert instance.status in {"succeeded", "skipped", "failed", "cancelled"}
-        top = {name for name in run.plan.root.children}
+        top = set(run.plan.root.children)
         assert top <= set(run.state.instances)
