@@ -23,7 +23,6 @@ from aiworkflow.diagnostics.render import to_json, to_text
 from aiworkflow.plan import compile_plan
 import aiworkflow.bundle.outline, aiworkflow.expr.syntax
 aiworkflow.bundle.outline._parser(), aiworkflow.expr.syntax._environment()
-soft = resource.getrusage(resource.RUSAGE_SELF)
 resource.setrlimit(resource.RLIMIT_AS, (400_000_000, 400_000_000))
 resource.setrlimit(resource.RLIMIT_CPU, (10, 10))
 begin = time.process_time()
@@ -32,7 +31,9 @@ if reading.workflow is not None:
     compile_plan(reading.workflow, reading.report)
 found = reading.report.sorted()
 to_text(found, colour=True)
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+# ru_maxrss counts what the process that started this one had; VmHWM is of this one alone
+status = dict(line.split(":", 1) for line in open("/proc/self/status") if ":" in line)
+peak = int(status["VmHWM"].split()[0]) / 1024
 print(json.dumps({
     "seconds": time.process_time() - begin, "peak": peak, "found": to_json(found)[:50],
 }))
@@ -126,6 +127,7 @@ DOCUMENTS: dict[str, tuple[str | bytes, set[str]]] = {
 }  # fmt: skip
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="measures memory as Linux does")
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_a_hostile_document_ends_in_findings(name: str, tmp_path: Path) -> None:
     content, expected = DOCUMENTS[name]
