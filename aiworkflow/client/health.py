@@ -235,9 +235,8 @@ def _journal(client: Client) -> Iterator[Check]:
     except AIWorkflowError as error:
         yield _problem("journal", error.message, error.hint)
         return
-    text = (
-        f"{health.location}: {_size(health.size_bytes)}, {health.runs} runs, {health.events} events"
-    )
+    runs = "1 run" if health.runs == 1 else f"{health.runs} runs"
+    text = f"{health.location}: {_size(health.size_bytes)}, {runs}, {health.events} events"
     if health.problems:
         yield _problem(
             "journal",
