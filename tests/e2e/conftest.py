@@ -1,0 +1,15 @@
+"""Every test here sees the product as a user does: a project on disk, and the command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support import Project
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """An empty project in a git repository of its own."""
+    return Project(tmp_path / "project")

@@ -1,0 +1,151 @@
+"""`doctor`: what it looks at, how it says what to do, and when it fails."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import sqlite3
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.support import Project, script
+
+STATES = {"ok", "warning", "problem"}
+
+
+def checks(project: Project, **env: str) -> dict[str, dict[str, Any]]:
+    done = project.run("doctor", "--json", **env)
+    found = {check["check"]: check for check in done.json["checks"]}
+    has_problem = any(check["status"] == "problem" for check in found.values())
+    assert done.json["ok"] is not has_problem
+    assert done.code == (1 if has_problem else 0)
+    return found
+
+
+def test_a_healthy_project_has_no_problem_and_names_every_check(project: Project) -> None:
+    project.run("init")
+    found = checks(project)
+    for name in ("python", "git", "project", "settings", "journal", "sandbox", "agent anthropic"):
+        assert found[name]["status"] == "ok", found[name]
+    assert {check["status"] for check in found.values()} <= STATES
+    assert set(found["git"]) == {"check", "status", "text", "fix"}
+    assert "the git repository" in found["project"]["text"]
+    assert "not used by this version" in found["sandbox"]["text"]
+    assert found["interpreter bash"]["status"] == "ok"
+
+
+def test_people_see_a_mark_and_a_fix(project: Project) -> None:
+    project.write(".aiworkflow/config.yaml", "interpreters: {cobol: /nowhere/cobc}\n")
+    done = project.run("doctor")
+    assert done.code == 1
+    assert "✓ git" in done.out
+    assert "✗ interpreter cobol" in done.out
+    assert "fix: install it, or name another under `interpreters:" in done.out
+
+
+def test_quiet_says_only_what_is_wrong(project: Project) -> None:
+    project.run("init")
+    assert "✓" not in project.run("doctor", "-q").out
+
+
+def test_it_looks_but_makes_nothing(tmp_path: Path) -> None:
+    bare = Project(tmp_path / "bare", git=False)
+    before = sorted(path.name for path in bare.root.iterdir())
+    found = checks(bare)
+    assert sorted(path.name for path in bare.root.iterdir()) == before
+    assert found["project"]["status"] == "warning"
+    assert "aiworkflow init" in found["project"]["fix"]
+    assert "none yet" in found["journal"]["text"]
+
+
+def test_a_broken_config_is_a_problem_with_its_place(project: Project) -> None:
+    project.write(".aiworkflow/config.yaml", "limits: {max_paralel: 3}\n")
+    found = checks(project)["settings"]
+    assert found["status"] == "problem"
+    assert ".aiworkflow/config.yaml:1:" in found["text"]
+    assert "max_parallel" in found["text"] + found["fix"]
+
+
+def test_git_may_be_absent(project: Project, tmp_path: Path) -> None:
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for program in ("bash", "sh"):
+        found = shutil.which(program)
+        assert found is not None
+        (folder / program).symlink_to(found)
+    seen = checks(project, PATH=str(folder))
+    assert seen["git"]["status"] == "warning"
+    assert seen["git"]["fix"] == "install git"
+    assert seen["interpreter bash"]["status"] == "ok"
+    assert seen["interpreter javascript"]["status"] == "warning"
+
+
+def test_keys_are_seen_and_never_shown(project: Project) -> None:
+    done = project.run("doctor", ANTHROPIC_API_KEY="sk-very-secret")
+    assert "ANTHROPIC_API_KEY is set" in done.out
+    assert "OPENAI_API_KEY is not set" in done.out
+    assert "sk-very-secret" not in done.out + done.err
+
+
+def test_each_configured_agent_can_be_used_or_says_why_not(project: Project) -> None:
+    project.write(
+        ".aiworkflow/config.yaml",
+        "agent: mine/m1\nagents:\n"
+        "  mine: {api: openai, url: http://127.0.0.1:9/v1}\n"
+        "  theirs: {api: openai, url: http://127.0.0.1:9/v1, key: THEIR_KEY}\n",
+    )
+    found = checks(project)
+    assert found["agent mine"]["status"] == "ok"
+    assert found["agent theirs"]["status"] == "problem"
+    assert "THEIR_KEY is not set" in found["agent theirs"]["text"]
+    assert "export THEIR_KEY" in found["agent theirs"]["fix"]
+    (default,) = [check for name, check in found.items() if name.startswith("default agent")]
+    assert default["status"] == "ok"
+
+
+def test_an_ollama_that_is_set_up_answers_or_does_not(project: Project) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        host = f"127.0.0.1:{server.getsockname()[1]}"
+        assert checks(project, OLLAMA_HOST=host)["agent ollama"]["status"] == "ok"
+    gone = checks(project, OLLAMA_HOST=host)["agent ollama"]
+    assert gone["status"] == "warning"
+    assert gone["fix"] == "start it: ollama serve"
+
+
+def test_the_journal_is_checked_and_its_size_told(project: Project) -> None:
+    project.workflow(script("one", "echo 1"))
+    assert project.run("run", "bundles/flow").code == 0
+    found = checks(project)["journal"]
+    assert found["status"] == "ok"
+    assert ", 1 run, " in found["text"]
+
+
+def test_a_damaged_journal_is_a_problem(project: Project) -> None:
+    project.workflow(script("one", "echo 1"))
+    project.run("run", "bundles/flow")
+    file = project.root / ".aiworkflow/state/journal.db"
+    with sqlite3.connect(file) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    db.close()
+    content = bytearray(file.read_bytes())
+    content[4096:] = os.urandom(len(content) - 4096)
+    file.write_bytes(content)
+    found = checks(project)["journal"]
+    assert found["status"] == "problem"
+    assert found["fix"]
+
+
+def test_a_run_left_behind_is_found_with_the_way_on(project: Project) -> None:
+    project.workflow(script("one", "echo 1") + script("slow", "sleep 30"))
+    driver = project.start("run", "bundles/flow")
+    assert driver.stderr is not None
+    assert any("one" in line for line in driver.stderr)
+    time.sleep(0.1)
+    os.killpg(driver.pid, signal.SIGKILL)
+    driver.communicate()
+    found = checks(project)["interrupted run"]
+    assert found["status"] == "warning"
+    assert "aiworkflow runs resume" in found["fix"]
