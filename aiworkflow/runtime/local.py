@@ -261,8 +261,9 @@ class LocalRuntime:
         started = state.started
         assert started is not None
         plan = plan_from_json(json.loads(self.journal.blobs.get(started.plan)))
-        values = Values(self.journal, run, inline_bytes=32_768)
-        settings = InForce.from_json(cast("dict[str, Json]", values.load(started.settings)))
+        reader = Values(self.journal, run, inline_bytes=0)
+        settings = InForce.from_json(cast("dict[str, Json]", reader.load(started.settings)))
+        values = Values(self.journal, run, inline_bytes=settings.limits["inline_output"])
         bundle = snapshot(
             self.folders.state / "bundles", load_files(self.journal.blobs, started.files)
         )
