@@ -1,0 +1,178 @@
+"""`init`, `workflow` and the small commands: what they make and print."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from tests.support import Project, script
+
+TEMPLATES = ("basic", "multi-step", "with-tools")
+
+
+def test_init_makes_a_project_and_keeps_what_is_there(project: Project) -> None:
+    first = project.run("init", "--json").json
+    names = sorted(Path(path).name for path in first["made"])
+    assert names == [".gitignore", "config.yaml"]
+    project.write(".aiworkflow/config.yaml", "limits: {max_parallel: 2}\n")
+    assert project.run("init", "--json").json["made"] == []
+    text = (project.root / ".aiworkflow/config.yaml").read_text()
+    assert text == "limits: {max_parallel: 2}\n"
+    assert "nothing was changed" in project.run("init").out
+
+
+def test_init_takes_a_folder(project: Project) -> None:
+    assert project.run("init", "elsewhere").code == 0
+    assert (project.root / "elsewhere/.aiworkflow/config.yaml").is_file()
+    assert not (project.root / ".aiworkflow").exists()
+
+
+def test_state_is_ignored_by_git(project: Project) -> None:
+    project.run("init")
+    project.workflow(script("one", "echo 1"))
+    assert project.run("run", "bundles/flow").code == 0
+    seen = project.git("status", "--porcelain", "--untracked-files=all")
+    assert ".aiworkflow/config.yaml" in seen
+    assert "state" not in seen
+
+
+def test_the_templates_are_listed(project: Project) -> None:
+    found = project.run("workflow", "list", "--templates", "--json").json["templates"]
+    assert {one["name"] for one in found} >= set(TEMPLATES)
+    assert all(one["description"] for one in found)
+    assert "basic" in project.run("workflow", "list", "--templates").out
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_every_template_is_created_valid_and_runs(project: Project, template: str) -> None:
+    words = ("my-own", "--template", template, "--bundle", "--output", "bundles")
+    made = project.run("workflow", "create", *words, "--json").json
+    assert made["workflow"] == "bundles/my-own"
+    assert all((project.root / path).is_file() for path in made["files"])
+    assert project.run("bundle", "validate", "bundles/my-own").code == 0
+    info = project.run("bundle", "info", "my-own", "--json").json
+    assert info["name"] == "my-own"
+    given = {one["name"]: "x" for one in info["inputs"] if one["required"]}
+    words = tuple(word for name, value in given.items() for word in ("-i", f"{name}={value}"))
+    done = project.run("run", "my-own", "--json", *words)
+    assert done.code == 0, done.err + done.out
+    assert done.json["status"] == "succeeded"
+
+
+def test_a_lone_file_is_created_and_runs(project: Project) -> None:
+    made = project.run("workflow", "create", "lone", "--json").json
+    assert made == {"workflow": "lone.md", "files": ["lone.md"]}
+    assert project.run("run", "lone.md").code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("Bad Name",), "cannot be a workflow's name"),
+        (("x", "--template", "basik"), "basic"),
+        (("x", "--template", "with-tools"), "--bundle"),
+        (("taken",), "is there already"),
+    ],
+)
+def test_create_refuses_with_the_way_out(
+    project: Project, words: tuple[str, ...], says: str
+) -> None:
+    project.write("taken.md", "mine")
+    done = project.run("workflow", "create", *words)
+    assert done.code == 2
+    assert says in done.err
+    assert (project.root / "taken.md").read_text() == "mine"
+
+
+def test_workflows_are_listed_with_the_broken_ones(project: Project) -> None:
+    project.workflow(script("one", "echo 1"), name="good", head="version: 1.2.0\n")
+    project.workflow("## A\n\n```yaml step\nuses: nothing.here\n```\n", name="bad")
+    for words in (("workflow", "list"), ("bundle", "list")):
+        found = project.run(*words, "--json").json
+        (rows,) = found.values()
+        assert {row["name"]: (row["valid"], row["version"]) for row in rows} == {
+            "bad": (False, None),
+            "good": (True, "1.2.0"),
+        }
+        assert "good" in project.run(*words).out
+
+
+def test_no_workflows_is_said_with_the_way_on(project: Project) -> None:
+    assert "aiworkflow workflow create" in project.run("workflow", "list").out
+
+
+def test_show_prints_the_document_as_it_is(project: Project) -> None:
+    project.workflow(script("one", "echo 1"))
+    text = (project.root / "bundles/flow/workflow.md").read_text()
+    assert project.run("workflow", "show", "flow").out.rstrip("\n") == text.rstrip("\n")
+    assert project.run("workflow", "show", "flow", "--json").json["document"] == text
+
+
+@pytest.mark.parametrize("part", ["frontmatter", "step", "tools", "config"])
+def test_schemas_are_json_schemas(project: Project, part: str) -> None:
+    schema = json.loads(project.run("schema", part).out)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    assert schema.get("properties") or schema["additionalProperties"]
+
+
+def test_an_unknown_schema_is_wrong_usage(project: Project) -> None:
+    assert project.run("schema", "nothing").code == 2
+
+
+def test_explain_has_the_why_and_both_examples(project: Project) -> None:
+    done = project.run("explain", "AW103")
+    assert done.code == 0
+    assert "AW103" in done.out
+    assert project.run("explain", "AW103", "--json").json["code"] == "AW103"
+    wrong = project.run("explain", "AW10")
+    assert wrong.code == 2
+    assert "AW10" in wrong.err
+
+
+def test_version_says_where_things_are(project: Project) -> None:
+    facts = project.run("version", "--json").json
+    assert facts["project"] == str(project.root)
+    assert facts["state"] == str(project.root / ".aiworkflow/state")
+    assert project.run("--version").out == f"aiworkflow {facts['aiworkflow']}\n"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_printed_for_a_shell(project: Project, shell: str) -> None:
+    done = project.run("--show-completion", shell)
+    assert done.code == 0, done.err
+    assert "aiworkflow" in done.out
+
+
+def test_completion_offers_the_commands(project: Project) -> None:
+    done = project.run(
+        _AIWORKFLOW_COMPLETE="complete_bash", COMP_WORDS="aiworkflow bun", COMP_CWORD="1"
+    )
+    assert done.out.split() == ["bundle"], done.err
+
+
+def test_a_near_miss_of_a_command_is_suggested(project: Project) -> None:
+    done = project.run("bundel")
+    assert done.code == 2
+    assert "bundle" in done.err
+
+
+def test_help_of_every_command_works(project: Project) -> None:
+    listed = project.run("--help").out
+    for command in ("init", "run", "bundle", "workflow", "runs", "doctor", "schema", "explain"):
+        assert command in listed
+        assert "Usage" in project.run(command, "--help").out
+
+
+def test_commands_work_from_a_folder_below_and_by_project(project: Project) -> None:
+    project.workflow(script("one", "echo 1"))
+    below = project.root / "deep/er"
+    below.mkdir(parents=True)
+    elsewhere = Project(project.root.parent / "elsewhere", git=False)
+    words = ("--project", os.fspath(below), "--json")
+    found = elsewhere.run("workflow", "list", *words).json["workflows"]
+    assert [one["name"] for one in found] == ["flow"]
+    assert elsewhere.run("run", "flow", *words).json["status"] == "succeeded"
