@@ -19,25 +19,12 @@ from aiworkflow.expr import (
 )
 from aiworkflow.expr import tree as t
 from aiworkflow.plan.graph import Node, Plan
+from aiworkflow.plan.unparse import unparse
 
 if TYPE_CHECKING:
     from aiworkflow.bundle.workflow import Json, Value
 
 FORMAT: Final = 1
-
-_ACTIONS: Final[Mapping[str, type]] = MappingProxyType(
-    {
-        "script": w.Script,
-        "tool": w.ToolCall,
-        "agent": w.AgentCall,
-        "assign": w.Assign,
-        "group": w.Group,
-        "ask": w.Ask,
-        "wait": w.Wait,
-        "gate": w.Gate,
-        "child": w.Child,
-    }
-)
 
 
 # -- values with expressions ----------------------------------------------------------------------
@@ -142,55 +129,6 @@ def _part_from_json(data: Any) -> t.Part:
             )
 
 
-def unparse(tree: t.Tree) -> str:
-    """A canonical source of a tree: fully bracketed, the same for the same meaning of spaces."""
-    import json
-
-    match tree:
-        case t.Literal(value):
-            if value is None:
-                return "none"
-            if isinstance(value, str):
-                return json.dumps(value, ensure_ascii=True)
-            return json.dumps(value)
-        case t.Name(name):
-            return name
-        case t.Field(target, name):
-            return f"{unparse(target)}[{json.dumps(name, ensure_ascii=True)}]"
-        case t.Item(target, index):
-            return f"{unparse(target)}[{unparse(index)}]"
-        case t.Slice(target, low, high, step):
-            bounds = ":".join("" if x is None else unparse(x) for x in (low, high, step))
-            return f"{unparse(target)}[{bounds}]"
-        case t.Unary(operator, operand):
-            return f"({operator} {unparse(operand)})"
-        case t.Binary(operator, left, right):
-            return f"({unparse(left)} {operator} {unparse(right)})"
-        case t.Compare(left, rest):
-            return f"({unparse(left)}{''.join(f' {op} {unparse(x)}' for op, x in rest)})"
-        case t.Conditional(test, yes, no):
-            tail = f" else {unparse(no)}" if no is not None else ""
-            return f"({unparse(yes)} if {unparse(test)}{tail})"
-        case t.ListLiteral(items):
-            return f"[{', '.join(unparse(item) for item in items)}]"
-        case t.ObjectLiteral(pairs):
-            return f"{{{', '.join(f'{unparse(k)}: {unparse(v)}' for k, v in pairs)}}}"
-        case t.Concat(parts):
-            return f"({' ~ '.join(unparse(part) for part in parts)})"
-        case t.Filter(target, name, arguments, named):
-            return f"({unparse(target)} | {name}{_called(arguments, named)})"
-        case t.Test(target, name, arguments):
-            return f"({unparse(target)} is {name}{_called(arguments, ())})"
-        case t.Call(name, arguments, named):
-            given = _called(arguments, named)
-            return f"{name}{given or '()'}"
-
-
-def _called(arguments: tuple[t.Tree, ...], named: tuple[tuple[str, t.Tree], ...]) -> str:
-    words = [unparse(one) for one in arguments] + [f"{key}={unparse(one)}" for key, one in named]
-    return f"({', '.join(words)})" if words else ""
-
-
 # -- records --------------------------------------------------------------------------------------
 
 
@@ -242,6 +180,19 @@ def _operation_from_json(data: Any) -> w.Operation:
     )
 
 
+def _allow_to_json(allow: w.Allow) -> Json:
+    return {
+        "write": list(allow.write),
+        "network": list(allow.network),
+        "secrets": list(allow.secrets),
+        "paths": list(allow.paths),
+    }
+
+
+def _allow_from_json(data: Any) -> w.Allow:
+    return w.Allow(**{kind: tuple(values) for kind, values in data.items()})
+
+
 def _each_to_json(each: w.Each) -> Json:
     rate: Json = [each.rate[0], each.rate[1]] if each.rate is not None else None
     return [unparse(each.items.tree), each.name, each.max_parallel, rate, each.max_items]
@@ -290,9 +241,24 @@ def _action_to_json(action: w.Action) -> Json:
                 action.has_result,
                 result,
             ]
-        case _:
-            # kinds that `run` refuses before a plan is ever stored
-            return [next(name for name, kind in _ACTIONS.items() if isinstance(action, kind))]
+        case w.Ask(message, fields, by, expires_s):
+            asked = [_field_to_json(one) for one in fields.values()]
+            return ["ask", _message_to_json(message), asked, list(by), expires_s]
+        case w.Wait(seconds, at, event, match, timeout_s):
+            matched = unparse(match.tree) if match is not None else None
+            return ["wait", value_to_json(seconds), value_to_json(at), event, matched, timeout_s]
+        case w.Gate(message):
+            return ["gate", _message_to_json(message)]
+        case w.Child(path, arguments):
+            return ["child", path, _map(arguments)]
+
+
+def _message_to_json(message: Template | None) -> Json:
+    return template_to_json(message) if message is not None else None
+
+
+def _message_from_json(data: Any) -> Template | None:
+    return template_from_json(data) if data is not None else None
 
 
 def _action_from_json(data: Any) -> w.Action:
@@ -315,8 +281,18 @@ def _action_from_json(data: Any) -> w.Action:
                 value_from_json(result),
                 has_result,
             )
+        case ["ask", message, fields, by, expires_s]:
+            asked = {one[0]: _field_from_json(one) for one in fields}
+            return w.Ask(_message_from_json(message), asked, tuple(by), expires_s)
+        case ["wait", seconds, at, event, match, timeout_s]:
+            matched = _expression(match) if match is not None else None
+            return w.Wait(value_from_json(seconds), value_from_json(at), event, matched, timeout_s)
+        case ["gate", message]:
+            return w.Gate(_message_from_json(message))
+        case ["child", path, arguments]:
+            return w.Child(path, _unmap(arguments))
         case _:
-            raise Bug(f"a stored plan holds a step this version cannot run: {data[0]}")
+            raise Bug(f"a stored plan holds a step this version does not know: {data[0]}")
 
 
 def _sorted(values: frozenset[int]) -> Json:
@@ -341,6 +317,7 @@ _NODE: Final[Mapping[str, tuple[Callable[[Any], Json], Callable[[Any], Any]]]] =
         "secrets": (list, tuple),
         "network": (list, tuple),
         "writes": (list, tuple),
+        "allow": (_allow_to_json, _allow_from_json),
     }
 )
 _NOTHING: Final[tuple[object, ...]] = ((), frozenset(), {})
@@ -382,12 +359,7 @@ def plan_to_json(plan: Plan) -> dict[str, Json]:
         "outputs": _map(plan.outputs),
         "state": [[c.name, str(c.reduce), c.by, c.tool, c.start] for c in plan.state],
         "agents": _agents_to_json(plan.agents),
-        "allow": {
-            "write": list(plan.allow.write),
-            "network": list(plan.allow.network),
-            "secrets": list(plan.allow.secrets),
-            "paths": list(plan.allow.paths),
-        },
+        "allow": _allow_to_json(plan.allow),
         "env": _map(plan.env),
         "timeout_s": plan.timeout_s,
         "tools": dict(plan.tools),
@@ -403,7 +375,6 @@ def plan_from_json(data: Mapping[str, Any]) -> Plan:
     if data["format"] != FORMAT:
         raise Bug(f"the plan was written in format {data['format']}, this version reads {FORMAT}")
     nodes = [_node_from_json(node) for node in data["nodes"]]
-    allow = {kind: tuple(values) for kind, values in data["allow"].items()}
     return Plan(
         name=data["name"],
         title=data["title"],
@@ -417,7 +388,7 @@ def plan_from_json(data: Mapping[str, Any]) -> Plan:
             for name, reduce, by, tool, start in data["state"]
         ),
         agents=_agents_from_json(data["agents"]),
-        allow=w.Allow(**allow),
+        allow=_allow_from_json(data["allow"]),
         env=_unmap(data["env"]),
         timeout_s=data["timeout_s"],
         tools=data["tools"],

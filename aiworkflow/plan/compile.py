@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from aiworkflow.bundle.workflow import (
     AgentCall,
+    Allow,
     Effect,
     Group,
     Kind,
@@ -16,17 +17,19 @@ from aiworkflow.bundle.workflow import (
     Step,
     Workflow,
 )
-from aiworkflow.diagnostics import Diagnostic, Label, Report, Severity
-from aiworkflow.diagnostics.suggest import did_you_mean
+from aiworkflow.diagnostics import Diagnostic, Report, Severity
 from aiworkflow.expr import references
 from aiworkflow.plan.digest import file_digest, node_digest, plan_digest
 from aiworkflow.plan.effects import Effects, Reach, secret_names, worst
 from aiworkflow.plan.graph import ROOT, Node, Plan
+from aiworkflow.plan.order import turns
 from aiworkflow.plan.references import check_references
+from aiworkflow.plan.scopes import Readings
+from aiworkflow.plan.state import check_state
 from aiworkflow.plan.taint import find_taint
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from aiworkflow.diagnostics import Place
 
@@ -36,7 +39,7 @@ class Draft:
     """A node in the making.
 
     Attributes:
-        outer_env: secrets that outer layers of `env` hand down: variable → secret.
+        allow: what the workflow allows, as narrowed by the groups around the step and by itself.
     """
 
     step: Step
@@ -44,6 +47,7 @@ class Draft:
     after: tuple[str, ...]
     otherwise: tuple[str, ...]
     reach: Reach
+    allow: Allow
     children: tuple[str, ...] = ()
     fenced: frozenset[int] = frozenset()
 
@@ -54,10 +58,12 @@ def compile_plan(workflow: Workflow, report: Report) -> Plan | None:
     It has no digests yet: `seal` computes them, where they are needed.
     """
     compiler = _Compiler(workflow, report)
-    compiler.group(workflow.steps, ROOT, {})
+    compiler.group(workflow.steps, ROOT, secret_names(workflow.env), workflow.allow)
     drafts = compiler.drafts
-    check_references(workflow, drafts, report)
-    fenced = find_taint(workflow, drafts, report)
+    readings = Readings()
+    check_references(workflow, drafts, readings, report)
+    check_state(workflow, drafts, report)
+    fenced = find_taint(workflow, drafts, readings, report)
     if report.has_errors:
         return None
     for name, outputs in fenced.items():
@@ -91,6 +97,8 @@ def refusals(workflow: Workflow) -> list[Diagnostic]:
             refuse(name, step.where.get(f"{name}@") or step.where.get(name) or step.place)
         if step.kind in {Kind.ASK, Kind.WAIT, Kind.CHILD, Kind.GATE} and not step.reserved:
             refuse(str(step.kind), step.place)
+        if isinstance(step.action, AgentCall) and step.action.tools:
+            refuse("tools", step.where.get("tools@") or step.place)
         if isinstance(step.action, Group):
             steps[:0] = step.action.steps
     return sorted(found, key=lambda d: (d.place.path, d.place.span.start))
@@ -98,125 +106,39 @@ def refusals(workflow: Workflow) -> list[Diagnostic]:
 
 class _Compiler:
     def __init__(self, workflow: Workflow, report: Report) -> None:
-        self.workflow = workflow
         self.report = report
         self.effects = Effects(workflow, report)
         self.drafts: dict[str, Draft] = {}
+        self.everywhere = frozenset(_ids(workflow.steps))
 
-    def group(self, steps: Sequence[Step], parent: str, outer_env: dict[str, str]) -> Effect:
+    def group(
+        self, steps: Sequence[Step], parent: str, outer_env: Mapping[str, str], allow: Allow
+    ) -> Effect:
         """Compile the children of a group; the worst of their effects."""
         holder = self.drafts[parent].step.action if parent != ROOT else None
         parallel = isinstance(holder, Group) and holder.parallel
-        order = self._order(steps, parallel=parallel)
+        order = turns(steps, self.everywhere, self.report, parallel=parallel)
         found = []
         for step in steps:
-            after, otherwise = order[step.id]
-            reach = self.effects.reach(step, outer_env)
-            draft = Draft(step, parent, after, otherwise, reach)
+            turn = order[step.id]
+            own = self.effects.narrowed(step, allow)
+            reach = self.effects.reach(step, outer_env, own)
+            draft = Draft(step, parent, turn.after, turn.otherwise, reach, own)
             self.drafts[step.id] = draft
             if isinstance(step.action, Group):
                 draft.children = tuple(child.id for child in step.action.steps)
-                inner_env = {**outer_env, **secret_names(step.env)}
-                effect = self.group(step.action.steps, step.id, inner_env)
+                inner_env = {**outer_env, **secret_names(step.env)} if step.env else outer_env
+                effect = self.group(step.action.steps, step.id, inner_env, own)
                 draft.reach = dataclasses.replace(reach, effect=worst([effect, reach.effect]))
             found.append(draft.reach.effect)
-        self._check_cycles(steps, order)
         return worst(found)
 
-    def _order(
-        self, steps: Sequence[Step], *, parallel: bool
-    ) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
-        """What each child comes after, and the chain an `else` belongs to."""
-        ids = {step.id: step for step in steps}
-        found: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {}
-        before: Step | None = None
-        chain: list[str] = []
-        finals = False
-        for step in steps:
-            if step.final:
-                finals = True
-            elif finals:
-                self.report.error(
-                    "AW120",
-                    step.place,
-                    "a step after a `finally` step must be `finally` too",
-                    "move the `finally` steps to the end of the group",
-                )
-            chain = self._chain(step, before, chain)
-            if step.needs is not None:
-                after = self._needs(step, ids)
-            elif parallel or before is None or step.final != before.final:
-                after = ()
-            else:
-                after = (before.id,)
-            otherwise = tuple(chain) if step.otherwise else ()
-            found[step.id] = (tuple(dict.fromkeys((*after, *otherwise))), otherwise)
-            before = step
-        return found
 
-    def _chain(self, step: Step, before: Step | None, chain: list[str]) -> list[str]:
-        """The members so far of the if/else chain that a step belongs to."""
-        if not step.otherwise:
-            return []
-        place = step.where.get("else@") or step.place
-        if before is None or before.condition is None:
-            self.report.error(
-                "AW121",
-                place,
-                "`else` comes directly after a step with `if`",
-                "move it, or write an `if`",
-            )
-            return []
-        return [*chain, before.id]
-
-    def _needs(self, step: Step, ids: Mapping[str, Step]) -> tuple[str, ...]:
-        known = []
-        for at, name in enumerate(step.needs or ()):
-            place = step.where.get(f"needs.{at}") or step.where.get("needs") or step.place
-            if name == step.id:
-                self.report.error("AW122", place, "a step cannot need itself", "remove it")
-            elif name not in ids:
-                hint = did_you_mean(name, ids)
-                if hint is None and name in self.drafts:
-                    hint = "`needs` names steps of the same group"
-                self.report.error(
-                    "AW103",
-                    place,
-                    f"`needs` refers to a step that does not exist here: `{name}`",
-                    hint,
-                )
-            elif ids[name].final and not step.final:
-                self.report.error(
-                    "AW122",
-                    place,
-                    f"`{name}` is `finally`: it runs after all the others",
-                    "remove it from `needs`",
-                )
-            else:
-                known.append(name)
-        return tuple(known)
-
-    def _check_cycles(
-        self,
-        steps: Sequence[Step],
-        order: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]],
-    ) -> None:
-        left = {step.id: set(order[step.id][0]) for step in steps}
-        while ready := [name for name, after in left.items() if not after & left.keys()]:
-            for name in ready:
-                del left[name]
-        if left:
-            by_id = {step.id: step for step in steps}
-            first = by_id[next(iter(left))]
-            circle = " → ".join([*left, first.id])
-            place = first.where.get("needs") or first.place
-            self.report.error(
-                "AW123",
-                place,
-                f"these steps wait for each other: {circle}",
-                "remove one `needs`",
-                *(Label(by_id[name].place, "one of them") for name in list(left)[1:3]),
-            )
+def _ids(steps: Sequence[Step]) -> Iterator[str]:
+    for step in steps:
+        yield step.id
+        if isinstance(step.action, Group):
+            yield from _ids(step.action.steps)
 
 
 def _assemble(workflow: Workflow, drafts: Mapping[str, Draft]) -> Plan:
@@ -313,4 +235,5 @@ def _node(workflow: Workflow, draft: Draft) -> Node:
         secrets=reach.secrets,
         network=reach.network,
         writes=reach.writes,
+        allow=draft.allow if draft.allow != workflow.allow else None,
     )

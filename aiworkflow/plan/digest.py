@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from aiworkflow.bundle.workflow import ToolCall
 
@@ -26,16 +26,41 @@ def file_digest(content: bytes) -> str:
 
 
 def node_digest(node: Node, workflow: Workflow, contents: Mapping[str, bytes]) -> str:
-    """Identity of a node's definition: settings, prompt, includes, the tool's script."""
+    """Identity of a node's definition: settings, prompt with includes, the scripts it may run.
+
+    Not its name and place: a step that was renamed or moved is still the same step.
+    """
     from aiworkflow.plan.codec import node_to_json
 
-    data: dict[str, Json] = {**node_to_json(node), "digest": ""}
-    data.pop("line", None)  # where it stands is not what it is
+    data = node_to_json(node)
+    for name in _WHERE_IT_STANDS:
+        data.pop(name, None)
     if isinstance(node.action, ToolCall):
         tool = workflow.tools.get(node.action.tool)
-        if tool is not None and tool.path in contents:
-            data["script"] = file_digest(contents[tool.path])
+        if tool is not None:
+            own = {path: file_digest(contents[path]) for path in sorted(contents)
+                   if path == tool.path or _is_shared(path)}  # fmt: skip
+            data["scripts"] = {**own}
     return hashlib.sha256(canonical(data)).hexdigest()
+
+
+_WHERE_IT_STANDS: Final = (
+    "id",
+    "parent",
+    "title",
+    "line",
+    "children",
+    "after",
+    "otherwise",
+    "final",
+    "digest",
+)
+
+
+def _is_shared(path: str) -> bool:
+    """Whether a file is no tool itself, but may be what tools import: tools/_lib.py, tools/lib/x.py."""
+    folder, _, name = path.partition("/")
+    return folder == "tools" and ("/" in name or name.startswith("_"))
 
 
 def plan_digest(plan: Plan) -> str:

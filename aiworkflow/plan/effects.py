@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from aiworkflow.bundle.builtins import BUILTINS
 from aiworkflow.bundle.workflow import (
     AgentCall,
     Allow,
-    Assign,
     Child,
     Effect,
-    Group,
     Operation,
     Script,
-    Step,
     ToolCall,
-    Workflow,
 )
-from aiworkflow.diagnostics.suggest import did_you_mean
-from aiworkflow.expr import Expression, references
+from aiworkflow.expr import Expression, Template, references
+from aiworkflow.expr import tree as t
+from aiworkflow.plan.calls import Calls
 from aiworkflow.records import record
 from aiworkflow.settings.layers import covers
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from aiworkflow.bundle.workflow import Step, Value, Workflow
     from aiworkflow.diagnostics import Place, Report
 
 RANK: Final = {effect: number for number, effect in enumerate(Effect)}
 WRITES: Final = frozenset({Effect.IDEMPOTENT, Effect.WRITE, Effect.DESTRUCTIVE})
+ANY_HOST: Final = "*"
+"""Stands for a host that is not known before the run."""
+
+_PORTS: Final = {"http": 80, "https": 443}
+_PATHS: Final = frozenset({"file.write", "git.worktree"})
+_URL: Final = re.compile(r"(https?)://([^/?#\\\s]+)(?=([/?#])|$)", re.IGNORECASE)
 
 
 @record
@@ -37,6 +44,7 @@ class Reach:
     Attributes:
         operation: of a tool call, declared or built in; None where it is unknown.
         writes: the operations it needs `allow.write` for.
+        paths: the files it writes, as far as they are known; `*` where they are not.
     """
 
     effect: Effect
@@ -52,18 +60,14 @@ class Reach:
         return bool(self.secrets or self.network) or self.effect in WRITES
 
 
-def worst(effects: list[Effect]) -> Effect:
+def worst(effects: Iterable[Effect]) -> Effect:
     """The worst of some classes; `read` for none."""
     return max(effects, key=RANK.__getitem__, default=Effect.READ)
 
 
-def secret_names(env: object) -> dict[str, str]:
+def secret_names(env: Mapping[str, Value]) -> dict[str, str]:
     """Environment variable → secret, for values that are `{{ secrets.NAME }}`."""
     found: dict[str, str] = {}
-    if not isinstance(env, dict):
-        from collections.abc import Mapping
-
-        env = dict(env) if isinstance(env, Mapping) else {}
     for key, value in env.items():
         if isinstance(value, Expression):
             for reference in references(value):
@@ -78,177 +82,228 @@ class Effects:
     def __init__(self, workflow: Workflow, report: Report) -> None:
         self.workflow = workflow
         self.report = report
-        self.inherited = secret_names(workflow.env)
+        self.calls = Calls(workflow, report)
 
-    def reach(self, step: Step, outer_env: dict[str, str]) -> Reach:
-        """The reach of a step that holds no others.
+    def reach(self, step: Step, outer_env: Mapping[str, str], allow: Allow) -> Reach:
+        """The reach of a step, not counting the steps it holds.
 
         Args:
+            step: the step.
             outer_env: secrets that outer layers of `env` hand down: variable → secret.
+            allow: what is allowed to it.
         """
-        secrets = {**self.inherited, **outer_env, **secret_names(step.env)}
+        place = step.where.get("uses") or step.place
         match step.action:
             case Script():
-                allow = step.allow or self.workflow.allow
+                secrets = _secrets(step, outer_env)
                 derived = Effect.WRITE if allow or secrets else Effect.READ
-                found = Reach(
-                    step.effect or derived, None, tuple(dict.fromkeys(secrets.values())), (), ()
-                )
-                return self._checked(step, found)
+                found = Reach(step.effect or derived, None, secrets)
             case ToolCall():
-                return self._checked(step, self._tool(step, step.action, secrets))
-            case AgentCall(tools=tools):
-                return Reach(step.effect or (Effect.WRITE if tools else Effect.READ))
-            case Assign():
-                return Reach(Effect.READ)
-            case Group():
-                return Reach(step.effect or Effect.READ)
+                found = self._tool(step, step.action, _secrets(step, outer_env), allow)
+            case AgentCall(tools=tools) if tools:
+                found = self._agent(step, tools, allow)
+                place = step.where.get("tools") or step.place
             case Child():
                 return Reach(step.effect or Effect.WRITE)
             case _:
                 return Reach(step.effect or Effect.READ)
+        self._check(found, place, allow)
+        if step.undo is not None:
+            self._check_undo(step, step.undo, allow)
+        return found
 
-    # -- tools ------------------------------------------------------------------------------------
-
-    def _tool(self, step: Step, call: ToolCall, env: dict[str, str]) -> Reach:
-        from_env = tuple(dict.fromkeys(env.values()))
-        if call.server is not None:
-            return Reach(step.effect or Effect.DESTRUCTIVE, None, from_env, (), (call.name,))
-        place = step.where.get("uses", step.place)
-        tool = BUILTINS.get(call.tool) or self.workflow.tools.get(call.tool)
-        if tool is None:
-            known = [*self.workflow.tools, *BUILTINS]
-            hint = did_you_mean(call.tool, known) or f"tools are {', '.join(known)}"
-            self.report.error("AW110", place, f"there is no tool `{call.tool}`", hint)
-            return Reach(Effect.READ)
-        if not tool.operations:  # tools.yaml is silent
-            allow = step.allow or self.workflow.allow
-            effect = step.effect or (Effect.WRITE if allow else Effect.READ)
-            return Reach(effect, None, from_env, (), (call.name,) if effect in WRITES else ())
-        operation = tool.operation(call.operation)
-        if operation is None:
-            self._no_operation(call, list(tool.operations), place)
-            return Reach(Effect.READ)
-        self._check_arguments(step, call, operation)
-        effect = operation.effect or (
-            Effect.WRITE
-            if self.workflow.allow or operation.network or operation.secrets
-            else Effect.READ
-        )
-        if step.effect is not None:
-            if RANK[step.effect] < RANK[effect] and operation.effect is not None:
-                self.report.error(
-                    "AW701",
-                    step.where["effect"],
-                    f"`{call.name}` is declared as `{effect}`, and a step cannot make it less",
-                    f"remove `effect`, or change it in tools.yaml: `effect: {step.effect}`",
-                )
-            effect = step.effect
-        secrets = tuple(dict.fromkeys((*from_env, *operation.secrets)))
-        network = operation.network or self._literal_host(step, call)
-        paths = ("path",) if call.tool == "file" and effect in WRITES else ()
-        writes = (call.name,) if effect in WRITES and not paths else ()
-        return Reach(effect, operation, secrets, network, writes, paths)
-
-    def _no_operation(self, call: ToolCall, known: list[str], place: Place) -> None:
-        verbs = [verb for verb in known if verb]
-        if call.operation:
-            hint = did_you_mean(call.operation, verbs)
-            listed = f"it has {', '.join(verbs)}" if verbs else f"write `uses: {call.tool}`"
-            self.report.error(
-                "AW111", place, f"`{call.tool}` has no operation `{call.operation}`", hint or listed
-            )
-        else:
-            self.report.error(
-                "AW111",
-                place,
-                f"`{call.tool}` has several operations",
-                f"name one of {', '.join(verbs)}: `uses: {call.tool}.{verbs[0]}`",
-            )
-
-    def _check_arguments(self, step: Step, call: ToolCall, operation: Operation) -> None:
-        if operation.inputs is None:
-            return
-        known = {field.name: field for field in operation.inputs}
-        for name in call.arguments:
-            if name not in known:
-                place = step.where.get(f"with.{name}@") or step.place
-                hint = did_you_mean(name, known) or f"it takes {', '.join(known) or 'none'}"
-                self.report.error("AW112", place, f"`{call.name}` has no argument `{name}`", hint)
-        for name, field in known.items():
-            if field.required and name not in call.arguments:
-                place = step.where.get("uses") or step.place
-                self.report.error(
-                    "AW113",
-                    place,
-                    f"`{call.name}` needs the argument `{name}`",
-                    f"add `{name}:` below `with`",
-                )
-
-    @staticmethod
-    def _literal_host(step: Step, call: ToolCall) -> tuple[str, ...]:
-        if call.tool != "http":
-            return ()
-        url = step.action.arguments.get("url") if isinstance(step.action, ToolCall) else None
-        if not isinstance(url, str) or "://" not in url:
-            return ("*",)
-        rest = url.split("://", 1)[1]
-        return (rest.split("/", 1)[0].rpartition("@")[2],)
-
-    # -- what is allowed --------------------------------------------------------------------------
-
-    def _checked(self, step: Step, reach: Reach) -> Reach:
-        allow = self.workflow.allow
-        if step.allow is not None:
-            self._check_narrower(step, step.allow, allow)
-            allow = step.allow
-        place = step.where.get("uses") or step.place
-        for name in reach.writes:
-            if not any(covers(one, name) for one in allow.write):
-                self.report.error(
-                    "AW702",
-                    place,
-                    f"`{name}` writes, and `allow.write` does not name it",
-                    f"add it to the frontmatter: `allow: {{write: [{name}]}}`",
-                )
-        for host in reach.network:
-            if host == "*":
-                fits = bool(allow.network)
-            else:
-                fits = any(covers(one, host) for one in allow.network)
-            if not fits:
-                shown = "a host" if host == "*" else f"`{host}`"
-                self.report.error(
-                    "AW703",
-                    place,
-                    f"this step talks to {shown}, which `allow.network` does not name",
-                    "add it to the frontmatter: `allow: {network: [host]}`",
-                )
-        for secret in reach.secrets:
-            if secret not in allow.secrets:
-                self.report.error(
-                    "AW704",
-                    place,
-                    f"this step is given the secret `{secret}`, which `allow.secrets` does not name",
-                    f"add it to the frontmatter: `allow: {{secrets: [{secret}]}}`",
-                )
-        if reach.paths and not allow.paths:
-            self.report.error(
-                "AW705",
-                place,
-                "this step writes files, and `allow.paths` names no place for them",
-                'add it to the frontmatter: `allow: {paths: ["out/**"]}`',
-            )
-        return reach
-
-    def _check_narrower(self, step: Step, own: Allow, outer: Allow) -> None:
+    def narrowed(self, step: Step, outer: Allow) -> Allow:
+        """What is allowed to a step: what is around it, narrowed by its own `allow`."""
+        own = step.allow
+        if own is None:
+            return outer
         for kind in ("write", "network", "secrets", "paths"):
-            for one in getattr(own, kind):
+            for at, one in enumerate(getattr(own, kind)):
                 if not any(covers(wide, one) for wide in getattr(outer, kind)):
-                    place = step.where.get(f"allow.{kind}") or step.place
+                    place = step.where.get(f"allow.{kind}.{at}") or step.where.get(f"allow.{kind}")
                     self.report.error(
                         "AW706",
-                        place,
+                        place or step.place,
                         f"a step's `allow` can only narrow: `{one}` is not allowed",
                         f"allow it in the frontmatter, under `allow.{kind}`",
                     )
+        return own
+
+    # -- tools ------------------------------------------------------------------------------------
+
+    def _tool(self, step: Step, call: ToolCall, secrets: tuple[str, ...], allow: Allow) -> Reach:
+        if call.server is not None:
+            return Reach(step.effect or Effect.DESTRUCTIVE, None, secrets, (), (call.name,))
+        place = step.where.get("uses") or step.place
+        tool = self.calls.tool(call.tool, place)
+        if tool is None:
+            return Reach(Effect.READ)
+        if not tool.operations:  # tools.yaml is silent
+            effect = step.effect or (Effect.WRITE if allow else Effect.READ)
+            return Reach(effect, None, secrets, (), (call.name,) if effect in WRITES else ())
+        operation = self.calls.operation(tool, call.operation, place)
+        if operation is None:
+            return Reach(Effect.READ)
+        self.calls.check_arguments(step, call.name, call.arguments, operation, "with")
+        found = self._of_operation(call.tool, operation, call.arguments, call.cwd, allow)
+        effect = found.effect
+        if step.effect is not None:
+            if RANK[step.effect] < RANK[effect] and operation.effect is not None:
+                hint = "remove `effect`"
+                if call.tool not in BUILTINS:
+                    hint += f", or change it in tools.yaml: `effect: {step.effect}`"
+                self.report.error(
+                    "AW701",
+                    step.where.get("effect") or step.place,
+                    f"`{call.name}` is declared as `{effect}`, and a step cannot make it less",
+                    hint,
+                )
+            effect = step.effect
+        writes = (call.name,) if effect in WRITES and call.name != "file.write" else ()
+        own = tuple(dict.fromkeys((*secrets, *found.secrets)))
+        return Reach(effect, operation, own, found.network, writes, found.paths)
+
+    def _of_operation(
+        self,
+        tool: str,
+        operation: Operation,
+        arguments: Mapping[str, Value],
+        cwd: str | None,
+        allow: Allow,
+    ) -> Reach:
+        """The reach of an operation as it is declared."""
+        name = f"{tool}.{operation.name}" if operation.name else tool
+        touches = allow or operation.network or operation.secrets
+        effect = operation.effect or (Effect.WRITE if touches else Effect.READ)
+        network = operation.network
+        if tool == "http" and tool in BUILTINS:
+            network = (_host(arguments.get("url")),)
+        paths: tuple[str, ...] = ()
+        if name in _PATHS:
+            path = arguments.get("path")
+            known = isinstance(path, str) and cwd is None and ".." not in path.split("/")
+            paths = (path.removeprefix("./") if known else ANY_HOST,)  # type: ignore[union-attr]
+        writes = (name,) if effect in WRITES and name != "file.write" else ()
+        return Reach(effect, operation, operation.secrets, network, writes, paths)
+
+    def _agent(self, step: Step, tools: tuple[str, ...], allow: Allow) -> Reach:
+        """What the tools that an agent may call can do, together."""
+        found: list[Reach] = []
+        for at, name in enumerate(tools):
+            place = step.where.get(f"tools.{at}") or step.where.get("tools") or step.place
+            if name.startswith("mcp:"):
+                found.append(Reach(Effect.DESTRUCTIVE, writes=(name,)))
+                continue
+            tool = self.calls.tool(name.partition(".")[0], place)
+            if tool is None:
+                continue
+            found += [
+                self._of_operation(tool.name, operation, {}, None, allow)
+                for operation in self.calls.handed(tool, name, place)
+            ]
+        return Reach(
+            step.effect or worst(one.effect for one in found),
+            None,
+            *(
+                tuple(dict.fromkeys(x for one in found for x in getattr(one, kind)))
+                for kind in ("secrets", "network", "writes", "paths")
+            ),
+        )
+
+    def _check_undo(self, step: Step, undo: Mapping[str, Value], allow: Allow) -> None:
+        """An undo is a call like any other: its operation is there, and allowed."""
+        name = str(undo.get("uses", ""))
+        place = step.where.get("undo.uses") or step.where.get("undo") or step.place
+        given = undo.get("with")
+        arguments = given if isinstance(given, dict) else {}
+        if name.startswith("mcp:"):
+            self._check(Reach(Effect.DESTRUCTIVE, writes=(name,)), place, allow)
+            return
+        stem, _, verb = name.partition(".")
+        tool = self.calls.tool(stem, place)
+        if tool is None:
+            return
+        if not tool.operations:
+            writes = (name,) if allow else ()
+            self._check(Reach(Effect.WRITE, writes=writes), place, allow)
+            return
+        operation = self.calls.operation(tool, verb, place)
+        if operation is not None:
+            self.calls.check_arguments(step, name, arguments, operation, "undo.with")
+            found = self._of_operation(stem, operation, arguments, None, allow)
+            self._check(found, place, allow)
+
+    # -- what is allowed --------------------------------------------------------------------------
+
+    def _check(self, reach: Reach, place: Place, allow: Allow) -> None:
+        for name in reach.writes:
+            if not any(covers(one, name) for one in allow.write):
+                text = f"`{name}` writes, and `allow.write` does not name it"
+                self.report.error("AW702", place, text, self._add("write", name, allow))
+        for host in reach.network:
+            if not _host_allowed(host, allow.network):
+                known = host != ANY_HOST
+                shown = f"`{host}`" if known else "a host"
+                text = f"this step talks to {shown}, which `allow.network` does not name"
+                hint = self._add("network", host if known else "host", allow)
+                self.report.error("AW703", place, text, hint)
+        for secret in reach.secrets:
+            if secret not in allow.secrets:
+                text = (
+                    f"this step is given the secret `{secret}`, which `allow.secrets` does not name"
+                )
+                self.report.error("AW704", place, text, self._add("secrets", secret, allow))
+        for path in reach.paths:
+            if not allow.paths:
+                text = "this step writes files, and `allow.paths` names no place for them"
+                self.report.error("AW705", place, text, self._add("paths", '"out/**"', allow))
+            elif path != ANY_HOST and not _path_allowed(path, allow.paths):
+                text = f"this step writes `{path}`, which `allow.paths` does not name"
+                self.report.error("AW705", place, text, self._add("paths", f'"{path}"', allow))
+
+    def _add(self, kind: str, one: str, allow: Allow) -> str:
+        if allow is self.workflow.allow:
+            return f"add it to the frontmatter: `allow: {{{kind}: [{one}]}}`"
+        return f"add it to the `allow` of the step or of the group around it, under `{kind}`"
+
+
+def _secrets(step: Step, outer: Mapping[str, str]) -> tuple[str, ...]:
+    if not outer and not step.env:
+        return ()
+    own = {name: value for name, value in outer.items() if name not in step.env}
+    return tuple(dict.fromkeys({**own, **secret_names(step.env)}.values()))
+
+
+# -- hosts and paths ------------------------------------------------------------------------------
+
+
+def _host(url: Value) -> str:
+    """The host of a URL, with its port where one is written; `*` where the run decides."""
+    text = url
+    if isinstance(url, Template):
+        first = url.parts[0] if url.parts else None
+        text = first.text if isinstance(first, t.Words) else None
+    if not isinstance(text, str):
+        return ANY_HOST
+    found = _URL.match(text.strip())
+    if found is None or (text is not url and found[3] is None):
+        return ANY_HOST
+    return found[2].rpartition("@")[2].lower().removesuffix(".")
+
+
+def _host_allowed(host: str, network: tuple[str, ...]) -> bool:
+    if host == ANY_HOST:
+        return bool(network)
+    forms = (
+        {host} if re.search(r":\d+$", host) else {host, *(f"{host}:{n}" for n in _PORTS.values())}
+    )
+    return any(covers(one.lower(), form) for one in network for form in forms)
+
+
+def _path_allowed(path: str, patterns: tuple[str, ...]) -> bool:
+    """Whether a path is allowed, as far as it can be told without knowing the file system."""
+    for pattern in patterns:
+        bare = pattern.removeprefix("./")
+        if covers(bare, path) or re.search(r"[*?\[{]", bare.removesuffix("/**")):
+            return True
+    return False

@@ -59,6 +59,7 @@ class Node:
         fenced: indices of those `{{ }}` of a prompt whose value is untrusted, and so is set apart.
         operation: the declared operation of a tool call, when there is one.
         secrets, network, writes: what it is given and may touch, for showing and for checking.
+        allow: its permissions, where the step or a group around it narrows the workflow's.
         digest: identity of the definition (settings, prompt, includes, tool content), sha256 hex.
     """
 
@@ -86,6 +87,7 @@ class Node:
     network: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
     digest: str = ""
+    allow: Allow | None = None
 
 
 @record

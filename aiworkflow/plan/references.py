@@ -5,144 +5,139 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from aiworkflow.bundle.workflow import (
-    Group,
-    OnError,
-    Output,
-    OutputForm,
-)
+from aiworkflow.bundle.workflow import Group
 from aiworkflow.diagnostics.suggest import did_you_mean
 from aiworkflow.expr import (
-    Anything,
-    ListOf,
+    Boolean,
+    Enum,
+    Expression,
+    Integer,
     Nullable,
+    Number,
     ObjectOf,
-    Property,
-    Reference,
     Text,
+    describe,
     infer,
-    references,
 )
 from aiworkflow.plan.graph import ROOT
-from aiworkflow.plan.scopes import Scopes, Use
+from aiworkflow.plan.scopes import Scopes
+from aiworkflow.plan.types import Types, may_be_null
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from aiworkflow.bundle.workflow import Step, Workflow
+    from aiworkflow.bundle.workflow import Workflow
     from aiworkflow.diagnostics import Place, Report
-    from aiworkflow.expr import Schema
+    from aiworkflow.expr import Reference
     from aiworkflow.plan.compile import Draft
+    from aiworkflow.plan.scopes import Readings, Use
 
 RUN_FIELDS: Final = ("id", "name", "bundle", "started", "commit", "actor")
 STEP_FIELDS: Final = ("output", "status", "error")
 _ROOTS: Final = ("inputs", "steps", "state", "index", "round", "trigger", "run", "env")
+_NO_LIST: Final = (Text, Integer, Number, Boolean, Enum, ObjectOf)
 
 
-def check_references(workflow: Workflow, drafts: Mapping[str, Draft], report: Report) -> None:
+def check_references(
+    workflow: Workflow, drafts: Mapping[str, Draft], readings: Readings, report: Report
+) -> None:
     """Report every name that does not resolve, and every field that is not there."""
-    scopes = Scopes(workflow, drafts)
-    checker = _Checker(workflow, drafts, report)
-    for use in scopes.uses():
+    checker = _Checker(workflow, drafts, readings, report)
+    for use in Scopes(workflow, drafts).uses():
         checker.check(use)
-
-
-# -- checking -------------------------------------------------------------------------------------
+    checker.triggers()
 
 
 @dataclass(slots=True)
 class _Checker:
     workflow: Workflow
     drafts: Mapping[str, Draft]
+    readings: Readings
     report: Report
-    types: dict[str, Schema] = field(default_factory=dict)
+    types: Types = field(init=False)
+    inputs: list[str] = field(init=False)
+    state: list[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.types = {
-            "inputs": ObjectOf(
-                {
-                    one.name: Property(_maybe(one.schema, one.default is None and not one.required))
-                    for one in self.workflow.inputs
-                }
-            ),
-            "steps": ObjectOf(
-                {
-                    name: Property(
-                        ObjectOf(
-                            {
-                                "output": Property(self._output_type(draft)),
-                                "status": Property(Text()),
-                                "error": Property(Anything()),
-                            }
-                        )
-                    )
-                    for name, draft in self.drafts.items()
-                }
-            ),
-        }
-
-    def _output_type(self, draft: Draft) -> Schema:
-        step = draft.step
-        if isinstance(step.action, Group):
-            return Anything()
-        output: Output = step.output
-        if draft.reach.operation is not None and "output" not in step.settings:
-            output = draft.reach.operation.output
-        match output.form:
-            case OutputForm.SCHEMA if output.schema is not None:
-                found: Schema = output.schema
-            case OutputForm.TEXT:
-                found = Text()
-            case OutputForm.LINES:
-                found = ListOf(Text())
-            case _:
-                return Anything()
-        if step.each is not None:
-            return ListOf(found)
-        return _maybe(found, _may_be_null(step))
+        self.types = Types(self.workflow, self.drafts)
+        self.inputs = [one.name for one in self.workflow.inputs]
+        self.state = [one.name for one in self.workflow.state]
 
     def check(self, use: Use) -> None:
         """Report what is wrong with the names of one expression."""
         clean = True
-        for reference in references(use.source):
+        for reference in self.readings.of(use.source):
             clean &= self._reference(reference, use)
-        if clean and not use.is_env:
-            infer(use.source, self.types, self.report)
+        if not clean:
+            return
+        found = infer(use.source, self.types.at(use.items), self.report)
+        if use.setting == "each" and isinstance(use.source, Expression):
+            inner = found.inner if isinstance(found, Nullable) else found
+            if isinstance(inner, _NO_LIST):
+                self.report.error(
+                    "AW117",
+                    use.source.fragment.place(),
+                    f"`each` takes a list, and this is {describe(inner)}",
+                    _LISTED.get(type(inner), "write `[…]` for a list of one"),
+                )
+
+    def triggers(self) -> None:
+        """Report inputs that a trigger fills and the workflow does not have."""
+        for trigger in self.workflow.triggers:
+            for name in trigger.inputs:
+                if name not in self.inputs:
+                    listed = ", ".join(self.inputs) or "none"
+                    self.report.error(
+                        "AW108",
+                        trigger.where.get(f"inputs.{name}@") or trigger.place,
+                        f"there is no input `{name}`",
+                        did_you_mean(name, self.inputs) or f"inputs are {listed}",
+                    )
+
+    # -- one reading ------------------------------------------------------------------------------
 
     def _reference(self, reference: Reference, use: Use) -> bool:
         name = reference.path[0]
         if name in use.items or (name == "output" and use.undo):
             return True
+        if use.trigger and name in _ROOTS and name != "trigger":
+            self.report.error(
+                "AW108",
+                reference.places[0],
+                f"`{name}` is not there yet where a trigger fills the inputs",
+                "read `trigger`",
+            )
+            return False
         match name:
             case "inputs":
-                return self._declared(
-                    reference, use, [one.name for one in self.workflow.inputs], "input"
-                )
+                return self._declared(reference, self.inputs, "input")
             case "steps":
                 return self._step(reference, use)
             case "state":
-                known = [one.name for one in self.workflow.state]
-                return self._declared(reference, use, known, "state value")
+                return self._declared(reference, self.state, "state value")
             case "env":
-                return self._declared(reference, use, sorted(use.env), "environment variable")
+                if reference.guarded:
+                    return True
+                return self._declared(reference, sorted(use.env), "environment variable")
             case "run":
-                return self._declared(reference, use, list(RUN_FIELDS), "field of `run`")
+                return self._declared(reference, list(RUN_FIELDS), "field of `run`")
             case "trigger":
-                return self._trigger(reference, use)
-            case "secrets" if use.is_env:
-                return True
+                return self._trigger(reference)
             case "secrets":
-                self.report.error(
-                    "AW707",
-                    reference.place,
-                    "a secret reaches only the `env` of a step that asks for it",
-                    'write `env: {NAME: "{{ secrets.NAME }}"}`, or list it in tools.yaml',
-                )
-                return False
+                return use.is_env or self._secret(reference)
             case "round" if use.in_round:
                 return True
             case _:
                 return self._unknown(reference, use)
+
+    def _secret(self, reference: Reference) -> bool:
+        self.report.error(
+            "AW707",
+            reference.place,
+            "a secret reaches only the `env` of a step that asks for it",
+            'write `env: {NAME: "{{ secrets.NAME }}"}`, or list it in tools.yaml',
+        )
+        return False
 
     def _unknown(self, reference: Reference, use: Use) -> bool:
         name = str(reference.path[0])
@@ -155,22 +150,21 @@ class _Checker:
         hint = hints.get(name)
         if hint is None and name in self.drafts:
             hint = f"write `steps.{name}.output`"
-        if hint is None and any(one.name == name for one in self.workflow.inputs):
+        if hint is None and name in self.inputs:
             hint = f"write `inputs.{name}`"
         if hint is None:
             hint = did_you_mean(name, [*_ROOTS, *use.items])
+        named = sorted(use.items.keys() - {"index"})
         self.report.error(
             "AW108",
             reference.places[0],
             f"`{name}` is not defined here",
-            hint or f"names are {', '.join((*_ROOTS, *sorted(use.items - {'index'})))}",
+            hint or f"names are {', '.join((*_ROOTS, *named))}",
         )
         return False
 
-    def _declared(self, reference: Reference, use: Use, known: list[str], what: str) -> bool:
+    def _declared(self, reference: Reference, known: list[str], what: str) -> bool:
         if len(reference.path) < 2 or reference.path[1] is None or reference.path[1] in known:
-            return True
-        if reference.guarded and what != "input":
             return True
         name = str(reference.path[1])
         hint = did_you_mean(name, known)
@@ -178,11 +172,9 @@ class _Checker:
         self.report.error(
             "AW108", reference.places[1], f"there is no {what} `{name}`", hint or listed
         )
-        del use
         return False
 
-    def _trigger(self, reference: Reference, use: Use) -> bool:
-        del use
+    def _trigger(self, reference: Reference) -> bool:
         if self.workflow.triggers or len(reference.path) < 2 or reference.path[1] == "type":
             return True
         if reference.guarded:
@@ -195,10 +187,18 @@ class _Checker:
         )
         return False
 
+    # -- steps ------------------------------------------------------------------------------------
+
     def _step(self, reference: Reference, use: Use) -> bool:
-        if len(reference.path) < 2 or reference.path[1] is None:
-            return True
-        name = str(reference.path[1])
+        if len(reference.path) < 2 or not isinstance(reference.path[1], str):
+            self.report.error(
+                "AW119",
+                reference.place,
+                "a step is read by its name, so that order and trust are known before the run",
+                "write `steps.<id>.output`, or read the output of the group the steps are in",
+            )
+            return False
+        name = reference.path[1]
         if name not in self.drafts:
             self.report.error(
                 "AW103",
@@ -207,7 +207,7 @@ class _Checker:
                 did_you_mean(name, self.drafts) or f"steps are {', '.join(list(self.drafts)[:12])}",
             )
             return False
-        if name not in use.visible:
+        if name not in use.visible and name not in use.earlier:
             self._too_early(reference.places[1], name, use)
             return False
         if len(reference.path) > 2 and reference.path[2] not in STEP_FIELDS:
@@ -225,54 +225,121 @@ class _Checker:
 
     def _too_early(self, place: Place, name: str, use: Use) -> None:
         within = self._each_around(name)
+        common = self._common_group(name, use.step)
         if within is not None and within in use.visible:
             hint = f"read the list of all items: `steps.{within}.output`"
             why = f"`{name}` runs once per item of `{within}`"
         elif name == use.step:
             why, hint = f"`{name}` is this very step", "read an earlier step"
+        elif use.step and name in self._above(use.step):
+            why, hint = f"this step is part of `{name}`", "read an earlier step"
+        elif common is not None and common != use.step and self.drafts[common].step.final:
+            why = f"`{name}` is `finally`: it runs after this step"
+            hint = "read an earlier step"
         else:
             why = f"`{name}` has not certainly ended by then"
-            hint = f"add `needs: [{name}]`, or move this step after it"
+            hint = f"add `needs: [{common or name}]`, or move this step after it"
         self.report.error("AW109", place, why, hint)
 
-    def _each_around(self, name: str) -> str | None:
-        parent = self.drafts[name].parent
-        found = None
-        while parent != ROOT:
-            if self.drafts[parent].step.each is not None:
-                found = parent
-            parent = self.drafts[parent].parent
+    def _above(self, name: str) -> list[str]:
+        """The groups around a step, from the inside."""
+        found = []
+        at = self.drafts[name].parent
+        while at != ROOT:
+            found.append(at)
+            at = self.drafts[at].parent
         return found
 
+    def _common_group(self, name: str, reader: str) -> str | None:
+        """What of the line from a step outwards is a sibling of the reader or of what holds it."""
+        if not reader:
+            return None
+        groups = {ROOT, *self._above(reader)}
+        at = name
+        while self.drafts[at].parent not in groups:
+            at = self.drafts[at].parent
+        return at if self.drafts[at].parent == self.drafts[reader].parent else None
+
+    def _each_around(self, name: str) -> str | None:
+        found = None
+        for above in self._above(name):
+            if self.drafts[above].step.each is not None:
+                found = above
+        return found
+
+    # -- what may be null -------------------------------------------------------------------------
+
     def _maybe_null(self, reference: Reference, name: str, use: Use) -> None:
-        """A field of an output that is null when its step was skipped or failed."""
+        """A field of an output that is null when its step was skipped, failed or never ran."""
         if len(reference.path) < 4 or reference.path[2] != "output" or reference.guarded:
             return
-        target = self.drafts[name].step
-        if not _may_be_null(target) or self._asks_about(use.step, name):
+        because = self._null_because(name, use)
+        if because is None or self._asks_about(use.step, name):
             return
         self.report.warning(
             "AW116",
             reference.place,
-            f"the output of `{name}` is null when it is skipped or fails, and this fails then",
+            f"the output of `{name}` is null when {because}, and this fails then",
             f"guard it: `steps.{name}.output | default({{}})`, or `if: steps.{name}.output`",
         )
+
+    def _null_because(self, name: str, use: Use) -> str | None:
+        """Why the output of a step may be null where it is read."""
+        if name not in use.visible:
+            return "this is the first round"
+        around = {ROOT, use.step, *(self._above(use.step) if use.step else ())}
+        asked = {
+            self.drafts[at].step.condition.text.strip()  # type: ignore[union-attr]
+            for at in around
+            if at in self.drafts and self.drafts[at].step.condition is not None
+        }
+        at = name
+        while at not in around:
+            draft = self.drafts[at]
+            same = draft.step.condition is not None and draft.step.condition.text.strip() in asked
+            if may_be_null(draft.step) and not same:
+                return "it is skipped or fails" if at == name else f"`{at}` is skipped or fails"
+            parent = self.drafts.get(draft.parent)
+            action = parent.step.action if parent is not None else None
+            if (
+                isinstance(action, Group)
+                and action.enough is not None
+                and draft.parent not in around
+            ):
+                return f"`{draft.parent}` has enough without it"
+            if (
+                draft.parent in around
+                and not draft.step.final
+                and self._is_final(use, draft.parent)
+            ):
+                return "a step before it fails"
+            at = draft.parent
+        return None
+
+    def _is_final(self, use: Use, group: str) -> bool:
+        """Whether the reader is, or is within, a final step of a group."""
+        at = use.step
+        while at != ROOT:
+            if self.drafts[at].parent == group:
+                return self.drafts[at].step.final
+            at = self.drafts[at].parent
+        return False
 
     def _asks_about(self, step: str, name: str) -> bool:
         """Whether the `if` of a step, or of what is around it, looks at another step."""
         while step != ROOT:
             draft = self.drafts[step]
             if draft.step.condition is not None and any(
-                found.path[:2] == ("steps", name) for found in references(draft.step.condition)
+                found.path[:2] == ("steps", name)
+                for found in self.readings.of(draft.step.condition)
             ):
                 return True
             step = draft.parent
         return False
 
 
-def _may_be_null(step: Step) -> bool:
-    return step.condition is not None or step.otherwise or step.on_error is OnError.CONTINUE
-
-
-def _maybe(schema: Schema, null: bool) -> Schema:
-    return Nullable(schema) if null and not isinstance(schema, Nullable) else schema
+_LISTED: Final[Mapping[type, str]] = {
+    Text: "split it: `… | lines` or `… | split(',')`",
+    ObjectOf: "go through its fields: `… | entries`",
+    Integer: "count up to it: `range(…)`",
+}

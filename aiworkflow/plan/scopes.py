@@ -1,8 +1,9 @@
-"""What every expression of a workflow may name: which steps have certainly ended by then."""
+"""Every expression of a workflow, where it stands, and what it may name there."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 from aiworkflow.bundle.workflow import (
@@ -16,13 +17,16 @@ from aiworkflow.bundle.workflow import (
     ToolCall,
     Wait,
 )
-from aiworkflow.expr import Expression, Template
+from aiworkflow.expr import Expression, Template, references
 from aiworkflow.plan.graph import ROOT
 from aiworkflow.records import record
 
 if TYPE_CHECKING:
     from aiworkflow.bundle.workflow import Step, Value, Workflow
+    from aiworkflow.expr import Reference
     from aiworkflow.plan.compile import Draft
+
+_NONE: frozenset[str] = frozenset()
 
 
 @record
@@ -31,20 +35,47 @@ class Use:
 
     Attributes:
         setting: the setting it stands in, for messages: `if`, `with.body`, `prompt`.
-        visible: steps that have certainly ended, been skipped, or belong to the round before.
-        items: names of items that are bound here.
+        step: the step it belongs to; "" for the workflow's own.
+        visible: steps that have certainly ended or been skipped.
+        earlier: steps of an `until` that have not begun in this round: they are the ones of the
+            round before, and null in the first.
+        items: names of items that are bound here, and the step whose `each` binds them.
         env: names declared by the layers of `env` that are seen from here.
+        is_env: whether it is a value of `env`, where secrets may stand.
+        undo: whether `output` is the step's own.
+        trigger: whether it fills an input from a trigger: no run exists yet.
     """
 
     source: Expression | Template
     setting: str
     step: str
     visible: frozenset[str]
-    items: frozenset[str]
+    earlier: frozenset[str]
+    items: Mapping[str, str]
     in_round: bool
     env: frozenset[str]
     is_env: bool = False
     undo: bool = False
+    trigger: bool = False
+
+
+class Readings:
+    """What each expression reads, worked out once."""
+
+    def __init__(self) -> None:
+        self._found: dict[int, tuple[Expression | Template, tuple[Reference, ...]]] = {}
+
+    def of(self, source: Expression | Template) -> tuple[Reference, ...]:
+        """The readings of an expression or text."""
+        known = self._found.get(id(source))
+        if known is None:
+            known = self._found[id(source)] = (source, references(source))
+        return known[1]
+
+    def __iter__(self) -> Iterator[Reference]:
+        """All readings so far."""
+        for _, found in self._found.values():
+            yield from found
 
 
 class Scopes:
@@ -61,16 +92,16 @@ class Scopes:
         self._inside: dict[str, frozenset[str]] = {}
         config_env = workflow.config.get("env")
         outer = set(config_env) if isinstance(config_env, dict) else set()
-        self.base_env = frozenset(outer)
-        self.root_env = frozenset(outer | set(workflow.env))
+        self._base_env = frozenset(outer)
+        self._root_env = frozenset(outer | set(workflow.env))
 
     def uses(self) -> Iterator[Use]:
         """Every expression of the workflow."""
-        everything = self._reachable(ROOT)
+        everything = self.reachable(ROOT)
         for name, value in self.workflow.outputs.items():
             for source in sources(value):
                 yield Use(
-                    source, f"outputs.{name}", ROOT, everything, frozenset(), False, self.root_env
+                    source, f"outputs.{name}", ROOT, everything, _NONE, {}, False, self._root_env
                 )
         for name, value in self.workflow.env.items():
             for source in sources(value):
@@ -78,39 +109,40 @@ class Scopes:
                     source,
                     f"env.{name}",
                     ROOT,
-                    frozenset(),
-                    frozenset(),
+                    _NONE,
+                    _NONE,
+                    {},
                     False,
-                    self.base_env,
+                    self._base_env,
                     is_env=True,
                 )
         for trigger in self.workflow.triggers:
             for name, value in trigger.inputs.items():
                 for source in sources(value):
                     yield Use(
-                        source, f"inputs.{name}", ROOT, frozenset(), frozenset(), False, frozenset()
+                        source, f"inputs.{name}", ROOT, _NONE, _NONE, {}, False, _NONE, trigger=True
                     )
         for name in self.drafts:
             yield from self._of_step(name)
 
     def _of_step(self, name: str) -> Iterator[Use]:
-        draft = self.drafts[name]
-        step = draft.step
+        step = self.drafts[name].step
         visible = self.before(name)
+        earlier = self._earlier(name)
         items, in_round, outer_env = self._around(name)
-        own_items = items | {step.each.name, "index"} if step.each is not None else items
-        own_env = outer_env | set(step.env)
-
-        def use(source: Expression | Template, setting: str, **more: object) -> Use:
-            values: dict[str, object] = {
-                "visible": visible,
-                "items": own_items,
-                "in_round": in_round,
-                "env": own_env,
-                **more,
-            }
-            return Use(source, setting, name, **values)  # type: ignore[arg-type]
-
+        own_items = items
+        if step.each is not None:
+            own_items = {**items, step.each.name: name, "index": name}
+        own_env = outer_env | step.env.keys() if step.env else outer_env
+        use = partial(
+            Use,
+            step=name,
+            visible=visible,
+            earlier=earlier,
+            items=own_items,
+            in_round=in_round,
+            env=own_env,
+        )
         if step.each is not None:
             yield use(step.each.items, "each", items=items, env=outer_env)
         if step.condition is not None:
@@ -118,14 +150,13 @@ class Scopes:
         for key, value in step.env.items():
             for source in sources(value):
                 yield use(source, f"env.{key}", env=outer_env, is_env=True)
-        inside = self._reachable(name) | visible
-        action = step.action
-        if isinstance(action, Group):
-            if action.until is not None:
-                yield use(action.until, "until", visible=inside, in_round=True)
-            for source in sources(action.result):
-                in_rounds = in_round or action.until is not None
-                yield use(source, "result", visible=inside, in_round=in_rounds)
+        if isinstance(step.action, Group):
+            inside = self.reachable(name) | visible
+            rounds = in_round or step.action.until is not None
+            if step.action.until is not None:
+                yield use(step.action.until, "until", visible=inside, in_round=True)
+            for source in sources(step.action.result):
+                yield use(source, "result", visible=inside, in_round=rounds)
         for setting, value in action_values(step):
             for source in sources(value):
                 yield use(source, setting)
@@ -135,31 +166,34 @@ class Scopes:
         if step.approve_message is not None:
             yield use(step.approve_message, "approve")
 
-    def _around(self, name: str) -> tuple[frozenset[str], bool, frozenset[str]]:
+    def _around(self, name: str) -> tuple[Mapping[str, str], bool, frozenset[str]]:
         """Items, whether there is a round, and env, as the groups around a step give them."""
-        items: set[str] = set()
-        env = set(self.root_env)
+        items: dict[str, str] = {}
+        env = self._root_env
         in_round = False
         parent = self.drafts[name].parent
         while parent != ROOT:
             step = self.drafts[parent].step
             if step.each is not None:
-                items |= {step.each.name, "index"}
+                items.setdefault(step.each.name, parent)
+                items.setdefault("index", parent)
             if isinstance(step.action, Group) and step.action.until is not None:
                 in_round = True
-            env |= set(step.env)
+            if step.env:
+                env = env | step.env.keys()
             parent = self.drafts[parent].parent
-        return frozenset(items), in_round, frozenset(env)
+        return items, in_round, env
+
+    # -- what has ended when a step begins --------------------------------------------------------
 
     def before(self, name: str) -> frozenset[str]:
-        """Steps whose output may be read when `name` begins."""
+        """Steps that have certainly ended, or been skipped, when `name` begins."""
         if name not in self._before:
-            draft = self.drafts[name]
-            found = set(self._ended(name))
-            if draft.parent != ROOT:
-                found |= self.before(draft.parent)
-                found |= self._round_before(draft.parent)
-            self._before[name] = frozenset(found)
+            found = self._ended(name)
+            parent = self.drafts[name].parent
+            if parent != ROOT:
+                found |= self.before(parent)
+            self._before[name] = found
         return self._before[name]
 
     def _ended(self, name: str) -> frozenset[str]:
@@ -176,10 +210,10 @@ class Scopes:
                 waiting += missing
                 continue
             waiting.pop()
-            found: frozenset[str] = frozenset()
+            found: set[str] = set()
             for other in others:
-                found |= self._rested.get(other, frozenset()) | self._with_inside(other)
-            self._rested[at] = found
+                found |= self._rested.get(other, _NONE) | self._with_inside(other)
+            self._rested[at] = frozenset(found)
         return self._rested[name]
 
     def _directly_before(self, name: str) -> list[str]:
@@ -189,19 +223,31 @@ class Scopes:
         siblings = self.children[draft.parent]
         return [*draft.after, *(one for one in siblings if not self.drafts[one].step.final)]
 
-    def _round_before(self, parent: str) -> frozenset[str]:
-        """Within an `until`, all its steps: those not yet begun are the ones of the round before."""
-        action = self.drafts[parent].step.action
-        if isinstance(action, Group) and action.until is not None:
-            return self._reachable(parent)
-        return frozenset()
+    def _earlier(self, name: str) -> frozenset[str]:
+        """Within an `until`: the step itself, and what certainly comes after it in each round.
+
+        What may run at the same time is not among them: whose round it is would be chance.
+        """
+        found: set[str] = set()
+        at = name
+        while at != ROOT:
+            parent = self.drafts[at].parent
+            if parent != ROOT:
+                action = self.drafts[parent].step.action
+                if isinstance(action, Group) and action.until is not None:
+                    found |= self._with_inside(at) if at == name else {at}
+                    for other in self.children[parent]:
+                        if other != at and at in self._ended(other):
+                            found |= self._with_inside(other)
+            at = parent
+        return frozenset(found)
 
     def _with_inside(self, name: str) -> frozenset[str]:
         if self.drafts[name].step.each is not None:
             return frozenset({name})
-        return self._reachable(name) | {name}
+        return self.reachable(name) | {name}
 
-    def _reachable(self, name: str) -> frozenset[str]:
+    def reachable(self, name: str) -> frozenset[str]:
         """Steps below a group that can be named from outside: not those within an `each`."""
         if name not in self._inside:
             found: set[str] = set()
@@ -211,19 +257,22 @@ class Scopes:
         return self._inside[name]
 
 
+# -- what stands where ----------------------------------------------------------------------------
+
+
 def sources(value: Value) -> Iterator[Expression | Template]:
     """The expressions and texts within a value."""
     match value:
         case Expression() | Template():
             yield value
+        case str() | None | bool() | int() | float():
+            return
         case list():
             for item in value:
                 yield from sources(item)
         case Mapping():
             for item in value.values():
                 yield from sources(item)
-        case _:
-            return
 
 
 def action_values(step: Step) -> Iterator[tuple[str, Value]]:

@@ -1,35 +1,42 @@
 """Rule 11: no path from text of outside to power, unless a bounded schema stands between.
 
 Every value has a trust: trusted, or the path by which text from outside comes into it. Trust flows
-along expressions (only values carry it, not what an `if` asks), through the outputs of steps that
-read untrusted values, and through state. A schema that cannot carry a message lifts distrust, and so
-does the approval of a person. What has a secret, a host or writes is a sink.
+along expressions (only values carry it, not what an `if` asks or a length counts), through the outputs
+of steps that read untrusted values, through items, `env` and state. A schema that cannot carry a
+message lifts distrust, and so does the approval of a person. What has a secret, a host or writes is a
+sink. Where something is not known before the run, it is not trusted.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from aiworkflow.bundle.workflow import (
     AgentCall,
+    Ask,
     Assign,
+    Child,
+    Gate,
     Group,
-    OutputForm,
     Script,
     ToolCall,
+    Wait,
 )
 from aiworkflow.diagnostics import Label
-from aiworkflow.expr import Template, is_bounded, references
+from aiworkflow.expr import ListOf, Nullable, ObjectOf, Template, is_bounded
+from aiworkflow.plan.graph import ROOT
 from aiworkflow.plan.scopes import action_values, sources
+from aiworkflow.plan.types import declared_output, declared_type
 from aiworkflow.records import record
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from aiworkflow.bundle.workflow import Step, Value, Workflow
     from aiworkflow.diagnostics import Place, Report
-    from aiworkflow.expr import Reference
+    from aiworkflow.expr import Reference, Schema
     from aiworkflow.plan.compile import Draft
+    from aiworkflow.plan.scopes import Readings
 
 
 @record
@@ -41,175 +48,260 @@ class Hop:
 
 
 Trail = tuple[Hop, ...]
+Trails = dict[str, Trail]
+
+_MOST_HOPS: Final = 6
+_BOUNDED_ERROR: Final = frozenset({"kind", "exit_code", "step"})
 
 
 def find_taint(
-    workflow: Workflow, drafts: Mapping[str, Draft], report: Report
+    workflow: Workflow, drafts: Mapping[str, Draft], readings: Readings, report: Report
 ) -> dict[str, frozenset[int]]:
     """Report paths from outside to power.
+
+    Args:
+        workflow: the workflow.
+        drafts: its steps.
+        readings: what its expressions read, all of them read before.
+        report: gets the paths.
 
     Returns:
         For each agent step, the outputs of its prompt whose values come from outside.
     """
-    found = _Taint(workflow, drafts)
+    if not _has_outside(drafts, readings):
+        return {}
+    found = _Taint(workflow, drafts, readings)
     found.settle()
     fenced: dict[str, frozenset[int]] = {}
     for name, draft in drafts.items():
         if isinstance(draft.step.action, AgentCall):
-            outputs = found.fenced(draft.step)
+            outputs = found.fenced(draft.step.action, draft)
             if outputs:
                 fenced[name] = outputs
         found.check(draft, report)
     return fenced
 
 
+def _has_outside(drafts: Mapping[str, Draft], readings: Readings) -> bool:
+    """Whether anything of a workflow can bring text from outside at all."""
+    for one in readings:
+        if one.path[0] == "trigger" or (one.path[0] == "steps" and "output" not in one.path[2:3]):
+            return True
+    return any(_source(draft) is not None for draft in drafts.values())
+
+
+def _source(draft: Draft) -> str | None:
+    """What a step brings from outside, whatever it reads."""
+    match draft.step.action:
+        case ToolCall(server=str()):
+            return "text from an MCP server"
+        case ToolCall() if draft.reach.network:
+            return "text from the network"
+        case AgentCall(tools=tools) if any(tool.startswith("mcp:") for tool in tools):
+            return "text from an MCP server"
+        case AgentCall() if draft.reach.network:
+            return "text from the network"
+        case Wait(event=str()):
+            return "what an outside event says"
+        case _:
+            return None
+
+
 class _Taint:
-    def __init__(self, workflow: Workflow, drafts: Mapping[str, Draft]) -> None:
+    def __init__(self, workflow: Workflow, drafts: Mapping[str, Draft], readings: Readings) -> None:
         self.workflow = workflow
         self.drafts = drafts
-        self.inputs: dict[str, Trail] = {}
-        self.outputs: dict[str, Trail] = {}
-        self.state: dict[str, Trail] = {}
+        self.readings = readings
+        self.outputs: Trails = {}
+        self.state: Trails = {}
+        self.inputs: Trails = {}
+        self.has_env = bool(workflow.env) or any(draft.step.env for draft in drafts.values())
         for trigger in workflow.triggers:
             for name, value in trigger.inputs.items():
-                if not self._bounded_input(name) and any(True for _ in sources(value)):
-                    place = trigger.where.get(f"inputs.{name}") or trigger.place
-                    self.inputs.setdefault(
-                        name, (Hop(place, f"`inputs.{name}` is filled by a trigger"),)
-                    )
+                if self._bounded_input(name) or not self._reads_trigger(value):
+                    continue
+                place = trigger.where.get(f"inputs.{name}") or trigger.place
+                self.inputs.setdefault(
+                    name, (Hop(place, f"`inputs.{name}` is filled by a trigger"),)
+                )
 
     def _bounded_input(self, name: str) -> bool:
         return any(one.name == name and is_bounded(one.schema) for one in self.workflow.inputs)
+
+    def _reads_trigger(self, value: Value) -> bool:
+        return any(
+            reference.path[0] == "trigger" and reference.path[1:2] != ("type",)
+            for reference in self._carried(value)
+        )
+
+    # -- flow -------------------------------------------------------------------------------------
 
     def settle(self) -> None:
         """Let distrust flow until nothing changes; rounds of `until` make circles possible."""
         changed = True
         while changed:
             changed = False
+            # from the inside: the output of a group is that of its children
+            for name, draft in reversed([*self.drafts.items()]):
+                changed |= self._settle_one(name, draft)
             for name, draft in self.drafts.items():
-                trail = self._output(draft)
-                if trail is not None and name not in self.outputs:
-                    self.outputs[name] = trail
-                    changed = True
-                changed |= self._assign(draft.step)
+                changed |= self._settle_one(name, draft)
 
-    def _assign(self, step: Step) -> bool:
-        if not isinstance(step.action, Assign):
+    def _settle_one(self, name: str, draft: Draft) -> bool:
+        if isinstance(draft.step.action, Assign):
+            return self._assign(draft, draft.step.action)
+        if name in self.outputs:
             return False
+        trail = self._output(draft)
+        if trail is None:
+            return False
+        self.outputs[name] = trail
+        return True
+
+    def _assign(self, draft: Draft, action: Assign) -> bool:
         changed = False
-        for name, value in step.action.values.items():
-            trail = self.trail(value, step)
-            if trail is not None and name not in self.state:
-                self.state[name] = (*trail, Hop(step.place, f"`state.{name}` is written"))
+        for name, value in action.values.items():
+            if name in self.state:
+                continue
+            trail = self.trail(value, draft.step.id)
+            if trail is not None:
+                place = draft.step.where.get(f"set.{name}") or draft.step.place
+                self.state[name] = (*trail, Hop(place, f"`state.{name}` is written"))
                 changed = True
         return changed
 
     def _output(self, draft: Draft) -> Trail | None:
-        """Whether a step's output carries text from outside."""
+        """The path by which a step's output comes to carry text from outside, or None."""
         step = draft.step
-        if isinstance(step.action, Group):
-            return self._group_output(draft)
-        output = step.output
-        operation = draft.reach.operation
-        if operation is not None and "output" not in step.settings:
-            output = operation.output
-        if output.form is OutputForm.SCHEMA and output.schema and is_bounded(output.schema):
+        match step.action:
+            case Group():
+                return self._group_output(draft, step.action)
+            case Ask() | Gate() | Assign():
+                return None  # what people who are signed in answer is trusted
+            case _:
+                pass
+        declared = declared_output(draft)
+        if declared.schema is not None and is_bounded(declared_type(declared)):
             return None
-        if draft.reach.network and isinstance(step.action, ToolCall):
-            return (Hop(step.place, f"`{step.id}` brings text from the network"),)
-        if isinstance(step.action, ToolCall) and step.action.server is not None:
-            return (Hop(step.place, f"`{step.id}` brings text from an MCP server"),)
-        trail = self.reads(step)
+        brings = _source(draft)
+        if brings is not None:
+            return (Hop(step.place, f"`{step.id}` brings {brings}"),)
+        trail = self.reads(draft)
         if trail is None:
             return None
         return (*trail, Hop(step.place, f"`{step.id}` reads it, and its output may carry it"))
 
-    def _group_output(self, draft: Draft) -> Trail | None:
-        action = draft.step.action
-        assert isinstance(action, Group)
+    def _group_output(self, draft: Draft, action: Group) -> Trail | None:
         if action.has_result:
-            return self.trail(action.result, draft.step)
+            return self.trail(action.result, draft.step.id)
         return next((self.outputs[c] for c in draft.children if c in self.outputs), None)
 
     # -- what a step reads ------------------------------------------------------------------------
 
-    def reads(self, step: Step) -> Trail | None:
+    def reads(self, draft: Draft) -> Trail | None:
         """The path by which text from outside comes into what an attempt is given, or None."""
+        step = draft.step
+        env = self._env(step.id)
         for _, value in action_values(step):
-            trail = self.trail(value, step)
+            trail = self._trail(value, step.id, env)
             if trail is not None:
                 return trail
-        trail = self._env(step)
-        if trail is None and isinstance(step.action, Script):
-            # every script is given all inputs as INPUT_…
-            code = step.action.code
-            for name, found in self.inputs.items():
-                if f"INPUT_{name.upper()}" in code or "AIWORKFLOW_CONTEXT" in code:
+        if isinstance(step.action, Script | ToolCall | Child) and env:
+            return next(iter(env.values()))
+        if isinstance(step.action, Script):
+            # whatever its code says: it is given all inputs as INPUT_…, and items in the context
+            for trail in self.inputs.values():
+                return (*trail, Hop(step.place, "a script is given all inputs as `INPUT_…`"))
+            for above in self._outwards(step.id):
+                each = self.drafts[above].step.each
+                if each is not None and (found := self._items(above)) is not None:
                     return found
-            if step.each is not None:
-                return self.trail(step.each.items, step)
-        return trail
-
-    def _env(self, step: Step) -> Trail | None:
-        layers: list[Mapping[str, Value]] = [self.workflow.env]
-        name = step.id
-        while name:
-            draft = self.drafts[name]
-            layers.append(draft.step.env)
-            name = draft.parent
-        for layer in layers:
-            for value in layer.values():
-                trail = self.trail(value, step)
-                if trail is not None:
-                    return trail
         return None
 
-    def trail(self, value: Value, step: Step) -> Trail | None:
-        """The path by which text from outside comes into a value, or None."""
+    def _outwards(self, name: str) -> Iterator[str]:
+        """A step, and the groups around it."""
+        while name != ROOT:
+            yield name
+            name = self.drafts[name].parent
+
+    def _env(self, name: str) -> Trails:
+        """Declared variables, as a step is given them, that carry text from outside."""
+        if not self.has_env:
+            return {}
+        found: Trails = {}
+        layers = [(ROOT, self.workflow.env)]
+        layers += [(one, self.drafts[one].step.env) for one in [*self._outwards(name)][::-1]]
+        for at, layer in layers:
+            outer = dict(found)
+            for key, value in layer.items():
+                found.pop(key, None)
+                trail = self._trail(value, at, outer)
+                if trail is not None:
+                    found[key] = trail
+        return found
+
+    def trail(self, value: Value, name: str) -> Trail | None:
+        """The path by which text from outside comes into a value that stands at a step."""
+        return self._trail(value, name, self._env(name))
+
+    def _trail(self, value: Value, name: str, env: Trails) -> Trail | None:
+        for reference in self._carried(value):
+            trail = self._reference(reference, name, env)
+            if trail is not None:
+                return trail
+        return None
+
+    def _carried(self, value: Value) -> Iterator[Reference]:
+        """Readings whose text can come out in a value."""
         for source in sources(value):
-            for reference in references(source):
-                if isinstance(source, Template) and reference.output is None:
-                    continue  # an `if` decides what is shown; only values carry trust
-                trail = self._reference(reference, step)
-                if trail is not None:
-                    return trail
-        return None
+            for reference in self.readings.of(source):
+                shown = reference.output is not None or not isinstance(source, Template)
+                if reference.carries and shown:
+                    yield reference
 
-    def _reference(self, reference: Reference, step: Step) -> Trail | None:
-        path = reference.path
-        match path[0]:
+    def _reference(self, reference: Reference, name: str, env: Trails) -> Trail | None:
+        root, *rest = reference.path
+        field = rest[0] if rest else None
+        match root:
             case "trigger":
-                if len(path) > 1 and path[1] == "type":
+                if field == "type":
                     return None
                 return (Hop(reference.place, "`trigger` comes from outside"),)
             case "inputs":
-                if len(path) > 1:
-                    return self.inputs.get(str(path[1]))
-                return next(iter(self.inputs.values()), None)
-            case "steps" if len(path) > 2:
-                if path[2] == "error":
-                    return (Hop(reference.place, "error messages may quote text from outside"),)
-                return self._field(str(path[1]), path[3:]) if path[2] == "output" else None
-            case "state" if len(path) > 1:
-                return self.state.get(str(path[1]))
-            case "env" if len(path) > 1:
-                return self._env(step)
-            case name:
-                return self._item(str(name), step)
+                return _one(self.inputs, field)
+            case "state":
+                return _one(self.state, field)
+            case "env":
+                return _one(env, field)
+            case "steps":
+                return self._step(reference, [*rest])
+            case "run" | "round" | "index" | "secrets":
+                return None
+            case _:
+                return self._item(str(root), name)
 
-    def _field(self, name: str, below: tuple[object, ...]) -> Trail | None:
+    def _step(self, reference: Reference, rest: list[str | int | None]) -> Trail | None:
+        if not rest or not isinstance(rest[0], str):
+            return next(iter(self.outputs.values()), None)
+        name, *below = rest
+        what = below[0] if below else None
+        if what == "output":
+            return self._field(str(name), below[1:])
+        if what == "status" or (what == "error" and below[1:] and below[1] in _BOUNDED_ERROR):
+            return None
+        trail = self.outputs.get(str(name)) if what is None else None
+        return trail or (Hop(reference.place, "error messages may quote text from outside"),)
+
+    def _field(self, name: str, below: list[str | int | None]) -> Trail | None:
         """Distrust of a part of an output: a field of a bounded type carries none."""
         trail = self.outputs.get(name)
-        if trail is None:
+        draft = self.drafts.get(name)
+        if trail is None or draft is None:
             return None
-        from aiworkflow.expr import ListOf, Nullable, ObjectOf, Schema
-
-        draft = self.drafts[name]
-        output = draft.step.output
-        if draft.reach.operation is not None and "output" not in draft.step.settings:
-            output = draft.reach.operation.output
-        schema: Schema | None = output.schema
-        if draft.step.each is not None and schema is not None:
+        if isinstance(draft.step.action, Group):
+            return self._within_group(draft, draft.step.action, below, trail)
+        schema: Schema = declared_type(declared_output(draft))
+        if draft.step.each is not None:
             schema = ListOf(schema)
         for part in below:
             while isinstance(schema, Nullable):
@@ -220,60 +312,110 @@ class _Taint:
                 schema = schema.item
             else:
                 return trail
-        return None if schema is not None and is_bounded(schema) else trail
+        return None if is_bounded(schema) else trail
 
-    def _item(self, name: str, step: Step) -> Trail | None:
+    def _within_group(
+        self, draft: Draft, action: Group, below: list[str | int | None], trail: Trail
+    ) -> Trail | None:
+        """`steps.group.output.child…` is as trusted as that child."""
+        if draft.step.each is not None and below and not isinstance(below[0], str):
+            below = below[1:]
+        elif draft.step.each is not None:
+            return trail
+        if action.has_result or not below or below[0] not in draft.children:
+            return trail
+        return self._field(str(below[0]), below[1:])
+
+    def _items(self, name: str) -> Trail | None:
+        """The trust of the list that an `each` goes through."""
+        draft = self.drafts[name]
+        assert draft.step.each is not None
+        outer = self._env(draft.parent) if draft.parent != ROOT or self.has_env else {}
+        return self._trail(draft.step.each.items, draft.parent, outer)
+
+    def _item(self, item: str, name: str) -> Trail | None:
         """An item is as trusted as the list it comes from."""
-        at = step.id
-        while at:
-            draft = self.drafts[at]
-            each = draft.step.each
-            if each is not None and each.name == name:
-                return self.trail(each.items, draft.step)
-            at = draft.parent
+        for at in self._outwards(name):
+            each = self.drafts[at].step.each
+            if each is not None and each.name == item:
+                return self._items(at)
         return None
 
     # -- what must not happen ---------------------------------------------------------------------
 
-    def fenced(self, step: Step) -> frozenset[int]:
+    def fenced(self, action: AgentCall, draft: Draft) -> frozenset[int]:
         """The outputs of a prompt whose values come from outside."""
-        assert isinstance(step.action, AgentCall)
+        env = self._env(draft.step.id)
         return frozenset(
             reference.output
-            for reference in references(step.action.prompt)
-            if reference.output is not None and self._reference(reference, step) is not None
+            for reference in self._carried(action.prompt)
+            if reference.output is not None
+            and self._reference(reference, draft.step.id, env) is not None
         )
 
     def check(self, draft: Draft, report: Report) -> None:
         """Report a step with power that is given text from outside."""
         step = draft.step
-        if isinstance(step.action, Group) or not self._is_sink(draft) or step.approve:
+        if isinstance(step.action, Group) or step.approve:
             return
-        trail = self.reads(step)
-        if trail is None:
-            return
-        what = []
-        if draft.reach.secrets:
-            what.append(f"the secret `{draft.reach.secrets[0]}`")
-        if draft.reach.network:
-            what.append(f"the host `{draft.reach.network[0]}`")
-        if draft.reach.writes or draft.reach.paths or not what:
-            what.append("something to write" if not isinstance(step.action, AgentCall) else "tools")
+        if _is_sink(draft) and (trail := self.reads(draft)) is not None:
+            place = step.where.get("uses") or step.place
+            self._found(draft, place, f"`{step.id}`, which has {_power(draft)}", trail, report)
+        if step.undo is not None and (undone := self._undo(draft, step)) is not None:
+            place = step.where.get("undo.uses") or step.where.get("undo") or step.place
+            self._found(draft, place, f"the undo of `{step.id}`, which writes", undone, report)
+
+    def _undo(self, draft: Draft, step: Step) -> Trail | None:
+        env = self._env(step.id)
+        for reference in self._carried((step.undo or {}).get("with")):
+            if reference.path[0] == "output":
+                trail = self._field(step.id, [*reference.path[1:]])
+            else:
+                trail = self._reference(reference, step.id, env)
+            if trail is not None:
+                return trail
+        return None
+
+    @staticmethod
+    def _found(draft: Draft, place: Place, what: str, trail: Trail, report: Report) -> None:
+        half = _MOST_HOPS // 2
+        hops = trail if len(trail) <= _MOST_HOPS else (*trail[:half], *trail[-half:])
         report.error(
             "AW710",
-            step.where.get("uses") or step.place,
-            f"text from outside reaches `{step.id}`, which has {' and '.join(what)}",
+            place,
+            f"text from outside reaches {what}",
             "let only bounded values through (`output` of enumerations, numbers and patterns), "
             "or put `approve` on the step",
-            *(Label(hop.place, hop.text) for hop in trail[:5]),
+            *(Label(hop.place, hop.text) for hop in hops),
         )
 
-    def _is_sink(self, draft: Draft) -> bool:
-        action = draft.step.action
-        if isinstance(action, AgentCall):
-            return bool(action.tools)
-        if isinstance(action, Assign):
-            return False
-        if isinstance(action, Script) and draft.step.effect is None:
-            return bool(draft.reach.secrets)  # a class that is only derived is no power
-        return draft.reach.is_dangerous
+
+def _one(trails: Trails, name: object) -> Trail | None:
+    """The trail of one name; of any where the name is computed, or all are read at once."""
+    if isinstance(name, str):
+        return trails.get(name)
+    return next(iter(trails.values()), None)
+
+
+def _power(draft: Draft) -> str:
+    """What a step has that text from outside must not steer, in words."""
+    found = []
+    if draft.reach.secrets:
+        found.append(f"the secret `{draft.reach.secrets[0]}`")
+    if draft.reach.network:
+        host = draft.reach.network[0]
+        found.append(f"the host `{host}`" if host != "*" else "the network")
+    if isinstance(draft.step.action, AgentCall):
+        found.append("tools")
+    elif draft.reach.writes or draft.reach.paths or not found:
+        found.append("something to write")
+    return " and ".join(found)
+
+
+def _is_sink(draft: Draft) -> bool:
+    action = draft.step.action
+    if isinstance(action, AgentCall):
+        return bool(action.tools)
+    if isinstance(action, Script) and draft.step.effect is None:
+        return bool(draft.reach.secrets)  # a class that is only derived is no power
+    return draft.reach.is_dangerous

@@ -97,6 +97,13 @@ RULES = (
         "## Show\n\n```yaml step\nuses: github.show\nwith: {number: 3}\n```\n",
     ),
     Rule(
+        "AW114", "agent-tool-without-inputs", "a tool for an agent that does not say what it takes",
+        "An agent is told what a tool takes. Without declared inputs it would have to guess, and "
+        "nothing could be checked before the call.",
+        "## Look\n\n```yaml step\ntools: [open]\n```\n\nLook at it.\n",
+        "## Look\n\n```yaml step\ntools: [github.show]\n```\n\nLook at it.\n",
+    ),
+    Rule(
         "AW115", "no-trigger", "`trigger` in a workflow that nothing triggers",
         "Started by hand there is no event to read from; only `trigger.type` is there.",
         "## Greet\n\n```yaml step\n```\n\nAnswer {{ trigger.body.text }}.\n",
@@ -113,10 +120,31 @@ RULES = (
         "## Tell\n\n```yaml step\n```\n\nThere are {{ steps.count.output.n }}.\n",
     ),
     Rule(
+        "AW117", "each-not-a-list", "`each` over something that is no list",
+        "A text is not gone through letter by letter, nor an object field by field: say how it "
+        "becomes a list.",
+        "---\nname: code-review\ninputs: {files: string}\n---\n\n# Files\n\n"
+        "## Check\n\n```bash step\ntrue\n```\n\n```yaml step\neach: inputs.files\n```\n",
+        "---\nname: code-review\ninputs: {files: string}\n---\n\n# Files\n\n"
+        "## Check\n\n```bash step\ntrue\n```\n\n```yaml step\n"
+        "each: inputs.files | lines\n```\n",
+    ),
+    Rule(
         "AW118", "too-many-steps", "more steps than a workflow can have",
         "Nobody can review a workflow of more than 500 steps. Split it into workflows that call "
         "each other, or go through a list with `each`.",
         "501 steps\n", "10 steps\n",
+    ),
+    Rule(
+        "AW119", "computed-step", "a step whose name is computed, or all steps at once",
+        "Which steps an expression reads decides what must have ended before it, and whether its "
+        "value can be trusted. Both are known before the run only if the name is written out.",
+        "---\nname: code-review\ninputs: {which: string}\n---\n\n# Builds\n\n"
+        "## Build\n\n```bash step\nmake\n```\n\n## Show\n\n```bash step\ntrue\n```\n\n"
+        "```yaml step\nwith: {log: \"{{ steps[inputs.which].output }}\"}\n```\n",
+        "---\nname: code-review\ninputs: {which: string}\n---\n\n# Builds\n\n"
+        "## Build\n\n```bash step\nmake\n```\n\n## Show\n\n```bash step\ntrue\n```\n\n"
+        "```yaml step\nwith: {log: \"{{ steps.build.output }}\"}\n```\n",
     ),
     Rule(
         "AW120", "finally-not-last", "a step after a `finally` step that is not `finally`",
@@ -147,5 +175,35 @@ RULES = (
         "## Two\n\n```bash step\necho 2\n```\n\n```yaml step\nneeds: [one]\n```\n",
         "## One\n\n```bash step\necho 1\n```\n\n"
         "## Two\n\n```bash step\necho 2\n```\n\n```yaml step\nneeds: [one]\n```\n",
+    ),
+    Rule(
+        "AW124", "undeclared-state", "`set` of a value that `state` does not declare",
+        "The declaration says how writes are put together, so there must be one.",
+        "## Note\n\n```yaml step\nset: {best: 1}\n```\n",
+        "---\nname: code-review\nstate: {best: {reduce: max}}\n---\n\n# Notes\n\n"
+        "## Note\n\n```yaml step\nset: {best: 1}\n```\n",
+    ),
+    Rule(
+        "AW125", "last-of-several", "`last` for a value that is written from several places at once",
+        "Which write is the last one would be chance. Reducers that do not depend on it, such as "
+        "`append`, put the writes together in the order of the document and of the items.",
+        "---\nname: code-review\nstate: {seen: {reduce: last}}\n---\n\n# Notes\n\n"
+        "## Note\n\n```yaml step\neach: range(3)\nset: {seen: \"{{ item }}\"}\n```\n",
+        "---\nname: code-review\nstate: {seen: {reduce: append}}\n---\n\n# Notes\n\n"
+        "## Note\n\n```yaml step\neach: range(3)\nset: {seen: \"{{ item }}\"}\n```\n",
+    ),
+    Rule(
+        "AW126", "reducer-with-effect", "a reducer that touches the outside",
+        "A reducer is run to put values together, maybe again after a crash; it must only compute.",
+        "---\nname: code-review\nstate: {seen: {reduce: github.comment}}\n---\n\n# Notes\n\n"
+        "## Note\n\n```yaml step\nset: {seen: 1}\n```\n",
+        "---\nname: code-review\nstate: {seen: {reduce: github.show}}\n---\n\n# Notes\n\n"
+        "## Note\n\n```yaml step\nset: {seen: 1}\n```\n",
+    ),
+    Rule(
+        "AW127", "argument-type", "an argument that does not fit what the operation takes",
+        "The call could only fail.",
+        "## Show\n\n```yaml step\nuses: github.show\nwith: {number: three}\n```\n",
+        "## Show\n\n```yaml step\nuses: github.show\nwith: {number: 3}\n```\n",
     ),
 )  # fmt: skip

@@ -17,7 +17,10 @@ from aiworkflow.plan import compile_plan
 
 HEAD = "---\nname: code-review\n---\n\n# Code review\n\n"
 INPUTS = "---\nname: code-review\ninputs: {name: string, target: string}\n---\n\n# Code review\n\n"
-TOOLS = "github: {operations: {show: {effect: read, inputs: {number: integer}}}}\n"
+TOOLS = (
+    "github: {operations: {show: {effect: read, inputs: {number: integer}}, "
+    "comment: {effect: write, inputs: {body: string}}}}\n"
+)
 HOUSE = Path(aiworkflow.__file__).parent
 TREE = Path(__file__).parents[2]
 
@@ -33,7 +36,8 @@ def findings(text: str, tmp_path: Path) -> list[tuple[str, Severity]]:
         head = INPUTS
     folder = tmp_path / "code-review"
     (folder / "tools").mkdir(parents=True)
-    (folder / "tools" / "github.py").write_text("print()\n", encoding="utf-8")
+    for name in ("github", "open"):
+        (folder / "tools" / f"{name}.py").write_text("print()\n", encoding="utf-8")
     (folder / "tools.yaml").write_text(TOOLS, encoding="utf-8")
     (folder / "workflow.md").write_text(head + text, encoding="utf-8")
     reading = read_bundle(folder)
