@@ -83,6 +83,8 @@ async def _drive(
 
     async with client:
         run = await start(client)
+        for variable in client.project.strangers:
+            out.note(f"warning: the variable {variable} is no setting, and sets nothing")
         with interrupts(run, out) as interrupted:
             await follow(run, out)
             result = await run.result()

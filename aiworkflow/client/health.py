@@ -71,7 +71,10 @@ def examine(client: Client) -> list[Check]:
     """Look at everything; changes nothing, and asks no server but an Ollama that is set up."""
     checks = [_python(), _git(client), _project(client)]
     report = Report()
-    client.project.strata(report)
+    try:
+        client.project.strata(report)
+    except AIWorkflowError as error:  # a variable; without it nothing below can be known
+        return [*checks, _sandbox(client), _problem("settings", error.message, error.hint)]
     checks += _settings(client, report)
     checks += _journal(client)
     checks += _interpreters(client)

@@ -69,6 +69,16 @@ def test_a_broken_config_is_a_problem_with_its_place(project: Project) -> None:
     assert "max_parallel" in found["text"] + found["fix"]
 
 
+def test_variables_that_set_nothing_or_the_wrong_thing_are_named(project: Project) -> None:
+    project.run("init")
+    done = project.run("doctor", AIWORKFLOW_LIMITS__MAX_PARALEL="3")
+    assert "! settings" in done.out
+    assert "AIWORKFLOW_LIMITS__MAX_PARALEL sets nothing" in done.out
+    wrong = checks(project, AIWORKFLOW_LIMITS__MAX_PARALLEL="many")["settings"]
+    assert wrong["status"] == "problem"
+    assert "AIWORKFLOW_LIMITS__MAX_PARALLEL" in wrong["text"]
+
+
 def test_git_may_be_absent(project: Project, tmp_path: Path) -> None:
     folder = tmp_path / "bin"
     folder.mkdir()

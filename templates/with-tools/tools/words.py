@@ -8,7 +8,6 @@ import pathlib
 import re
 import sys
 
-
 # counted where no file is given, so that the workflow runs anywhere
 ITSELF = pathlib.Path(__file__).parents[1] / "workflow.md"
 
