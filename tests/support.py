@@ -113,4 +113,6 @@ def script(id_: str, code: str, settings: str = "", level: int = 2) -> str:
 
 def group(id_: str, settings: str, *children: str, level: int = 2) -> str:
     """A section with child steps."""
-    return f"{'#' * level} Group {id_}\n\n```yaml step\nid: {id_}\n{settings}```\n\n" + "".join(children)
+    return f"{'#' * level} Group {id_}\n\n```yaml step\nid: {id_}\n{settings}```\n\n" + "".join(
+        children
+    )

@@ -99,7 +99,9 @@ class ModelServer:
             pass
 
     @staticmethod
-    def _plain(http: BaseHTTPRequestHandler, status: int, headers: dict[str, str], text: str) -> None:
+    def _plain(
+        http: BaseHTTPRequestHandler, status: int, headers: dict[str, str], text: str
+    ) -> None:
         http.send_response(status)
         for name, value in headers.items():
             http.send_header(name, value)
@@ -122,11 +124,20 @@ class ModelServer:
             event("ping"),
         ]
         if answer == "error":
-            return [*parts, event("error", error={"type": "overloaded_error", "message": "Overloaded"})]
+            return [
+                *parts,
+                event("error", error={"type": "overloaded_error", "message": "Overloaded"}),
+            ]
         kind = "input_json_delta" if "tools" in body else "text_delta"
         field = "partial_json" if "tools" in body else "text"
         block = {"type": "tool_use", "id": "t", "name": "answer", "input": {}}
-        parts.append(event("content_block_start", index=0, content_block=block if "tools" in body else {"type": "text", "text": ""}))
+        parts.append(
+            event(
+                "content_block_start",
+                index=0,
+                content_block=block if "tools" in body else {"type": "text", "text": ""},
+            )
+        )
         parts += [
             event("content_block_delta", index=0, delta={"type": kind, field: piece})
             for piece in self._pieces(answer)

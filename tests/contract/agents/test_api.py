@@ -152,7 +152,13 @@ def test_a_wrong_key_says_where_the_key_is(api: str, serve: Any) -> None:
     ("headers", "seconds"),
     [
         ({"Retry-After": "17"}, 17.0),
-        ({"Retry-After": "Wed, 21 Oct 2026 07:28:30 GMT", "Date": "Wed, 21 Oct 2026 07:28:00 GMT"}, 30.0),
+        (
+            {
+                "Retry-After": "Wed, 21 Oct 2026 07:28:30 GMT",
+                "Date": "Wed, 21 Oct 2026 07:28:00 GMT",
+            },
+            30.0,
+        ),
         ({}, None),
     ],
 )
@@ -166,7 +172,8 @@ def test_a_rate_limit_tells_how_long_to_wait(
 
 
 @pytest.mark.parametrize(
-    ("status", "kind"), [(400, "bad_request"), (404, "not_found"), (500, "unavailable"), (529, "unavailable")]
+    ("status", "kind"),
+    [(400, "bad_request"), (404, "not_found"), (500, "unavailable"), (529, "unavailable")],
 )
 def test_other_refusals_have_their_kinds(api: str, serve: Any, status: int, kind: str) -> None:
     error = failing(agent(api, serve((status, {}, "<html>what happened</html>"))))
@@ -227,7 +234,11 @@ def test_cancelling_closes_the_connection_at_once(api: str, serve: Any) -> None:
 
 @pytest.mark.parametrize(
     ("price", "cost"),
-    [(Price(3, 15, 0.3), 10 * 3e-6 + 5 * 0.3e-6 + 7 * 15e-6), (Price(3, None), None), (Price(), None)],
+    [
+        (Price(3, 15, 0.3), 10 * 3e-6 + 5 * 0.3e-6 + 7 * 15e-6),
+        (Price(3, None), None),
+        (Price(), None),
+    ],
 )
 def test_an_unknown_price_is_never_nought(price: Price, cost: float | None) -> None:
     found = price.cost(Consumed(15, 5, 7))
