@@ -50,7 +50,7 @@ def run(
     inputs_file: InputsOption = None,
     agent: AgentOption = None,
     settings: SetOption = None,
-    name: Annotated[str, typer.Option("--name", help="A name for this run, for lists.")] = "",
+    name: Annotated[str, typer.Option("--name", help="A name for this run, for its record.")] = "",
     record: Annotated[
         str | None,
         typer.Option("--record", metavar="DIR", help="Also write the run's record there."),

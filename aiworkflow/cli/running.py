@@ -70,7 +70,12 @@ def drive(
     """Drive a run that `start` gives, with a live view and Ctrl-C, and print what it came to."""
     import asyncio
 
-    return asyncio.run(_drive(client, start, out, record))
+    try:
+        return asyncio.run(_drive(client, start, out, record))
+    except asyncio.CancelledError:  # the second Ctrl-C; it has been said
+        message = "stopped at once; the run can be resumed"
+        out.object({"error": {"code": "interrupted", "message": message, "hint": None}})
+        return EXIT_INTERRUPTED
 
 
 async def _drive(

@@ -127,7 +127,7 @@ class Client:
             inputs: values of the declared inputs.
             texts: inputs as text from a command line, turned into their declared types.
             overrides: settings of the command line, by their names in config.yaml.
-            name: a name for this run, shown in lists.
+            name: a name for this run, shown in its record.
 
         Raises:
             BundleInvalid, NotBuiltYet, InputsInvalid: nothing was started.

@@ -308,4 +308,9 @@ def in_force(settings: Layered) -> InForce:
         },
         agents=agents if isinstance(agents, dict) else {},
         agent=options.agent,
+        final_env=[
+            name
+            for name in options.env
+            if settings.get(f"env.{name}")[1].layer in {Layer.COMMAND_LINE, Layer.ENVIRONMENT}
+        ],
     )

@@ -73,6 +73,7 @@ def render_record(data: RecordData, *, beside: Path | None = None) -> str:
     row, progress = data.row, data.progress
     facts: dict[str, Json] = {
         "run": row.run,
+        "name": (progress.started.name if progress.started is not None else "") or None,
         "bundle": row.bundle,
         "status": row.status,
         "started": _iso(row.started),
@@ -103,6 +104,8 @@ def header_lines(row: RunRow, progress: RunProgress) -> list[str]:
     lines = [f"run {row.run}  {progress.root.title}", f"  bundle   {row.bundle}"]
     state = row.status if row.status != "running" else "running (or interrupted)"
     lines.append(f"  status   {state}")
+    if progress.started is not None and progress.started.name:
+        lines.append(f"  name     {progress.started.name}")
     lines.append(f"  started  {_iso(row.started)} by {row.actor} ({row.trigger})")
     if row.commit:
         dirty = ", with changes not committed" if row.dirty else ""

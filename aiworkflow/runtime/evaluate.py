@@ -22,7 +22,7 @@ from aiworkflow.plan.graph import ROOT, Node
 from aiworkflow.runtime.values import digest_of, json_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from aiworkflow.engine.events import Json
     from aiworkflow.runtime.names import View
@@ -34,11 +34,15 @@ class Evaluator:
     Args:
         view: the run as its expressions see it.
         env: the outermost layers of `env`, from the settings; values are literal text.
+        final: names of `env` that no layer of the workflow replaces.
     """
 
-    def __init__(self, view: View, env: Mapping[str, str]) -> None:
+    def __init__(
+        self, view: View, env: Mapping[str, str], final: Collection[str] = frozenset()
+    ) -> None:
         self._view = view
         self._env = env
+        self._final = final
 
     def answer(self, question: Question) -> Answer:
         """The answer; expressions that fail answer with a failure of kind `expression`."""
@@ -138,6 +142,8 @@ class Evaluator:
                 continue
             names = self._view.names(at, item, cast("Mapping[str, Json]", dict(env)))
             for key, value in layer.items():
+                if key in self._final:
+                    continue
                 secret = _secret_name(value)
                 if secret is not None:
                     secrets[key] = secret

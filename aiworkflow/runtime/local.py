@@ -46,6 +46,8 @@ class InForce:
         limits: numbers under `limits`.
         agents: configured agents, as plain data.
         agent: the default agents, in order of preference.
+        final_env: names of `env` that the command line or a variable said: stronger than what the
+            workflow and its steps say.
     """
 
     env: Mapping[str, str]
@@ -53,6 +55,7 @@ class InForce:
     limits: Mapping[str, int]
     agents: Mapping[str, Json]
     agent: Sequence[str]
+    final_env: Sequence[str] = ()
 
     def to_json(self) -> dict[str, Json]:
         """As plain data, for the journal."""
@@ -62,6 +65,7 @@ class InForce:
             "limits": dict(self.limits),
             "agents": dict(self.agents),
             "agent": list(self.agent),
+            "final_env": list(self.final_env),
         }
 
     @classmethod
@@ -73,6 +77,7 @@ class InForce:
             limits=cast("Mapping[str, int]", data["limits"]),
             agents=cast("Mapping[str, Json]", data["agents"]),
             agent=cast("Sequence[str]", data["agent"]),
+            final_env=cast("Sequence[str]", data.get("final_env", ())),
         )
 
 
@@ -317,7 +322,9 @@ class LocalRuntime:
                 plan=plan,
                 state=state,
                 values=values,
-                evaluator=lambda folded: Evaluator(View(plan, folded, values), settings.env),
+                evaluator=lambda folded: Evaluator(
+                    View(plan, folded, values), settings.env, frozenset(settings.final_env)
+                ),
                 attempts=lambda folded: Attempts(
                     plan, folded, values, place, doors, logs, inputs, about
                 ),
