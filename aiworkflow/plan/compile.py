@@ -14,6 +14,7 @@ from aiworkflow.bundle.workflow import (
     Group,
     Kind,
     OnError,
+    Script,
     Step,
     Workflow,
 )
@@ -190,6 +191,20 @@ def seal(plan: Plan, workflow: Workflow) -> Plan:
     return dataclasses.replace(sealed, digest=plan_digest(sealed))
 
 
+def _code_line(step: Step) -> int:
+    """The line of the fence that a step's code stands in."""
+    if not isinstance(step.action, Script):
+        return 0
+    source = step.place.source
+    at = step.place.span.end
+    while (at := source.text.find(step.action.code, at)) >= 0:
+        line = source.position(at)[0] - 1
+        if " step" in source.line(line) and source.line(line).lstrip().startswith(("```", "~~~")):
+            return line
+        at += 1
+    return 0  # indented with its fence, so that it does not stand as it is
+
+
 def _node(workflow: Workflow, draft: Draft) -> Node:
     step, reach = draft.step, draft.reach
     action = step.action
@@ -235,5 +250,6 @@ def _node(workflow: Workflow, draft: Draft) -> Node:
         secrets=reach.secrets,
         network=reach.network,
         writes=reach.writes,
+        code_line=_code_line(step),
         allow=draft.allow if draft.allow != workflow.allow else None,
     )

@@ -9,7 +9,7 @@ from aiworkflow.expr import describe as describe_schema
 from aiworkflow.plan.digest import file_digest
 
 if TYPE_CHECKING:
-    from aiworkflow.bundle.workflow import Field, Json
+    from aiworkflow.bundle.workflow import Allow, Field, Json
     from aiworkflow.plan.graph import Node, Plan
 
 
@@ -26,12 +26,7 @@ def describe_plan(plan: Plan) -> dict[str, Json]:
         "outputs": list(plan.outputs),
         "state": {one.name: str(one.reduce) for one in plan.state},
         "agents": [_agent(one.name, one.model) for one in plan.agents],
-        "allow": {
-            "write": list(plan.allow.write),
-            "network": list(plan.allow.network),
-            "secrets": list(plan.allow.secrets),
-            "paths": list(plan.allow.paths),
-        },
+        "allow": _allow(plan.allow),
         "timeout_s": plan.timeout_s,
         "steps": [_step(plan, plan.nodes[name]) for name in plan.root.children],
         "live_blocks": live_blocks(plan),
@@ -42,23 +37,25 @@ def describe_plan(plan: Plan) -> dict[str, Json]:
 def live_blocks(plan: Plan) -> list[Json]:
     """Everything that can run: each code block and each script in tools/, with its digest."""
     found: list[Json] = []
-    tools: set[str] = set()
+    tools = {one.tool.partition(".")[0] for one in plan.state if one.tool is not None}
     for node in plan.nodes.values():
         if isinstance(node.action, Script):
             found.append(
                 {
                     "step": node.id,
                     "file": plan.document,
-                    "line": node.line,
+                    "line": node.code_line or node.line,
                     "language": node.action.language,
                     "sha256": file_digest(node.action.code.encode()),
                 }
             )
-        elif isinstance(node.action, ToolCall) and node.action.tool in plan.tools:
+        elif isinstance(node.action, ToolCall):
             tools.add(node.action.tool)
+        elif isinstance(node.action, AgentCall):
+            tools |= {name.partition(".")[0] for name in node.action.tools}
     found.extend(
         {"tool": tool, "file": plan.tools[tool], "line": 1, "sha256": plan.files[plan.tools[tool]]}
-        for tool in sorted(tools)
+        for tool in sorted(tools & plan.tools.keys())
     )
     return found
 
@@ -70,6 +67,15 @@ def _field(field: Field) -> Json:
         "required": field.required,
         "default": field.default,
         "description": field.description,
+    }
+
+
+def _allow(allow: Allow) -> dict[str, Json]:
+    return {
+        "write": list(allow.write),
+        "network": list(allow.network),
+        "secrets": list(allow.secrets),
+        "paths": list(allow.paths),
     }
 
 
@@ -99,6 +105,8 @@ def _step(plan: Plan, node: Node) -> dict[str, Json]:
             found["sets"] = list(values)
         case Group():
             found["parallel"] = node.action.parallel
+            if node.action.enough is not None:
+                found["enough"] = node.action.enough if node.action.enough > 0 else "majority"
             if node.action.until is not None:
                 found["until"] = node.action.until.text
                 found["max_rounds"] = node.action.max_rounds
@@ -114,6 +122,7 @@ def _step(plan: Plan, node: Node) -> dict[str, Json]:
         "on_error": str(node.on_error) if node.on_error != "fail" else None,
         "secrets": list(node.secrets) or None,
         "network": list(node.network) or None,
+        "allow": _allow(node.allow) if node.allow is not None else None,
         "writes": list(node.writes) or None,
     }
     found.update({key: value for key, value in optional.items() if value is not None})

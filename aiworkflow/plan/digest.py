@@ -49,6 +49,7 @@ _WHERE_IT_STANDS: Final = (
     "parent",
     "title",
     "line",
+    "code_line",
     "children",
     "after",
     "otherwise",

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import TYPE_CHECKING, Final
 
-from aiworkflow.bundle.workflow import AgentCall, Group, Kind, Script, ToolCall
+from aiworkflow.bundle.workflow import AgentCall, Effect, Group, Kind, Script, ToolCall
+from aiworkflow.diagnostics.render import escape
 from aiworkflow.plan.graph import ROOT
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from aiworkflow.plan.graph import Node, Plan
 
 _SHAPES: Final = {
     Kind.AGENT: ('(["', '"])'),
-    Kind.GROUP: ("[", "]"),
     Kind.ASSIGN: ('[/"', '"/]'),
+    Kind.ASK: ('{{"', '"}}'),
+    Kind.GATE: ('{{"', '"}}'),
 }
 _MARKS: Final = {
     Kind.SCRIPT: "$",
@@ -26,6 +31,15 @@ _MARKS: Final = {
     Kind.CHILD: "↳",
     Kind.GROUP: "▣",
 }
+_BOLD, _DIM, _RESET = "\x1b[1m", "\x1b[2m", "\x1b[0m"
+_SHADES: Final[Mapping[Effect, str]] = {
+    Effect.WRITE: "\x1b[33m",
+    Effect.IDEMPOTENT: "\x1b[33m",
+    Effect.DESTRUCTIVE: "\x1b[31m",
+}
+
+
+# -- what is shown of a step ----------------------------------------------------------------------
 
 
 def _words(node: Node) -> str:
@@ -36,12 +50,15 @@ def _words(node: Node) -> str:
             return "/".join(filter(None, (agents[0].name, agents[0].model))) if agents else "agent"
         case Script(language):
             return language
-        case Group(parallel=True):
-            return "parallel"
-        case Group():
-            return "until" if node.action.until is not None else "group"
+        case Group(parallel=True, enough=enough):
+            return f"parallel{_ENOUGH.get(enough, f': {enough}')}"
+        case Group(until=until):
+            return "until" if until is not None else "group"
         case _:
             return str(node.kind)
+
+
+_ENOUGH: Final[Mapping[int | None, str]] = {None: "", 1: ": any", -1: ": majority"}
 
 
 def _remarks(node: Node) -> list[str]:
@@ -49,34 +66,42 @@ def _remarks(node: Node) -> list[str]:
     if node.otherwise:
         found.append("else")
     if node.condition is not None:
-        found.append(f"if {node.condition.text.strip()}")
+        found.append(f"if {_line(node.condition.text)}")
     if node.each is not None:
-        found.append(f"each {node.each.items.text.strip()}")
+        found.append(f"each {_line(node.each.items.text)}")
     if isinstance(node.action, Group) and node.action.until is not None:
-        found.append(f"until {node.action.until.text.strip()}, {node.action.max_rounds} rounds")
+        found.append(f"until {_line(node.action.until.text)}, {node.action.max_rounds} rounds")
     if node.final:
         found.append("finally")
-    if node.effect != "read" and not isinstance(node.action, Group):
+    if node.effect is not Effect.READ and not isinstance(node.action, Group):
         found.append(str(node.effect))
     return found
 
 
-def _edges(plan: Plan) -> list[tuple[str, str, str]]:
+def _line(text: str) -> str:
+    """Text on one line, with what a terminal or a viewer would obey written out."""
+    return escape(" ".join(text.split()))
+
+
+def _edges(plan: Plan) -> Iterator[tuple[str, str, str]]:
     """From, to, and how: "" for order, `else` for a branch, `finally` for a final."""
-    found: list[tuple[str, str, str]] = []
     for node in plan.nodes.values():
-        found += [(one, node.id, "else" if one in node.otherwise else "") for one in node.after]
+        for one in node.after:
+            yield one, node.id, "else" if one in node.otherwise else ""
         if node.final and not node.after:
-            mains = [c for c in plan.nodes[node.parent].children if not plan.nodes[c].final]
-            if mains:
-                found.append((mains[-1], node.id, "finally"))
-    return found
+            siblings = [plan.nodes[name] for name in plan.nodes[node.parent].children]
+            followed = {name for sibling in siblings for name in sibling.after}
+            for sibling in siblings:
+                if not sibling.final and sibling.id not in followed:
+                    yield sibling.id, node.id, "finally"
+
+
+# -- Mermaid --------------------------------------------------------------------------------------
 
 
 def draw_mermaid(plan: Plan) -> str:
     """A flowchart in Mermaid, which most Markdown viewers show."""
-    lines = ["flowchart TD"]
-    lines += _mermaid(plan, ROOT, 1)
+    lines = ["flowchart TD", *_mermaid(plan, ROOT, 1)]
     for one, two, how in _edges(plan):
         arrow = f"-. {how} .->" if how else "-->"
         lines.append(f"  {_id(one)} {arrow} {_id(two)}")
@@ -87,29 +112,26 @@ def _id(name: str) -> str:
     return "n_" + "".join(c if c.isascii() and c.isalnum() else f"_{ord(c):x}_" for c in name)
 
 
-def _mermaid(plan: Plan, parent: str, depth: int) -> list[str]:
+def _mermaid(plan: Plan, parent: str, depth: int) -> Iterator[str]:
     pad = "  " * depth
-    lines = []
     for name in plan.nodes[parent].children:
         node = plan.nodes[name]
-        text = _label(node, "<br/>")
+        text = "<br/>".join(map(_entities, [f"{node.id}: {_words(node)}", *_remarks(node)]))
         if isinstance(node.action, Group):
-            lines.append(f'{pad}subgraph {_id(name)}["{text}"]')
-            lines += _mermaid(plan, name, depth + 1)
-            lines.append(f"{pad}end")
+            yield f'{pad}subgraph {_id(name)}["{text}"]'
+            yield from _mermaid(plan, name, depth + 1)
+            yield f"{pad}end"
         else:
             left, right = _SHAPES.get(node.kind, ('["', '"]'))
-            lines.append(f"{pad}{_id(name)}{left}{text}{right}")
-    return lines
+            yield f"{pad}{_id(name)}{left}{text}{right}"
 
 
-def _label(node: Node, between: str) -> str:
-    parts = [f"{node.id}: {_words(node)}", *_remarks(node)]
-    escaped = (
-        part.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;").replace(">", "&gt;")
-        for part in parts
-    )
-    return between.join(escaped)
+def _entities(text: str) -> str:
+    """Mermaid has no escapes but numbers of characters: `#34;` is a quotation mark."""
+    return "".join(f"#{ord(char)};" if char in '"#&<>`;\\' else char for char in text)
+
+
+# -- Graphviz -------------------------------------------------------------------------------------
 
 
 def draw_dot(plan: Plan) -> str:
@@ -120,32 +142,36 @@ def draw_dot(plan: Plan) -> str:
         *_dot(plan, ROOT, 1),
     ]
     for one, two, how in _edges(plan):
-        style = f" [style=dashed, label={_quoted(how)}]" if how else ""
+        details = [f"style=dashed, label={_quoted(how)}"] if how else []
+        # edges join nodes only: to a group they are cut off at its border
+        if plan.nodes[one].children:
+            details.append(f"ltail={_quoted('cluster_' + one)}")
+        if plan.nodes[two].children:
+            details.append(f"lhead={_quoted('cluster_' + two)}")
+        style = f" [{', '.join(details)}]" if details else ""
         lines.append(f"  {_quoted(_end(plan, one, -1))} -> {_quoted(_end(plan, two, 0))}{style};")
     return "\n".join([*lines, "}"]) + "\n"
 
 
 def _end(plan: Plan, name: str, which: int) -> str:
-    """Graphviz draws edges between nodes only: the first or last step within a group."""
+    """The first or last step within a group."""
     while plan.nodes[name].children:
         name = plan.nodes[name].children[which]
     return name
 
 
-def _dot(plan: Plan, parent: str, depth: int) -> list[str]:
+def _dot(plan: Plan, parent: str, depth: int) -> Iterator[str]:
     pad = "  " * depth
-    lines = []
     for name in plan.nodes[parent].children:
         node = plan.nodes[name]
         text = "\n".join([f"{node.id}: {_words(node)}", *_remarks(node)])
         if isinstance(node.action, Group):
-            lines.append(f"{pad}subgraph {_quoted('cluster_' + name)} {{")
-            lines.append(f"{pad}  label={_quoted(text)};")
-            lines += _dot(plan, name, depth + 1)
-            lines.append(f"{pad}}}")
+            yield f"{pad}subgraph {_quoted('cluster_' + name)} {{"
+            yield f"{pad}  label={_quoted(text)};"
+            yield from _dot(plan, name, depth + 1)
+            yield f"{pad}}}"
         else:
-            lines.append(f"{pad}{_quoted(name)} [label={_quoted(text)}];")
-    return lines
+            yield f"{pad}{_quoted(name)} [label={_quoted(text)}];"
 
 
 def _quoted(text: str) -> str:
@@ -153,17 +179,19 @@ def _quoted(text: str) -> str:
     return f'"{escaped}"'
 
 
-def draw_terminal(plan: Plan, width: int = 80) -> str:
+# -- terminal -------------------------------------------------------------------------------------
+
+
+def draw_terminal(plan: Plan, width: int = 80, *, colour: bool = False) -> str:
     """The steps as a tree with their order, for a terminal of so many columns."""
-    lines = [plan.title]
-    lines += _tree(plan, ROOT, "")
-    return (
-        "\n".join(line if len(line) <= width else line[: width - 1] + "…" for line in lines) + "\n"
-    )
+    lines = [[(_line(plan.title), _BOLD)], *_tree(plan, ROOT, "")]
+    return "\n".join(_painted(_fitted(line, width), colour) for line in lines) + "\n"
 
 
-def _tree(plan: Plan, parent: str, pad: str) -> list[str]:
-    lines = []
+_Line = list[tuple[str, str]]  # pieces of text and their shades
+
+
+def _tree(plan: Plan, parent: str, pad: str) -> Iterator[_Line]:
     children = plan.nodes[parent].children
     holder = plan.nodes[parent].action
     together = isinstance(holder, Group) and holder.parallel
@@ -171,14 +199,45 @@ def _tree(plan: Plan, parent: str, pad: str) -> list[str]:
         node = plan.nodes[name]
         last = index == len(children) - 1
         branch = ("╠" if together else "├") if not last else ("╚" if together else "└")
-        words = f"{_MARKS[node.kind]} {name}  {_words(node)}"
-        remarks = _remarks(node)
         usual = (children[index - 1],) if index and not together else ()
         plain = tuple(one for one in node.after if one not in node.otherwise)
-        if plain and plain != usual and not node.final:
+        remarks = _remarks(node)
+        if plain and plain != usual and not node.final and not node.otherwise:
             remarks.insert(0, f"after {', '.join(plain)}")
-        tail = f"  ({'; '.join(remarks)})" if remarks else ""
-        lines.append(f"{pad}{branch}─ {words}{tail}")
+        yield [
+            (f"{pad}{branch}─ {_MARKS[node.kind]} ", _DIM),
+            (name, _BOLD),
+            (f"  {_words(node)}", ""),
+            (f"  ({'; '.join(remarks)})" if remarks else "", _SHADES.get(node.effect, _DIM)),
+        ]
         if node.children:
-            lines += _tree(plan, name, pad + ("   " if last else "║  " if together else "│  "))
-    return lines
+            yield from _tree(plan, name, pad + ("   " if last else "║  " if together else "│  "))
+
+
+def _fitted(line: _Line, width: int) -> _Line:
+    """A line cut off at so many columns."""
+    found: _Line = []
+    if sum(_columns(char) for text, _ in line for char in text) <= width:
+        return line
+    left = max(width - 1, 0)
+    for text, shade in line:
+        for at, char in enumerate(text):
+            left -= _columns(char)
+            if left < 0:
+                return [*found, (text[:at], shade), ("…", shade)]
+        found.append((text, shade))
+    return found
+
+
+def _columns(char: str) -> int:
+    if char.isascii():
+        return 1
+    if unicodedata.combining(char):
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
+
+
+def _painted(line: _Line, colour: bool) -> str:
+    if not colour:
+        return "".join(text for text, _ in line).rstrip()
+    return "".join(f"{shade}{text}{_RESET}" if shade and text else text for text, shade in line)

@@ -60,6 +60,7 @@ class Node:
         operation: the declared operation of a tool call, when there is one.
         secrets, network, writes: what it is given and may touch, for showing and for checking.
         allow: its permissions, where the step or a group around it narrows the workflow's.
+        code_line: line of the fence of its code, from 1; 0 where it has none.
         digest: identity of the definition (settings, prompt, includes, tool content), sha256 hex.
     """
 
@@ -88,6 +89,7 @@ class Node:
     writes: tuple[str, ...] = ()
     digest: str = ""
     allow: Allow | None = None
+    code_line: int = 0
 
 
 @record
