@@ -66,7 +66,15 @@ def test_show_has_the_tree_the_error_and_the_outputs(project: Project) -> None:
     body = group("g", "", script("inner", "echo 1", level=3)) + script("bad", "echo x >&2; exit 3")
     run = finished(project, "flow", body)
     text = project.run("runs", "show", run).out
-    for said in (f"run {run}", "bundles/flow", "failed", "✓ g", "  ✓ inner", "✗ bad", "exit code 3"):
+    for said in (
+        f"run {run}",
+        "bundles/flow",
+        "failed",
+        "✓ g",
+        "  ✓ inner",
+        "✗ bad",
+        "exit code 3",
+    ):
         assert said in text, text
     shown = project.run("runs", "show", run, "--json").json
     assert shown["steps"]["bad"]["error"]["exit_code"] == 3
