@@ -306,6 +306,8 @@ def test_a_second_ctrl_c_stops_at_once_and_the_run_can_go_on(project: Project) -
     assert "Traceback" not in err
     project.write("go", "")
     done = project.run("runs", "resume", "last", "--json")
+    if done.json["status"] == "cancelled":  # the first Ctrl-C is carried out before all else
+        done = project.run("runs", "resume", "last", "--json")
     assert done.json["status"] in {"succeeded", "waiting"}, done.out
 
 
