@@ -69,7 +69,9 @@ def shown(problems: list[Diagnostic]) -> list[str]:
 def step(id_: str, settings: str = "", code: str = "true", level: int = 2) -> str:
     """A bash step; `settings` are lines of YAML."""
     lines = f"id: {id_}\n{settings}".rstrip("\n")
-    return f"{'#' * level} Step {id_}\n\n```yaml step\n{lines}\n```\n\n```bash step\n{code}\n```\n\n"
+    return (
+        f"{'#' * level} Step {id_}\n\n```yaml step\n{lines}\n```\n\n```bash step\n{code}\n```\n\n"
+    )
 
 
 def agent(id_: str, prompt: str, settings: str = "", level: int = 2) -> str:

@@ -81,7 +81,10 @@ def test_items_of_an_each_are_read_through_the_list_of_all() -> None:
 
 
 def test_within_an_each_a_sibling_is_that_of_the_same_item() -> None:
-    plan(group("g", "each: inputs.files\n", step("a", level=3), reads("steps.a.output", level=3)), INPUTS)
+    plan(
+        group("g", "each: inputs.files\n", step("a", level=3), reads("steps.a.output", level=3)),
+        INPUTS,
+    )
 
 
 def test_final_steps_read_all_others_of_their_group() -> None:
@@ -213,7 +216,9 @@ def test_what_is_not_defined_is_said_with_the_way_out(
 
 def test_env_is_the_declared_layers_around() -> None:
     head = 'env: {A: "1", B: "{{ run.id }}"}\n'
-    inner = step("s", 'env: {D: "{{ env.C }}"}\nwith: {x: "{{ env.A ~ env.C ~ env.D }}"}\n', level=3)
+    inner = step(
+        "s", 'env: {D: "{{ env.C }}"}\nwith: {x: "{{ env.A ~ env.C ~ env.D }}"}\n', level=3
+    )
     plan(group("g", 'env: {C: "{{ env.B }}"}\n', inner), head)
 
 
@@ -308,7 +313,9 @@ def test_the_output_of_an_each_is_a_list() -> None:
 
 
 def test_answers_and_gates_have_types() -> None:
-    body = does("q", "ask: {fields: {go: boolean}}\n", prose="Go?") + does("w", "approve: true\n", prose="Sure?")
+    body = does("q", "ask: {fields: {go: boolean}}\n", prose="Go?") + does(
+        "w", "approve: true\n", prose="Sure?"
+    )
     assert findings(body + reads("steps.q.output.og ~ steps.w.output.who")) == [
         "AW430 og",
         "AW430 who",
