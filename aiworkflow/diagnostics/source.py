@@ -135,6 +135,8 @@ class Fragment:
     def cut(self, start: int, end: int) -> Fragment:
         """The fragment of a part of `text`."""
         place = self.place(start, end)
+        if not self.pieces:  # transformed, as a folded scalar is: nothing leads back into it
+            return Fragment(self.text[start:end], self.source, (), place.span)
         pieces = tuple(
             (max(at, start) - start, origin + max(at, start) - at)
             for (at, origin), upto in zip(
