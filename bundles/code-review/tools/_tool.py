@@ -77,7 +77,9 @@ def cell(value: object) -> str:
     """Text that stays in its place in Markdown, whatever it holds: no table, link, image or HTML."""
     text = " ".join(str(value).split())
     for char in "\\`*_[]<>|#!":
-        text = text.replace(char, "\\" + char if char not in "<>" else {"<": "&lt;", ">": "&gt;"}[char])
+        text = text.replace(
+            char, "\\" + char if char not in "<>" else {"<": "&lt;", ">": "&gt;"}[char]
+        )
     return text.replace("@", "@\u200b")  # nobody is called by a report
 
 
@@ -88,7 +90,10 @@ def code(value: object) -> str:
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """A Markdown table of cells that are safe already; numbers stand right."""
-    right = [bool(rows) and all(isinstance(row[i], int | float) for row in rows) for i in range(len(head))]
+    right = [
+        bool(rows) and all(isinstance(row[i], int | float) for row in rows)
+        for i in range(len(head))
+    ]
     lines = ["| " + " | ".join(head) + " |"]
     lines.append("| " + " | ".join("--:" if one else "---" for one in right) + " |")
     lines += ["| " + " | ".join(str(one) for one in row) + " |" for row in rows]
@@ -151,7 +156,9 @@ def _arguments(operation: Callable[..., object], given: dict[str, str]) -> dict[
 def _value(key: str, text: str, kind: Any) -> object:
     """A value as its annotation wants it; text stays as it is."""
     union = typing.get_origin(kind) in {typing.Union, types.UnionType}
-    kinds = tuple(typing.get_origin(one) or one for one in (typing.get_args(kind) if union else (kind,)))
+    kinds = tuple(
+        typing.get_origin(one) or one for one in (typing.get_args(kind) if union else (kind,))
+    )
     if str in kinds or object in kinds:
         return text
     try:

@@ -45,7 +45,9 @@ def git(*words: str) -> str:
         reason = done.stderr.decode("utf-8", "replace").strip().splitlines()
         raise Problem(f"git {words[0]}: {reason[0] if reason else 'there is no such commit'}")
     if len(done.stdout) > MOST_DIFF:
-        raise Problem(f"the change is larger than {MOST_DIFF:,} bytes; compare with a nearer branch")
+        raise Problem(
+            f"the change is larger than {MOST_DIFF:,} bytes; compare with a nearer branch"
+        )
     return done.stdout.decode("utf-8", "replace")
 
 
@@ -212,7 +214,10 @@ def report(
     """The review as Markdown, for people; text of others is shown as text."""
     parts_of = [f"# Review: {cell(title)}", ""]
     added, removed = sum(one["added"] for one in files), sum(one["removed"] for one in files)
-    parts_of += [f"{count(len(files), 'file')} compared with {code(base)}, +{added:,} −{removed:,}.", ""]
+    parts_of += [
+        f"{count(len(files), 'file')} compared with {code(base)}, +{added:,} −{removed:,}.",
+        "",
+    ]
     if judgement is None:
         parts_of.append("There is nothing in it to review.")
     else:
@@ -230,7 +235,12 @@ def report(
                 for one in findings
                 if one["id"] in dropped
             ]
-            parts_of += ["## Not kept after a second look", "", table(("where", "finding", "why not"), rows), ""]
+            parts_of += [
+                "## Not kept after a second look",
+                "",
+                table(("where", "finding", "why not"), rows),
+                "",
+            ]
     if skipped:
         rows = [(code(one["path"]), one["reason"]) for one in skipped]
         parts_of += ["## Not looked at", "", table(("file", "why"), rows), ""]

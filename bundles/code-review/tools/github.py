@@ -2,17 +2,19 @@
 """Pull requests on GitHub: read one, and post a review made of bounded words only.
 
 Needs GITHUB_TOKEN (a fine-grained token with "Pull requests: read and write" for `post_review`, read for
-the rest). GITHUB_API_URL is https://api.github.com unless set, as for GitHub Enterprise Server.
+the rest).
 """
 
 from __future__ import annotations
 
 import os
-import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from _http import Api, quoted
-from _tool import USAGE, Problem, cell, code, count, credential, main, setting
+from _github import github_api, repository_path
+from _tool import USAGE, Problem, cell, code, count, main
+
+if TYPE_CHECKING:
+    from _http import Api
 
 MOST_COMMENTS = 40
 SENTENCES = {
@@ -33,33 +35,14 @@ VERDICTS = {
 }
 
 
-def api() -> Api:
-    """GitHub's REST API."""
-    token = credential(
-        "GITHUB_TOKEN", "create a token at https://github.com/settings/personal-access-tokens"
-    )
-    return Api(
-        "GitHub",
-        setting("GITHUB_API_URL", "https://api.github.com"),
-        {
-            "Accept": "application/vnd.github+json",
-            "Authorization": f"Bearer {token}",
-            "X-GitHub-Api-Version": "2022-11-28",
-        },
-    )
-
-
 def place(repo: str, number: int) -> str:
     """The path of a pull request."""
-    owner, slash, name = repo.partition("/")
-    if not slash or not re.fullmatch(r"[\w.-]+", owner) or not re.fullmatch(r"[\w.-]+", name):
-        raise Problem(f"`{repo}` is no repository: write owner/name", USAGE)
-    return f"/repos/{quoted(owner)}/{quoted(name)}/pulls/{number}"
+    return f"{repository_path(repo)}/pulls/{number}"
 
 
 def pull(repo: str, number: int) -> dict[str, Any]:
     """A pull request and what it changes."""
-    github, path = api(), place(repo, number)
+    github, path = github_api(), place(repo, number)
     found = github.get(path)
     files = [
         {
@@ -92,7 +75,7 @@ def mark() -> str:
 
 def find_review(repo: str, number: int) -> dict[str, Any] | None:
     """The review that this step has posted already, or null."""
-    return _find(api(), place(repo, number))
+    return _find(github_api(), place(repo, number))
 
 
 def _find(github: Api, path: str) -> dict[str, Any] | None:
@@ -119,7 +102,7 @@ def post_review(
         findings: file, line, severity and category of each.
         left_out: findings that cannot be shown at a line.
     """
-    github, path = api(), place(repo, number)
+    github, path = github_api(), place(repo, number)
     done = _find(github, path)
     if done is not None:
         return done
@@ -156,12 +139,18 @@ def summary(verdict: str, score: int, findings: list[dict[str, Any]], left_out: 
             kinds[one["severity"]] = kinds.get(one["severity"], 0) + 1
         lines.append(", ".join(f"{number} {cell(kind)}" for kind, number in kinds.items()) + ".")
         beyond = findings[MOST_COMMENTS:]
-        lines += [f"- {code(one['file'])}, line {one['line']}: {one['severity']}" for one in beyond[:60]]
+        lines += [
+            f"- {code(one['file'])}, line {one['line']}: {one['severity']}" for one in beyond[:60]
+        ]
     else:
         lines.append("Nothing was found that belongs to a line of this change.")
     if left_out:
         lines.append(f"{count(left_out, 'more finding')} without a line in this change.")
-    lines += ["", "The reasons are in the record of the run, for the people who started it.", mark()]
+    lines += [
+        "",
+        "The reasons are in the record of the run, for the people who started it.",
+        mark(),
+    ]
     return "\n".join(lines)
 
 

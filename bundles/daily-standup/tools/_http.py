@@ -113,14 +113,18 @@ class Api:
                 break
             target = urllib.parse.urljoin(url, answer.headers.get("Location", ""))
             if method != "GET":
-                raise Problem(f"{self.name} moved {_path(url)} to {_path(target)}; nothing was sent there")
+                raise Problem(
+                    f"{self.name} moved {_path(url)} to {_path(target)}; nothing was sent there"
+                )
             url = self._same(target)
         if answer.status == 404 and missing:
             return answer
         if not 200 <= answer.status < 300:
             raise Problem(self._refusal(method, url, answer))
         if isinstance(answer.data, bytes):
-            raise Problem(f"{self.name} answered {method} {_path(url)} with something that is not JSON")
+            raise Problem(
+                f"{self.name} answered {method} {_path(url)} with something that is not JSON"
+            )
         return answer
 
     def _once(self, request: urllib.request.Request) -> Answer:
@@ -137,7 +141,9 @@ class Api:
         except urllib.error.URLError as error:
             if isinstance(error.reason, TimeoutError):
                 raise Problem(self._silence(request)) from error
-            raise Problem(f"{self.name} cannot be reached at {self.base}: {error.reason}") from error
+            raise Problem(
+                f"{self.name} cannot be reached at {self.base}: {error.reason}"
+            ) from error
         except (http.client.HTTPException, OSError) as error:
             raise Problem(f"{self.name} broke off its answer: {error}") from error
         if len(content) > MOST_BYTES:
@@ -166,7 +172,9 @@ class Api:
         text = f"{self.name} answered {method} {_path(url)} with {answer.status}"
         text += f": {said}" if said else ""
         wait = _wait(answer)
-        return text + (f"; rate limit reached, try again after {wait} s" if wait is not None else "")
+        return text + (
+            f"; rate limit reached, try again after {wait} s" if wait is not None else ""
+        )
 
 
 def basic(user: str, password: str) -> str:
@@ -231,7 +239,10 @@ def _wait(answer: Answer) -> int | None:
     after = answer.headers.get("Retry-After", "")
     if after.isdigit():
         return int(after)
-    none_left = "0" in {answer.headers.get("X-RateLimit-Remaining"), answer.headers.get("RateLimit-Remaining")}
+    none_left = "0" in {
+        answer.headers.get("X-RateLimit-Remaining"),
+        answer.headers.get("RateLimit-Remaining"),
+    }
     if answer.status != 429 and not (answer.status == 403 and none_left):
         return None
     reset = answer.headers.get("X-RateLimit-Reset") or answer.headers.get("RateLimit-Reset") or ""

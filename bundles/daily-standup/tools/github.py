@@ -2,43 +2,25 @@
 """What happened in a GitHub repository lately. Reads only.
 
 Needs GITHUB_TOKEN (a fine-grained token that may read contents, pull requests and actions).
-GITHUB_API_URL is https://api.github.com unless set, as for GitHub Enterprise Server.
 """
 
 from __future__ import annotations
 
 import datetime
-import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from _http import Api, quoted
-from _tool import USAGE, Problem, credential, main, setting
+from _github import github_api, repository_path
+from _tool import main
+
+if TYPE_CHECKING:
+    from _http import Api
 
 MOST_PAGES = 10
 
 
-def api() -> Api:
-    """GitHub's REST API."""
-    token = credential(
-        "GITHUB_TOKEN", "create a token at https://github.com/settings/personal-access-tokens"
-    )
-    return Api(
-        "GitHub",
-        setting("GITHUB_API_URL", "https://api.github.com"),
-        {
-            "Accept": "application/vnd.github+json",
-            "Authorization": f"Bearer {token}",
-            "X-GitHub-Api-Version": "2022-11-28",
-        },
-    )
-
-
 def activity(repo: str, hours: int) -> dict[str, Any]:
     """Commits on the default branch, pull requests that moved, and workflows that fail there."""
-    owner, slash, name = repo.partition("/")
-    if not slash or not re.fullmatch(r"[\w.-]+", owner) or not re.fullmatch(r"[\w.-]+", name):
-        raise Problem(f"`{repo}` is no repository: write owner/name", USAGE)
-    github, path = api(), f"/repos/{quoted(owner)}/{quoted(name)}"
+    github, path = github_api(), repository_path(repo)
     now = datetime.datetime.now(datetime.UTC)
     since = f"{now - datetime.timedelta(hours=hours):%Y-%m-%dT%H:%M:%SZ}"
     branch = github.get(path)["default_branch"]

@@ -9,19 +9,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from _http import Api, basic
-from _tool import USAGE, Problem, credential, log, main, setting
+from _jira import jira_api, search
+from _tool import USAGE, Problem, main
 
 MOST_ISSUES = 500
-
-
-def api() -> Api:
-    """Jira Cloud's REST API."""
-    where = "create a token at https://id.atlassian.com/manage-profile/security/api-tokens"
-    email = credential("JIRA_EMAIL", "it is the address of the account that owns the token")
-    token = credential("JIRA_API_TOKEN", where)
-    base = setting("JIRA_BASE_URL", where="https://your-team.atlassian.net")
-    return Api("Jira", base, {"Authorization": basic(email, token)})
+FIELDS = ("summary", "status", "assignee", "priority", "labels", "issuetype", "updated")
 
 
 def activity(project: str, hours: int) -> dict[str, Any]:
@@ -32,24 +24,7 @@ def activity(project: str, hours: int) -> dict[str, Any]:
         f'project = "{project}" AND (updated >= "-{hours}h" OR statusCategory = "In Progress") '
         "ORDER BY updated DESC"
     )
-    return {"issues": [_issue(one) for one in search(api(), jql)]}
-
-
-def search(jira: Api, jql: str) -> list[dict[str, Any]]:
-    """All issues that a query finds, page by page."""
-    found: list[dict[str, Any]] = []
-    fields = ["summary", "status", "assignee", "priority", "labels", "issuetype", "updated"]
-    body: dict[str, Any] = {"jql": jql, "fields": fields, "maxResults": 100}
-    while True:
-        page = jira.send("POST", "/rest/api/3/search/jql", body)
-        found += page["issues"]
-        following = page.get("nextPageToken")
-        if not following or page.get("isLast"):
-            return found
-        if len(found) >= MOST_ISSUES:
-            log(f"Jira: more than {MOST_ISSUES} issues; the rest is left out")
-            return found
-        body["nextPageToken"] = following
+    return {"issues": [_issue(one) for one in search(jira_api(), jql, FIELDS, MOST_ISSUES)]}
 
 
 def _issue(one: dict[str, Any]) -> dict[str, Any]:

@@ -39,14 +39,20 @@ def digest(repos: list[Any], issues: list[dict[str, Any]], state: str) -> dict[s
 
 
 def report(
-    hours: int, repos: list[Any], issues: list[dict[str, Any]], summary: dict[str, Any] | None = None
+    hours: int,
+    repos: list[Any],
+    issues: list[dict[str, Any]],
+    summary: dict[str, Any] | None = None,
 ) -> str:
     """The stand-up as Markdown; text of others is shown as text."""
     parts = [f"# Stand-up: the last {hours} hours", ""]
     if summary is None:
         parts += ["Nothing happened in the repositories and projects that were asked for.", ""]
     else:
-        parts += [f"**{cell(summary['state'].replace('_', ' '))}.** {cell(summary['headline'])}", ""]
+        parts += [
+            f"**{cell(summary['state'].replace('_', ' '))}.** {cell(summary['headline'])}",
+            "",
+        ]
         for one in summary["people"]:
             parts += [f"## {cell(one['name'])}", ""]
             for word in ("done", "doing", "blocked"):
@@ -65,9 +71,16 @@ def _repos(repos: list[Any]) -> list[str]:
         failing = ", ".join(cell(run["workflow"]) for run in one["failing"])
         said = [count(len(one["commits"]), "commit"), f"{len(one['merged'])} merged"]
         parts += [", ".join(said) + (f"; **failing:** {failing}" if failing else "") + ".", ""]
-        rows = [(f"{p['number']}", cell(p["title"]), cell(p["author"]), "merged") for p in one["merged"]]
+        rows = [
+            (f"{p['number']}", cell(p["title"]), cell(p["author"]), "merged") for p in one["merged"]
+        ]
         rows += [
-            (f"{p['number']}", cell(p["title"]), cell(p["author"]), f"open for {count(p['days'], 'day')}")
+            (
+                f"{p['number']}",
+                cell(p["title"]),
+                cell(p["author"]),
+                f"open for {count(p['days'], 'day')}",
+            )
             for p in one["waiting"][:20]
         ]
         if rows:
@@ -79,7 +92,12 @@ def _issues(issues: list[dict[str, Any]]) -> list[str]:
     if not issues:
         return []
     rows = [
-        (code(one["key"]), cell(one["summary"]), cell(one["status"]) + (" ⛔" if one["blocked"] else ""), cell(one["assignee"]))
+        (
+            code(one["key"]),
+            cell(one["summary"]),
+            cell(one["status"]) + (" ⛔" if one["blocked"] else ""),
+            cell(one["assignee"]),
+        )
         for one in issues[:60]
     ]
     return ["## Issues", "", table(("issue", "summary", "status", "by"), rows), ""]
