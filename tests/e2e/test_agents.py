@@ -1,0 +1,133 @@
+"""Steps that an agent does, against a model server on loopback, through the command."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.contract.agents.model_server import ModelServer
+from tests.support import Done, Project, script
+
+KEY = "sk-test-very-secret"
+PLAIN = "## Ask\n\n```yaml step\nid: ask\n```\n\nSummarise {{ steps.get.output }}\n\n"
+FORM = (
+    "## Ask\n\n```yaml step\nid: ask\noutput: {score: integer, note: string}\n```\n\n"
+    "Score {{ steps.get.output }}\n\n"
+)
+GET = script("get", "echo the facts")
+
+
+def ask(project: Project, server: ModelServer, body: str, *words: str) -> Done:
+    """Run a bundle with the model server as its agent."""
+    project.workflow(GET + body)
+    env = {"ANTHROPIC_BASE_URL": server.url, "ANTHROPIC_API_KEY": KEY}
+    return project.run("run", "flow", "--agent", "anthropic/m1", *words, **env)
+
+
+def step(done: Done) -> dict[str, Any]:
+    found: dict[str, Any] = done.json["steps"]["ask"]
+    return found
+
+
+def test_an_answer_is_the_output_and_its_use_is_counted(project: Project) -> None:
+    with ModelServer(["in short"]) as server:
+        done = ask(project, server, PLAIN, "--json")
+        assert done.code == 0, done.out + done.err
+        assert step(done)["output"] == "in short"
+        assert step(done)["agent"] == "anthropic/m1"
+        assert step(done)["tokens"]["output"] == 7
+        (request,) = server.requests
+        assert request["body"]["model"] == "m1"
+        assert "the facts" in str(request["body"]["messages"])
+    assert KEY not in done.out + done.err
+
+
+def test_an_object_is_checked_and_asked_for_again(project: Project) -> None:
+    with ModelServer([{"score": "high"}, {"score": 3, "note": "ok"}]) as server:
+        done = ask(project, server, FORM, "--json")
+        assert done.code == 0, done.out + done.err
+        assert step(done)["output"] == {"score": 3, "note": "ok"}
+        assert len(server.requests) == 2
+        assert step(done)["tokens"]["output"] == 14
+
+
+def test_an_object_that_never_fits_fails_the_step(project: Project) -> None:
+    with ModelServer([{"score": "high"}]) as server:
+        done = ask(project, server, FORM, "--json")
+        assert done.code == 1
+        assert step(done)["error"]["kind"] == "bad_output"
+        assert len(server.requests) >= 2
+
+
+def test_a_refused_key_is_said_with_the_way_out(project: Project) -> None:
+    refusal = (
+        401,
+        {},
+        '{"error": {"type": "authentication_error", "message": "invalid x-api-key"}}',
+    )
+    with ModelServer([refusal]) as server:
+        done = ask(project, server, PLAIN)
+        assert done.code == 1
+        assert "ANTHROPIC_API_KEY" in done.err
+        assert len(server.requests) == 1
+        assert KEY not in done.err
+
+
+def test_a_limit_is_said_with_how_long_to_wait(project: Project) -> None:
+    limit = (429, {"retry-after": "7"}, '{"error": {"message": "slow down"}}')
+    with ModelServer([limit]) as server:
+        done = ask(project, server, PLAIN, "--json")
+        assert done.code == 1
+        error = step(done)["error"]
+        assert "7" in error["message"] + error.get("hint", "")
+
+
+@pytest.mark.parametrize("behaviour", ["cut", "malformed", "error", (500, {}, "oops")])
+def test_a_server_that_fails_fails_the_step_and_no_more(
+    project: Project, behaviour: object
+) -> None:
+    with ModelServer([behaviour]) as server:
+        done = ask(project, server, PLAIN, "--json")
+        assert done.code == 1
+        assert step(done)["error"]["message"]
+        assert "Traceback" not in done.err
+
+
+def test_a_price_in_the_settings_makes_a_cost(project: Project) -> None:
+    with ModelServer(["in short"]) as server:
+        project.write(
+            ".aiworkflow/config.yaml",
+            f"agent: mine/m1\nagents:\n  mine:\n    api: anthropic\n    url: {server.url}\n"
+            "    price: {input: 1000, output: 2000, cached: 0}\n",
+        )
+        project.workflow(GET + PLAIN)
+        done = project.run("run", "flow", "--json")
+        assert done.code == 0, done.out + done.err
+        tokens = step(done)["tokens"]
+        assert step(done)["cost_usd"] > 7 * 2000 / 1_000_000
+        assert done.json["cost_usd"] == pytest.approx(step(done)["cost_usd"])
+        assert tokens["input"] >= 10
+        row = project.run("runs", "list", "--json").json["runs"][0]
+        assert row["cost_usd"] == pytest.approx(done.json["cost_usd"])
+        assert "$" in project.run("runs", "show", "last").out
+
+
+@pytest.mark.parametrize(
+    ("agent", "says"),
+    [
+        ((), "no agent is configured"),
+        (("--agent", "anthropic/m1"), "ANTHROPIC_API_KEY"),
+        (("--agent", "antropic/m1"), "anthropic"),
+        (("--agent", "ollama"), "needs a model"),
+        (("--agent", "claude-code"), "cannot be used by this version"),
+    ],
+)
+def test_without_a_usable_agent_nothing_starts(
+    project: Project, agent: tuple[str, ...], says: str
+) -> None:
+    project.workflow(script("get", "touch ran") + PLAIN)
+    done = project.run("run", "flow", *agent)
+    assert done.code == 2
+    assert says in done.err
+    assert not (project.root / "ran").exists()
