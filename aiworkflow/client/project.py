@@ -248,10 +248,14 @@ class Project:
         if checked.refused:
             raise NotBuiltYet(checked.label, checked.refused)
         revision = RevisionQuestion(self.root, self.environ)
-        plan = seal(checked.plan, checked.workflow)
-        values = check_inputs(plan.name, plan.inputs, inputs, texts)
-        settings = in_force(checked.settings)
-        self._check_agents(plan, settings)
+        try:
+            plan = seal(checked.plan, checked.workflow)
+            values = check_inputs(plan.name, plan.inputs, inputs, texts)
+            settings = in_force(checked.settings)
+            self._check_agents(plan, settings)
+        except BaseException:
+            revision.drop()
+            raise
         return NewRun(
             plan=plan,
             files=checked.workflow.files,

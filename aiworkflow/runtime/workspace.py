@@ -115,6 +115,12 @@ class RevisionQuestion:
         except OSError:
             self._process = None
 
+    def drop(self) -> None:
+        """End git; nobody wants the answer, since the run does not start after all."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+
     def answer(self) -> Revision:
         """The revision; unknown when git does not answer in time."""
         if self._process is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 from pathlib import Path
 
@@ -58,6 +59,7 @@ def test_wrong_inputs_and_broken_bundles_are_raised(project: Project) -> None:
         aiworkflow.run("flow", {"bsae": 1}, project=project.root)
     with pytest.raises(aiworkflow.AIWorkflowError, match="no bundle `nothing`"):
         aiworkflow.run("nothing", project=project.root)
+    gc.collect()  # what was begun and not ended would be warned of here, and fail the test
 
 
 def test_a_built_workflow_runs_like_a_bundle(project: Project) -> None:
