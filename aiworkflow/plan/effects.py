@@ -83,6 +83,8 @@ class Effects:
         self.workflow = workflow
         self.report = report
         self.calls = Calls(workflow, report)
+        # what could not be read was reported; nothing follows from it
+        self.is_unread = bool(workflow.settings.get("allow")) and not workflow.allow
 
     def reach(self, step: Step, outer_env: Mapping[str, str], allow: Allow) -> Reach:
         """The reach of a step, not counting the steps it holds.
@@ -115,11 +117,11 @@ class Effects:
     def narrowed(self, step: Step, outer: Allow) -> Allow:
         """What is allowed to a step: what is around it, narrowed by its own `allow`."""
         own = step.allow
-        if own is None:
+        if own is None or self.is_unread:
             return outer
         for kind in ("write", "network", "secrets", "paths"):
             for at, one in enumerate(getattr(own, kind)):
-                if not any(covers(wide, one) for wide in getattr(outer, kind)):
+                if not any(_includes(wide, one) for wide in getattr(outer, kind)):
                     place = step.where.get(f"allow.{kind}.{at}") or step.where.get(f"allow.{kind}")
                     self.report.error(
                         "AW706",
@@ -236,8 +238,10 @@ class Effects:
     # -- what is allowed --------------------------------------------------------------------------
 
     def _check(self, reach: Reach, place: Place, allow: Allow) -> None:
+        if self.is_unread:
+            return
         for name in reach.writes:
-            if not any(covers(one, name) for one in allow.write):
+            if not any(_includes(one, name) for one in allow.write):
                 text = f"`{name}` writes, and `allow.write` does not name it"
                 self.report.error("AW702", place, text, self._add("write", name, allow))
         for host in reach.network:
@@ -272,6 +276,13 @@ def _secrets(step: Step, outer: Mapping[str, str]) -> tuple[str, ...]:
         return ()
     own = {name: value for name, value in outer.items() if name not in step.env}
     return tuple(dict.fromkeys({**own, **secret_names(step.env)}.values()))
+
+
+def _includes(wide: str, small: str) -> bool:
+    """Whether a permission includes another; `mcp:server/*` includes all tools of a server."""
+    if wide.startswith("mcp:") and wide.endswith("/*"):
+        return small.startswith(wide[:-1])
+    return covers(wide, small)
 
 
 # -- hosts and paths ------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from aiworkflow.bundle.workflow import Group
+from aiworkflow.diagnostics import Label
 from aiworkflow.diagnostics.suggest import did_you_mean
 from aiworkflow.expr import (
     Boolean,
@@ -46,6 +47,7 @@ def check_references(
     for use in Scopes(workflow, drafts).uses():
         checker.check(use)
     checker.triggers()
+    checker.items()
 
 
 @dataclass(slots=True)
@@ -93,6 +95,25 @@ class _Checker:
                         f"there is no input `{name}`",
                         did_you_mean(name, self.inputs) or f"inputs are {listed}",
                     )
+
+    def items(self) -> None:
+        """Report an `each` whose item has the name of one around it."""
+        for name, draft in self.drafts.items():
+            each = draft.step.each
+            if each is None:
+                continue
+            for above in self._above(name):
+                outer = self.drafts[above].step
+                if outer.each is not None and outer.each.name == each.name:
+                    where = draft.step.where
+                    self.report.error(
+                        "AW128",
+                        where.get("as") or where.get("each") or draft.step.place,
+                        f"`{each.name}` is the item of `{above}` already",
+                        "give the inner one a name of its own: `as: …`",
+                        Label(outer.where.get("each") or outer.place, "the outer `each`"),
+                    )
+                    break
 
     # -- one reading ------------------------------------------------------------------------------
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from typing import Final
 
 from aiworkflow.expr import tree as t
 
@@ -14,12 +16,12 @@ def unparse(tree: t.Tree) -> str:
             if value is None:
                 return "none"
             if isinstance(value, str):
-                return json.dumps(value, ensure_ascii=True)
+                return _text(value)
             return json.dumps(value)
         case t.Name(name):
             return name
         case t.Field(target, name):
-            return f"{unparse(target)}[{json.dumps(name, ensure_ascii=True)}]"
+            return f"{unparse(target)}[{_text(name)}]"
         case t.Item(target, index):
             return f"{unparse(target)}[{unparse(index)}]"
         case t.Slice(target, low, high, step):
@@ -47,6 +49,15 @@ def unparse(tree: t.Tree) -> str:
         case t.Call(name, arguments, named):
             given = _called(arguments, named)
             return f"{name}{given or '()'}"
+
+
+_HALF: Final = re.compile("[\ud800-\udfff]")
+
+
+def _text(value: str) -> str:
+    """A text literal. JSON's escapes of two halves for one character mean something else here."""
+    written = json.dumps(value, ensure_ascii=False)
+    return _HALF.sub(lambda half: f"\\u{ord(half[0]):04x}", written)
 
 
 def _called(arguments: tuple[t.Tree, ...], named: tuple[tuple[str, t.Tree], ...]) -> str:

@@ -206,4 +206,12 @@ RULES = (
         "## Show\n\n```yaml step\nuses: github.show\nwith: {number: three}\n```\n",
         "## Show\n\n```yaml step\nuses: github.show\nwith: {number: 3}\n```\n",
     ),
+    Rule(
+        "AW128", "item-twice", "an `each` within an `each` whose item has the same name",
+        "The name would mean either item, and a reader has to count headings to know which.",
+        "## Folders\n\n```yaml step\neach: range(2)\n```\n\n### Files\n\n```bash step\ntrue\n"
+        "```\n\n```yaml step\neach: range(3)\n```\n",
+        "## Folders\n\n```yaml step\neach: range(2)\n```\n\n### Files\n\n```bash step\ntrue\n"
+        "```\n\n```yaml step\neach: range(3)\nas: file\n```\n",
+    ),
 )  # fmt: skip
