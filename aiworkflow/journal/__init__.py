@@ -25,7 +25,8 @@ from aiworkflow.journal.contract import (
     StreamState,
     UnknownRun,
 )
-from aiworkflow.journal.open import open_journal
+from aiworkflow.journal.open import open_first, open_journal
+from aiworkflow.journal.runid import beginning_of, mark_of_journal, mark_of_run, new_run_id
 
 __all__ = [
     "Append",
@@ -48,5 +49,10 @@ __all__ = [
     "RunRow",
     "StreamState",
     "UnknownRun",
+    "beginning_of",
+    "mark_of_journal",
+    "mark_of_run",
+    "new_run_id",
+    "open_first",
     "open_journal",
 ]

@@ -9,12 +9,12 @@ of the blob's folder meanwhile, so that a `put` of the same content comes before
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import os
 import re
 from typing import TYPE_CHECKING, Final
 
+from aiworkflow.errors import disk_failed
 from aiworkflow.journal.contract import JournalUnavailable
 
 if TYPE_CHECKING:
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+_REMEMBERED = 1000
 
 
 def digest_of(content: bytes) -> str:
@@ -39,6 +42,7 @@ class FileBlobs:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._durable: set[str] = set()  # put by this process: nothing is left to be synced
 
     def put(self, content: bytes) -> str:
         """Store content durably; its digest. Storing twice is one blob.
@@ -54,9 +58,14 @@ class FileBlobs:
                     os.utime(path)  # put just now, for a sweep that is under way
                 except FileNotFoundError:
                     _write(path, content)
-                os.fsync(folder)
+                    self._durable.discard(digest)
+                if digest not in self._durable:
+                    os.fsync(folder)
         except OSError as error:
             raise _unavailable(error, path) from error
+        if len(self._durable) >= _REMEMBERED:
+            self._durable.clear()
+        self._durable.add(digest)
         return digest
 
     def get(self, digest: str) -> bytes:
@@ -205,11 +214,9 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _unavailable(error: OSError, path: Path) -> JournalUnavailable:
-    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return JournalUnavailable(
-            f"no space left for {path.parent}",
-            hint="free some space, then go on with `aiworkflow runs resume RUN`; nothing was lost",
-        )
+    failed = disk_failed(error, f"cannot write {path}")
+    if failed is not None:
+        return JournalUnavailable(failed.message, hint=failed.hint)
     return JournalUnavailable(
         f"cannot write {path}: {error.strerror}", hint=f"make {path.parent} writable for you"
     )

@@ -41,6 +41,7 @@ from aiworkflow.records import record
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable, Sequence
+    from contextlib import AbstractContextManager
 
 
 @record
@@ -302,7 +303,7 @@ class Journal(Protocol):
 
     @property
     def blobs(self) -> Blobs:
-        """Where large content goes."""
+        """Where large content goes. What is there can be read after the journal was closed too."""
         ...
 
     def append(self, append: Append) -> Awaitable[Appended]:
@@ -369,8 +370,23 @@ class Journal(Protocol):
         """The registers of a space whose key begins with `prefix`, in order of their keys."""
         ...
 
+    def streams(self, after: str = "", limit: int = 1000) -> list[StreamState]:
+        """Where the streams stand whose run sorts after `after`, in order of their runs."""
+        ...
+
+    def uses(self, run: str) -> list[str]:
+        """Digests of the blobs that appends to a stream named, sorted; none of an unknown run."""
+        ...
+
+    def all_registers(self, after: tuple[str, str] = ("", ""), limit: int = 1000) -> list[Register]:
+        """Registers of all spaces after a space and key, in order of these."""
+        ...
+
     def version(self) -> int:
-        """A number that changes when another process has committed; microseconds to ask."""
+        """A number that changes soon after another process has signalled; microseconds to ask.
+
+        After any other commit of another process it changes too, in some stores after some seconds.
+        """
         ...
 
     def health(self) -> Health:
@@ -379,6 +395,39 @@ class Journal(Protocol):
 
     def sweep(self, *, older_than_s: float) -> int:
         """Remove unreferenced blobs older than that, and forgotten append ids; how many blobs."""
+        ...
+
+    def put(self, writes: Sequence[RegisterWrite]) -> None:
+        """Write registers that belong to no append, in one transaction.
+
+        Raises:
+            Conflict: an expected version is another; nothing was written.
+        """
+        ...
+
+    def forget(
+        self, streams: Sequence[StreamState], registers: Sequence[RegisterWrite] = ()
+    ) -> None:
+        """Remove runs for ever, as they were seen, and write registers; one transaction.
+
+        Their blobs go with a later `sweep`, unless others use them. An unknown run is no error.
+
+        Raises:
+            Moved: a stream is not as it was seen any more; nothing was removed.
+            Conflict: see `put`.
+        """
+        ...
+
+    def become(self, id_: str) -> None:
+        """Take over another journal's id: what it held is here now."""
+        ...
+
+    def snapshot(self) -> AbstractContextManager[None]:
+        """Within it all reads see one moment, and nothing may be written through this object.
+
+        Raises:
+            JournalUnavailable: the connection was lost on the way; begin anew.
+        """
         ...
 
     def close(self) -> None:

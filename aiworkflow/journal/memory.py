@@ -6,6 +6,7 @@ and ends with it.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -32,7 +33,7 @@ from aiworkflow.journal.contract import (
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Sequence
 
     from aiworkflow.clock import Clock, Ids
 
@@ -219,6 +220,24 @@ class MemoryJournal:
             if found[0] == space and found[1].startswith(prefix)
         ]
 
+    def streams(self, after: str = "", limit: int = 1000) -> list[StreamState]:
+        """Streams, in order."""
+        self._refuse_closed()
+        runs = sorted(run for run in self._streams if run > after)
+        return [self.stream(run) for run in runs[:limit]]
+
+    def uses(self, run: str) -> list[str]:
+        """Blobs that a run refers to."""
+        self._refuse_closed()
+        stream = self._streams.get(run)
+        return sorted(stream.blobs) if stream is not None else []
+
+    def all_registers(self, after: tuple[str, str] = ("", ""), limit: int = 1000) -> list[Register]:
+        """Registers of all spaces."""
+        self._refuse_closed()
+        found = sorted(key for key in self._registers if key > after)
+        return [self._registers[key] for key in found[:limit]]
+
     def version(self) -> int:
         """Always the same: no other process has this journal."""
         self._refuse_closed()
@@ -257,6 +276,39 @@ class MemoryJournal:
                     del stream.outcomes[id_]
         used = {digest for stream in self._streams.values() for digest in stream.blobs}
         return self.blobs.sweep(used.__contains__, before=now - older_than_s)
+
+    def put(self, writes: Sequence[RegisterWrite]) -> None:
+        """Write registers."""
+        self._refuse_closed()
+        self._flush()
+        registers = dict(self._registers)
+        for write in writes:
+            _put(registers, write)
+        self._registers = registers
+
+    def forget(
+        self, streams: Sequence[StreamState], registers: Sequence[RegisterWrite] = ()
+    ) -> None:
+        """Remove runs."""
+        self._refuse_closed()
+        self._flush()
+        for seen in streams:
+            if seen.run in self._streams and self.stream(seen.run) != seen:
+                raise Moved(seen.run, ())
+        self.put(registers)
+        for seen in streams:
+            self._streams.pop(seen.run, None)
+            self._runs.pop(seen.run, None)
+
+    def become(self, id_: str) -> None:
+        """Take over another journal's id."""
+        self.id = id_
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Nobody else has this journal: nothing to do."""
+        self._refuse_closed()
+        yield
 
     def close(self) -> None:
         """Append what waits; nothing can be asked of it afterwards."""

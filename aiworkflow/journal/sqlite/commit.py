@@ -237,6 +237,7 @@ class Commits:
         outcomes: list[Outcome] = []
         self._begin()
         transaction = Transaction(self._cursor, self._clock)
+        transaction.look_up([append.run for append in appends])
         for append in appends:
             try:
                 outcomes.append(transaction.add(append))

@@ -25,7 +25,7 @@ from aiworkflow.journal.sqlite.queries import SQL
 if TYPE_CHECKING:
     from aiworkflow.clock import Clock, Ids
 
-FORMAT: Final = 1
+FORMAT: Final = 3
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _LARGEST_WAL: Final = 64 * 1024 * 1024
 _COMMENT: Final = re.compile(r"^\s*--.*$", re.MULTILINE)

@@ -1,10 +1,18 @@
 -- Every statement of the SQLite journal. `-- name:` begins one; a blank line ends it.
 
 -- name: find_stream
-SELECT number, epoch, driver, (SELECT max(seq) FROM events WHERE stream = number) FROM streams WHERE run = ?
+SELECT number, epoch, driver,
+  ((SELECT max(id) FROM events WHERE id > number << 32 AND id < (number + 1) << 32) & 0xffffffff)
+FROM streams WHERE run = ?
+
+-- name: find_streams
+SELECT run, number, epoch, driver,
+  ((SELECT max(id) FROM events WHERE id > number << 32 AND id < (number + 1) << 32) & 0xffffffff)
+FROM streams
+WHERE run IN (SELECT value FROM json_each(?))
 
 -- name: find_append
-SELECT append FROM events WHERE stream = ? AND seq = ?
+SELECT append FROM events WHERE id = (? << 32) + ?
 
 -- name: find_outcome
 SELECT first, last FROM appends WHERE stream = ? AND id = ?
@@ -19,22 +27,36 @@ UPDATE streams SET driver = NULL WHERE number = ?
 UPDATE streams SET epoch = epoch + 1, driver = ? WHERE run = ?
 
 -- name: add_event
-INSERT INTO events (stream, seq, append, payload) VALUES (?, ?, ?, ?)
+INSERT INTO events (id, append, payload, crc) VALUES ((? << 32) + ?, ?, ?, ?)
 
 -- name: add_outcome
 INSERT INTO appends (stream, id, first, last, at) VALUES (?, ?, ?, ?, ?)
 
 -- The tail is 0 for a stream without events, NULL for no stream.
 -- name: stream
-SELECT epoch, driver, coalesce((SELECT max(seq) FROM events WHERE stream = number), 0)
+SELECT epoch, driver, coalesce(((SELECT max(id) FROM events WHERE id > number << 32 AND id < (number + 1) << 32) & 0xffffffff), 0)
 FROM streams WHERE run = ?
 
 -- name: events
-SELECT seq, payload FROM events
-WHERE stream = (SELECT number FROM streams WHERE run = ?) AND seq > ? ORDER BY seq LIMIT ?
+SELECT id & 0xffffffff, payload, crc FROM events
+WHERE id > (SELECT (number << 32) + ?2 FROM streams WHERE run = ?1)
+  AND id < (SELECT (number + 1) << 32 FROM streams WHERE run = ?1) ORDER BY id LIMIT ?3
 
 -- name: event
-SELECT payload FROM events WHERE stream = (SELECT number FROM streams WHERE run = ?) AND seq = ?
+SELECT id & 0xffffffff, payload, crc FROM events
+WHERE id = (SELECT (number << 32) + ?2 FROM streams WHERE run = ?1)
+
+-- name: streams
+SELECT run, epoch, coalesce(((SELECT max(id) FROM events WHERE id > number << 32 AND id < (number + 1) << 32) & 0xffffffff), 0), driver
+FROM streams WHERE run > ? ORDER BY run LIMIT ?
+
+-- name: uses
+SELECT digest FROM blob_uses JOIN blobs ON number = blob
+WHERE stream = (SELECT number FROM streams WHERE run = ?)
+
+-- name: all_registers
+SELECT space, key, value, version, expires FROM registers
+WHERE (space, key) > (?, ?) ORDER BY space, key LIMIT ?
 
 -- name: register
 SELECT value, version, expires FROM registers WHERE space = ? AND key = ?
@@ -94,6 +116,27 @@ SELECT 1 FROM blobs WHERE digest = ? AND EXISTS (SELECT 1 FROM blob_uses WHERE b
 -- name: blobs_after
 SELECT number, digest FROM blobs WHERE number > ? ORDER BY number LIMIT ?
 
+-- name: forget_events
+DELETE FROM events WHERE id > ?1 << 32 AND id < (?1 + 1) << 32
+
+-- name: forget_appends
+DELETE FROM appends WHERE stream = ?
+
+-- name: blobs_of_stream
+SELECT blob FROM blob_uses WHERE stream = ?
+
+-- name: forget_use
+DELETE FROM blob_uses WHERE blob = ? AND stream = ?
+
+-- name: forget_blob
+DELETE FROM blobs WHERE number = ? AND NOT EXISTS (SELECT 1 FROM blob_uses WHERE blob = number)
+
+-- name: forget_stream
+DELETE FROM streams WHERE number = ?
+
+-- name: forget_run
+DELETE FROM runs WHERE run = ?
+
 -- name: last_stream
 SELECT coalesce(max(number), 0) FROM streams
 
@@ -104,10 +147,13 @@ DELETE FROM appends WHERE stream BETWEEN ? AND ? AND at < ?
 SELECT count(*) FROM runs
 
 -- name: count_events
-SELECT coalesce(sum((SELECT max(seq) FROM events WHERE stream = number)), 0) FROM streams
+SELECT coalesce(sum(((SELECT max(id) FROM events WHERE id > number << 32 AND id < (number + 1) << 32) & 0xffffffff)), 0) FROM streams
 
 -- name: journal_id
 SELECT value FROM about WHERE name = 'id'
+
+-- name: change_journal_id
+UPDATE about SET value = ? WHERE name = 'id'
 
 -- name: set_journal_id
 INSERT INTO about (name, value) VALUES ('id', ?)

@@ -16,15 +16,21 @@ CREATE TABLE streams (
   driver TEXT
 );
 
+-- Events. `id` is the number of the stream times 2^32, plus the seq. As the key of the table itself it
+-- lets a row fill a page; with a key of two columns all beyond a kilobyte would go to pages of its own.
+-- The stream and the seq are there for who looks, and cost nothing; statements say `id`.
 -- `append` is the id of the append whose first event this is, if the append said `after`: given again,
 -- it is found by its place, and needs no row of its own (which would be one page more a commit).
+-- `crc` is the CRC-32 of the payload, begun with the seq: SQLite has checksums in its WAL only.
+-- Events of the first format have none.
 CREATE TABLE events (
-  stream INTEGER NOT NULL,
-  seq INTEGER NOT NULL,
+  id INTEGER PRIMARY KEY,
   append TEXT,
   payload BLOB NOT NULL,
-  PRIMARY KEY (stream, seq)
-) WITHOUT ROWID;
+  crc INTEGER,
+  stream INTEGER AS (id >> 32) VIRTUAL,
+  seq INTEGER AS (id & 0xffffffff) VIRTUAL
+);
 
 -- Outcomes of all other appends, so that one given again is answered with what happened first.
 -- By stream, so that new rows go where the last ones went, although ids are random.
@@ -71,3 +77,4 @@ CREATE TABLE blob_uses (
   stream INTEGER NOT NULL,
   PRIMARY KEY (blob, stream)
 ) WITHOUT ROWID;
+CREATE INDEX blob_uses_by_stream ON blob_uses (stream, blob);

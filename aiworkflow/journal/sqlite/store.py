@@ -14,6 +14,8 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final  # noqa: TID251  rows of a table
 
 from aiworkflow.journal.blobs import FileBlobs
@@ -26,6 +28,7 @@ from aiworkflow.journal.contract import (
     JournalUnavailable,
     Record,
     Register,
+    RegisterWrite,
     RunPage,
     RunRow,
     StreamState,
@@ -35,10 +38,12 @@ from aiworkflow.journal.sqlite.commit import Commits, Pace
 from aiworkflow.journal.sqlite.connect import connect, open_database, prepare_writing
 from aiworkflow.journal.sqlite.failures import patiently, unavailable
 from aiworkflow.journal.sqlite.queries import SQL
+from aiworkflow.journal.sqlite.transaction import Transaction
+from aiworkflow.journal.sqlite.whole import records_of
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from aiworkflow.clock import Clock, Ids
@@ -172,13 +177,19 @@ class SqliteJournal:
 
     def read(self, run: str, after: int = 0, limit: int = 1000) -> list[Record]:
         """A page of events."""
-        return [Record(seq, payload) for seq, payload in self._rows("events", (run, after, limit))]
+        return self._records("events", (run, after, limit), after)
 
     def record(self, run: str, seq: int) -> Record:
         """One event."""
-        for (payload,) in self._rows("event", (run, seq)):
-            return Record(seq, payload)
+        for record in self._records("event", (run, seq), seq - 1):
+            return record
         raise UnknownRun(run)
+
+    def _records(self, query: str, values: Sequence[object], after: int) -> list[Record]:
+        try:
+            return records_of(self._rows(query, values), after)
+        except sqlite3.Error as error:
+            raise unavailable(error, self.path) from error
 
     def run(self, run: str) -> RunRow:
         """The run's row."""
@@ -221,6 +232,18 @@ class SqliteJournal:
         """The registers of a space."""
         rows = self._rows("registers", (space, prefix, prefix + _LAST))
         return [Register(space, *row) for row in rows]
+
+    def streams(self, after: str = "", limit: int = 1000) -> list[StreamState]:
+        """Streams, in order."""
+        return [StreamState(*row) for row in self._rows("streams", (after, limit))]
+
+    def uses(self, run: str) -> list[str]:
+        """Blobs that a run refers to."""
+        return sorted(digest for (digest,) in self._rows("uses", (run,)))
+
+    def all_registers(self, after: tuple[str, str] = ("", ""), limit: int = 1000) -> list[Register]:
+        """Registers of all spaces."""
+        return [Register(*row) for row in self._rows("all_registers", (*after, limit))]
 
     def version(self) -> int:
         """Changes when another process has committed."""
@@ -293,17 +316,51 @@ class SqliteJournal:
         now = self._clock.now().timestamp()
         ((last,),) = self._rows("last_stream")
         for first in range(1, last + 1, _PAGE):
-            self._write("forget_outcomes", (first, first + _PAGE - 1, now - _OUTCOMES_KEPT_S))
+            values = (first, first + _PAGE - 1, now - _OUTCOMES_KEPT_S)
+            self._write(partial(_forget_outcomes, values))
         return self.blobs.sweep(
             lambda digest: bool(self._rows("is_blob_used", (digest,))), before=now - older_than_s
         )
 
-    def _write(self, query: str, values: Sequence[object]) -> None:
-        """One statement that writes, in a transaction of its own."""
+    def put(self, writes: Sequence[RegisterWrite]) -> None:
+        """Write registers."""
+        self._write(lambda db: Transaction(db, self._clock).put(writes))
+
+    def forget(
+        self, streams: Sequence[StreamState], registers: Sequence[RegisterWrite] = ()
+    ) -> None:
+        """Remove runs."""
+
+        def remove(db: sqlite3.Cursor) -> None:
+            transaction = Transaction(db, self._clock)
+            for seen in streams:
+                transaction.forget(seen)
+            transaction.put(registers)
+
+        self._write(remove)
+
+    def become(self, id_: str) -> None:
+        """Take over another journal's id."""
+        self._write(lambda db: db.execute(SQL["change_journal_id"], (id_,)))
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """A read transaction; nobody is kept from writing meanwhile."""
+        self._commits.settle_thread()
+        self._commits.drain()
+        self._ask("BEGIN")
+        try:
+            self._rows("journal_id")  # the moment is that of the first read
+            yield
+        finally:
+            self._commits.roll_back()
+
+    def _write(self, work: Callable[[sqlite3.Cursor], object]) -> None:
+        """Write in a transaction of its own."""
 
         def write() -> None:
             self._begin()
-            self._db.execute(SQL[query], values)
+            work(self._db.cursor())
             self._db.execute("COMMIT")
 
         self._commits.drain()
@@ -330,6 +387,10 @@ def _run_row(row: tuple[Any, ...]) -> RunRow:
     values = list(row)
     values[_DIRTY] = bool(values[_DIRTY])
     return RunRow(*values)
+
+
+def _forget_outcomes(values: tuple[float, ...], db: sqlite3.Cursor) -> None:
+    db.execute(SQL["forget_outcomes"], values)
 
 
 def _closed(path: Path) -> JournalUnavailable:

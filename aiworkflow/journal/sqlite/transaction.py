@@ -7,8 +7,11 @@ transaction must see of an earlier one is kept in `_streams` and `_outcomes`.
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+import json
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
+from zlib import crc32
 
 from aiworkflow.journal.contract import (
     Append,
@@ -17,12 +20,14 @@ from aiworkflow.journal.contract import (
     Conflict,
     Fenced,
     Moved,
-    Record,
     RegisterWrite,
     Require,
+    RunRow,
+    StreamState,
     UnknownRun,
 )
 from aiworkflow.journal.sqlite.queries import SQL
+from aiworkflow.journal.sqlite.whole import records_of
 
 if TYPE_CHECKING:
     import sqlite3
@@ -35,6 +40,8 @@ _FIND_OUTCOME: Final = SQL["find_outcome"]
 _ADD_EVENT: Final = SQL["add_event"]
 _ADD_OUTCOME: Final = SQL["add_outcome"]
 _NO_LIMIT: Final = -1
+_FEW: Final = 4  # for fewer, a query each is as fast
+_RUN_ROW: Final = attrgetter(*(field.name for field in fields(RunRow)))
 
 
 @dataclass(slots=True)
@@ -60,8 +67,16 @@ class Transaction:
         self._clock = clock
         self._streams: dict[str, _Stream] = {}
         self._outcomes: dict[tuple[int, str], Appended] = {}
-        self._new_events: list[tuple[int, int, str | None, bytes]] = []
+        self._new_events: list[tuple[int, int, str | None, bytes, int]] = []
         self._new_outcomes: list[tuple[int, str, int, int]] = []
+
+    def look_up(self, runs: Sequence[str]) -> None:
+        """Find the streams of several appends with one query."""
+        if len(runs) < _FEW:
+            return
+        for run, *row in self._db.execute(SQL["find_streams"], (json.dumps(runs),)).fetchall():
+            number, epoch, driver, tail = row
+            self._streams[run] = _Stream(number, epoch, driver, tail or 0)
 
     def add(self, append: Append) -> Appended:
         """Check an append, then write it, but for what `finish` writes.
@@ -96,6 +111,27 @@ class Transaction:
         if self._new_outcomes:
             now = int(self._clock.now().timestamp())
             self._db.executemany(_ADD_OUTCOME, [(*row, now) for row in self._new_outcomes])
+
+    def put(self, writes: Sequence[RegisterWrite]) -> None:
+        """Write registers that belong to no append. Raises Conflict: nothing was written."""
+        self._check_versions(writes)
+        for write in writes:
+            self._put(write)
+
+    def forget(self, seen: StreamState) -> None:
+        """Remove a run that is as it was seen, or is not there. Raises Moved: it is another."""
+        stream = self._find(seen.run)
+        if stream is None:
+            return
+        if (stream.epoch, stream.tail, stream.driver) != (seen.epoch, seen.tail, seen.driver):
+            raise Moved(seen.run, ())
+        number = (stream.number,)
+        self._db.execute(SQL["forget_run"], (seen.run,))
+        for (blob,) in self._db.execute(SQL["blobs_of_stream"], number).fetchall():
+            self._db.execute(SQL["forget_use"], (blob, stream.number))
+            self._db.execute(SQL["forget_blob"], (blob,))
+        for query in ("forget_events", "forget_appends", "forget_stream"):
+            self._db.execute(SQL[query], number)
 
     # -- checks -----------------------------------------------------------------------------------
 
@@ -136,7 +172,7 @@ class Transaction:
             self._write_events()
             query = (append.run, append.after, _NO_LIMIT)
             rows = self._db.execute(SQL["events"], query).fetchall()
-            raise Moved(append.run, [Record(*row) for row in rows])
+            raise Moved(append.run, records_of(rows, append.after))
 
     def _check_open(self, wanted: Require) -> None:
         row = self._db.execute(SQL["register"], (wanted.space, wanted.key)).fetchone()
@@ -173,7 +209,8 @@ class Transaction:
         id_ = append.id if is_placed else None
         for payload in append.events:
             stream.tail += 1
-            self._new_events.append((number, stream.tail, id_, payload))
+            row = (number, stream.tail, id_, payload, crc32(payload, stream.tail))
+            self._new_events.append(row)
             id_ = None
         outcome = Appended(first, stream.tail)
         if not is_placed:
@@ -185,7 +222,7 @@ class Transaction:
         for write in append.registers:
             self._put(write)
         if append.row is not None:
-            self._db.execute(SQL["put_run"], astuple(append.row))
+            self._db.execute(SQL["put_run"], _RUN_ROW(append.row))
         for digest in append.blobs:
             self._db.execute(SQL["add_blob"], (digest,))
             self._db.execute(SQL["use_blob"], (number, digest))

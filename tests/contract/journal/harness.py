@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Protocol
 
@@ -49,6 +50,15 @@ def in_a_loop(work: Callable[[], Awaitable[object]]) -> object:
         return await work()
 
     return asyncio.run(main())
+
+
+def soon(holds: Callable[[], bool]) -> bool:
+    """Whether something comes to hold: a server may take a moment to tell its clients."""
+    for _ in range(1000):
+        if holds():
+            return True
+        time.sleep(0.01)
+    return False
 
 
 async def outcome_of(append: Awaitable[Appended]) -> object:

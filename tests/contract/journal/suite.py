@@ -13,6 +13,7 @@ where the fixture is a `Stores`: it opens journals. Nothing here knows what a st
 
 from __future__ import annotations
 
+from tests.contract.journal.care import Care
 from tests.contract.journal.harness import Stores
 from tests.contract.journal.keeping import Keeping
 from tests.contract.journal.registers import Registers
@@ -22,5 +23,5 @@ from tests.contract.journal.turns import Turns
 __all__ = ["JournalContract", "Stores"]
 
 
-class JournalContract(Streams, Registers, Turns, Keeping):
+class JournalContract(Streams, Registers, Turns, Keeping, Care):
     """Subclass it with a fixture `store`."""

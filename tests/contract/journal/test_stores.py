@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from aiworkflow.journal import Journal, open_journal
 from aiworkflow.journal.sqlite import SqliteJournal
 from aiworkflow.journal.sqlite.commit import Pace
 from tests.contract.journal.suite import JournalContract, Stores
+from tests.postgres import a_schema
 
 CLOCK = SystemClock()
 IDS = SystemIds(CLOCK)
@@ -57,3 +59,10 @@ class TestMemory(JournalContract):
     @pytest.fixture
     def store(self, tmp_path: Path) -> Stores:
         return Opened("memory", tmp_path, is_durable=False)
+
+
+class TestPostgres(JournalContract):
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> Iterator[Stores]:
+        with a_schema() as url:
+            yield Opened(url, tmp_path, is_durable=True)

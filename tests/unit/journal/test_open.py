@@ -42,13 +42,6 @@ def test_a_folder_may_be_named(tmp_path: Path, form: str) -> None:
     assert not (tmp_path / "state").exists()
 
 
-@pytest.mark.parametrize("where", ["postgresql://host/db", "postgres://host/db"])
-def test_postgresql_is_not_built_yet(tmp_path: Path, where: str) -> None:
-    with pytest.raises(UsageError, match="not built yet") as error:
-        opened(where, tmp_path)
-    assert "sqlite:///folder" in error.value.hint
-
-
 @pytest.mark.parametrize("where", ["", "sqlit", "mysql://host/db", "sqlite://", "sqlite:///"])
 def test_other_journals_there_are_none(tmp_path: Path, where: str) -> None:
     with pytest.raises(UsageError, match="no journal"):

@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from aiworkflow.clock import SystemClock, SystemIds
 from aiworkflow.errors import AIWorkflowError
-from aiworkflow.journal import Append, RegisterWrite, Require, RunRow, open_journal
+from aiworkflow.journal import Append, RegisterWrite, Require, RunRow, StreamState, open_journal
 
 CLOCK = SystemClock()
 IDS = SystemIds(CLOCK)
@@ -147,6 +147,23 @@ class Stores(RuleBasedStateMachine):
     @rule(run=RUNS, driver=DRIVERS, instead=st.none() | DRIVERS)
     def claim(self, run, driver, instead) -> None:
         self.both(lambda journal: journal.claim(run, driver, instead_of=instead))
+
+    @rule(writes=st.lists(WRITES, max_size=3))
+    def put(self, writes) -> None:
+        self.both(lambda journal: journal.put(writes))
+
+    @rule(run=RUNS, other=RUNS, writes=st.lists(WRITES, max_size=1), stale=st.booleans())
+    def forget(self, run, other, writes, stale) -> None:
+        seen = [one for one in self.memory.streams() if one.run in {run, other}]
+        if stale and seen:
+            seen[0] = StreamState(seen[0].run, seen[0].epoch, seen[0].tail + 1, seen[0].driver)
+        self.both(lambda journal: journal.forget(seen, writes))
+
+    @rule(after=RUNS, limit=SMALL, space=SPACES, key=KEYS)
+    def look_at_all(self, after, limit, space, key) -> None:
+        self.both(lambda journal: journal.streams(after, limit))
+        self.both(lambda journal: journal.uses(after))
+        self.both(lambda journal: journal.all_registers((space, key), limit))
 
     @rule()
     def reopen(self) -> None:

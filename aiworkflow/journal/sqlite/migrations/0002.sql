@@ -1,0 +1,5 @@
+-- The blobs of one stream are asked for when it is copied or removed.
+CREATE INDEX blob_uses_by_stream ON blob_uses (stream, blob);
+
+-- A changed byte is found; what was written before goes unchecked.
+ALTER TABLE events ADD COLUMN crc INTEGER;
