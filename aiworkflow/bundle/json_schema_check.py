@@ -13,6 +13,7 @@ import re
 import warnings
 from typing import TYPE_CHECKING, Final, cast
 
+from aiworkflow.bundle.patterns import is_costly
 from aiworkflow.bundle.readers import describe
 from aiworkflow.bundle.yaml_nodes import Mapping, Node, Scalar, Sequence
 from aiworkflow.diagnostics.suggest import did_you_mean
@@ -146,6 +147,8 @@ def _keyword(key: Scalar, value: Node, name: str, reading: Reading) -> bool:
     below = f"{name}.{word}"
     if word in _VALUES:
         fits, expects = _VALUES[word]
+        if word == "pattern" and fits(value):
+            return _is_cheap(value, below, reading)
         return fits(value) or _wrong(value, below, expects, reading)
     if word in _SCHEMAS:
         return check_json_schema(value, below, reading)
@@ -157,7 +160,8 @@ def _keyword(key: Scalar, value: Node, name: str, reading: Reading) -> bool:
         if not isinstance(value, Mapping):
             return _wrong(value, below, "a map of names to JSON Schemas", reading)
         return all(
-            check_json_schema(entry.value, f"{below}.{entry.key.text}", reading)
+            (word != "patternProperties" or _is_name_pattern(entry.key, below, reading))
+            and check_json_schema(entry.value, f"{below}.{entry.key.text}", reading)
             for entry in value.entries
         )
     if reading.is_full:
@@ -167,6 +171,24 @@ def _keyword(key: Scalar, value: Node, name: str, reading: Reading) -> bool:
         key.place,
         f"`{word[:40]}` is no keyword of JSON Schema",
         did_you_mean(word, KEYWORDS) or "remove it",
+    )
+    return False
+
+
+def _is_name_pattern(key: Scalar, name: str, reading: Reading) -> bool:
+    if not _is_pattern(key):
+        return _wrong(key, f"{name}.{key.text[:40]}", "a regular expression", reading)
+    return _is_cheap(key, name, reading)
+
+
+def _is_cheap(pattern: Node, name: str, reading: Reading) -> bool:
+    if not is_costly(_text(pattern)):
+        return True
+    reading.report.error(
+        "AW532",
+        pattern.place,
+        f"`{name}` can take for ever: one repetition can match the same text in many ways",
+        "let each character be matched in one way only: `^[a-z]+( [a-z]+)*$`",
     )
     return False
 

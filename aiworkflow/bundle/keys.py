@@ -20,13 +20,17 @@ What `Settings.values` holds for a step:
 | `parallel` | `Parallel` |
 | `max_parallel` `max_items` `max_rounds` | `int` |
 | `rate` | `tuple[int, float]`: starts, seconds |
-| `on_error` | `OnError` |
+| `on_error` | `OnError` or `Goto` |
 | `effect` | `Effect` |
 | `allow` | `Allow` |
 | `ask` | `Ask` with message None |
 | `wait` | `Wait` |
-| `approve` | `Approve` |
-| `undo` | `dict[str, Value]` with `uses` and maybe `with` |
+| `approve` | `True` or `Approval` |
+| `retry` | `int` or `Retry` |
+| `undo` | `Undo` |
+| `budget` | `Budget` |
+| `cache` | `bool` or `Cache` |
+| `savepoint` | `bool` |
 | the reserved rest | plain data |
 
 And for the frontmatter: `name` `version` `description` `workspace` are `str`; `format` is `int`;

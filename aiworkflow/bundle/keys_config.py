@@ -7,10 +7,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from aiworkflow.bundle.keys_step import BUDGET, several_agents
+from aiworkflow.bundle.keys_policies import BUDGET
+from aiworkflow.bundle.keys_step import chosen_agents
 from aiworkflow.bundle.readers import (
     COUNT,
     DURATION,
+    MONEY,
     SIZE,
     Choice,
     Decimal,
@@ -20,7 +22,7 @@ from aiworkflow.bundle.readers import (
     text_of,
     wrong,
 )
-from aiworkflow.bundle.readers_map import MapOf, Record
+from aiworkflow.bundle.readers_map import MapOf, OneOrMany, Record
 from aiworkflow.bundle.readers_step import ALLOW, AgentsReader
 from aiworkflow.bundle.readers_value import ENV_NAME, ENV_WORDS, settable
 from aiworkflow.bundle.reading import WRONG, JsonSchema, Key, Reader, Reading, Scope
@@ -77,6 +79,8 @@ def _row(
 _NAME = (r"[A-Za-z][A-Za-z0-9_-]*", "a letter, then letters, digits, `_` and `-`")
 _URL = Text("a URL such as `http://localhost:11434`", r"https?://[^\s/]+(?:/\S*)?", 500)
 
+_JOURNAL: Final = Text("`sqlite`, `sqlite:///folder` or `postgresql://host/database`", r"sqlite|sqlite:///\S+|postgres(?:ql)?://\S+", 500)  # fmt: skip
+
 _DOLLARS: Final = Decimal(0, 100_000)
 PRICE: Final = Record(
     "price",
@@ -100,6 +104,21 @@ AGENT: Final = Record(
         _row("price", PRICE, "What a million tokens cost; without it the cost is not known.", "{input: 3, output: 15}"),
     ),
 )  # fmt: skip
+PROJECT_BUDGET: Final = Record(
+    "budget",
+    (
+        *BUDGET.keys,
+        _row("daily", MONEY, "Most US dollars that all runs together may spend in a day (UTC).", "50"),
+    ),
+)  # fmt: skip
+BREAKER: Final = Record(
+    "breaker",
+    (
+        _row("threshold", Whole(0, 1000), "Outages in a row after which an agent, a tool or a host is left alone; 0 for never.", "5"),
+        _row("cool_down", DURATION, "How long it is left alone, unless it asks for another time.", "30s"),
+        _row("window", DURATION, "The time within which those outages count.", "10m"),
+    ),
+)  # fmt: skip
 LIMITS: Final = Record(
     "limits",
     (
@@ -112,17 +131,19 @@ LIMITS: Final = Record(
     ),
 )
 CONFIG_KEYS: Final[tuple[Key, ...]] = (
-    _row("agent", AgentsReader(), "The agent of steps whose workflow names none.", "ollama/llama3.2", several_agents),
+    _row("agent", AgentsReader(), "The agent of steps whose workflow names none.", "ollama/llama3.2", chosen_agents),
     _row("agents", MapOf(AGENT, "names to agents", *_NAME), "Agents by name.", "{local: {api: ollama, model: llama3.2}}"),
     _row("env", MapOf(Text(), "variables to texts", ENV_NAME, ENV_WORDS, settable, "AW516"), "Environment of all scripts, the outermost layer.", '{LEVEL: "3"}'),
     _row("interpreters", MapOf(Text("a command", r"[^\n]*\S[^\n]*", 500), "languages to commands", r"[A-Za-z][A-Za-z0-9_+#-]*", "the word after the backticks"), "The command that runs a language's code.", "{ruby: ruby -w}"),
     _row("limits", LIMITS, "Bounds of what one run may use.", "{max_parallel: 8}"),
     _row("timeout", DURATION, "Longest time of a run.", "2h"),
     _row("allow", ALLOW, "Narrows what workflows may touch here.", "{network: [api.github.com]}"),
-    _row("budget", BUDGET, "The most a run may spend here.", "{usd: 5}", True),
+    _row("budget", PROJECT_BUDGET, "The most a run may spend here, and the project in a day.", "{usd: 5, daily: 50}"),
+    _row("breaker", BREAKER, "When an agent, a tool or a host that fails is left alone for a while.", "{threshold: 5, cool_down: 30s}"),
     _row("workspace", Choice(("here", "worktree")), "Where runs work.", "here", lambda value: value == "worktree"),
+    _row("roles", MapOf(OneOrMany(Text("a person", r"[\w@.+-]+", 100), "a person, or a list of people"), "roles to people", r"[\w.-]+", "one word"), "Who has which role, for `approve` and `ask`.", "{approver: [anna, ben]}"),
     _row("records", Text("a directory", r"[^\n]*\S[^\n]*", 500), "Directory where records of runs are written.", "docs/runs"),
-    _row("journal", Text("`sqlite` or a URL", r"sqlite|[a-z][a-z0-9+]*://\S+", 500), "Where runs are kept.", "sqlite", lambda value: value != "sqlite"),
+    _row("journal", OneOrMany(_JOURNAL, f"{_JOURNAL.expects}, or a list of these"), "Where runs are kept; of a list the first, the others by `--journal-fallback`.", "postgresql://db.example.org/runs"),
     _row("sandbox", Plain("the name of a sandbox, or a map"), "The sandbox that scripts run in.", "container", True),
     _row("mcp", Record("mcp", (_row("servers", MapOf(Plain("a map"), "names to servers", *_NAME), "MCP servers by name.", "{files: {command: mcp-files}}", required=True),)), "MCP servers.", "{servers: {files: {command: mcp-files}}}", True),
 )  # fmt: skip

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from aiworkflow.bundle.keys_step import BUDGET, several_agents
+from aiworkflow.bundle.keys_policies import BUDGET
+from aiworkflow.bundle.keys_step import chosen_agents
 from aiworkflow.bundle.readers import DURATION, Choice, Plain, Text, describe, wrong
 from aiworkflow.bundle.readers_fields import FieldsReader
 from aiworkflow.bundle.readers_map import MapOf, OneOrMany
@@ -15,7 +16,6 @@ from aiworkflow.bundle.readers_state import StateReader
 from aiworkflow.bundle.readers_step import ALLOW, ENV, AgentsReader, OnErrorReader
 from aiworkflow.bundle.readers_value import VALUE
 from aiworkflow.bundle.reading import WRONG, JsonSchema, Key, Reader, Reading, Scope
-from aiworkflow.bundle.workflow import OnError
 from aiworkflow.bundle.yaml_nodes import Scalar
 
 if TYPE_CHECKING:
@@ -77,14 +77,14 @@ FRONTMATTER_KEYS: Final[tuple[Key, ...]] = (
     _row("outputs", MapOf(VALUE, "names to values"), "What a run gives.", '{score: "{{ steps.review.output.score }}"}'),
     _row("state", StateReader(), "Values that steps write with `set`, and how writes merge.", "{messages: {reduce: append}}"),
     _row("on", OnReader(), "What starts runs besides people.", '{schedule: "0 9 * * 1-5"}'),
-    _row("agent", AgentsReader(), "The agent of steps that name none.", "claude-code", several_agents),
+    _row("agent", AgentsReader(), "The agent of steps that name none.", "claude-code", chosen_agents),
     _row("allow", ALLOW, "What steps may touch beyond reading the working tree.", "{write: [github.comment], network: [api.github.com]}"),
     _row("env", ENV, "Environment of all scripts, and `env` in expressions.", '{LEVEL: "3"}'),
     _row("timeout", DURATION, "Longest time of a run.", "2h"),
-    _row("on_error", OnErrorReader(("fail", "rollback")), "What a failure means for the run.", "fail", lambda value: value is OnError.ROLLBACK),
-    _row("budget", BUDGET, "The most a run may spend.", "{usd: 0.50}", True),
+    _row("on_error", OnErrorReader(("fail", "rollback")), "What a failure means for the run.", "fail"),
+    _row("budget", BUDGET, "The most a run may spend.", "{usd: 0.50}"),
     _row("workspace", Choice(("here", "worktree")), "Where runs work.", "here", lambda value: value == "worktree"),
-    _row("concurrency", CONCURRENCY, "What happens when runs overlap.", "{key: deploy, overlap: queue}", True),
+    _row("concurrency", CONCURRENCY, "What happens when runs overlap.", "{key: deploy, overlap: queue}"),
     _row("runs_on", OneOrMany(Text("a label", r"[\w.-]+", 100), "a label, or a list of labels"), "Labels of the machine to run on.", "gpu", True),
     _row("sandbox", Plain("the name of a sandbox, or a map"), "The sandbox that scripts run in.", "container", True),
 )  # fmt: skip

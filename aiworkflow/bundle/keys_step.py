@@ -6,13 +6,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, cast
 
+from aiworkflow.bundle.keys_policies import APPROVE, BUDGET, BY, CACHE, EXPIRES, RETRY, UNDO
 from aiworkflow.bundle.readers import (
-    COUNT,
     DURATION,
-    MONEY,
     RATE,
     Choice,
-    Decimal,
     Flag,
     ListOf,
     Plain,
@@ -20,29 +18,27 @@ from aiworkflow.bundle.readers import (
     Whole,
 )
 from aiworkflow.bundle.readers_fields import FieldsReader
-from aiworkflow.bundle.readers_map import ByShape, MapOf, OneOrMany, Record
+from aiworkflow.bundle.readers_map import MapOf, OneOrMany, Record
 from aiworkflow.bundle.readers_step import (
     ALLOW,
     ENV,
     INSIDE,
     AgentsReader,
-    Approve,
     NameReader,
     OnErrorReader,
     ParallelReader,
     UsesReader,
     WaitReader,
 )
-from aiworkflow.bundle.readers_value import EXPRESSION, VALUE, MessageReader
+from aiworkflow.bundle.readers_value import EXPRESSION, VALUE
 from aiworkflow.bundle.reading import Key, Reader, Scope
 from aiworkflow.bundle.schema_form import OutputReader
-from aiworkflow.bundle.workflow import Ask, Effect, Kind, OnError
+from aiworkflow.bundle.workflow import Ask, Effect, Kind, Wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aiworkflow.bundle.workflow import Field
-    from aiworkflow.expr import Template
 
 K = Kind
 _WORK: Final = frozenset({K.SCRIPT, K.TOOL, K.AGENT})
@@ -71,86 +67,25 @@ def _ask(values: dict[str, object]) -> Ask:
     )
 
 
-def _approve(values: dict[str, object]) -> Approve:
-    return Approve(
-        cast("tuple[str, ...]", values.get("by", ())),
-        cast("float | None", values.get("expires")),
-        cast("Template | None", values.get("message")),
-    )
+def _is_matched(value: object) -> bool:
+    """Whether a wait looks for an event that a trigger brings."""
+    return isinstance(value, Wait) and value.match is not None
 
 
-def several_agents(value: object) -> bool:
-    """Whether agents stand in an order of preference, or are to be chosen from: not built yet."""
-    return isinstance(value, tuple) and (len(value) > 1 or any(isinstance(v, dict) for v in value))
+def chosen_agents(value: object) -> bool:
+    """Whether an agent is to be chosen from several by what the step needs: not built yet."""
+    return isinstance(value, tuple) and any(isinstance(one, dict) for one in value)
 
-
-_WHO: Final = OneOrMany(
-    Text("a role or a person", r"[\w@.+-]+", 100), "a role or a person, or a list"
-)
-_BY: Final = _row("by", _WHO, "Roles or people who may answer.", "[approver]")
-_EXPIRES: Final = _row("expires", DURATION, "How long there is to answer.", "24h")
 
 ASK: Final = Record(
     "ask",
     (
         _row("fields", FieldsReader(), "What is asked for, by name and type.", "{go: boolean}", required=True),
-        _BY,
-        _EXPIRES,
+        BY,
+        EXPIRES,
     ),
     make=_ask,
 )  # fmt: skip
-APPROVE: Final = ByShape(
-    "`true`, or a map of `by`, `expires`, `message`",
-    Flag(only=True),
-    None,
-    Record(
-        "approve",
-        (_BY, _EXPIRES, _row("message", MessageReader(), "What is shown.", "Post this?")),
-        make=_approve,
-    ),
-)
-RETRY: Final = ByShape(
-    "how often to try again, or a map of `times`, `backoff`, `base`, `max`, `jitter`, `on`",
-    Whole(0, 100),
-    None,
-    Record(
-        "retry",
-        (
-            _row("times", Whole(1, 100), "Attempts after the first.", "3", required=True),
-            _row("backoff", Choice(("constant", "linear", "exponential")), "How the pauses grow.", "exponential"),
-            _row("base", DURATION, "The first pause.", "1s"),
-            _row("max", DURATION, "The longest pause.", "1m"),
-            _row("jitter", Decimal(0, 1), "Share of the pause that is random.", "0.2"),
-            _row("on", ListOf(Text("a kind of failure", r"[a-z][a-z0-9_]*", 40), "kinds of failure", 1), "Which failures are tried again.", "[timeout, rate_limit]"),
-        ),
-    ),
-)  # fmt: skip
-UNDO: Final = Record(
-    "undo",
-    (
-        _row("uses", UsesReader(as_text=True), "The operation that takes the effect back.", "github.delete_comment", required=True),
-        _row("with", MapOf(VALUE, "arguments to values", r"[^{}\n]+", "text without braces"), "Its arguments.", '{id: "{{ output.id }}"}'),
-    ),
-)  # fmt: skip
-BUDGET: Final = Record(
-    "budget",
-    (
-        _row("usd", MONEY, "Most US dollars.", "0.50"),
-        _row("tokens", COUNT, "Most tokens.", "100k"),
-    ),
-)
-CACHE: Final = ByShape(
-    "`true`, or a map of `key` and `for`",
-    Flag(),
-    None,
-    Record(
-        "cache",
-        (
-            _row("key", VALUE, "What an earlier output is found by.", '"{{ inputs.base }}"'),
-            _row("for", DURATION, "How long an output is used again.", "1d"),
-        ),
-    ),
-)
 ARGUMENTS: Final = MapOf(VALUE, "arguments to values", r"[^{}\n]+", "text without braces")
 
 STEP_KEYS: Final[tuple[Key, ...]] = (
@@ -158,7 +93,7 @@ STEP_KEYS: Final[tuple[Key, ...]] = (
     _row("if", EXPRESSION, "Run only when this is true.", "steps.review.output.score < 8"),
     _row("else", Flag(only=True), "Run when the sibling before it was skipped by its `if`.", "true"),
     _row("finally", Flag(only=True), "Run after all others, also after a failure.", "true"),
-    _row("needs", OneOrMany(NameReader(), "the id of a sibling, or a list of ids"), "Run after these siblings instead of after the one before.", "[fetch, lint]"),
+    _row("needs", OneOrMany(NameReader(), "the id of a sibling, or a list of ids", least=0), "Run after these siblings instead of after the one before; `[]` begins at once.", "[fetch, lint]"),
     _row("each", EXPRESSION, "Run once for every element of this list.", "inputs.files"),
     _row("as", NameReader(hides=True), "Name of the element in expressions; `item` without it.", "file"),
     _row("max_parallel", Whole(1), "Most instances or children at once; 1 is a loop in order.", "4"),
@@ -170,11 +105,11 @@ STEP_KEYS: Final[tuple[Key, ...]] = (
     _row("result", VALUE, "The group's output instead of its children's by id.", '"{{ steps.best.output }}"', frozenset({K.GROUP})),
     _row("uses", UsesReader(), "The tool to call.", "github.comment", frozenset({K.TOOL})),
     _row("with", ARGUMENTS, "Arguments of the tool, the child workflow or the script.", '{body: "{{ steps.review.output }}"}', frozenset({K.TOOL, K.CHILD, K.SCRIPT})),
-    _row("workflow", Text("the path of a workflow, relative to the bundle", r"(?![/~])[^\\:{}]+", 300, hint="write it relative to the bundle"), "Another workflow, run as a child run.", "../release", frozenset({K.CHILD}), reserved=True),
-    _row("ask", ASK, "A question to a person; the answer is the output.", "{fields: {go: boolean}, by: [approver]}", frozenset({K.ASK}), reserved=True),
-    _row("wait", WaitReader(), "A pause, a moment, or an outside event to wait for.", "10m", frozenset({K.WAIT}), reserved=True),
+    _row("workflow", Text("the path of a workflow, relative to the bundle", r"(?![/~])[^\\:{}]+", 300, hint="write it relative to the bundle"), "Another workflow, run as a child run.", "../release", frozenset({K.CHILD})),
+    _row("ask", ASK, "A question to a person; the answer is the output.", "{fields: {go: boolean}, by: [approver]}", frozenset({K.ASK})),
+    _row("wait", WaitReader(), "A pause, a moment, or an outside event to wait for.", "10m", frozenset({K.WAIT}), reserved=_is_matched),
     _row("set", MapOf(VALUE, "state to values"), "Values to write to the run's state.", '{best: "{{ steps.review.output }}"}', frozenset({K.ASSIGN})),
-    _row("agent", AgentsReader(), "The agent, or several in order of preference.", "ollama/llama3.2", frozenset({K.AGENT}), reserved=several_agents),
+    _row("agent", AgentsReader(), "The agent, or several in order of preference.", "ollama/llama3.2", frozenset({K.AGENT}), reserved=chosen_agents),
     _row("tools", ListOf(Text("a tool such as `github.comment` or `mcp:files/*`", r"mcp:[A-Za-z_][\w-]*/[\w.*-]+|[A-Za-z_][\w-]*(?:\.(?:[A-Za-z_][\w-]*|\*))?"), "tools"), "Tools the agent may call.", "[github.comment]", frozenset({K.AGENT})),
     _row("output", OutputReader(), "What the output is: `text`, `json`, `lines`, or a type.", "{score: integer}", _WORK | {K.WAIT}),
     _row("timeout", DURATION, "Longest time of one attempt, of a group for the whole.", "5m", _LONG),
@@ -182,13 +117,13 @@ STEP_KEYS: Final[tuple[Key, ...]] = (
     _row("env", ENV, "Environment of scripts, and `env` in expressions.", '{LEVEL: "3"}'),
     _row("allow", ALLOW, "Narrows the permissions of the workflow.", "{network: [api.github.com]}", _LONG),
     _row("effect", Choice(tuple(Effect), Effect), "What it does to the outside.", "read", _WORK),
-    _row("on_error", OnErrorReader(("fail", "continue", "rollback"), goto=True), "What a failure means for what holds the step.", "continue", reserved=lambda v: v in {OnError.ROLLBACK, OnError.GOTO}),
-    _row("retry", RETRY, "Attempts after the first one failed.", "3", _LONG, reserved=True),
-    _row("undo", UNDO, "How its effect is taken back.", '{uses: github.delete_comment, with: {id: "{{ output.id }}"}}', _LONG, reserved=True),
-    _row("approve", APPROVE, "Ask a person before it runs; alone it is a gate.", "{by: [approver], expires: 24h}", _LONG | {K.ASSIGN, K.GATE}, reserved=True),
-    _row("budget", BUDGET, "The most it may spend.", "{usd: 0.50}", _LONG, reserved=True),
-    _row("cache", CACHE, "Use an earlier output again.", "true", _WORK | {K.CHILD}, reserved=True),
-    _row("savepoint", ByShape("`true` or a name", Plain("`true` or a name")), "A point that a run can be forked from.", "true", reserved=True),
+    _row("on_error", OnErrorReader(("fail", "continue", "rollback"), goto=True), "What a failure means for what holds the step.", "continue"),
+    _row("retry", RETRY, "Attempts after the first one failed.", "3", _LONG),
+    _row("undo", UNDO, "How its effect is taken back.", '{uses: github.delete_comment, with: {id: "{{ output.id }}"}}', _LONG),
+    _row("approve", APPROVE, "Ask a person before it runs; alone it is a gate.", "{by: [approver], expires: 24h}", _LONG | {K.ASSIGN, K.GATE}),
+    _row("budget", BUDGET, "The most it may spend.", "{usd: 0.50}", _LONG),
+    _row("cache", CACHE, "Use an earlier output again.", "true", _WORK | {K.CHILD}),
+    _row("savepoint", Flag(only=True), "What a later failure undoes reaches back to here.", "true"),
     _row("session", NameReader(), "The conversation the agent continues.", "design", frozenset({K.AGENT}), reserved=True),
     _row("runs_on", OneOrMany(Text("a label", r"[\w.-]+", 100), "a label, or a list of labels"), "Labels of the machine to run on.", "gpu", reserved=True),
     _row("respond", VALUE, "What a webhook's sender is answered.", '"{{ steps.review.output }}"', reserved=True),

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, cast
 
+from aiworkflow.bundle import policies as p
 from aiworkflow.bundle import workflow as w
 from aiworkflow.bundle.configfile import read_configfile
 from aiworkflow.bundle.files import BundleSource, collect, shown_path
@@ -311,6 +312,8 @@ class _Reader:
             env=cast("Mapping[str, Value]", values.get("env", {})),
             timeout_s=cast("float | None", values.get("timeout")),
             on_error=cast("w.OnError", values.get("on_error", w.OnError.FAIL)),
+            budget=settings.get("budget", p.Budget),
+            concurrency=settings.get("concurrency", p.Concurrency),
             workspace=settings.get("workspace", str),
             tools=tools,
             config=config.plain,

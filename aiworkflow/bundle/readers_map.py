@@ -254,11 +254,12 @@ class OneOrMany:
 
     item: Reader
     expects: str
+    least: int = 1
 
     def read(self, node: Node, name: str, reading: Reading) -> object:
         """The values."""
         nodes = node.items if isinstance(node, Sequence) else (node,)
-        if not nodes:
+        if len(nodes) < self.least:
             return wrong(node, name, reading, f"{self.expects}, at least one")
         values = [self.item.read(one, name, reading) for one in nodes]
         return WRONG if any(value is WRONG for value in values) else tuple(values)
@@ -266,7 +267,7 @@ class OneOrMany:
     def schema(self) -> JsonSchema:
         """JSON Schema."""
         one = self.item.schema()
-        return {"anyOf": [one, {"type": "array", "items": one, "minItems": 1}]}
+        return {"anyOf": [one, {"type": "array", "items": one, "minItems": self.least}]}
 
 
 __all__ = ["ByShape", "MapOf", "OneOrMany", "Record", "describe", "read_rows", "record_schema"]

@@ -4,16 +4,20 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final, cast
 
 from aiworkflow.bundle.cron import problem_with_cron
+from aiworkflow.bundle.policies import Concurrency
 from aiworkflow.bundle.readers import DURATION, Choice, ListOf, Text, Whole, text_of, wrong
 from aiworkflow.bundle.readers_map import MapOf, Record, unknown
 from aiworkflow.bundle.readers_step import INSIDE, SECRET_NAME
-from aiworkflow.bundle.readers_value import VALUE
+from aiworkflow.bundle.readers_value import VALUE, MessageReader
 from aiworkflow.bundle.reading import WRONG, JsonSchema, Key, Places, Reading, Scope
 from aiworkflow.bundle.workflow import Trigger
 from aiworkflow.bundle.yaml_nodes import Entry, Mapping, Node, Sequence, plain
+
+if TYPE_CHECKING:
+    from aiworkflow.expr import Template
 
 OVERLAP: Final = Choice(("allow", "skip", "queue", "cancel_old"))
 
@@ -152,10 +156,15 @@ def _trigger(entry: Entry, node: Node, name: str, reading: Reading) -> Trigger |
     return Trigger(kind, options, values.get("inputs", {}), entry.key.place, Places(node))
 
 
+def _concurrency(values: dict[str, object]) -> Concurrency:
+    return Concurrency(cast("Template", values["key"]), str(values["overlap"]))
+
+
 CONCURRENCY: Final = Record(
     "concurrency",
     (
-        _row("key", Text("text", longest=200), "Runs with the same key do not overlap.", "deploy", required=True),
+        _row("key", MessageReader(), "Runs with the same key do not overlap; may be made of inputs.", '"deploy-{{ inputs.stage }}"', required=True),
         _row("overlap", OVERLAP, "What happens while an older run is still going.", "queue", required=True),
     ),
+    make=_concurrency,
 )  # fmt: skip

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
 from aiworkflow.bundle.names import FORM, PUBLISHED_FORM, ROOTS, WORDS, problem_with_name
+from aiworkflow.bundle.policies import Goto
 from aiworkflow.bundle.readers import DURATION, ListOf, Text, Whole, text_of, wrong
 from aiworkflow.bundle.readers_map import ByShape, MapOf, Record
 from aiworkflow.bundle.readers_value import (
@@ -25,7 +26,7 @@ from aiworkflow.records import record
 if TYPE_CHECKING:
     from aiworkflow.bundle.workflow import Value
     from aiworkflow.bundle.yaml_nodes import Node
-    from aiworkflow.expr import Expression, Template
+    from aiworkflow.expr import Expression
 
 _WORD = r"[A-Za-z_][A-Za-z0-9_-]*"
 _TOOL = re.compile(rf"(?P<tool>{_WORD})(?:\.(?P<operation>{_WORD}))?")
@@ -37,15 +38,6 @@ HOST: Final = (
     r"(?:\*\.)?(?:[A-Za-z0-9-]+\.)*[A-Za-z0-9-]+(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](?::[0-9]{1,5})?"
 )
 INSIDE: Final = r"(?![/~])(?!(?:.*/)?\.\.(?:/|$))[^\\:]+"
-
-
-@record
-class Approve:
-    """`approve`: who may agree, until when, and what they are shown."""
-
-    by: tuple[str, ...] = ()
-    expires_s: float | None = None
-    message: Template | None = None
 
 
 @record
@@ -93,9 +85,8 @@ def parse_tool(text: str) -> ToolCall | None:
 
 @dataclass(slots=True, eq=False, repr=False)
 class UsesReader:
-    """`tool.operation`, `tool`, or `mcp:server/tool`; gives a `ToolCall`, or its text."""
+    """`tool.operation`, `tool`, or `mcp:server/tool`; gives a `ToolCall` without arguments."""
 
-    as_text: bool = False
     expects: str = _USES
 
     def read(self, node: Node, name: str, reading: Reading) -> object:
@@ -106,7 +97,7 @@ class UsesReader:
         call = parse_tool(text)
         if call is None:
             return wrong(node, name, reading, self.expects)
-        return text if self.as_text else call
+        return call
 
     def schema(self) -> JsonSchema:
         """JSON Schema."""
@@ -238,7 +229,7 @@ ENV: Final = MapOf(
 
 @dataclass(slots=True, eq=False, repr=False)
 class OnErrorReader:
-    """`fail`, `continue`, `rollback`, or a `goto`; gives an `OnError`."""
+    """`fail`, `continue`, `rollback`, or a `goto`; gives an `OnError` or a `Goto`."""
 
     words: tuple[str, ...]
     goto: bool = False
@@ -255,8 +246,7 @@ class OnErrorReader:
         from aiworkflow.bundle.yaml_nodes import Mapping
 
         if isinstance(node, Mapping) and self.goto:
-            found = _GOTO.read(node, name, reading)
-            return WRONG if found is WRONG else OnError.GOTO
+            return _GOTO.read(node, name, reading)
         return Choice(self.words, OnError).read(node, name, reading)
 
     def schema(self) -> JsonSchema:
@@ -265,12 +255,17 @@ class OnErrorReader:
         return {"anyOf": [words, _GOTO.schema()]} if self.goto else words
 
 
+def _goto(values: dict[str, object]) -> Goto:
+    return Goto(cast("str", values["goto"]), cast("int", values["max_visits"]))
+
+
 _GOTO: Final = Record(
     "on_error",
     (
         Key("goto", Scope.STEP, NameReader(), "The earlier sibling to go on with.", "draft", required=True),
-        Key("max_visits", Scope.STEP, Whole(1, 1000), "How often at most.", "3", required=True),
+        Key("max_visits", Scope.STEP, Whole(1, 1000), "How often the failing step is visited at most.", "3", required=True),
     ),
+    make=_goto,
 )  # fmt: skip
 
 
@@ -352,6 +347,6 @@ _WAIT: Final = Record(
 )  # fmt: skip
 
 __all__ = [
-    "ALLOW", "ENV", "FORM", "HOST", "INSIDE", "AgentReader", "AgentsReader", "Approve", "NameReader",
+    "ALLOW", "ENV", "FORM", "HOST", "INSIDE", "AgentReader", "AgentsReader", "NameReader",
     "OnErrorReader", "Parallel", "ParallelReader", "UsesReader", "WaitReader", "parse_tool",
 ]  # fmt: skip

@@ -144,7 +144,8 @@ class Places(MappingOf[str, "Place"]):
         return found.place
 
     def __iter__(self) -> Iterator[str]:
-        return iter(list(_names(self._root, "")))
+        # a name that is empty, or ends like one of ours, cannot be told from others
+        return (name for name in list(_names(self._root, "")) if name in self)
 
     def __len__(self) -> int:
         return sum(1 for _ in _names(self._root, ""))

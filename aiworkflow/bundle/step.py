@@ -6,11 +6,13 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, cast
 
+from aiworkflow.bundle import policies as p
 from aiworkflow.bundle import workflow as w
 from aiworkflow.bundle.blocks import BlockReader, check_prose_fences
 from aiworkflow.bundle.keys import read_settings
+from aiworkflow.bundle.keys_policies import as_approval, as_cache, as_retry
 from aiworkflow.bundle.names import ROOTS, problem_with_name
-from aiworkflow.bundle.readers_step import Approve, Parallel
+from aiworkflow.bundle.readers_step import Parallel
 from aiworkflow.bundle.reading import Scope, Settings
 from aiworkflow.bundle.rules.hidden import check_hidden
 from aiworkflow.bundle.rules.prose import check_tables, check_unexpanded
@@ -361,11 +363,9 @@ class StepReader:
     ) -> w.Step:
         values: dict[str, object] = {**inline, **settings.values}
         inline_plain = cast("Mapping[str, Json]", inline.get("@plain", {}))
-        approve = values.get("approve")
+        on_error = values.get("on_error", w.OnError.FAIL)
+        goto = on_error if isinstance(on_error, p.Goto) else None
         each = values.get("each")
-        reserved = dict(settings.reserved)
-        if undo is not None:
-            reserved["undo"] = undo.content
         return w.Step(
             id=id_,
             title=section.title,
@@ -379,17 +379,32 @@ class StepReader:
             each=self._each(cast("Expression", each), values) if each is not None else None,
             output=cast("w.Output", values.get("output", w.Output())),
             timeout_s=cast("float | None", values.get("timeout")),
-            on_error=cast("w.OnError", values.get("on_error", w.OnError.FAIL)),
+            on_error=w.OnError.GOTO if goto is not None else cast("w.OnError", on_error),
+            goto=goto,
             effect=cast("w.Effect | None", values.get("effect")),
             env=cast("Mapping[str, Value]", values.get("env", {})),
             allow=cast("w.Allow | None", values.get("allow")),
-            approve=approve is not None,
-            approve_message=approve.message if isinstance(approve, Approve) else None,
-            undo=cast("Mapping[str, Value] | None", values.get("undo")),
-            undo_script=w.Script(undo.words[0], undo.content) if undo is not None else None,
-            reserved=reserved,
+            retry=as_retry(values.get("retry")),
+            approve=as_approval(values.get("approve")),
+            undo=self._undo(settings, undo),
+            budget=cast("p.Budget | None", values.get("budget")),
+            cache=as_cache(values.get("cache")),
+            savepoint=bool(values.get("savepoint", False)),
+            reserved=settings.reserved,
             settings={**inline_plain, **settings.plain},
         )
+
+    def _undo(self, settings: Settings, block: Fence | None) -> p.Undo | None:
+        if block is None:
+            return settings.get("undo", p.Undo)
+        if "undo" in settings:
+            self.report.error(
+                "AW130",
+                settings.where["undo@"],
+                "this step has two undos: the setting `undo` and a code block",
+                "keep one of them",
+            )
+        return p.Undo(w.Script(block.words[0], block.content))
 
     @staticmethod
     def _each(items: Expression, values: Mapping[str, object]) -> w.Each:

@@ -15,6 +15,15 @@ from typing import TYPE_CHECKING, TypeAlias
 from aiworkflow.records import record
 
 if TYPE_CHECKING:
+    from aiworkflow.bundle.policies import (
+        Approval,
+        Budget,
+        Cache,
+        Concurrency,
+        Goto,
+        Retry,
+        Undo,
+    )
     from aiworkflow.diagnostics import Place
     from aiworkflow.expr import Expression, Schema, Template
 
@@ -108,6 +117,12 @@ class AgentSpec:
 
     name: str
     model: str | None = None
+
+
+def agent_spec(text: str) -> AgentSpec:
+    """`ollama/llama3.2` is agent `ollama`, model `llama3.2`."""
+    name, _, model = text.partition("/")
+    return AgentSpec(name, model or None)
 
 
 @record
@@ -261,10 +276,13 @@ class Step:
     effect: Effect | None = None
     env: Mapping[str, Value] = field(default_factory=lambda: _EMPTY)
     allow: Allow | None = None
-    approve: bool = False
-    approve_message: Template | None = None
-    undo: Mapping[str, Value] | None = None
-    undo_script: Script | None = None
+    goto: Goto | None = None
+    retry: Retry | None = None
+    approve: Approval | None = None
+    undo: Undo | None = None
+    budget: Budget | None = None
+    cache: Cache | None = None
+    savepoint: bool = False
     reserved: Mapping[str, Json] = field(default_factory=lambda: MappingProxyType({}))
     settings: Mapping[str, Json] = field(default_factory=lambda: MappingProxyType({}))
 
@@ -423,6 +441,8 @@ class Workflow:
     env: Mapping[str, Value] = field(default_factory=lambda: _EMPTY)
     timeout_s: float | None = None
     on_error: OnError = OnError.FAIL
+    budget: Budget | None = None
+    concurrency: Concurrency | None = None
     workspace: str | None = None
     tools: Mapping[str, Tool] = field(default_factory=lambda: MappingProxyType({}))
     config: Mapping[str, Json] = field(default_factory=lambda: MappingProxyType({}))

@@ -11,13 +11,10 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import field
-from functools import lru_cache
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TypeAlias, cast
 
+from aiworkflow.expr.validator import TooManyReferences, validator_for
 from aiworkflow.records import record
-
-if TYPE_CHECKING:
-    from jsonschema.protocols import Validator
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
@@ -213,8 +210,7 @@ def _check_json_schema(
     from referencing.exceptions import Unresolvable
 
     try:
-        validator = _validator(json.dumps(schema.document, sort_keys=True))
-        for error in validator.iter_errors(value):
+        for error in validator_for(schema.document, value).iter_errors(value):
             where = tuple(error.absolute_path)
             found.append(Problem((*path, *where), error.message[:300]))
             if len(found) >= _MOST_PROBLEMS:
@@ -223,16 +219,10 @@ def _check_json_schema(
         found.append(Problem(path, f"cannot be checked: `$ref: {error.ref}` is not in the schema"))
     except RecursionError:
         found.append(Problem(path, "cannot be checked: it or the schema is nested too deep"))
+    except TooManyReferences:
+        found.append(Problem(path, "cannot be checked: the schema follows too many references"))
     except (SchemaError, UnknownType, re.error):
         found.append(Problem(path, "cannot be checked: the schema is no JSON Schema"))
-
-
-@lru_cache(maxsize=64)
-def _validator(document: str) -> Validator:
-    from jsonschema import Draft202012Validator
-    from referencing import Registry
-
-    return Draft202012Validator(json.loads(document), registry=Registry())
 
 
 # -- text from a command line ---------------------------------------------------------------------

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from aiworkflow.bundle.children import read_children
 from aiworkflow.bundle.read import read_bundle
 from aiworkflow.diagnostics.render import to_text
 from aiworkflow.plan import compile_plan, refusals
@@ -75,6 +76,7 @@ def test_case(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     reading = read_bundle("code-review")
     found = reading.report.sorted()
     if reading.workflow is not None:
+        read_children(reading.workflow, tmp_path, reading.report)
         compile_plan(reading.workflow, reading.report)
         found = reading.report.sorted()
         if not reading.report.has_errors:

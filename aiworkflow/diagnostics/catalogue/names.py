@@ -136,6 +136,39 @@ RULES = (
         "501 steps\n", "10 steps\n",
     ),
     Rule(
+        "AW130", "two-undos", "a step with two ways to take it back",
+        "Only one of them can run, and which one must not depend on the order of the document.",
+        "## Post\n\n```bash step\ntouch out\n```\n\n```bash undo\nrm out\n```\n\n"
+        "```yaml step\nundo: {uses: git.status}\n```\n",
+        "## Post\n\n```bash step\ntouch out\n```\n\n```bash undo\nrm out\n```\n",
+    ),
+    Rule(
+        "AW131", "goto-not-back", "a `goto` that does not lead back in a sequence",
+        "Going on with an earlier step repeats what lies between. That is clear only where steps "
+        "run one after the other.",
+        "## Draft\n\n```bash step\necho draft\n```\n\n## Check\n\n```bash step\ntest -s out\n```\n\n"
+        "```yaml step\non_error: {goto: publish, max_visits: 3}\n```\n\n"
+        "## Publish\n\n```bash step\necho publish\n```\n",
+        "## Draft\n\n```bash step\necho draft\n```\n\n## Check\n\n```bash step\ntest -s out\n```\n\n"
+        "```yaml step\non_error: {goto: draft, max_visits: 3}\n```\n\n"
+        "## Publish\n\n```bash step\necho publish\n```\n",
+    ),
+    Rule(
+        "AW132", "unknown-workflow", "a call of a workflow that is not there",
+        "What is called is read and checked with the bundle and kept with the run: it has to be there, "
+        "and within the project.",
+        "## Release\n\n```yaml step\nworkflow: ../relaese\n```\n",
+        "## Release\n\n```yaml step\nworkflow: ../release\n```\n",
+    ),
+    Rule(
+        "AW133", "workflows-in-a-circle", "workflows that call each other without end",
+        "A run that calls itself would never end. What is to be repeated is written with `until`, "
+        "`each` or `goto`, which are bounded.",
+        "## Again\n\n```yaml step\nworkflow: ../code-review\n```\n",
+        "## Again\n\n```yaml step\nuntil: steps.check.output.ok\nmax_rounds: 3\n```\n\n### Check\n\n"
+        "```bash step\necho '{\"ok\": true}'\n```\n",
+    ),
+    Rule(
         "AW119", "computed-step", "a step whose name is computed, or all steps at once",
         "Which steps an expression reads decides what must have ended before it, and whether its "
         "value can be trusted. Both are known before the run only if the name is written out.",

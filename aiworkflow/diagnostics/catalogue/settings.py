@@ -143,4 +143,11 @@ RULES = (
         "Each of them says what happens; two would contradict, none says nothing.",
         "wait: {at: 2027-01-31T09:00:00Z, event: deployed}\n", "wait: {event: deployed}\n",
     ),
+    Rule(
+        "AW532", "costly-pattern", "a pattern that some text makes endless to match",
+        "A pattern like `^(a+)+$` can be matched in more ways with each character: a text of forty "
+        "characters from outside would stop the run for years.",
+        'output: {type: string, pattern: "^([a-z]+)+$"}\n',
+        'output: {type: string, pattern: "^[a-z]+$"}\n',
+    ),
 )  # fmt: skip

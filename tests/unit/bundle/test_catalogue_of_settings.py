@@ -127,6 +127,8 @@ MESSAGES = {
     "write it like `code-review`",
     "AW530": "1:25 `github.comment` stands twice in `tools` | remove one of the two",
     "AW531": "1:7 `wait` takes exactly one of `at`, `event`, not `at` and `event` | keep one",
+    "AW532": "1:33 `output.pattern` can take for ever: one repetition can match the same text in "
+    "many ways | let each character be matched in one way only: `^[a-z]+( [a-z]+)*$`",
     "AW601": "1:10 `efect` is no setting of `tool` | did you mean `effect`?",
     "AW602": "1:10 `inputs` speaks of one operation, and this tool has `operations` | "
     "move `inputs` to the operation it belongs to",

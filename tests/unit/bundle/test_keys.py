@@ -21,7 +21,8 @@ from aiworkflow.bundle.jsonschema import (
     tools_schema,
 )
 from aiworkflow.bundle.keys import ACTION_KEYS, KEYS, TABLE, Key, Reading, Scope, read_settings
-from aiworkflow.bundle.readers_step import Approve, Parallel
+from aiworkflow.bundle.policies import Approval, Goto, Retry, Undo
+from aiworkflow.bundle.readers_step import Parallel
 from aiworkflow.bundle.reading import WRONG
 from aiworkflow.bundle.workflow import (
     AgentSpec,
@@ -124,7 +125,7 @@ def test_the_schemas_accept_all_examples_together() -> None:
         ({"each": "a", "as": "b"}, True), ({"as": "b"}, False), ({"each": "a", "until": "b", "max_rounds": 1}, False),
         ({"until": "b"}, False), ({"timeout": "5m"}, True), ({"timeout": "5 minutes"}, False), ({"timeout": 5}, True),
         ({"retry": 3}, True), ({"retry": {"times": 3, "pause": 1}}, False), ({"parallel": "any"}, True), ({"parallel": "some"}, False),
-        ({"on_error": {"goto": "a", "max_visits": 3}}, True), ({"on_error": {"goto": "a"}}, False), ({"needs": "a"}, True),
+        ({"on_error": {"goto": "a", "max_visits": 3}}, True), ({"on_error": {"goto": "a"}}, False), ({"needs": "a"}, True), ({"needs": []}, True),
         ({"env": {"A-B": "x"}}, False), ({"wait": {"at": "x", "event": "y"}}, False), ({"approve": False}, False),
         ({"effect": "reed"}, False), ({"id": "2a"}, False), ({"id": "größe"}, True),
     ],
@@ -191,10 +192,10 @@ def test_values_of_a_step_are_typed() -> None:
         ("uses: mcp:files/read", "uses", ToolCall("read", "", server="files")),
         ("uses: wordcount", "uses", ToolCall("wordcount", "")),
         ("wait: 10m", "wait", Wait(seconds=600.0)), ("wait: {event: done, timeout: 1h}", "wait", Wait(event="done", timeout_s=3600)),
-        ("approve: {by: boss, expires: 1d}", "approve", Approve(("boss",), 86400.0)), ("approve: true", "approve", True),
-        ("on_error: {goto: a, max_visits: 3}", "on_error", OnError.GOTO), ("needs: a", "needs", ("a",)),
-        ("undo: {uses: a.b, with: {id: 3}}", "undo", {"uses": "a.b", "with": {"id": 3}}),
-        ("result: null", "result", None), ("retry: {times: 2, base: 1s, jitter: 0.5}", "retry", {"times": 2, "base": 1.0, "jitter": 0.5}),
+        ("approve: {by: boss, expires: 1d}", "approve", Approval(("boss",), 86400.0)), ("approve: true", "approve", True),
+        ("on_error: {goto: a, max_visits: 3}", "on_error", Goto("a", 3)), ("needs: a", "needs", ("a",)), ("needs: []", "needs", ()),
+        ("undo: {uses: a.b, with: {id: 3}}", "undo", Undo(ToolCall("a", "b", {"id": 3}))),
+        ("result: null", "result", None), ("retry: {times: 2, base: 1s, jitter: 0.5}", "retry", Retry(2, base_s=1.0, jitter=0.5)),
     ],
 )  # fmt: skip
 def test_forms_of_a_setting(text: str, name: str, value: object) -> None:
@@ -230,17 +231,17 @@ def test_values_of_the_frontmatter_are_typed() -> None:
         ("webhook", {"path": "/github", "verify": {"github": "WEBHOOK_SECRET"}, "events": ["pull_request"]}),
     ]  # fmt: skip
     assert isinstance(triggers[1].inputs["base"], Expression)
-    assert set(found.reserved) == {"agent", "budget"}
+    assert found.reserved == {}
 
 
 def test_settings_that_are_not_built_yet_are_listed_as_written() -> None:
     found, _ = read(
-        "retry: 3\napprove: true\nbudget: {usd: 1}\ncache: true\non_error: rollback\ntimeout: 5m\nagent: [a, b]\n"
+        "session: design\nruns_on: [gpu]\nsandbox: container\ntimeout: 5m\nagent: {choose: [a, b]}\n"
     )
     assert found.reserved == {
-        "retry": 3, "approve": True, "budget": {"usd": 1}, "cache": True, "on_error": "rollback", "agent": ["a", "b"],
+        "session": "design", "runs_on": ["gpu"], "sandbox": "container", "agent": {"choose": ["a", "b"]},
     }  # fmt: skip
-    assert read("agent: a\non_error: continue\nparallel: true\n")[0].reserved == {}
+    assert read("agent: [a, b]\non_error: continue\nparallel: true\n")[0].reserved == {}
 
 
 def test_every_value_and_key_knows_its_place() -> None:
@@ -268,7 +269,7 @@ def test_nothing_is_no_settings() -> None:
         ("timeout:\n", "AW503 1:9 `timeout` takes a duration"),
         ("else: yes\n", "AW503 1:7 `else` takes `true`, not `yes` | write `else: true`"),
         ("max_rounds: 0\nuntil: x\n", "AW503 1:13 `max_rounds` takes a whole number from 1 to 10000, not the number 0"),
-        ("needs: []\n", "AW503 1:8 `needs` takes the id of a sibling, or a list of ids, at least one, not a list"),
+        ("runs_on: []\n", "AW503 1:10 `runs_on` takes a label, or a list of labels, at least one, not a list"),
         ("tools: github.comment\n", "AW503 1:8 `tools` takes a list of tools, not `github.comment` | write `tools: [github.comment]`"),
         ("retry: {time: 3}\n", "AW506 1:9 `retry` needs `times` | add `times: 3`"),
         ("with: {'{{ x }}': 1}\n", "AW505 1:8 templates are not expanded in the keys of `with`"),
@@ -400,10 +401,10 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", sorted(HOSTILE))
-def test_hostile_settings_end_within_a_second(name: str) -> None:
-    start = time.perf_counter()
+def test_hostile_settings_end_soon(name: str) -> None:
+    start = time.process_time()
     read(HOSTILE[name])
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 5  # of the processor: others may be busy too
 
 
 def test_a_step_is_read_in_microseconds() -> None:
@@ -411,10 +412,10 @@ def test_a_step_is_read_in_microseconds() -> None:
     source, report = Source("f", text), Report()
     best = 1.0
     for _ in range(20):
-        start = time.perf_counter()
+        start = time.process_time()
         for _ in range(50):
             read_settings(compose(source, 0, len(text), report), Scope.STEP, Kind.AGENT, report)
-        best = min(best, (time.perf_counter() - start) / 50)
+        best = min(best, (time.process_time() - start) / 50)
     assert best < 200e-6  # 45 µs on an idle machine
 
 

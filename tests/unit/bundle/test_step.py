@@ -88,9 +88,8 @@ def test_code_is_never_templated_and_says_so() -> None:
 
 def test_an_undo_block_is_kept_with_its_language() -> None:
     found = step("## A\n\n```bash step\nmake\n```\n\n```python undo\nprint()\n```\n")
-    assert found.undo_script is not None
-    assert (found.undo_script.language, found.undo_script.code) == ("python", "print()\n")
-    assert "undo" in found.reserved
+    assert found.undo is not None
+    assert (found.undo.action.language, found.undo.action.code) == ("python", "print()\n")
 
 
 def test_steps_below_a_heading_without_a_step_block_belong_to_the_nearest_step() -> None:
@@ -114,3 +113,13 @@ def test_steps_below_a_heading_without_a_step_block_belong_to_the_nearest_step()
 )  # fmt: skip
 def test_any_title_gives_an_id_or_nothing(title: str, expected: str) -> None:
     assert id_from_title(title) == expected
+
+
+def test_a_name_that_is_empty_does_no_harm() -> None:
+    text = (
+        "---\nname: a\n---\n\n# A\n\n## A\n\n```bash step timeout=5s\nmake\n```\n\n```yaml step\n"
+    )
+    reading = read_document(text + 'with: {"": x}\n```\n', name="a")
+    assert reading.workflow is not None
+    assert reading.workflow.steps[0].timeout_s == 5.0
+    assert reading.report.has_errors

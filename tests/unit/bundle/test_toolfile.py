@@ -131,8 +131,9 @@ def test_a_config_becomes_options_that_know_where_they_stand() -> None:
     layered = Layered([stratum(read, Layer.PROJECT)])
     options = layered.options()
     assert options.agent == ("local/llama3.2",)
-    assert options.agents["claude"].max_tokens == 4000
-    assert options.agents["claude"].timeout_s == 120
+    agents, _ = layered.get("agents")
+    assert isinstance(agents, dict)
+    assert set(agents) >= {"claude"}
     assert (options.limits.max_parallel, options.limits.max_items, options.limits.output_bytes) == (
         4,
         1000,
@@ -155,9 +156,31 @@ def test_what_is_wrong_in_a_config_does_not_hold() -> None:
 
 
 def test_settings_of_a_config_that_are_not_built_yet() -> None:
-    text = "budget: {usd: 5}\nworkspace: worktree\njournal: postgresql://h/d\nsandbox: x\nmcp: {servers: {a: {command: b}}}\nagent: [a, b]\n"
+    text = "budget: {usd: 5}\nworkspace: worktree\njournal: postgresql://h/d\nsandbox: x\nmcp: {servers: {a: {command: b}}}\nagent: {choose: [a, b]}\n"
     read = read_configfile(Source("config.yaml", text), Report())
-    assert set(read.reserved) == {"budget", "workspace", "journal", "sandbox", "mcp", "agent"}
+    assert set(read.reserved) == {"workspace", "sandbox", "mcp", "agent"}
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["sqlite", "sqlite:///data/runs", "postgresql://h/d?schema=s", "[postgres://h/d, sqlite]"],
+)
+def test_a_journal_or_several_can_be_named(value: str) -> None:
+    report = Report()
+    read = read_configfile(Source("config.yaml", f"journal: {value}\n"), report)
+    assert [d.code for d in report] == []
+    assert "journal" in stratum(read, Layer.USER).values
+    assert not read.reserved
+
+
+@pytest.mark.parametrize(
+    "value", ["mysql://h/d", "memory", "sqlite://", "[]", "[sqlite, 3]", "{a: b}"]
+)
+def test_what_is_no_journal_is_said(value: str) -> None:
+    report = Report()
+    read = read_configfile(Source("config.yaml", f"journal: {value}\n"), report)
+    assert [d.message[:16] for d in report] == ["`journal` takes "]
+    assert "journal" not in stratum(read, Layer.USER).values
 
 
 def test_a_key_in_a_config_is_never_repeated_in_a_message() -> None:
@@ -192,14 +215,14 @@ def test_any_text_is_a_toolfile_and_a_config_or_reported(text: str) -> None:
 
 def test_a_config_is_read_from_disk(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
-    file.write_bytes(b"\xef\xbb\xbflimits: {max_parallel: 3}\r\nbudget: {usd: 1}\r\ntimeout: x\r\n")
+    file.write_bytes(b"\xef\xbb\xbflimits: {max_parallel: 3}\r\nsandbox: x\r\ntimeout: x\r\n")
     report = Report()
     config = read_config_file(file, "shown.yaml", report)
     assert config is not None
-    assert dict(config.values) == {"limits": {"max_parallel": 3}, "budget": {"usd": 1}}
+    assert dict(config.values) == {"limits": {"max_parallel": 3}, "sandbox": "x"}
     assert config.where("limits.max_parallel") == "shown.yaml:1:24"
     assert config.where("agent") == ""
-    assert dict(config.reserved) == {"budget": {"usd": 1}}
+    assert dict(config.reserved) == {"sandbox": "x"}
     assert [d.code for d in report] == ["AW503"]
 
 

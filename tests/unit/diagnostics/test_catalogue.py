@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import aiworkflow
+from aiworkflow.bundle.children import read_children
 from aiworkflow.bundle.read import read_bundle
 from aiworkflow.diagnostics import Fragment, Report, Severity
 from aiworkflow.diagnostics.catalogue import FAMILIES, all_rules, rule
@@ -40,8 +41,14 @@ def findings(text: str, tmp_path: Path) -> list[tuple[str, Severity]]:
         (folder / "tools" / f"{name}.py").write_text("print()\n", encoding="utf-8")
     (folder / "tools.yaml").write_text(TOOLS, encoding="utf-8")
     (folder / "workflow.md").write_text(head + text, encoding="utf-8")
+    (tmp_path / "release").mkdir(exist_ok=True)
+    release = HEAD + "## Tag\n\n```bash step\ntrue\n```\n"
+    (tmp_path / "release" / "workflow.md").write_text(
+        release.replace("code-review", "release"), encoding="utf-8"
+    )
     reading = read_bundle(folder)
     if reading.workflow is not None:
+        read_children(reading.workflow, tmp_path, reading.report)
         compile_plan(reading.workflow, reading.report)
     return [(found.code, found.severity) for found in reading.report]
 

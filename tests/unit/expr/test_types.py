@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -223,3 +225,31 @@ def test_branches_and_loops_of_a_text_are_looked_at() -> None:
     assert template is not None
     infer(template, TYPES, report)
     assert [one.message for one in report] == ["there is no field `x`", "there is no field `y`"]
+
+
+def _definitions(count: int, body: str) -> JsonSchema:
+    """Definitions that each name the next one twice: to follow all takes 2 ** count steps."""
+    each = {f"d{at}": json.loads(body.replace("NEXT", f"#/$defs/d{at + 1}")) for at in range(count)}
+    return JsonSchema({"$ref": "#/$defs/d0", "$defs": {**each, f"d{count}": {"type": "string"}}})
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"allOf": [{"$ref": "NEXT"}, {"$ref": "NEXT"}]}',
+        '{"anyOf": [{"$ref": "NEXT"}, {"not": {"$ref": "NEXT"}}], "not": {"not": {"$ref": "NEXT"}}}',
+    ],
+)
+def test_references_that_double_with_each_definition_end(body: str) -> None:
+    assert check(_definitions(3, '{"allOf": [{"$ref": "NEXT"}, {"$ref": "NEXT"}]}'), "a") == []
+    assert [one.message for one in check(_definitions(60, body), "a")] == [
+        "cannot be checked: the schema follows too many references"
+    ]
+
+
+def test_a_list_may_use_a_reference_for_each_of_its_elements() -> None:
+    schema = JsonSchema(
+        {"type": "array", "items": {"$ref": "#/$defs/n"}, "$defs": {"n": {"type": "integer"}}}
+    )
+    assert check(schema, list(range(30_000))) == []
+    assert [one.path for one in check(schema, [*range(30_000), "x"])] == [(30_000,)]

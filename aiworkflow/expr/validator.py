@@ -1,0 +1,73 @@
+"""Validators of JSON Schema whose references end: `$ref` twice in each of thirty definitions is 2³⁰."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jsonschema import ValidationError
+    from jsonschema.protocols import Validator
+
+    from aiworkflow.expr.types import Json
+
+_LEAST: Final = 20_000  # references that may be followed for the smallest value
+_EACH: Final = 10  # and for each value within it
+
+
+class TooManyReferences(Exception):
+    """A check follows more references than a schema needs that people write."""
+
+
+def validator_for(document: Mapping[str, Json], value: Json) -> Validator:
+    """A validator for one check of one value.
+
+    Its use raises `TooManyReferences` where a check would take exponential time.
+    """
+    text = json.dumps(document, sort_keys=True)
+    return _counting(json.loads(text), value) if '"$ref"' in text else _plain(text)
+
+
+@lru_cache(maxsize=64)
+def _plain(document: str) -> Validator:
+    from jsonschema import Draft202012Validator
+    from referencing import Registry
+
+    return Draft202012Validator(json.loads(document), registry=Registry())
+
+
+def _counting(document: Json, value: Json) -> Validator:
+    from jsonschema import Draft202012Validator, validators
+    from referencing import Registry
+
+    follow = Draft202012Validator.VALIDATORS["$ref"]
+    left = _LEAST + _EACH * _size(value)
+
+    def counted(
+        validator: Validator, reference: str, instance: Json, schema: Json
+    ) -> Iterator[ValidationError]:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise TooManyReferences
+        yield from follow(validator, reference, instance, schema) or ()
+
+    made = validators.extend(Draft202012Validator, {"$ref": counted})  # type: ignore[no-untyped-call]
+    result: Validator = made(document, registry=Registry())
+    return result
+
+
+def _size(value: Json) -> int:
+    total, pending = 0, [value]
+    while pending:
+        one = pending.pop()
+        total += 1
+        if isinstance(one, Mapping):
+            pending.extend(one.values())
+        elif isinstance(one, list):
+            pending.extend(one)
+    return total
