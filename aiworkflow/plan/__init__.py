@@ -3,7 +3,13 @@
 Pure: no I/O; everything that can be known before a run is found here.
 """
 
-from aiworkflow.plan.codec import plan_from_json, plan_to_json
+from aiworkflow.plan.codec import (
+    field_from_json,
+    field_to_json,
+    plan_from_json,
+    plan_to_json,
+)
+from aiworkflow.plan.companions import needs_output
 from aiworkflow.plan.compile import compile_plan, refusals, seal
 from aiworkflow.plan.describe import describe_plan, live_blocks
 from aiworkflow.plan.draw import draw_dot, draw_mermaid, draw_terminal
@@ -18,7 +24,10 @@ __all__ = [
     "draw_dot",
     "draw_mermaid",
     "draw_terminal",
+    "field_from_json",
+    "field_to_json",
     "live_blocks",
+    "needs_output",
     "plan_from_json",
     "plan_to_json",
     "refusals",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from aiworkflow.bundle import policies as p
 from aiworkflow.bundle import workflow as w
 from aiworkflow.diagnostics import Fragment, Report
 from aiworkflow.errors import Bug
@@ -22,6 +23,8 @@ from aiworkflow.plan.graph import Node, Plan
 from aiworkflow.plan.unparse import unparse
 
 if TYPE_CHECKING:
+    from enum import StrEnum
+
     from aiworkflow.bundle.workflow import Json, Value
 
 FORMAT: Final = 1
@@ -132,11 +135,13 @@ def _part_from_json(data: Any) -> t.Part:
 # -- records --------------------------------------------------------------------------------------
 
 
-def _field_to_json(field: w.Field) -> Json:
+def field_to_json(field: w.Field) -> Json:
+    """An input, or a field of an `ask`: name, schema, whether required, default, description."""
     return [field.name, to_json(field.schema), field.required, field.default, field.description]
 
 
-def _field_from_json(data: Any) -> w.Field:
+def field_from_json(data: Any) -> w.Field:
+    """The inverse of `field_to_json`."""
     return w.Field(data[0], from_json(data[1]), data[2], data[3], data[4])
 
 
@@ -153,7 +158,7 @@ def _operation_to_json(operation: w.Operation) -> Json:
     return {
         "name": operation.name,
         "description": operation.description,
-        "inputs": [_field_to_json(one) for one in inputs] if inputs is not None else None,
+        "inputs": [field_to_json(one) for one in inputs] if inputs is not None else None,
         "output": _output_to_json(operation.output),
         "timeout_s": operation.timeout_s,
         "effect": str(operation.effect) if operation.effect is not None else None,
@@ -169,7 +174,7 @@ def _operation_from_json(data: Any) -> w.Operation:
     return w.Operation(
         name=data["name"],
         description=data["description"],
-        inputs=tuple(_field_from_json(one) for one in inputs) if inputs is not None else None,
+        inputs=tuple(field_from_json(one) for one in inputs) if inputs is not None else None,
         output=_output_from_json(data["output"]),
         timeout_s=data["timeout_s"],
         effect=w.Effect(data["effect"]) if data["effect"] is not None else None,
@@ -242,7 +247,7 @@ def _action_to_json(action: w.Action) -> Json:
                 result,
             ]
         case w.Ask(message, fields, by, expires_s):
-            asked = [_field_to_json(one) for one in fields.values()]
+            asked = [field_to_json(one) for one in fields.values()]
             return ["ask", _message_to_json(message), asked, list(by), expires_s]
         case w.Wait(seconds, at, event, match, timeout_s):
             matched = unparse(match.tree) if match is not None else None
@@ -282,7 +287,7 @@ def _action_from_json(data: Any) -> w.Action:
                 has_result,
             )
         case ["ask", message, fields, by, expires_s]:
-            asked = {one[0]: _field_from_json(one) for one in fields}
+            asked = {one[0]: field_from_json(one) for one in fields}
             return w.Ask(_message_from_json(message), asked, tuple(by), expires_s)
         case ["wait", seconds, at, event, match, timeout_s]:
             matched = _expression(match) if match is not None else None
@@ -295,13 +300,47 @@ def _action_from_json(data: Any) -> w.Action:
             raise Bug(f"a stored plan holds a step this version does not know: {data[0]}")
 
 
+def _goto_to_json(goto: p.Goto) -> Json:
+    return [goto.target, goto.max_visits]
+
+
+def _retry_to_json(retry: p.Retry) -> Json:
+    return {**dataclasses.asdict(retry), "on": list(retry.on)}
+
+
+def _retry_from_json(data: Any) -> p.Retry:
+    return p.Retry(**{**data, "on": tuple(data["on"])})
+
+
+def _approval_to_json(approval: p.Approval) -> Json:
+    message = _message_to_json(approval.message)
+    return [list(approval.by), approval.expires_s, message, approval.quorum]
+
+
+def _approval_from_json(data: Any) -> p.Approval:
+    return p.Approval(tuple(data[0]), data[1], _message_from_json(data[2]), data[3])
+
+
+def _budget_to_json(budget: p.Budget) -> Json:
+    return [budget.usd, budget.tokens, budget.seconds, budget.on_exceed]
+
+
+def _cache_to_json(cache: p.Cache) -> Json:
+    return [value_to_json(cache.key), cache.ttl_s]
+
+
 def _sorted(values: frozenset[int]) -> Json:
     return [*sorted(values)]
 
 
+def _members(kind: type[StrEnum]) -> Callable[[str], StrEnum]:
+    """Its members by value: to call the type takes ten times as long, for each of many nodes."""
+    return {str(member): member for member in kind}.__getitem__
+
+
 _NODE: Final[Mapping[str, tuple[Callable[[Any], Json], Callable[[Any], Any]]]] = MappingProxyType(
     {
-        "kind": (str, w.Kind),
+        "kind": (str, _members(w.Kind)),
         "action": (_action_to_json, _action_from_json),
         "children": (list, tuple),
         "after": (list, tuple),
@@ -309,8 +348,8 @@ _NODE: Final[Mapping[str, tuple[Callable[[Any], Json], Callable[[Any], Any]]]] =
         "condition": (lambda x: unparse(x.tree), _expression),
         "each": (_each_to_json, _each_from_json),
         "output": (_output_to_json, _output_from_json),
-        "on_error": (str, w.OnError),
-        "effect": (str, w.Effect),
+        "on_error": (str, _members(w.OnError)),
+        "effect": (str, _members(w.Effect)),
         "env": (_map, _unmap),
         "fenced": (_sorted, frozenset),
         "operation": (_operation_to_json, _operation_from_json),
@@ -318,6 +357,19 @@ _NODE: Final[Mapping[str, tuple[Callable[[Any], Json], Callable[[Any], Any]]]] =
         "network": (list, tuple),
         "writes": (list, tuple),
         "allow": (_allow_to_json, _allow_from_json),
+        "goto": (_goto_to_json, lambda data: p.Goto(*data)),
+        "retry": (_retry_to_json, _retry_from_json),
+        "approve": (_approval_to_json, _approval_from_json),
+        "undo": (
+            lambda node: node_to_json(node),  # noqa: PLW0108  defined below
+            lambda data: _node_from_json(data),  # noqa: PLW0108
+        ),
+        "check": (
+            lambda node: node_to_json(node),  # noqa: PLW0108  defined below
+            lambda data: _node_from_json(data),  # noqa: PLW0108
+        ),
+        "budget": (_budget_to_json, lambda data: p.Budget(*data)),
+        "cache": (_cache_to_json, lambda data: p.Cache(value_from_json(data[0]), data[1])),
     }
 )
 _NOTHING: Final[tuple[object, ...]] = ((), frozenset(), {})
@@ -355,19 +407,31 @@ def plan_to_json(plan: Plan) -> dict[str, Json]:
         "version": plan.version,
         "document": plan.document,
         "nodes": [node_to_json(node) for node in plan.nodes.values()],
-        "inputs": [_field_to_json(field) for field in plan.inputs],
+        "inputs": [field_to_json(field) for field in plan.inputs],
         "outputs": _map(plan.outputs),
         "state": [[c.name, str(c.reduce), c.by, c.tool, c.start] for c in plan.state],
         "agents": _agents_to_json(plan.agents),
         "allow": _allow_to_json(plan.allow),
         "env": _map(plan.env),
         "timeout_s": plan.timeout_s,
+        "budget": _budget_to_json(plan.budget) if plan.budget is not None else None,
+        **_concurrency_to_json(plan.concurrency),
         "tools": dict(plan.tools),
         "files": dict(plan.files),
+        "children": dict(plan.children),
         "config": dict(plan.config),
         "effect": str(plan.effect),
         "digest": plan.digest,
     }
+
+
+def _concurrency_to_json(said: p.Concurrency | None) -> dict[str, Json]:
+    """Nothing at all where it is not said: plans without it are what they were."""
+    return {"concurrency": [template_to_json(said.key), said.overlap]} if said is not None else {}
+
+
+def _concurrency_from_json(data: Any) -> p.Concurrency | None:
+    return p.Concurrency(template_from_json(data[0]), data[1]) if data is not None else None
 
 
 def plan_from_json(data: Mapping[str, Any]) -> Plan:
@@ -381,7 +445,7 @@ def plan_from_json(data: Mapping[str, Any]) -> Plan:
         description=data["description"],
         version=data["version"],
         nodes={node.id: node for node in nodes},
-        inputs=tuple(_field_from_json(field) for field in data["inputs"]),
+        inputs=tuple(field_from_json(field) for field in data["inputs"]),
         outputs=_unmap(data["outputs"]),
         state=tuple(
             w.Channel(name, w.Reduce(reduce), by, tool, start)
@@ -391,8 +455,11 @@ def plan_from_json(data: Mapping[str, Any]) -> Plan:
         allow=_allow_from_json(data["allow"]),
         env=_unmap(data["env"]),
         timeout_s=data["timeout_s"],
+        budget=p.Budget(*data["budget"]) if data["budget"] is not None else None,
+        concurrency=_concurrency_from_json(data.get("concurrency")),
         tools=data["tools"],
         files=data["files"],
+        children=data.get("children", {}),
         document=data["document"],
         config=data["config"],
         effect=w.Effect(data["effect"]),

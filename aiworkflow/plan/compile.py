@@ -13,13 +13,13 @@ from aiworkflow.bundle.workflow import (
     Effect,
     Group,
     Kind,
-    OnError,
     Script,
     Step,
     Workflow,
 )
 from aiworkflow.diagnostics import Diagnostic, Report, Severity
 from aiworkflow.expr import references
+from aiworkflow.plan.companions import check_node, undo_node
 from aiworkflow.plan.digest import file_digest, node_digest, plan_digest
 from aiworkflow.plan.effects import Effects, Reach, secret_names, worst
 from aiworkflow.plan.graph import ROOT, Node, Plan
@@ -49,16 +49,22 @@ class Draft:
     otherwise: tuple[str, ...]
     reach: Reach
     allow: Allow
+    undo: Reach | None = None
     children: tuple[str, ...] = ()
     fenced: frozenset[int] = frozenset()
 
 
-def compile_plan(workflow: Workflow, report: Report) -> Plan | None:
+def compile_plan(
+    workflow: Workflow, report: Report, children: Mapping[str, Plan] | None = None
+) -> Plan | None:
     """The plan of a workflow; None when there are errors. All of them are found in one pass.
 
     It has no digests yet: `seal` computes them, where they are needed.
+
+    Args:
+        children: the plans of the workflows it calls, by path as written.
     """
-    compiler = _Compiler(workflow, report)
+    compiler = _Compiler(workflow, report, children or {})
     compiler.group(workflow.steps, ROOT, secret_names(workflow.env), workflow.allow)
     drafts = compiler.drafts
     readings = Readings()
@@ -96,8 +102,6 @@ def refusals(workflow: Workflow) -> list[Diagnostic]:
         step = steps.pop(0)
         for name in step.reserved:
             refuse(name, step.where.get(f"{name}@") or step.where.get(name) or step.place)
-        if step.kind in {Kind.ASK, Kind.WAIT, Kind.CHILD, Kind.GATE} and not step.reserved:
-            refuse(str(step.kind), step.place)
         if isinstance(step.action, AgentCall) and step.action.tools:
             refuse("tools", step.where.get("tools@") or step.place)
         if isinstance(step.action, Group):
@@ -106,9 +110,9 @@ def refusals(workflow: Workflow) -> list[Diagnostic]:
 
 
 class _Compiler:
-    def __init__(self, workflow: Workflow, report: Report) -> None:
+    def __init__(self, workflow: Workflow, report: Report, children: Mapping[str, Plan]) -> None:
         self.report = report
-        self.effects = Effects(workflow, report)
+        self.effects = Effects(workflow, report, children)
         self.drafts: dict[str, Draft] = {}
         self.everywhere = frozenset(_ids(workflow.steps))
 
@@ -124,7 +128,8 @@ class _Compiler:
             turn = order[step.id]
             own = self.effects.narrowed(step, allow)
             reach = self.effects.reach(step, outer_env, own)
-            draft = Draft(step, parent, turn.after, turn.otherwise, reach, own)
+            undo = self.effects.undo(step, outer_env, own)
+            draft = Draft(step, parent, turn.after, turn.otherwise, reach, own, undo)
             self.drafts[step.id] = draft
             if isinstance(step.action, Group):
                 draft.children = tuple(child.id for child in step.action.steps)
@@ -155,7 +160,7 @@ def _assemble(workflow: Workflow, drafts: Mapping[str, Draft]) -> Plan:
         action=Group(()),
         children=top,
         effect=effect,
-        on_error=OnError.FAIL,
+        on_error=workflow.on_error,
     )
     for name, draft in drafts.items():
         nodes[name] = _node(workflow, draft)
@@ -172,6 +177,8 @@ def _assemble(workflow: Workflow, drafts: Mapping[str, Draft]) -> Plan:
         allow=workflow.allow,
         env=workflow.env,
         timeout_s=workflow.timeout_s,
+        budget=workflow.budget,
+        concurrency=workflow.concurrency,
         tools=MappingProxyType({name: tool.path for name, tool in workflow.tools.items()}),
         document=workflow.document,
         config=workflow.config,
@@ -179,15 +186,22 @@ def _assemble(workflow: Workflow, drafts: Mapping[str, Draft]) -> Plan:
     )
 
 
-def seal(plan: Plan, workflow: Workflow) -> Plan:
-    """The plan with the digests of its nodes and its own."""
+def seal(plan: Plan, workflow: Workflow, children: Mapping[str, str] | None = None) -> Plan:
+    """The plan with the digests of its nodes and its own.
+
+    Args:
+        children: the digests of the plans of the workflows it calls, by path as written.
+    """
     contents = {file.path: file.content for file in workflow.files}
+    called = children or {}
     nodes = {
-        name: dataclasses.replace(node, digest=node_digest(node, workflow, contents))
+        name: dataclasses.replace(node, digest=node_digest(node, workflow, contents, called))
         for name, node in plan.nodes.items()
     }
     files = MappingProxyType({path: file_digest(content) for path, content in contents.items()})
-    sealed = dataclasses.replace(plan, nodes=MappingProxyType(nodes), files=files)
+    sealed = dataclasses.replace(
+        plan, nodes=MappingProxyType(nodes), files=files, children=MappingProxyType(dict(called))
+    )
     return dataclasses.replace(sealed, digest=plan_digest(sealed))
 
 
@@ -252,4 +266,12 @@ def _node(workflow: Workflow, draft: Draft) -> Node:
         writes=reach.writes,
         code_line=_code_line(step),
         allow=draft.allow if draft.allow != workflow.allow else None,
+        goto=step.goto,
+        retry=step.retry,
+        approve=step.approve,
+        undo=undo_node(draft, workflow),
+        check=check_node(draft, workflow),
+        budget=step.budget,
+        cache=step.cache,
+        savepoint=step.savepoint,
     )

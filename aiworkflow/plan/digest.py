@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Final
 
-from aiworkflow.bundle.workflow import ToolCall
+from aiworkflow.bundle.workflow import Child, ToolCall
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,16 +25,22 @@ def file_digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def node_digest(node: Node, workflow: Workflow, contents: Mapping[str, bytes]) -> str:
+def node_digest(
+    node: Node,
+    workflow: Workflow,
+    contents: Mapping[str, bytes],
+    children: Mapping[str, str],
+) -> str:
     """Identity of a node's definition: settings, prompt with includes, the scripts it may run.
+
+    Args:
+        children: digests of the plans of the workflows that are called, by path.
 
     Not its name and place: a step that was renamed or moved is still the same step.
     """
-    from aiworkflow.plan.codec import node_to_json
-
-    data = node_to_json(node)
-    for name in _WHERE_IT_STANDS:
-        data.pop(name, None)
+    data = definition(node)
+    if isinstance(node.action, Child):
+        data["child"] = children.get(node.action.path, "")
     if isinstance(node.action, ToolCall):
         tool = workflow.tools.get(node.action.tool)
         if tool is not None:
@@ -42,6 +48,19 @@ def node_digest(node: Node, workflow: Workflow, contents: Mapping[str, bytes]) -
                    if path == tool.path or _is_shared(path)}  # fmt: skip
             data["scripts"] = {**own}
     return hashlib.sha256(canonical(data)).hexdigest()
+
+
+def definition(node: Node) -> dict[str, Json]:
+    """What a node says of itself as plain data, without its name and place."""
+    from aiworkflow.plan.codec import node_to_json
+
+    data = node_to_json(node)
+    for name in _WHERE_IT_STANDS:
+        data.pop(name, None)
+    for beside in ("undo", "check"):
+        if isinstance(found := data.get(beside), dict):
+            data[beside] = {k: v for k, v in found.items() if k not in _WHERE_IT_STANDS}
+    return data
 
 
 _WHERE_IT_STANDS: Final = (

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from aiworkflow.bundle.workflow import Step, Value, Workflow
     from aiworkflow.diagnostics import Place, Report
+    from aiworkflow.plan.graph import Plan
 
 RANK: Final = {effect: number for number, effect in enumerate(Effect)}
 WRITES: Final = frozenset({Effect.IDEMPOTENT, Effect.WRITE, Effect.DESTRUCTIVE})
@@ -79,8 +80,11 @@ def secret_names(env: Mapping[str, Value]) -> dict[str, str]:
 class Effects:
     """Works out the reach of the steps of one workflow, and reports what is not allowed."""
 
-    def __init__(self, workflow: Workflow, report: Report) -> None:
+    def __init__(
+        self, workflow: Workflow, report: Report, children: Mapping[str, Plan] | None = None
+    ) -> None:
         self.workflow = workflow
+        self.children = children or {}
         self.report = report
         self.calls = Calls(workflow, report)
         # what could not be read was reported; nothing follows from it
@@ -106,12 +110,11 @@ class Effects:
                 found = self._agent(step, tools, allow)
                 place = step.where.get("tools") or step.place
             case Child():
-                return Reach(step.effect or Effect.WRITE)
+                found = self._child(step, step.action)
+                place = step.where.get("workflow") or step.place
             case _:
                 return Reach(step.effect or Effect.READ)
         self._check(found, place, allow)
-        if step.undo is not None:
-            self._check_undo(step, step.undo, allow)
         return found
 
     def narrowed(self, step: Step, outer: Allow) -> Allow:
@@ -130,6 +133,23 @@ class Effects:
                         f"allow it in the frontmatter, under `allow.{kind}`",
                     )
         return own
+
+    def _child(self, step: Step, call: Child) -> Reach:
+        """What a called workflow can do: all that its own steps can."""
+        plan = self.children.get(call.path)
+        if plan is None:
+            return Reach(step.effect or Effect.WRITE)
+        operation = Operation("", inputs=plan.inputs)
+        self.calls.check_arguments(step, call.path, call.arguments, operation, "with")
+        nodes = plan.nodes.values()
+        return Reach(
+            plan.effect,
+            None,
+            tuple(dict.fromkeys(x for one in nodes for x in one.secrets)),
+            tuple(dict.fromkeys(x for one in nodes for x in one.network)),
+            tuple(dict.fromkeys(x for one in nodes for x in one.writes)),
+            plan.allow.paths,
+        )
 
     # -- tools ------------------------------------------------------------------------------------
 
@@ -212,28 +232,41 @@ class Effects:
             ),
         )
 
-    def _check_undo(self, step: Step, undo: Mapping[str, Value], allow: Allow) -> None:
-        """An undo is a call like any other: its operation is there, and allowed."""
-        name = str(undo.get("uses", ""))
+    def undo(self, step: Step, outer_env: Mapping[str, str], allow: Allow) -> Reach | None:
+        """The reach of a step's undo: a call like any other, whose operation must be allowed."""
+        if step.undo is None:
+            return None
+        found = self._undo(step, step.undo.action, _secrets(step, outer_env), allow)
         place = step.where.get("undo.uses") or step.where.get("undo") or step.place
-        given = undo.get("with")
-        arguments = given if isinstance(given, dict) else {}
-        if name.startswith("mcp:"):
-            self._check(Reach(Effect.DESTRUCTIVE, writes=(name,)), place, allow)
-            return
-        stem, _, verb = name.partition(".")
-        tool = self.calls.tool(stem, place)
+        self._check(found, place, allow)
+        return found
+
+    def companion(self, step: Step, call: ToolCall, operation: Operation, allow: Allow) -> Reach:
+        """The reach of a tool's own undo or check; what is not allowed is reported."""
+        found = self._of_operation(call.tool, operation, call.arguments, None, allow)
+        self._check(found, step.place, allow)
+        return found
+
+    def _undo(
+        self, step: Step, call: ToolCall | Script, secrets: tuple[str, ...], allow: Allow
+    ) -> Reach:
+        if isinstance(call, Script):
+            return Reach(Effect.WRITE, None, secrets)
+        if call.server is not None:
+            return Reach(Effect.DESTRUCTIVE, None, secrets, (), (call.name,))
+        place = step.where.get("undo.uses") or step.where.get("undo") or step.place
+        tool = self.calls.tool(call.tool, place)
         if tool is None:
-            return
+            return Reach(Effect.READ)
         if not tool.operations:
-            writes = (name,) if allow else ()
-            self._check(Reach(Effect.WRITE, writes=writes), place, allow)
-            return
-        operation = self.calls.operation(tool, verb, place)
-        if operation is not None:
-            self.calls.check_arguments(step, name, arguments, operation, "undo.with")
-            found = self._of_operation(stem, operation, arguments, None, allow)
-            self._check(found, place, allow)
+            return Reach(Effect.WRITE, None, secrets, (), (call.name,) if allow else ())
+        operation = self.calls.operation(tool, call.operation, place)
+        if operation is None:
+            return Reach(Effect.READ)
+        self.calls.check_arguments(step, call.name, call.arguments, operation, "undo.with")
+        found = self._of_operation(call.tool, operation, call.arguments, None, allow)
+        own = tuple(dict.fromkeys((*secrets, *found.secrets)))
+        return Reach(found.effect, operation, own, found.network, found.writes, found.paths)
 
     # -- what is allowed --------------------------------------------------------------------------
 

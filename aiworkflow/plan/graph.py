@@ -29,6 +29,7 @@ from aiworkflow.records import record
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from aiworkflow.bundle.policies import Approval, Budget, Cache, Concurrency, Goto, Retry
     from aiworkflow.expr import Expression
 
 ROOT = ""
@@ -61,6 +62,9 @@ class Node:
         secrets, network, writes: what it is given and may touch, for showing and for checking.
         allow: its permissions, where the step or a group around it narrows the workflow's.
         code_line: line of the fence of its code, from 1; 0 where it has none.
+        undo: what takes its effect back, as a node that is in no group.
+        check: what tells whether its call has happened, likewise.
+        savepoint: whether what a later failure undoes reaches back to here and no further.
         digest: identity of the definition (settings, prompt, includes, tool content), sha256 hex.
     """
 
@@ -90,6 +94,14 @@ class Node:
     digest: str = ""
     allow: Allow | None = None
     code_line: int = 0
+    goto: Goto | None = None
+    retry: Retry | None = None
+    approve: Approval | None = None
+    undo: Node | None = None
+    check: Node | None = None
+    budget: Budget | None = None
+    cache: Cache | None = None
+    savepoint: bool = False
 
 
 @record
@@ -99,6 +111,7 @@ class Plan:
     Attributes:
         nodes: by id, in document order, the root "" first.
         tools: path of each tool script within the bundle, by tool name.
+        children: digest of the plan of each workflow it calls, by path as written.
         files: digest (sha256 hex) of each file of the bundle, by path.
         effect: the worst class of all nodes.
         settings: literal settings of the frontmatter and the bundle's config, for layering.
@@ -117,8 +130,11 @@ class Plan:
     allow: Allow = field(default_factory=Allow)
     env: Mapping[str, Value] = field(default_factory=_nothing)
     timeout_s: float | None = None
+    budget: Budget | None = None
+    concurrency: Concurrency | None = None
     tools: Mapping[str, str] = field(default_factory=_nothing)
     files: Mapping[str, str] = field(default_factory=_nothing)
+    children: Mapping[str, str] = field(default_factory=_nothing)
     document: str = "workflow.md"
     config: Mapping[str, Json] = field(default_factory=_nothing)
     effect: Effect = Effect.READ

@@ -61,6 +61,9 @@ def turns(
         otherwise = tuple(chain) if step.otherwise else ()
         found[step.id] = Turn(tuple(dict.fromkeys((*after, *otherwise))), otherwise)
         before = step
+    for at, step in enumerate(steps):
+        if step.goto is not None:
+            _check_goto(step, step.goto.target, steps[: at + 1], siblings, parallel, report)
     _check_circles(siblings, found, report)
     return found
 
@@ -117,6 +120,41 @@ def _needs(
         elif siblings[name].final == step.final:
             known.append(name)  # a final step waits for all that are not final anyway
     return tuple(known)
+
+
+def _check_goto(
+    step: Step,
+    target: str,
+    upto: Sequence[Step],
+    siblings: Mapping[str, Step],
+    parallel: bool,
+    report: Report,
+) -> None:
+    """`goto` leads back, in a group whose steps run one after the other."""
+    place = step.where.get("on_error.goto") or step.place
+    earlier = [one.id for one in upto if not one.final]
+    if target not in siblings:
+        report.error(
+            "AW103",
+            place,
+            f"`goto` refers to a step that does not exist here: `{target}`",
+            did_you_mean(target, siblings) or "`goto` names an earlier step of the same group",
+        )
+    elif target not in earlier or step.final:
+        report.error(
+            "AW131",
+            place,
+            f"`goto` leads back, and `{target}` does not come before `{step.id}`",
+            f"earlier steps of this group are {', '.join(earlier[:12])}",
+        )
+    elif parallel or any(one.needs is not None for one in siblings.values()):
+        how = "run together" if parallel else "have `needs`"
+        report.error(
+            "AW131",
+            place,
+            f"`goto` needs steps that run one after the other, and these {how}",
+            "put the steps to be repeated in a group of their own",
+        )
 
 
 def _check_circles(siblings: Mapping[str, Step], found: Mapping[str, Turn], report: Report) -> None:

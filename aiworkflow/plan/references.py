@@ -23,6 +23,7 @@ from aiworkflow.expr import (
 from aiworkflow.plan.graph import ROOT
 from aiworkflow.plan.scopes import Scopes
 from aiworkflow.plan.types import Types, may_be_null
+from aiworkflow.plan.written import Doubts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,8 +60,10 @@ class _Checker:
     types: Types = field(init=False)
     inputs: list[str] = field(init=False)
     state: list[str] = field(init=False)
+    doubts: Doubts = field(init=False)
 
     def __post_init__(self) -> None:
+        self.doubts = Doubts(self.workflow, self.report)
         self.types = Types(self.workflow, self.drafts)
         self.inputs = [one.name for one in self.workflow.inputs]
         self.state = [one.name for one in self.workflow.state]
@@ -87,7 +90,7 @@ class _Checker:
         """Report inputs that a trigger fills and the workflow does not have."""
         for trigger in self.workflow.triggers:
             for name in trigger.inputs:
-                if name not in self.inputs:
+                if name not in self.inputs and not self.doubts.is_doubtful("inputs", name):
                     listed = ", ".join(self.inputs) or "none"
                     self.report.error(
                         "AW108",
@@ -127,6 +130,14 @@ class _Checker:
                 reference.places[0],
                 f"`{name}` is not there yet where a trigger fills the inputs",
                 "read `trigger`",
+            )
+            return False
+        if use.start and name in _ROOTS and name != "inputs":
+            self.report.error(
+                "AW108",
+                reference.places[0],
+                f"`{name}` is not there yet where a run is about to start",
+                "read `inputs`",
             )
             return False
         match name:
@@ -188,6 +199,8 @@ class _Checker:
         if len(reference.path) < 2 or reference.path[1] is None or reference.path[1] in known:
             return True
         name = str(reference.path[1])
+        if self.doubts.is_doubtful(str(reference.path[0]), name):
+            return False  # the mistake is where it is declared
         hint = did_you_mean(name, known)
         listed = f"known: {', '.join(known)}" if known else f"no {what} is declared"
         self.report.error(

@@ -19,6 +19,7 @@ from aiworkflow.bundle.workflow import (
 )
 from aiworkflow.expr import Expression, Template, references
 from aiworkflow.plan.graph import ROOT
+from aiworkflow.plan.written import written_names
 from aiworkflow.records import record
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Use:
         is_env: whether it is a value of `env`, where secrets may stand.
         undo: whether `output` is the step's own.
         trigger: whether it fills an input from a trigger: no run exists yet.
+        start: whether it decides if a run may start: there are inputs, and no run.
     """
 
     source: Expression | Template
@@ -57,6 +59,7 @@ class Use:
     is_env: bool = False
     undo: bool = False
     trigger: bool = False
+    start: bool = False
 
 
 class Readings:
@@ -116,6 +119,9 @@ class Scopes:
                     self._base_env,
                     is_env=True,
                 )
+        if self.workflow.concurrency is not None:
+            key = self.workflow.concurrency.key
+            yield Use(key, "concurrency.key", ROOT, _NONE, _NONE, {}, False, _NONE, start=True)
         for trigger in self.workflow.triggers:
             for name, value in trigger.inputs.items():
                 for source in sources(value):
@@ -133,7 +139,7 @@ class Scopes:
         own_items = items
         if step.each is not None:
             own_items = {**items, step.each.name: name, "index": name}
-        own_env = outer_env | step.env.keys() if step.env else outer_env
+        own_env = outer_env | _env_names(step)
         use = partial(
             Use,
             step=name,
@@ -160,11 +166,12 @@ class Scopes:
         for setting, value in action_values(step):
             for source in sources(value):
                 yield use(source, setting)
-        for key, value in (step.undo or {}).items():
-            for source in sources(value):
-                yield use(source, f"undo.{key}", visible=visible | {name}, undo=True)
-        if step.approve_message is not None:
-            yield use(step.approve_message, "approve")
+        for source in sources(undo_arguments(step)):
+            yield use(source, "undo.with", visible=visible | {name}, undo=True)
+        if step.approve is not None and step.approve.message is not None:
+            yield use(step.approve.message, "approve")
+        for source in sources(step.cache.key if step.cache is not None else None):
+            yield use(source, "cache.key")
 
     def _around(self, name: str) -> tuple[Mapping[str, str], bool, frozenset[str]]:
         """Items, whether there is a round, and env, as the groups around a step give them."""
@@ -179,8 +186,7 @@ class Scopes:
                 items.setdefault("index", parent)
             if isinstance(step.action, Group) and step.action.until is not None:
                 in_round = True
-            if step.env:
-                env = env | step.env.keys()
+            env = env | _env_names(step)
             parent = self.drafts[parent].parent
         return items, in_round, env
 
@@ -275,6 +281,11 @@ def sources(value: Value) -> Iterator[Expression | Template]:
                 yield from sources(item)
 
 
+def undo_arguments(step: Step) -> Value:
+    """The arguments of a step's undo, by name; null where there are none."""
+    return dict(step.undo.action.arguments) if step.undo is not None else None
+
+
 def action_values(step: Step) -> Iterator[tuple[str, Value]]:
     """The values that an attempt of a step is given, by setting."""
     match step.action:
@@ -297,3 +308,8 @@ def action_values(step: Step) -> Iterator[tuple[str, Value]]:
                 yield "wait.match", match
         case _:
             return
+
+
+def _env_names(step: Step) -> frozenset[str]:
+    """What a step's `env` declares, also where a mistake kept it from being read."""
+    return written_names(step.settings, "env") | step.env.keys()

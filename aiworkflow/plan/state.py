@@ -10,6 +10,7 @@ from aiworkflow.bundle.workflow import Assign, Effect, Group, Reduce
 from aiworkflow.diagnostics import Label
 from aiworkflow.diagnostics.suggest import did_you_mean
 from aiworkflow.plan.graph import ROOT
+from aiworkflow.plan.written import Doubts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,12 +24,15 @@ def check_state(workflow: Workflow, drafts: Mapping[str, Draft], report: Report)
     """Report writes to what is not declared, and `last` where several write at once."""
     channels = {channel.name: channel for channel in workflow.state}
     writers: dict[str, list[str]] = {}
+    doubts = Doubts(workflow, report)
     for name, draft in drafts.items():
         if not isinstance(draft.step.action, Assign):
             continue
         for key in draft.step.action.values:
             if key in channels:
                 writers.setdefault(key, []).append(name)
+                continue
+            if doubts.is_doubtful("state", key):
                 continue
             listed = ", ".join(channels) or "none"
             report.error(

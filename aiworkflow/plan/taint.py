@@ -25,7 +25,7 @@ from aiworkflow.bundle.workflow import (
 from aiworkflow.diagnostics import Label
 from aiworkflow.expr import ListOf, Nullable, ObjectOf, Template, is_bounded
 from aiworkflow.plan.graph import ROOT
-from aiworkflow.plan.scopes import action_values, sources
+from aiworkflow.plan.scopes import action_values, sources, undo_arguments
 from aiworkflow.plan.types import declared_output, declared_type
 from aiworkflow.records import record
 
@@ -103,6 +103,8 @@ def _source(draft: Draft) -> str | None:
             return "text from the network"
         case Wait(event=str()):
             return "what an outside event says"
+        case Child() if draft.reach.network:
+            return "text from the network"
         case _:
             return None
 
@@ -367,7 +369,7 @@ class _Taint:
 
     def _undo(self, draft: Draft, step: Step) -> Trail | None:
         env = self._env(step.id)
-        for reference in self._carried((step.undo or {}).get("with")):
+        for reference in self._carried(undo_arguments(step)):
             if reference.path[0] == "output":
                 trail = self._field(step.id, [*reference.path[1:]])
             else:

@@ -115,6 +115,14 @@ class Jira(Atlassian):
                 if one["sprint"] == int(sprint[1])
                 and one["fields"]["status"]["statusCategory"]["key"] == "done"
             ]
+        planned = re.fullmatch(r"sprint = (\d+) AND statusCategory != Done ORDER BY rank", jql)
+        if planned:
+            return [
+                one
+                for one in self.issues
+                if one["sprint"] == int(planned[1])
+                and one["fields"]["status"]["statusCategory"]["key"] != "done"
+            ]
         return None
 
     @route("GET", r"/rest/agile/1\.0/board/(?P<board>\d+)/sprint")

@@ -57,6 +57,7 @@ HEAD = (
     "inputs: {n: {type: integer, default: 1, minimum: 0, description: How many}}\n"
     "state: {seen: {reduce: append}, best: {reduce: max, by: score}}\n"
     'allow: {network: [a.org], write: ["mcp:files/*"]}\n'
+    "concurrency: {key: 'k-{{ inputs.n }}', overlap: queue}\n"
     "agent: anthropic/claude\ntimeout: 1h\nenv: {LEVEL: '3'}\nversion: 1.0.0\n"
     'outputs: {a: "{{ steps.typed.output.a }}", b: "n = {{ inputs.n }}", c: [1, two]}\n'
     "on: {webhook: {path: /h, verify: {github: H}}}\n"

@@ -86,15 +86,15 @@ def test_errors_of_all_passes_are_found_together() -> None:
 @pytest.mark.parametrize(
     ("body", "head", "expected"),
     [
-        (step("a", "retry: 3\n"), "", ["AW901 retry"]),
-        (does("a", "wait: 10m\n"), "", ["AW901 wait"]),
-        (does("a", "ask: {fields: {go: boolean}}\n", prose="Go?"), "", ["AW901 ask"]),
-        (does("a", "approve: true\n", prose="Go?"), "", ["AW901 approve"]),
-        (does("a", "workflow: ../x\n"), "", ["AW901 workflow"]),
-        (step("a", "on_error: rollback\n"), "", ["AW901 on_error"]),
-        (step("a"), "budget: {usd: 1}\n", ["AW901 budget"]),
-        (group("g", "", step("a", "cache: true\n", level=3)), "", ["AW901 cache"]),
-        (step("a", "retry: 1\n") + step("b", "cache: true\n"), "", ["AW901 retry", "AW901 cache"]),
+        (step("a", "runs_on: gpu\n"), "", ["AW901 runs_on"]),
+        (does("a", "wait: {event: x, match: run.id}\n"), "", ["AW901 wait"]),
+        (step("a"), "sandbox: container\n", ["AW901 sandbox"]),
+        (group("g", "", step("a", "sandbox: container\n", level=3)), "", ["AW901 sandbox"]),
+        (
+            step("a", "runs_on: gpu\n") + step("b", "sandbox: container\n"),
+            "",
+            ["AW901 runs_on", "AW901 sandbox"],
+        ),
         (step("a", "on_error: continue\n"), "", []),
     ],
 )
@@ -124,10 +124,10 @@ def test_deep_chains_and_wide_groups_are_no_trouble() -> None:
         step(f"s{n}", f'with: {{x: "{{{{ steps.s{n - 1}.output }}}}"}}\n' if n else "")
         for n in range(300)
     )
-    began = time.perf_counter()
+    began = time.process_time()
     found = plan(chain)
     assert len(found.nodes) == 301
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 10  # of the processor: others may be busy too
     nested = "".join(group(f"g{n}", "", level=n) for n in range(2, 6)) + step("a", level=6)
     assert plan(nested).nodes["a"].parent == "g5"
 
@@ -141,9 +141,9 @@ def test_ten_steps_compile_in_a_millisecond() -> None:
     assert workflow is not None
     best = 1.0
     for _ in range(30):
-        began = time.perf_counter()
+        began = time.process_time()
         assert compile_plan(workflow, Report()) is not None
-        best = min(best, time.perf_counter() - began)
+        best = min(best, time.process_time() - began)
     assert best < 0.002  # some 0.3 ms; twice the room for slow machines
 
 

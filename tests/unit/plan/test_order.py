@@ -26,6 +26,16 @@ def test_needs_takes_the_place_of_the_order_of_the_document() -> None:
     assert after(body) == {"a": (), "b": ("a",), "c": ("a",), "d": ("c", "b")}
 
 
+def test_a_step_that_needs_nothing_begins_at_once() -> None:
+    body = step("a") + step("b", "needs: []\n") + step("c")
+    assert after(body) == {"a": (), "b": (), "c": ("b",)}
+
+
+def test_what_needs_nothing_has_certainly_ended_nothing() -> None:
+    body = step("a") + step("b", "needs: []\nif: steps.a.output == 'x'\n")
+    assert findings(body) == ["AW109 a"]
+
+
 def test_needs_may_name_a_later_sibling() -> None:
     body = step("a") + step("b", "needs: [c]\n") + step("c", "needs: [a]\n")
     assert after(body) == {"a": (), "b": ("c",), "c": ("a",)}
