@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aiworkflow.bundle.workflow import Assign, Group
+from aiworkflow.bundle.workflow import AgentCall, Assign, Group, Kind
 from aiworkflow.engine import events as ev
+from aiworkflow.engine.agents import choose
+from aiworkflow.engine.attempts import effect_of, perform, role_of, start_attempt
+from aiworkflow.engine.breakpoints import stops_here
+from aiworkflow.engine.budget import Excess
+from aiworkflow.engine.carried import Failure
 from aiworkflow.engine.close import misfit
-from aiworkflow.engine.commands import Asked, Perform, Question
-from aiworkflow.engine.desk import Asking, Desk, idempotency_key, located
-from aiworkflow.engine.ends import come_to_rest
-from aiworkflow.engine.events import Failure
+from aiworkflow.engine.commands import Asked, Offer, Question
+from aiworkflow.engine.desk import Asking, Desk, idempotency_key
+from aiworkflow.engine.ends import come_to_rest, fail_to_begin, skip
 from aiworkflow.engine.frontier import EachFrontier
-from aiworkflow.engine.state import CANCELLED, PENDING, SKIPPED, Instance
+from aiworkflow.engine.instance import CANCELLED, FAILED, PENDING, SKIPPED, WAITING, Instance
+from aiworkflow.engine.waits import open_wait, wait_kind
 
 if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+    from aiworkflow.engine.carried import Ref
+    from aiworkflow.engine.commands import Answer
     from aiworkflow.plan.graph import Node
 
 
@@ -75,6 +84,8 @@ def begin_child(desk: Desk, name: str, parent: Instance) -> Asking:
     desk.eachs[path] = EachFrontier()
     desk.set_deadline(entered)
     desk.agenda.append(entered)
+    if node.approve is not None and node.kind is not Kind.GATE:
+        yield from open_wait(desk, node, path, parent, None, "approve", answer.ref)
 
 
 def begin_item(desk: Desk, node: Node, parent: Instance, index: int) -> Asking:
@@ -96,6 +107,8 @@ def begin_item(desk: Desk, node: Node, parent: Instance, index: int) -> Asking:
 
 def begin_body(desk: Desk, node: Node, path: str, parent: Instance, index: int | None) -> Asking:
     """Enter what holds others; line up what is an attempt; write what is a `set`."""
+    if (yield from stops_here(desk, node, path, parent, index)):
+        return
     if isinstance(node.action, Group):
         form = "group" if node.action.until is None else "until"
         entered = desk.emit(
@@ -111,10 +124,39 @@ def begin_body(desk: Desk, node: Node, path: str, parent: Instance, index: int |
             )
         )
         desk.open_frontier(entered)
+        if needs_consent(node, index):
+            yield from open_wait(desk, node, path, parent, index, "approve")
+    elif kind := wait_kind(node):
+        yield from open_wait(desk, node, path, parent, index, kind)
+    elif needs_consent(node, index):
+        answer = yield Question(Asked.ARGUMENTS, node.id, path, parent.path, index)
+        if answer.failure is not None:
+            fail_to_begin(desk, path, node, parent, answer.failure, index)
+            return
+        cache = yield from reuse(desk, node, path, parent, index, answer.ref)
+        if cache is not None:
+            yield from open_wait(desk, node, path, parent, index, "approve", answer.ref, cache)
     elif isinstance(node.action, Assign) and not has_tool_reducer(desk, node.action):
         yield from assign(desk, node, path, parent, index)
     else:
         desk.queue.append((node.id, parent.path, index))
+
+
+def begin_passed(desk: Desk, instance: Instance) -> Asking:
+    """Begin a step whose breakpoint a person has let pass, unless its parent is stopping."""
+    parent = instance.parent
+    assert parent is not None
+    node = desk.plan.nodes[instance.node]
+    if parent.stopping and not node.final:
+        desk.emit(ev.Ended(desk.now, instance.path, instance.visit, 0, CANCELLED))
+        come_to_rest(desk, instance)
+        return
+    yield from begin_body(desk, node, instance.path, parent, instance.index)
+
+
+def needs_consent(node: Node, index: int | None) -> bool:
+    """Whether people are asked here; the items of an `each` were asked for together."""
+    return node.approve is not None and index is None and node.each is None
 
 
 def start_next(desk: Desk) -> Asking:
@@ -125,15 +167,31 @@ def start_next(desk: Desk) -> Asking:
     path = f"{above}[{index}]" if index is not None else f"{above}.{name}" if above else name
     known = desk.state.instances.get(path)
     if known is not None and known.arguments_seq:
-        start_attempt(desk, known)
+        offers: Sequence[Offer] = (Offer("", *known.reserve),)
+        if known.agents or (not known.attempt and isinstance(node.action, AgentCall)):
+            answer = yield Question(Asked.AGENTS, name, path, above, index)
+            offers = answer.offers or offers
+        chosen = choose(desk, node, path, parent, offers)
+        if isinstance(chosen, Excess):
+            yield from exceed(desk, node, path, parent, index, chosen)
+            return
+        start_attempt(desk, known, chosen, _agents(offers))
         return
     answer = yield Question(Asked.ARGUMENTS, name, path, above, index)
     if answer.failure is not None:
         fail_to_begin(desk, path, node, parent, answer.failure, index)
         return
+    cache = yield from reuse(desk, node, path, parent, index, answer.ref)
+    if cache is None:
+        return
+    offers = answer.offers or (Offer("", answer.usd, answer.tokens),)
+    chosen = choose(desk, node, path, parent, offers)
+    if isinstance(chosen, Excess):
+        yield from exceed(desk, node, path, parent, index, chosen, answer.ref)
+        return
     visit = desk.visit(path)
     assert desk.state.started is not None
-    desk.emit(
+    begun = desk.emit(
         ev.Started(
             desk.now,
             path,
@@ -141,71 +199,89 @@ def start_next(desk: Desk) -> Asking:
             above,
             visit,
             1,
-            str(node.effect),
+            effect_of(node),
             idempotency_key(desk.state.started.run, path, visit),
             answer.ref,
             index,
-            "assign" if isinstance(node.action, Assign) else "",
+            role_of(node),
+            cache,
+            chosen.usd,
+            chosen.tokens,
+            desk.has_budgets or (chosen.usd > 0 and desk.daily_left is not None),
+            chosen.agent,
+            _agents(offers),
         )
     )
-    desk.running.add(path)
-    desk.performs.append(Perform(path))
+    if desk.daily_left is not None:
+        desk.daily_left -= chosen.usd
+    perform(desk, begun)
 
 
-def start_attempt(desk: Desk, instance: Instance) -> None:
-    """Another attempt of the same visit: same key, same arguments."""
-    assert instance.parent is not None
-    desk.emit(
-        ev.Started(
-            desk.now,
-            instance.path,
-            instance.node,
-            instance.parent.path,
-            instance.visit,
-            instance.attempt + 1,
-            instance.effect,
-            instance.key,
-            None,
-            instance.index,
-            instance.role,
-        )
-    )
-    desk.running.add(instance.path)
-    desk.performs.append(Perform(instance.path))
+def _agents(offers: Sequence[Offer]) -> tuple[str, ...]:
+    """Who may make an attempt; nobody by name where there is no choice."""
+    return tuple(one.agent for one in offers) if len(offers) > 1 else ()
+
+
+def exceed(
+    desk: Desk,
+    node: Node,
+    path: str,
+    parent: Instance,
+    index: int | None,
+    found: Excess,
+    arguments: Ref | None = None,
+) -> Asking:
+    """An attempt does not fit into a budget: the step fails, or waits for a higher one."""
+    if found.budget.on_exceed == "wait":
+        yield from open_wait(desk, node, path, parent, index, "budget", arguments)
+        return
+    known = desk.state.instances.get(path)
+    failure = found.failure
+    if known is None or known.status != WAITING:
+        fail_to_begin(desk, path, node, parent, failure, index)
+        return
+    desk.emit(ev.Ended(desk.now, path, known.visit, known.attempt, FAILED, error=failure))
+    come_to_rest(desk, known)
+
+
+def reuse(
+    desk: Desk, node: Node, path: str, parent: Instance, index: int | None, arguments: Ref | None
+) -> Generator[Question, Answer, str | None]:
+    """An earlier output on the same values, if there is one.
+
+    Returns:
+        What the output is to be found by later, "" for nothing; None when the step is done.
+    """
+    if node.cache is None:
+        return ""
+    question = Question(Asked.CACHED, node.id, path, parent.path, index, arguments=arguments)
+    answer = yield question
+    if answer.failure is not None:
+        fail_to_begin(desk, path, node, parent, answer.failure, index)
+        return None
+    found = answer.value if isinstance(answer.value, dict) else {}
+    if answer.ref is None:
+        return str(found["key"])
+    source = str(found["source"])
+    visit = desk.visit(path)
+    reused = ev.Reused(desk.now, path, node.id, parent.path, answer.ref, source, visit, index)
+    come_to_rest(desk, desk.emit(reused))
+    return None
 
 
 def begin_again(desk: Desk, instance: Instance) -> None:
     """An attempt that did not happen is to be begun again, unless its parent is stopping."""
     parent = instance.parent
     assert parent is not None
-    if parent.stopping and not desk.plan.nodes[instance.node].final:
+    if instance.role in {"undo", "check"}:
+        start_attempt(desk, instance)
+    elif parent.stopping and not desk.plan.nodes[instance.node].final:
         desk.emit(ev.Ended(desk.now, instance.path, instance.visit, instance.attempt, CANCELLED))
         come_to_rest(desk, instance)
     elif instance.role == "join":
         start_attempt(desk, instance)
     else:
         desk.queue.append((instance.node, parent.path, instance.index))
-
-
-def skip(
-    desk: Desk, path: str, node: Node, parent: Instance, because: str, index: int | None = None
-) -> None:
-    """A step that will not run, and why."""
-    visit = desk.visit(path)
-    come_to_rest(
-        desk, desk.emit(ev.Skipped(desk.now, path, node.id, parent.path, because, visit, index))
-    )
-
-
-def fail_to_begin(
-    desk: Desk, path: str, node: Node, parent: Instance, failure: Failure, index: int | None = None
-) -> None:
-    """A step that cannot even begin: its expressions fail."""
-    error = failure if failure.step else located(failure, path)
-    visit = desk.visit(path)
-    come_to_rest(
-        desk, desk.emit(ev.Broken(desk.now, path, node.id, parent.path, error, visit, index))
-    )
 
 
 def has_tool_reducer(desk: Desk, action: Assign) -> bool:

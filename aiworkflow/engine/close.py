@@ -6,12 +6,22 @@ from typing import TYPE_CHECKING
 
 from aiworkflow.bundle.workflow import Group
 from aiworkflow.engine import events as ev
+from aiworkflow.engine.branches import pending_writes
+from aiworkflow.engine.carried import Failure, Json
 from aiworkflow.engine.commands import Answer, Asked, Perform, Question
 from aiworkflow.engine.desk import Asking, Desk, idempotency_key, inherited, located
-from aiworkflow.engine.ends import come_to_rest
-from aiworkflow.engine.events import Failure, Json
+from aiworkflow.engine.ends import come_to_rest, try_again
+from aiworkflow.engine.instance import (
+    CANCELLED,
+    FAILED,
+    PENDING,
+    ROLLED_BACK,
+    SUCCEEDED,
+    UNDER_WAY,
+    Instance,
+)
 from aiworkflow.engine.join import ReduceError
-from aiworkflow.engine.state import CANCELLED, FAILED, PENDING, SUCCEEDED, Instance
+from aiworkflow.engine.undo import prepare_undo, roll_back, standing, wants_rollback
 from aiworkflow.plan.graph import ROOT, Node
 
 if TYPE_CHECKING:
@@ -23,14 +33,18 @@ _STATUS_OF_STOPPING = {
     "failed": FAILED,
     "timeout": FAILED,
     "cancelled": CANCELLED,
+    "undo": FAILED,
 }
 
 
 def close_instance(desk: Desk, instance: Instance, node: Node) -> Asking:
     """Rule 4, once nothing below is under way."""
     status, error = _STATUS_OF_STOPPING[instance.stopping], instance.error
+    if status == SUCCEEDED:  # a frontier that has miscounted must not make a success of it
+        left = [c.path for c in (instance.children or {}).values() if c.status in UNDER_WAY]
+        assert not left, f"`{instance.path or 'the run'}` closes while `{left[0]}` goes on"
     if instance.path == "":
-        yield from finish_run(desk, status, error)
+        yield from finish_run(desk, instance, status, error)
         return
     output = None
     merged: dict[str, Json] = {}
@@ -46,7 +60,7 @@ def close_instance(desk: Desk, instance: Instance, node: Node) -> Asking:
             if answer.failure is not None:
                 status, error = FAILED, located(answer.failure, instance.path)
     if status == SUCCEEDED and instance.forks:
-        writes = desk.state.pending_writes(instance, node.children)
+        writes = pending_writes(instance, node.children)
         failure = misfit(desk, instance, writes)
         if failure is not None:
             status, error = FAILED, located(failure, instance.path)
@@ -54,10 +68,15 @@ def close_instance(desk: Desk, instance: Instance, node: Node) -> Asking:
             return
     if instance.join is not None and instance.join.status == FAILED:
         status, error = FAILED, instance.join.error
+    if status == FAILED and roll_back(desk, instance, node, error):
+        return
     order = node.children if instance.forks and instance.form == "group" else ()
     desk.emit(ev.Closed(desk.now, instance.path, status, output, error, merged, order))
-    desk.groups.pop(instance.path, None)
-    desk.eachs.pop(instance.path, None)
+    desk.drop_frontier(instance)
+    yield from prepare_undo(desk, instance)
+    is_whole = instance.form != "each" and instance.round is None
+    if status == FAILED and is_whole and try_again(desk, instance):
+        return
     come_to_rest(desk, instance)
 
 
@@ -106,15 +125,25 @@ def join_branches(
     return False
 
 
-def finish_run(desk: Desk, status: str, error: Failure | None) -> Asking:
-    """Rule 4 for the run itself: its outputs, and its end."""
+def finish_run(desk: Desk, root: Instance, status: str, error: Failure | None) -> Asking:
+    """Rule 4 for the run itself: its outputs, its roll-back, and its end."""
     outputs = None
+    stands: tuple[str, ...] = ()
+    if status == FAILED and roll_back(desk, root, desk.plan.root, error):
+        return
+    if status == FAILED and wants_rollback(desk, root, desk.plan.root, error):
+        stands = standing(desk)
+        if not any(desk.state.instances[path].undone for path in stands):
+            status = ROLLED_BACK
+        elif error is None:
+            listed = ", ".join(f"`{path}`" for path in stands if desk.state.instances[path].undone)
+            error = Failure("undo", f"could not be taken back: {listed}")
     if status == SUCCEEDED:
         answer = yield Question(Asked.OUTPUTS, ROOT, "", "")
         outputs = answer.ref
         if answer.failure is not None:
             status, error = FAILED, answer.failure
-    desk.emit(ev.RunFinished(desk.now, status, outputs, error))
+    desk.emit(ev.RunFinished(desk.now, status, outputs, error, stands))
 
 
 def misfit(desk: Desk, instance: Instance, writes: dict[str, list[Json]]) -> Failure | None:

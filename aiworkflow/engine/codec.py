@@ -9,13 +9,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import operator
 import types
 from collections.abc import Callable, Mapping
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from aiworkflow.engine import events as ev
-from aiworkflow.engine.events import Event, Failure, Inline, Json, Ref, Spent, Stored
+from aiworkflow.engine.carried import Failure, Inline, Json, Ref, Spent, Stored
 from aiworkflow.errors import AIWorkflowError
+from aiworkflow.jsontext import compact
+
+if TYPE_CHECKING:
+    from aiworkflow.engine.events import Event
 
 
 class UnknownEvent(AIWorkflowError):
@@ -36,13 +41,24 @@ class UnknownEvent(AIWorkflowError):
 _NAMES: Mapping[type, str] = {
     ev.RunStarted: "run.started",
     ev.RunResumed: "run.resumed",
+    ev.Replanned: "replanned",
+    ev.Changed: "changed",
     ev.CancelRequested: "cancel.requested",
     ev.RunFinished: "run.finished",
     ev.Entered: "entered",
     ev.Skipped: "skipped",
     ev.Started: "started",
+    ev.Reused: "reused",
     ev.Released: "released",
     ev.Ended: "ended",
+    ev.Opened: "opened",
+    ev.Answered: "answered",
+    ev.Approved: "approved",
+    ev.Warned: "warned",
+    ev.Undoable: "undoable",
+    ev.Undoing: "undoing",
+    ev.Delayed: "delayed",
+    ev.Repeated: "repeated",
     ev.Broken: "broken",
     ev.Resolved: "resolved",
     ev.Assigned: "assigned",
@@ -118,7 +134,7 @@ def _plain(value: object) -> object:
     return value
 
 
-def _shape(type_: type) -> tuple[tuple[str, object, _Write, _Read], ...]:
+def _shape(type_: type) -> tuple[tuple[str, object, _Write | None, _Read | None], ...]:
     rows = []
     for field in dataclasses.fields(type_):
         kind = str(field.type).removesuffix(" | None")
@@ -126,27 +142,34 @@ def _shape(type_: type) -> tuple[tuple[str, object, _Write, _Read], ...]:
             (
                 field.name,
                 _default(field),
-                _WRITERS.get(kind, _plain),
-                _READERS.get(kind, lambda data: data),
+                _WRITERS.get(kind, _plain if "Mapping" in kind else None),
+                _READERS.get(kind),
             )
         )
     return tuple(rows)
 
 
 _SHAPES = {type_: _shape(type_) for type_ in _NAMES}
-_dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+_VALUES = {
+    type_: operator.attrgetter(*(name for name, *_ in shape)) for type_, shape in _SHAPES.items()
+}
+_ROWS = {
+    type_: tuple((name, default, write) for name, default, write, _ in shape)
+    for type_, shape in _SHAPES.items()
+}
+
+_FIELDS = {type_: {name: read for name, _, _, read in shape} for type_, shape in _SHAPES.items()}
 
 
 def encode(event: Event) -> bytes:
     """The event as compact JSON in UTF-8."""
     type_ = type(event)
     data: dict[str, object] = {"t": _NAMES[type_]}
-    for name, default, write, _ in _SHAPES[type_]:
-        value = getattr(event, name)
-        if value is default or value == default:
+    for value, (name, default, write) in zip(_VALUES[type_](event), _ROWS[type_], strict=True):
+        if value is default or (default is not None and value == default):
             continue
-        data[name] = write(value) if value is not None else None
-    return _dumps(data).encode("utf-8", "surrogatepass")
+        data[name] = write(value) if write is not None and value is not None else value
+    return compact(data).encode("utf-8", "surrogatepass")
 
 
 def decode(payload: bytes) -> Event:
@@ -164,16 +187,16 @@ def decode(payload: bytes) -> Event:
     while version < _VERSIONS[name]:
         data = UPCASTS[name, version](data)
         version += 1
+    readers = _FIELDS[type_]
     values: dict[str, object] = {}
-    for field, default, _, read in _SHAPES[type_]:
-        if field in data:
-            value = data[field]
-            values[field] = read(value) if value is not None else None
-        elif default is not dataclasses.MISSING:
-            values[field] = default
-        else:
-            raise UnknownEvent(name, version)
-    return cast("Event", type_(**values))
+    for field, value in data.items():
+        if field in readers:
+            read = readers[field]
+            values[field] = value if read is None or value is None else read(value)
+    try:
+        return cast("Event", type_(**values))
+    except TypeError:  # a field without a default is missing
+        raise UnknownEvent(name, version) from None
 
 
 def type_name(event: Event) -> str:

@@ -10,7 +10,9 @@ from aiworkflow.records import record
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aiworkflow.engine.events import Event, Failure, Json, Ref
+    from aiworkflow.bundle.policies import Budget
+    from aiworkflow.engine.carried import Failure, Json, Ref
+    from aiworkflow.engine.events import Event
 
 
 class Asked(StrEnum):
@@ -20,12 +22,17 @@ class Asked(StrEnum):
     ITEMS = "each"  # → the list as a Ref, its length, its digest
     UNTIL = "until"  # → a boolean
     ARGUMENTS = "arguments"  # → the rendered arguments as a Ref
+    WAIT = "wait"  # → what people are shown as a Ref; `{"at": seconds}` or `{"after": seconds}`
+    CACHED = "cache"  # → the key; with a hit also `source`, and the output as a Ref
+    UNDO = "undo"  # → the rendered arguments of the undo as a Ref
+    AGENTS = "agents"  # → the offers for arguments that are rendered already
     OPERANDS = "set"  # → operands by name
     GIVEN = "given"  # → {"operands": …, "given": …} of a `set` whose reducers have run
     REDUCE = "reduce"  # → the arguments of a join's reducers as a Ref
     MERGED = "merged"  # → the values a join's reducers gave, by name
     RESULT = "result"  # → a group's `result` as a Ref
     OUTPUTS = "outputs"  # → the run's outputs as a Ref
+    BREAK = "break"  # → a boolean: whether a breakpoint's condition holds
 
 
 @record
@@ -38,6 +45,9 @@ class Question:
         parent: path of the instance that holds it; what it can see is seen from there.
         index: of an item, from 0.
         operands: for REDUCE: what the branches wrote, by name.
+        wait: for WAIT: what kind of wait it is.
+        arguments: for CACHED: the rendered arguments.
+        text: for BREAK: the condition.
     """
 
     about: Asked
@@ -46,17 +56,44 @@ class Question:
     parent: str
     index: int | None = None
     operands: dict[str, list[Json]] | None = None
+    wait: str = ""
+    arguments: Ref | None = None
+    text: str = ""
+
+
+@record
+class Offer:
+    """What an attempt may cost at most with an agent: US dollars, tokens.
+
+    Attributes:
+        agent: as it stands in the settings: `name/model`; "" where there is no choice.
+        is_left_alone: whether its circuit breaker is open.
+    """
+
+    agent: str
+    usd: float
+    tokens: int
+    is_left_alone: bool = False
 
 
 @record
 class Answer:
-    """The value of a question, or why there is none."""
+    """The value of a question, or why there is none.
+
+    Attributes:
+        usd, tokens: of ARGUMENTS: what an attempt with them may cost at most.
+        offers: of ARGUMENTS and AGENTS: the same for each agent, in order of preference, where the
+            step has several.
+    """
 
     value: Json = None
     ref: Ref | None = None
     count: int = 0
     digest: str = ""
     failure: Failure | None = None
+    usd: float = 0.0
+    tokens: int = 0
+    offers: Sequence[Offer] = ()
 
 
 @record
@@ -77,6 +114,8 @@ class Decision:
         wake_at: when to decide again though nothing happens, seconds since the epoch.
         finished: whether the run is over.
         doubts: paths that wait for a person to settle what happened.
+        waits: paths of open waits.
+        idle: whether nothing is left but to wait: no process is needed for that.
     """
 
     events: Sequence[Event]
@@ -85,6 +124,8 @@ class Decision:
     wake_at: float | None = None
     finished: bool = False
     doubts: Sequence[str] = ()
+    waits: Sequence[str] = ()
+    idle: bool = False
 
 
 @record
@@ -95,8 +136,10 @@ class Bounds:
         max_parallel: instances of an `each` at once, where it does not say.
         max_running: attempts of the whole run at once.
         max_items: longest list of an `each`, where it does not say.
+        budget: the run's own.
     """
 
     max_parallel: int = 8
     max_running: int = 64
     max_items: int = 10_000
+    budget: Budget | None = None

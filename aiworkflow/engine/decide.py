@@ -21,14 +21,18 @@ Rules, and which wins:
     some of its children (`parallel: any|majority|N`).
 4.  When the other children are at rest the finals run, in order; then the instance closes with the
     status its stopping gives it. A final's failure never hides an earlier one.
-5.  An attempt in doubt is not at rest: it waits for a person. Only in a run that is being cancelled
-    does it count as at rest, so that a cancel always ends.
+5.  An attempt in doubt is not at rest: it waits for a look or a person (see `doubt`). Only in a run
+    that is being cancelled does it count as at rest, so that a cancel always ends.
 6.  Slots: at most `max_running` attempts of a run at once; `started` is written when the slot is
     held, never when the step is merely ready.
-
-Not covered here yet, with their places: retry (in `_attempt_ended`), undo (before `_close` of a
-failed instance), waits, asks and gates (kinds of leaf), child runs (a kind of leaf), budgets (at the
-slot).
+7.  A reported failure is tried again as the author's `retry` says, after a pause that stands in the
+    journal; a group begins again as a whole. What is stopping tries nothing again.
+8.  `goto` begins again everything from an earlier sibling up to the step that failed, each in a new
+    visit; how often is bounded.
+9.  Undo: see `undo`. A roll-back comes when everything below is at rest, and is not cancelled.
+10. Budgets: what an attempt may cost is reserved with its slot; see `budget`.
+11. A wait (for consent, an answer, a moment, an event) holds no slot, and a run that only waits holds
+    no process. See `waits`.
 """
 
 from __future__ import annotations
@@ -39,26 +43,42 @@ from typing import TYPE_CHECKING
 
 from aiworkflow.bundle.workflow import Group
 from aiworkflow.engine import events as ev
-from aiworkflow.engine.begin import assign_given, begin_again, begin_child, begin_item, start_next
+from aiworkflow.engine.attempts import start_attempt
+from aiworkflow.engine.begin import (
+    assign_given,
+    begin_again,
+    begin_child,
+    begin_item,
+    begin_passed,
+    start_next,
+)
+from aiworkflow.engine.budget import left_around
+from aiworkflow.engine.carried import Failure
 from aiworkflow.engine.close import close_instance
 from aiworkflow.engine.commands import Answer, Asked, Bounds, Decision, Question
 from aiworkflow.engine.desk import Asking, Desk
+from aiworkflow.engine.doubt import doubt, is_open, looked, settled, stop_looking, take_back
 from aiworkflow.engine.ends import (
     attempt_ended,
     cancel_run,
-    come_to_rest,
+    give_up,
     ring_timers,
     stop_instance,
 )
-from aiworkflow.engine.events import Event, Failure
-from aiworkflow.engine.recover import adopt, rebuild, to_reset
-from aiworkflow.engine.state import FAILED, PENDING, Instance, RunState
+from aiworkflow.engine.instance import FAILED, IN_DOUBT, PENDING, RUNNING, WAITING, Instance
+from aiworkflow.engine.recover import rebuild, to_reset
+from aiworkflow.engine.takeback import take_back_next, take_up
+from aiworkflow.engine.undo import prepare_undo
+from aiworkflow.engine.waits import answered, due
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Callable, Generator, Sequence
     from collections.abc import Set as AbstractSet
 
-    from aiworkflow.engine.frontier import GroupFrontier
+    from aiworkflow.engine.carried import Left, Total
+    from aiworkflow.engine.events import Event
+    from aiworkflow.engine.frontier import EachFrontier, GroupFrontier
+    from aiworkflow.engine.state import RunState
     from aiworkflow.plan.graph import Node, Plan
 
 
@@ -67,15 +87,42 @@ class Decider:
 
     def __init__(self, plan: Plan, state: RunState, bounds: Bounds) -> None:
         self._desk = Desk(plan, state, bounds)
+        self._adopted: AbstractSet[str] | None = None
 
     @property
     def events(self) -> Sequence[Event]:
         """What this turn has come to so far, in order: facts folded and decisions made."""
         return self._desk.events
 
-    def adopt(self, running: AbstractSet[str], now: float) -> None:
-        """Make the desk anew while attempts of this process go on (after `Moved`)."""
-        adopt(self._desk, running, now)
+    def adopt(self, running: AbstractSet[str]) -> None:
+        """Make the desk anew with the next turn, while attempts of this process go on.
+
+        That is after `Moved`: others have appended, and what they did is in the state already.
+        """
+        self._adopted = running
+
+    def may_spend(self, daily_left: float | None) -> None:
+        """Say how much the project may still spend today, US dollars; None for no bound."""
+        self._desk.daily_left = daily_left
+
+    def bound_by(self, callers: Callable[[], Left]) -> None:
+        """Say how to learn what this run may still spend within the budgets of its callers."""
+        self._desk.callers = callers
+        self._desk.has_budgets = self._desk.has_budgets or callers().is_bound
+
+    def count_below(self, below: Callable[[str], Total]) -> None:
+        """Say how to learn what child runs of steps at a path and below have spent and reserved."""
+        self._desk.below = below
+
+    def left_around(self, path: str) -> Left:
+        """What the child run of a step may still spend within the budgets around it here."""
+        return left_around(self._desk, self._desk.state.instances[path])
+
+    @property
+    def reserved_usd(self) -> float:
+        """US dollars that attempts of this run have reserved."""
+        root = self._desk.state.root
+        return root.purse.reserved_usd if root is not None and root.purse is not None else 0.0
 
     def to_reset(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """What a resume of an ended run does again; see `recover.to_reset`."""
@@ -94,18 +141,37 @@ class Decider:
         desk = self._desk
         desk.now = now
         desk.events, desk.performs, desk.cancels = [], [], []
+        if self._adopted is not None:
+            take_up_run(desk, self._adopted)
+            self._adopted = None
         for event in arrived:
             happened(desk, event, desk.state.apply(event))
         for event in facts:
             desk.events.append(event)
             happened(desk, event, desk.state.apply(event))
-        ring_timers(desk, now)
+        for instance in ring_timers(desk, now):
+            due(desk, instance)
+        for instance in desk.done:
+            yield from prepare_undo(desk, instance)
+        desk.done.clear()
+        for instance in desk.take_backs:
+            yield from take_back(desk, instance)
+        desk.take_backs.clear()
+        for instance in desk.restarts:
+            start_attempt(desk, instance)
+        desk.restarts.clear()
         for instance in desk.given:
             yield from assign_given(desk, instance)
         desk.given.clear()
+        for instance in desk.passed:
+            yield from begin_passed(desk, instance)
+        desk.passed.clear()
         while True:
             while desk.agenda:
                 yield from advance(desk, desk.agenda.popleft())
+            if desk.perhaps:
+                doubt_whether_it_was(desk, desk.perhaps.pop())
+                continue
             if not desk.queue or len(desk.running) >= desk.bounds.max_running:
                 break
             yield from start_next(desk)
@@ -114,8 +180,10 @@ class Decider:
             performs=desk.performs,
             cancels=[path for path in desk.cancels if path in desk.running],
             wake_at=desk.timers[0][0] if desk.timers else None,
-            finished=desk.state.finished is not None,
+            finished=desk.state.finished is not None or desk.is_quiet,
             doubts=tuple(desk.doubts),
+            waits=tuple(desk.waits),
+            idle=desk.is_idle,
         )
 
 
@@ -127,29 +195,69 @@ def happened(desk: Desk, event: Event, instance: Instance | None) -> None:
             desk.open_frontier(instance)
         case ev.Ended():
             assert instance is not None
-            attempt_ended(desk, instance)
+            if instance.role == "check":
+                desk.running.discard(instance.path)
+                looked(desk, instance, event.output, event.retry_after_s)
+            elif instance.status == IN_DOUBT:
+                desk.running.discard(instance.path)
+                doubt(desk, instance)
+            else:
+                attempt_ended(desk, instance, event.retry_after_s)
         case ev.Resolved():
             assert instance is not None
-            desk.doubts.pop(instance.path, None)
-            if event.outcome == "redo":
-                begin_again(desk, instance)
-            else:
-                come_to_rest(desk, instance)
+            if is_open(desk, instance):
+                stop_looking(desk, instance)
+                settled(desk, instance, event.outcome)
         case ev.Released():
             assert instance is not None
             desk.running.discard(instance.path)
             begin_again(desk, instance)
+        case ev.Answered():
+            assert instance is not None
+            if desk.state.taking is None:
+                answered(desk, instance)
+        case ev.Opened():  # the child run waits, and so does the step
+            assert instance is not None
+            desk.running.discard(instance.path)
+            desk.waits[instance.path] = None
+            if instance.due:
+                desk.set_alarm(instance)
         case ev.CancelRequested():
             cancel_run(desk)
+        case ev.Changed() | ev.Replanned():
+            pass  # what reads it, and who takes it up, comes later
         case ev.RunResumed():
-            rebuild(desk)
+            take_up_run(desk, frozenset())
         case _:
             raise AssertionError(f"{event} is a decision, not something that happened")
 
 
+def take_up_run(desk: Desk, running: AbstractSet[str]) -> None:
+    """Make the desk anew; of a run that is about to get another plan only what is taken back."""
+    if desk.state.taking is None:
+        rebuild(desk, running)
+        return
+    desk.clear()
+    take_up(desk, running)
+
+
+def doubt_whether_it_was(desk: Desk, instance: Instance) -> None:
+    """The attempt was perhaps made in a time that the journal does not know."""
+    text = "the journal was restored from a backup; whether this ran after it was made is not known"
+    error = Failure("restored", text, step=instance.path)
+    path, visit, attempt = instance.path, instance.visit, instance.attempt
+    desk.emit(ev.Ended(desk.now, path, visit, attempt, IN_DOUBT, error=error))
+    doubt(desk, instance)
+
+
 def advance(desk: Desk, instance: Instance) -> Asking:
     """Look at an instance that something has happened to."""
-    if instance.at_rest or desk.state.finished is not None or instance.form == "leaf":
+    if desk.state.taking is not None and desk.state.finished is None:
+        take_back_next(desk)
+        return
+    if instance.status != RUNNING or desk.state.finished is not None or instance.form == "leaf":
+        return
+    if not instance.stopping and desk.is_held(instance):
         return
     if instance.form == "each":
         yield from advance_each(desk, instance)
@@ -212,12 +320,19 @@ def check_enough(desk: Desk, instance: Instance, node: Node, frontier: GroupFron
 def drop_queued(desk: Desk, instance: Instance, frontier: GroupFrontier) -> None:
     """What waits for a slot in a stopping group never gets one, unless it is a final."""
     kept: deque[tuple[str, str, int | None]] = deque()
+    waited: list[Instance] = []
     for entry in desk.queue:
-        if entry[1] == instance.path and not desk.plan.nodes[entry[0]].final:
-            frontier.active -= 1
-        else:
+        if entry[1] != instance.path or desk.plan.nodes[entry[0]].final:
             kept.append(entry)
+            continue
+        known = (instance.children or {}).get(entry[0])
+        if known is not None and known.status == WAITING:
+            waited.append(known)
+        else:
+            frontier.active -= 1
     desk.queue = kept
+    for child in waited:
+        give_up(desk, child)
 
 
 def advance_each(desk: Desk, instance: Instance) -> Asking:
@@ -227,9 +342,7 @@ def advance_each(desk: Desk, instance: Instance) -> Asking:
     assert node.each is not None
     width = node.each.max_parallel or desk.bounds.max_parallel
     if instance.stopping:
-        before = len(desk.queue)
-        desk.queue = deque(q for q in desk.queue if q[1] != instance.path)
-        frontier.running -= before - len(desk.queue)
+        drop_queued_items(desk, instance, frontier)
     while not instance.stopping and frontier.running < width:
         if not frontier.again and frontier.next >= instance.count:
             break
@@ -253,6 +366,24 @@ def advance_each(desk: Desk, instance: Instance) -> Asking:
     )
     if over:
         yield from close_instance(desk, instance, node)
+
+
+def drop_queued_items(desk: Desk, instance: Instance, frontier: EachFrontier) -> None:
+    """Items that wait for a slot in a stopping `each` never get one."""
+    kept: deque[tuple[str, str, int | None]] = deque()
+    waited: list[Instance] = []
+    for entry in desk.queue:
+        if entry[1] != instance.path:
+            kept.append(entry)
+            continue
+        known = (instance.children or {}).get(entry[2] if entry[2] is not None else -1)
+        if known is not None and known.status == WAITING:
+            waited.append(known)
+        else:
+            frontier.running -= 1
+    desk.queue = kept
+    for child in waited:
+        give_up(desk, child)
 
 
 def advance_until(desk: Desk, instance: Instance) -> Asking:

@@ -11,20 +11,27 @@ import heapq
 from collections import deque
 from typing import TYPE_CHECKING, TypeAlias
 
-from aiworkflow.engine.events import Event, Failure
+from aiworkflow.engine.carried import Failure, Left, Total
 from aiworkflow.engine.frontier import EachFrontier, GroupFrontier, Outline
+from aiworkflow.engine.instance import PENDING
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from aiworkflow.engine.commands import Answer, Bounds, Perform, Question
-    from aiworkflow.engine.state import Instance, RunState
+    from aiworkflow.engine.events import Event
+    from aiworkflow.engine.instance import Instance
+    from aiworkflow.engine.state import RunState
     from aiworkflow.plan.graph import Plan
 
 Asking: TypeAlias = "Generator[Question, Answer, None]"
 
 # Effect classes whose attempt may be repeated, and whose interruption leaves no doubt.
 REPEATABLE = frozenset({"read", "idempotent"})
+
+
+def _nothing(_: str) -> Total:
+    return Total()
 
 
 class Desk:
@@ -36,10 +43,24 @@ class Desk:
         queue: attempts that wait for a slot: node, path of the parent, index of an item.
         running: paths of the attempts that are under way.
         doubts: paths of the attempts whose end nobody knows, in order.
+        waits: paths of open waits.
+        delays: paths of what waits for another attempt.
+        done: steps that have succeeded and have an undo, whose arguments are to be rendered.
+        perhaps: attempts that were perhaps made already, in a time that the journal does not know.
+        restarts: undos whose pause before another attempt is over.
+        undos: by path of what is being taken back: its undoable steps that are left, the last first
+            at the end.
+        take_backs: steps in doubt whose undo a person asked for, and that is to begin or has ended.
         given: `set` steps whose reducers of tools/ have run.
-        timers: when (seconds since the epoch), path, and `timeout` or `pace`; a heap.
+        passed: steps whose breakpoint a person has let pass.
+        timers: when (seconds since the epoch), path, and `timeout`, `due` or `pace`; a heap.
+        has_budgets: whether anything has one; `daily_left` US dollars that the project may still
+            spend today, None for no bound; `callers` what the runs that called this one may.
+        below: what child runs of steps at a path and below have spent and reserved.
         now: the time of this turn, seconds since the epoch.
         events, performs, cancels: what this turn has come to.
+        is_holding: whether some open group holds back what comes after steps that begin again.
+        is_quiet: whether all that was to be taken back is, and another plan may come.
     """
 
     def __init__(self, plan: Plan, state: RunState, bounds: Bounds) -> None:
@@ -47,6 +68,12 @@ class Desk:
         self.state = state
         self.bounds = bounds
         self.outline = Outline(plan)
+        self.has_budgets = bounds.budget is not None or any(
+            node.budget is not None for node in plan.nodes.values()
+        )
+        self.daily_left: float | None = None
+        self.callers: Callable[[], Left] = Left
+        self.below: Callable[[str], Total] = _nothing
         self.now = 0.0
         self.events: list[Event] = []
         self.performs: list[Perform] = []
@@ -61,8 +88,18 @@ class Desk:
         self.queue: deque[tuple[str, str, int | None]] = deque()
         self.running: set[str] = set()
         self.doubts: dict[str, None] = {}
+        self.waits: dict[str, None] = {}
+        self.delays: set[str] = set()
+        self.done: list[Instance] = []
+        self.perhaps: list[Instance] = []
+        self.restarts: list[Instance] = []
+        self.undos: dict[str, list[Instance]] = {}
+        self.take_backs: list[Instance] = []
         self.given: list[Instance] = []
+        self.passed: list[Instance] = []
         self.timers: list[tuple[float, str, str]] = []
+        self.is_quiet = False
+        self.is_holding = False
 
     def emit(self, event: Event) -> Instance:
         """Decide an event: it is folded at once, and goes into this turn's append."""
@@ -79,16 +116,20 @@ class Desk:
     def visit(self, path: str) -> int:
         """The number of the visit that a path is at, or would be at."""
         known = self.state.instances.get(path)
-        return known.visit if known is not None else 1
+        return known.visit if known is not None else self.state.visits.get(path, 1)
 
     def open_frontier(self, instance: Instance) -> None:
         """An instance that holds others has been entered."""
         if instance.form == "group":
-            self.groups[instance.path] = GroupFrontier(self.outline, self.plan.nodes[instance.node])
+            node = self.plan.nodes[instance.node]
+            children = instance.children or {}  # an item may have steps that are done
+            frontier = GroupFrontier.rebuilt(self.outline, node, children)
+            self.groups[instance.path] = frontier
+            self.is_holding = self.is_holding or bool(frontier.held)
         elif instance.form == "each":
             self.eachs[instance.path] = EachFrontier()
         self.set_deadline(instance)
-        self.agenda.append(instance)
+        self.let_go_on(instance)
 
     def timeout_of(self, instance: Instance) -> float | None:
         """Seconds that what holds others may take; None for no bound of its own."""
@@ -98,11 +139,47 @@ class Desk:
             return None  # the deadline is an item's own, and that of the whole `until`
         return self.plan.nodes[instance.node].timeout_s
 
+    def set_alarm(self, instance: Instance) -> None:
+        """Ring when an instance that waits is due."""
+        heapq.heappush(self.timers, (instance.due, instance.path, "due"))
+
     def set_deadline(self, instance: Instance) -> None:
         """Ring when the instance has taken too long."""
         timeout = self.timeout_of(instance)
         if timeout is not None:
-            heapq.heappush(self.timers, (instance.at + timeout, instance.path, "timeout"))
+            deadline = instance.at + timeout + instance.held_s
+            heapq.heappush(self.timers, (deadline, instance.path, "timeout"))
+
+    def let_go_on(self, instance: Instance) -> None:
+        """What it comes after is at rest: it and what it holds are looked at again."""
+        self.agenda.append(instance)
+        for child in (instance.children or {}).values():
+            if child.form != "leaf" and not child.at_rest and child.status != PENDING:
+                self.let_go_on(child)
+
+    def is_held(self, instance: Instance) -> bool:
+        """Whether something that it comes after, or that what holds it does, begins again."""
+        found = instance
+        while self.is_holding and found.parent is not None:
+            frontier = self.groups.get(found.parent.path)
+            if frontier is not None and found.node in frontier.held:
+                return True
+            if found.parent.status == PENDING:
+                return True
+            found = found.parent
+        return False
+
+    def drop_frontier(self, instance: Instance) -> None:
+        """An instance that holds others is over."""
+        self.groups.pop(instance.path, None)
+        self.eachs.pop(instance.path, None)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is left but to wait for people, moments and events."""
+        if self.running or self.queue or self.delays or not (self.waits or self.doubts):
+            return False
+        return not any(what == "pace" for _, _, what in self.timers)
 
 
 def located(failure: Failure, path: str) -> Failure:

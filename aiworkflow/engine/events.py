@@ -20,56 +20,7 @@ from aiworkflow.records import record
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
-
-
-@record
-class Inline:
-    """A value kept in the event."""
-
-    value: Json
-
-
-@record
-class Stored:
-    """A value kept as a blob of JSON: its digest and its size in bytes."""
-
-    digest: str
-    size: int
-
-
-Ref: TypeAlias = "Inline | Stored"
-
-
-@record
-class Failure:
-    """Why something failed; what expressions see as `error`.
-
-    Attributes:
-        kind: one word: `exit`, `timeout`, `output`, `expression`, `rounds`, …
-        message: what happened.
-        exit_code: of the process, where there was one.
-        step: path of the step that failed first.
-    """
-
-    kind: str
-    message: str
-    exit_code: int | None = None
-    step: str | None = None
-    hint: str | None = None
-
-
-@record
-class Spent:
-    """What an attempt consumed; `cost_usd` None where the price is not known."""
-
-    input_tokens: int = 0
-    cached_tokens: int = 0
-    output_tokens: int = 0
-    cost_usd: float | None = None
-
-
-# -- the run --------------------------------------------------------------------------------------
+    from aiworkflow.engine.carried import Failure, Json, Ref, Spent
 
 
 @record
@@ -79,10 +30,15 @@ class RunStarted:
     Attributes:
         plan: blob with the plan as JSON; `digest` is the plan's own digest.
         files: blob with the list of the bundle's files, each `[path, blob, executable]`.
+        copied: of a fork: how many of the events that follow it has taken over from another run.
+        children: of the workflows it may call, by digest of their plans: `plan` and `files` as here,
+            `settings` and `bundle`.
+        lane: which runs it does not overlap with: the rendered key of `concurrency`; "" for none.
         settings: the settings in force, as plain data (blob or inline).
         inputs: the checked inputs.
         channels: the declared state: name → `[reducer, by, start, tool]`.
         trigger: what started it; `manual` when a person did.
+        breaks: where it stops: path or id of a step → a condition, "" for always.
     """
 
     at: float
@@ -99,6 +55,10 @@ class RunStarted:
     commit: str | None = None
     dirty: bool = False
     name: str = ""
+    children: Mapping[str, Json] = field(default_factory=lambda: MappingProxyType({}))
+    copied: int = 0
+    breaks: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    lane: str = ""
 
 
 @record
@@ -106,8 +66,13 @@ class RunResumed:
     """A driver took the run up again.
 
     Attributes:
+        undo: whether the run, which had ended, is to be taken back.
         reset: of a run that had ended: paths that go on (groups) or are visited again (steps).
+        budget: bounds that are raised from here on: unit → amount.
+        turn: of a child run: which turn of the calling step this is.
         anew: paths that begin again from nothing when their turn comes: the finals.
+        restored: whether the journal is a copy of an earlier day, and what follows may have happened.
+        only: with `undo`: just these are taken back, so that it can go on as of git commit `on`.
     """
 
     at: float
@@ -115,6 +80,53 @@ class RunResumed:
     actor: str
     reset: tuple[str, ...] = ()
     anew: tuple[str, ...] = ()
+    undo: bool = False
+    turn: int = 0
+    budget: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    restored: bool = False
+    only: tuple[str, ...] = ()
+    on: str = ""
+
+
+@record
+class Replanned:
+    """From here on the run goes by another plan. Paths are those of the plan before.
+
+    Attributes:
+        plan, digest, files, settings, inputs, channels, children, commit, dirty: as in `RunStarted`.
+        redo: begins again, with all below, in a new visit; `dropped` is gone.
+        opened: what holds others, had ended or was about to, and goes on.
+        renamed: id of a step → its id in the new plan.
+        restarted: names of the state that begin again with their start value.
+        stands: steps that are gone or done again, and whose effect stands.
+    """
+
+    at: float
+    actor: str
+    plan: str
+    digest: str
+    files: str
+    settings: Ref
+    inputs: Ref
+    channels: Mapping[str, tuple[str, str | None, Json, str | None]]
+    commit: str | None = None
+    dirty: bool = False
+    children: Mapping[str, Json] = field(default_factory=lambda: MappingProxyType({}))
+    redo: tuple[str, ...] = ()
+    opened: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+    renamed: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    restarted: tuple[str, ...] = ()
+    stands: tuple[str, ...] = ()
+
+
+@record
+class Changed:
+    """A person set values of the state."""
+
+    at: float
+    values: Mapping[str, Json]
+    actor: str
 
 
 @record
@@ -128,12 +140,17 @@ class CancelRequested:
 
 @record
 class RunFinished:
-    """The run is over."""
+    """The run is over.
+
+    Attributes:
+        standing: of a run that was taken back: paths of steps whose effect stands.
+    """
 
     at: float
     status: str
     outputs: Ref | None = None
     error: Failure | None = None
+    standing: tuple[str, ...] = ()
 
 
 # -- steps ----------------------------------------------------------------------------------------
@@ -186,8 +203,13 @@ class Started:
     Attributes:
         key: idempotency key of the visit.
         arguments: rendered once per visit; None in a later attempt, which uses the first one's.
+        cache: what its output is to be found by later; "" for a step without `cache`.
+        usd, tokens: what the attempt may cost at most, reserved from the budgets around it.
+        metered: whether there are budgets around it that its end counts in.
         role: "" for the step itself; `assign` for the reducers of tools/ that a `set` needs, `join`
-            for those a join needs.
+            for those a join needs, `undo` for taking back what `parent` did, `check` for finding
+            out whether `parent` has happened, `child` for a child run.
+        agent: who makes the attempt, where `agents` may, in order of preference.
     """
 
     at: float
@@ -201,6 +223,30 @@ class Started:
     arguments: Ref | None = None
     index: int | None = None
     role: str = ""
+    cache: str = ""
+    usd: float = 0.0
+    tokens: int = 0
+    metered: bool = False
+    agent: str = ""
+    agents: tuple[str, ...] = ()
+
+
+@record
+class Reused:
+    """A step has the output of an earlier attempt on the same values; nothing ran.
+
+    Attributes:
+        source: run and path of that attempt.
+    """
+
+    at: float
+    path: str
+    node: str
+    parent: str
+    output: Ref
+    source: str
+    visit: int = 1
+    index: int | None = None
 
 
 @record
@@ -220,6 +266,8 @@ class Ended:
         output: on success.
         seconds: how long the attempt took.
         log: digest of the attempt's log, when it wrote any.
+        undo: the tool's own way back: arguments of its undo, as `{"uses": …, "with": …}`.
+        retry_after_s: of a failure: how long the other side asked to be left alone, seconds.
     """
 
     at: float
@@ -233,6 +281,130 @@ class Ended:
     agent: str | None = None
     seconds: float = 0.0
     log: str | None = None
+    retry_after_s: float | None = None
+    undo: Ref | None = None
+
+
+@record
+class Warned:
+    """A budget is nearly used up: of the run or of what is at `path`, so much of `bound` is spent.
+
+    Attributes:
+        unit: `usd`, `tokens` or `seconds`.
+    """
+
+    at: float
+    path: str
+    unit: str
+    spent: float
+    bound: float
+
+
+@record
+class Undoable:
+    """A step that succeeded can be taken back, with these arguments.
+
+    Attributes:
+        error: why the arguments could not be rendered: it cannot be taken back.
+    """
+
+    at: float
+    path: str
+    visit: int
+    arguments: Ref | None = None
+    error: Failure | None = None
+
+
+@record
+class Undoing:
+    """What was done below `path` is being taken back, as far as it was done after seq `bound`."""
+
+    at: float
+    path: str
+    bound: int = 0
+
+
+@record
+class Opened:
+    """Something is waited for.
+
+    Attributes:
+        kind: `approve` (consent before the step runs), `gate`, `ask`, `timer`, `event` or `child`
+            (the child run waits; then this is a fact), `budget` (for a higher one), or `break`.
+        spec: what people are shown and may answer.
+        arguments: of an `approve`: the step's rendered arguments; what was shown is what runs.
+        cache: of an `approve`: as in `Started`.
+        due: when the wait is over by itself, seconds since the epoch; None for never.
+    """
+
+    at: float
+    path: str
+    node: str
+    parent: str
+    kind: str
+    visit: int = 1
+    spec: Ref | None = None
+    arguments: Ref | None = None
+    due: float | None = None
+    index: int | None = None
+    cache: str = ""
+
+
+@record
+class Answered:
+    """Somebody, or something outside, answered a wait.
+
+    Attributes:
+        verdict: `approve`, `reject`, `answer`, `signal` or `child` (the child run can go on); at a
+            breakpoint `continue`, `step` or `skip`.
+        data: the answer, or what came with the signal.
+    """
+
+    at: float
+    path: str
+    visit: int
+    verdict: str
+    actor: str
+    data: Ref | None = None
+    comment: str = ""
+
+
+@record
+class Approved:
+    """Enough people agreed; the step may begin."""
+
+    at: float
+    path: str
+
+
+@record
+class Delayed:
+    """A step or group that failed is tried again at `until`, seconds since the epoch.
+
+    Attributes:
+        because: `retry`, or `agent`: its agent is down, and the next one is asked.
+    """
+
+    at: float
+    path: str
+    until: float
+    because: str = "retry"
+
+
+@record
+class Repeated:
+    """Something begins again, in a new visit.
+
+    Attributes:
+        path: what holds the steps that begin again.
+        names: which of its children, with all below them; empty for `path` itself and all below.
+        because: `retry` or `goto`.
+    """
+
+    at: float
+    path: str
+    because: str
+    names: tuple[str, ...] = ()
 
 
 @record
@@ -250,7 +422,12 @@ class Broken:
 
 @record
 class Resolved:
-    """A person settled a doubt: `done` (it happened), `redo` (it did not) or `failed`."""
+    """A person, or the tool's `check`, settled a doubt: it is `done`, to `redo`, or it `failed`.
+
+    Or a person wants it settled by the step's undo (`undo`; `output` is what is known of its output).
+    What came of that is told by the decider: it is `undone`, and begun again with a new key, or
+    `kept`: the undo failed, and it is in doubt as before.
+    """
 
     at: float
     path: str
@@ -284,6 +461,7 @@ class Stopping:
 
     Attributes:
         reason: `failed`, `cancelled`, `timeout` or `enough` (a `parallel: any` has its winners).
+        rollback: whether what was done below is to be taken back.
         error: what it will fail with.
     """
 
@@ -291,6 +469,7 @@ class Stopping:
     path: str
     reason: str
     error: Failure | None = None
+    rollback: bool = False
 
 
 @record
@@ -312,21 +491,8 @@ class Closed:
     order: tuple[str, ...] = ()
 
 
-Event: TypeAlias = (
-    RunStarted
-    | RunResumed
-    | CancelRequested
-    | RunFinished
-    | Entered
-    | Skipped
-    | Started
-    | Released
-    | Ended
-    | Broken
-    | Resolved
-    | Assigned
-    | Stopping
-    | Closed
-)
-FACTS: tuple[type, ...] = (RunStarted, Released, Ended)
-SIGNALS: tuple[type, ...] = (CancelRequested, Resolved)
+_OfRuns: TypeAlias = RunStarted | RunResumed | Replanned | Changed | CancelRequested | RunFinished
+_OfGroups: TypeAlias = Entered | Skipped | Broken | Assigned | Stopping | Closed | Repeated
+_OfAttempts: TypeAlias = Started | Reused | Released | Ended | Warned | Delayed | Resolved
+_OfWaits: TypeAlias = Opened | Answered | Approved
+Event: TypeAlias = _OfRuns | _OfGroups | _OfAttempts | _OfWaits | Undoable | Undoing

@@ -10,7 +10,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from aiworkflow.bundle.workflow import Group
-from aiworkflow.engine.state import PENDING, SUCCEEDED, Instance
+from aiworkflow.engine.instance import PENDING, SUCCEEDED, Instance
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,9 +58,23 @@ class GroupFrontier:
         active: main children begun and not at rest.
         left: main children not at rest.
         final_at: how many finals have come to rest; -1 while the main children go on.
+        kept: children at rest though what they come after begins again: what comes after them waits
+            for that, too.
+        held: children that go on, and hold others, though what they come after begins again.
     """
 
-    __slots__ = ("active", "failed", "final_at", "left", "ready", "skipped", "succeeded", "waiting")
+    __slots__ = (
+        "active",
+        "failed",
+        "final_at",
+        "held",
+        "kept",
+        "left",
+        "ready",
+        "skipped",
+        "succeeded",
+        "waiting",
+    )
 
     def __init__(self, outline: Outline, node: Node) -> None:
         self.waiting: dict[str, int] = dict(outline.waiting[node.id])
@@ -71,14 +85,23 @@ class GroupFrontier:
         self.failed = 0
         self.skipped = 0
         self.final_at = -1
+        self.kept: set[str] = set()
+        self.held: set[str] = set()
 
     def begun(self) -> None:
         """A main child was taken from `ready`."""
         self.active += 1
 
-    def rested(self, outline: Outline, child: Instance) -> None:
-        """A main child has come to rest."""
+    def rested(self, outline: Outline, child: Instance) -> list[str]:
+        """A main child has come to rest; which held ones may go on now."""
         self.active -= 1
+        self._count(child)
+        if self.waiting[child.node]:
+            self.kept.add(child.node)
+            return []
+        return self._let_pass(outline, child.node)
+
+    def _count(self, child: Instance) -> None:
         self.left -= 1
         if child.status == SUCCEEDED:
             self.succeeded += 1
@@ -86,10 +109,24 @@ class GroupFrontier:
             self.skipped += 1
         else:
             self.failed += 1
-        for name in outline.followers.get(child.node, ()):
-            self.waiting[name] -= 1
-            if not self.waiting[name]:
-                self.ready.append(name)
+
+    def _let_pass(self, outline: Outline, first: str) -> list[str]:
+        """What comes after a child has one less to wait for, and so on through those at rest."""
+        free: list[str] = []
+        left = [first]
+        while left:
+            for name in outline.followers.get(left.pop(), ()):
+                self.waiting[name] -= 1
+                if self.waiting[name]:
+                    continue
+                if name in self.kept:
+                    left.append(name)
+                elif name in self.held:
+                    self.held.discard(name)
+                    free.append(name)
+                else:
+                    self.ready.append(name)
+        return free
 
     @classmethod
     def rebuilt(
@@ -97,25 +134,33 @@ class GroupFrontier:
     ) -> GroupFrontier:
         """The frontier of a group as its children stand now."""
         made = cls(outline, node)
-        made.ready.clear()
         mains = outline.mains[node.id]
-        for name in mains:
-            child = children.get(name)
-            if child is not None and child.at_rest:
+        begun = {name: children[name] for name in mains if name in children}
+        for name, child in begun.items():
+            if child.at_rest:
+                made._count(child)
+                made.kept.add(name)
+            elif child.status != PENDING:
                 made.active += 1
-                made.rested(outline, child)
+                made.held.add(name)
         made.ready.clear()
         for name in mains:
-            child = children.get(name)
-            if child is None or child.status == PENDING:
-                if not made.waiting[name]:
-                    made.ready.append(name)
-            elif not child.at_rest:
-                made.active += 1
+            if not outline.waiting[node.id][name]:
+                if name in made.kept:
+                    made._let_pass(outline, name)
+                else:
+                    made.held.discard(name)
+        made.ready = deque(
+            name
+            for name in mains
+            if not made.waiting[name] and (name not in begun or begun[name].status == PENDING)
+        )
         finals = outline.finals[node.id]
-        begun = [name for name in finals if name in children and children[name].status != PENDING]
-        if begun:
-            made.final_at = sum(children[name].at_rest for name in begun)
+        finally_ = [
+            name for name in finals if name in children and children[name].status != PENDING
+        ]
+        if finally_:
+            made.final_at = sum(children[name].at_rest for name in finally_)
         return made
 
 
@@ -139,12 +184,14 @@ class EachFrontier:
         self.again: deque[int] = deque()
 
     @classmethod
-    def rebuilt(cls, children: Mapping[str | int, Instance]) -> EachFrontier:
-        """The frontier of an `each` as its items stand now."""
+    def rebuilt(cls, children: Mapping[str | int, Instance], count: int) -> EachFrontier:
+        """The frontier of an `each` of so many items, as these stand now."""
         made = cls()
         for key in sorted(children, key=int):
             child = children[key]
             index = int(key)
+            if index >= count:  # of an earlier visit with a longer list
+                break
             made.next = max(made.next, index + 1)
             if child.at_rest:
                 made.done += 1

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from aiworkflow.engine.events import Json
+    from aiworkflow.engine.carried import Json
 
 
 class ReduceError(ValueError):

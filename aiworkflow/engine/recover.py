@@ -6,21 +6,26 @@ from typing import TYPE_CHECKING
 
 from aiworkflow.bundle.workflow import OnError
 from aiworkflow.engine import events as ev
-from aiworkflow.engine.begin import start_attempt
+from aiworkflow.engine.attempts import start_attempt
+from aiworkflow.engine.carried import Failure
 from aiworkflow.engine.desk import REPEATABLE, Desk
+from aiworkflow.engine.doubt import doubt
 from aiworkflow.engine.ends import cancel_run, come_to_rest, judge
-from aiworkflow.engine.events import Failure
 from aiworkflow.engine.frontier import EachFrontier, GroupFrontier
-from aiworkflow.engine.state import CANCELLED, FAILED, IN_DOUBT, PENDING, RUNNING, Instance
+from aiworkflow.engine.instance import (
+    CANCELLED,
+    FAILED,
+    IN_DOUBT,
+    PENDING,
+    RUNNING,
+    SUCCEEDED,
+    WAITING,
+    Instance,
+)
+from aiworkflow.engine.waits import answered, consented
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
-
-
-def adopt(desk: Desk, running: AbstractSet[str], now: float) -> None:
-    """Make the working memory anew while attempts of this process go on (after `Moved`)."""
-    desk.now = now
-    rebuild(desk, running)
 
 
 def rebuild(desk: Desk, running: AbstractSet[str] = frozenset()) -> None:
@@ -29,57 +34,80 @@ def rebuild(desk: Desk, running: AbstractSet[str] = frozenset()) -> None:
     An attempt that is not running here, and whose end is not known, is begun again where its
     effect may be repeated, and is in doubt where it may not.
     """
-    desk.groups.clear()
-    desk.eachs.clear()
-    desk.agenda.clear()
-    desk.queue.clear()
-    desk.running.clear()
-    desk.doubts.clear()
-    desk.given.clear()
-    desk.timers.clear()
+    desk.clear()
     if desk.state.finished is not None:
         return
-    leaves: list[Instance] = []
+    leaves: list[tuple[Instance, str]] = []
     inner: list[Instance] = []
     for instance in list(desk.state.instances.values()):
-        if instance.form == "leaf":
-            leaves.append(instance)
+        if instance.status == WAITING and instance.parent is not None:
+            take_up_wait(desk, instance)
+        elif instance.form == "leaf":
+            leaves.append((instance, instance.status))
         elif not instance.at_rest and instance.status != PENDING:
             inner.append(instance)
             rebuild_frontier(desk, instance)
-    for leaf in leaves:
+        elif instance.children and instance.status == PENDING:  # an item that waits for its turn
+            desk.is_holding = True
+    for leaf, status in leaves:
         if leaf.path in running and leaf.status == RUNNING:
             desk.running.add(leaf.path)
-        else:
+        elif leaf.status == status:  # else it was begun just now, to settle another
             recover(desk, leaf)
     for instance in reversed(inner):
         desk.agenda.append(instance)
         for child in list((instance.children or {}).values()):
             if child.at_rest:
                 judge(desk, child, instance)
+    for path in list(desk.waits):
+        waiting = desk.state.instances[path]
+        if waiting.waits == "budget" and desk.state.raised:
+            consented(desk, waiting)
+        else:
+            answered(desk, waiting)
     if desk.state.cancelled is not None:
         cancel_run(desk)
+
+
+def take_up_wait(desk: Desk, instance: Instance) -> None:
+    """What was waited for still is."""
+    if instance.waits:
+        desk.waits[instance.path] = None
+    else:
+        desk.delays.add(instance.path)
+    if instance.due:
+        desk.set_alarm(instance)
+    if instance.form != "leaf" and instance.waits:
+        rebuild_frontier(desk, instance)
 
 
 def rebuild_frontier(desk: Desk, instance: Instance) -> None:
     """The frontier of one open instance, as its children stand."""
     children = instance.children or {}
     if instance.form == "each":
-        desk.eachs[instance.path] = EachFrontier.rebuilt(children)
+        desk.eachs[instance.path] = EachFrontier.rebuilt(children, instance.count)
     elif instance.form == "group":
-        desk.groups[instance.path] = GroupFrontier.rebuilt(
+        frontier = desk.groups[instance.path] = GroupFrontier.rebuilt(
             desk.outline, desk.plan.nodes[instance.node], children
         )
+        desk.is_holding = desk.is_holding or bool(frontier.held)
     desk.set_deadline(instance)
 
 
 def recover(desk: Desk, leaf: Instance) -> None:
     """Settle an attempt that no process of ours is running."""
     parent = leaf.parent
-    if parent is None or parent.at_rest:
+    if leaf.status == SUCCEEDED and not leaf.undo_seq and not leaf.role:
+        if desk.plan.nodes[leaf.node].undo is not None and desk.state.is_own(leaf):
+            desk.done.append(leaf)
         return
-    if leaf.status == IN_DOUBT:
-        desk.doubts[leaf.path] = None
+    if parent is None or (parent.at_rest and leaf.role != "undo"):
+        return
+    if leaf.status == IN_DOUBT and leaf.taking_back:
+        desk.take_backs.append(leaf)
+    elif leaf.status == IN_DOUBT:
+        if leaf.check is None or leaf.check.status not in {RUNNING, WAITING}:
+            doubt(desk, leaf)  # a look that is under way is taken up by itself
     elif leaf.status == RUNNING:
         lost(desk, leaf)
 
@@ -87,6 +115,7 @@ def recover(desk: Desk, leaf: Instance) -> None:
 def lost(desk: Desk, leaf: Instance) -> None:
     """The driver of a running attempt is gone."""
     assert leaf.parent is not None
+    apart = leaf.role in {"undo", "check"}
     final = leaf.role != "join" and desk.plan.nodes[leaf.node].final
     if leaf.role == "assign" and leaf.seq:
         desk.given.append(leaf)
@@ -94,15 +123,15 @@ def lost(desk: Desk, leaf: Instance) -> None:
     if leaf.effect not in REPEATABLE:
         status, kind = IN_DOUBT, "lost"
         text = "the process that ran it is gone; whether it had its effect is not known"
-    elif (leaf.parent.stopping or desk.is_cancelled) and not final:
+    elif (leaf.parent.stopping or desk.is_cancelled) and not final and not apart:
         status, kind, text = CANCELLED, "cancelled", "the run was stopping"
     else:
         start_attempt(desk, leaf)
         return
     error = Failure(kind, text, step=leaf.path)
     desk.emit(ev.Ended(desk.now, leaf.path, leaf.visit, leaf.attempt, status, error=error))
-    if status == IN_DOUBT and not desk.is_cancelled:
-        desk.doubts[leaf.path] = None
+    if status == IN_DOUBT:
+        doubt(desk, leaf)
     else:
         come_to_rest(desk, leaf)
 

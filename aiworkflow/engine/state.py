@@ -1,7 +1,5 @@
 """RunState: the fold of a run's events. `apply` is the only thing that changes it.
 
-An *instance* is a place in the run that has begun: a step, one item of an `each`, one round of an
-`until`. Items and rounds are no instances until they start, so 100,000 items cost nothing before.
 The state holds references to outputs (the seq of the event that has them), never outputs; the
 run's declared state values are held, since reducers need them.
 
@@ -10,125 +8,30 @@ Folding never reads the plan: every event says all that the fold needs.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from aiworkflow.engine import events as ev
+from aiworkflow.engine.branches import branches, pending_writes
+from aiworkflow.engine.carried import Spent
+from aiworkflow.engine.instance import (
+    FAILED,
+    PENDING,
+    RUNNING,
+    SKIPPED,
+    SUCCEEDED,
+    WAITING,
+    Instance,
+    Scope,
+)
 from aiworkflow.engine.join import reduce_all, start_value
+from aiworkflow.engine.replanned import replan
+from aiworkflow.engine.resumed import resume
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from aiworkflow.engine.events import Event, Failure, Json, Ref
-
-PENDING: Final = "pending"
-RUNNING: Final = "running"
-SUCCEEDED: Final = "succeeded"
-FAILED: Final = "failed"
-SKIPPED: Final = "skipped"
-CANCELLED: Final = "cancelled"
-IN_DOUBT: Final = "in_doubt"
-WAITING: Final = "waiting"
-
-AT_REST: Final = frozenset({SUCCEEDED, FAILED, SKIPPED, CANCELLED})
-
-
-class Scope:
-    """The values of `state` as one branch sees them, and what the branch has written.
-
-    The run's own scope keeps no list of writes: nothing will ever be merged from it.
-    """
-
-    __slots__ = ("values", "writes")
-
-    def __init__(self, values: dict[str, Json], *, branch: bool) -> None:
-        self.values = values
-        self.writes: list[tuple[str, Json]] | None = [] if branch else None
-
-    def fork(self) -> Scope:
-        """The scope of a branch that begins here."""
-        return Scope(dict(self.values), branch=True)
-
-    def note(self, name: str, operands: Sequence[Json]) -> None:
-        """Remember what a branch wrote, for the join."""
-        if self.writes is not None:
-            self.writes.extend((name, operand) for operand in operands)
-
-
-class Instance:
-    """A step, item or round that has begun. Fields are changed by `RunState.apply` alone.
-
-    Attributes:
-        form: `leaf`, `group`, `each` or `until`.
-        seq: of the event that holds the output; 0 for none.
-        items_seq: of an `each`: seq of the event that holds the list.
-        arguments_seq: of a leaf: seq of the event that holds the rendered arguments.
-        because: why it was skipped.
-        children: by node id of a group, by index of an `each`, by round of an `until`.
-        stopping: why nothing new starts below, or "".
-        scope: of a branch: its view of the state; None where it shares its parent's.
-        join: the pseudo-step that runs reducers of tools/ before this closes.
-    """
-
-    __slots__ = (
-        "arguments_seq",
-        "at",
-        "attempt",
-        "because",
-        "children",
-        "count",
-        "effect",
-        "error",
-        "forks",
-        "form",
-        "index",
-        "items_seq",
-        "join",
-        "key",
-        "node",
-        "parent",
-        "path",
-        "role",
-        "round",
-        "scope",
-        "seq",
-        "status",
-        "stopping",
-        "visit",
-    )
-
-    def __init__(self, path: str, node: str, parent: Instance | None, form: str) -> None:
-        self.path = path
-        self.node = node
-        self.parent = parent
-        self.form = form
-        self.status: str = PENDING
-        self.visit = 1
-        self.attempt = 0
-        self.effect = ""
-        self.key = ""
-        self.role = ""
-        self.at = 0.0
-        self.index: int | None = None
-        self.round: int | None = None
-        self.seq = 0
-        self.items_seq = 0
-        self.arguments_seq = 0
-        self.count = 0
-        self.because = ""
-        self.error: Failure | None = None
-        self.stopping = ""
-        self.forks = False
-        self.children: dict[str | int, Instance] | None = None if form == "leaf" else {}
-        self.scope: Scope | None = None
-        self.join: Instance | None = None
-
-    @property
-    def at_rest(self) -> bool:
-        """Whether nothing more happens to it by itself."""
-        return self.status in AT_REST
-
-    def __repr__(self) -> str:
-        return f"<{self.path or 'run'} {self.form} {self.status}>"
+    from aiworkflow.engine.carried import Json
+    from aiworkflow.engine.events import Event
 
 
 class RunState:
@@ -140,19 +43,53 @@ class RunState:
         started: the first event.
         status: `running` until `run.finished`, then its status.
         cancelled: whether somebody asked for the run to stop.
+        raised: bounds of budgets that were raised since the start: unit → amount.
+        restored: whether what it does first from now on may have been done already.
+        turn: of a child run: the turn of the calling step that took it up last; `spent` since then.
+        stepping: whether it stops before the next step, whatever that is.
+        taking: steps that are taken back before another plan comes, that of the git commit `on`;
+            None while none is to come. `half_way`: whether that was broken off.
+        visits: number of the next visit of places that an earlier plan had.
     """
 
-    __slots__ = ("cancelled", "epoch", "finished", "instances", "root", "seq", "started", "status")
+    __slots__ = (
+        "cancelled",
+        "epoch",
+        "finished",
+        "half_way",
+        "instances",
+        "on",
+        "raised",
+        "restored",
+        "root",
+        "seq",
+        "spent",
+        "started",
+        "status",
+        "stepping",
+        "taking",
+        "turn",
+        "visits",
+    )
 
     def __init__(self) -> None:
         self.seq = 0
         self.epoch = 0
+        self.turn = 0
+        self.spent = Spent()
+        self.stepping = False
+        self.restored = False
+        self.raised: dict[str, float] = {}
         self.root: Instance | None = None
         self.started: ev.RunStarted | None = None
         self.finished: ev.RunFinished | None = None
         self.status = "queued"
         self.cancelled: ev.CancelRequested | None = None
         self.instances: dict[str, Instance] = {}
+        self.taking: tuple[str, ...] | None = None
+        self.on = ""
+        self.half_way = False
+        self.visits: dict[str, int] = {}
 
     # -- reading ----------------------------------------------------------------------------------
 
@@ -165,6 +102,10 @@ class RunState:
             found = found.parent
         raise AssertionError("the root has a scope")
 
+    def is_own(self, instance: Instance) -> bool:
+        """Whether this run did it, and not the one that it was forked from."""
+        return self.started is None or instance.done_seq > self.started.copied + 1
+
     # -- folding ----------------------------------------------------------------------------------
 
     def apply(self, event: Event) -> Instance | None:
@@ -174,6 +115,7 @@ class RunState:
 
     def _run_started(self, event: ev.RunStarted) -> Instance:
         self.started = event
+        self.turn = int(str(event.trigger.get("turn", 0)))
         self.status = RUNNING
         root = Instance("", "", None, "group")
         root.status = RUNNING
@@ -188,32 +130,89 @@ class RunState:
         self.root = self.instances[""] = root
         return root
 
-    def _run_resumed(self, event: ev.RunResumed) -> Instance | None:
-        self.epoch = event.epoch
-        for path in event.reset:
-            found = self.instances[path]
-            if found.form == "leaf":
-                self._visit_again(found)
-            else:
-                found.status = RUNNING
-                found.at = event.at  # deadlines count from here
-                _clear(found)
-        for path in event.anew:
-            self._visit_again(self.instances[path])
-        if event.reset:
-            self.status = RUNNING
-            self.finished = None
-            self.cancelled = None
-        return self.root
+    def _warned(self, event: ev.Warned) -> Instance:
+        found = self.instances[event.path]
+        found.warned = True
+        return found
 
-    @staticmethod
-    def _visit_again(instance: Instance) -> None:
-        instance.status = PENDING
-        instance.visit += 1
-        instance.attempt = 0
-        instance.arguments_seq = 0
-        instance.count = 0
-        _clear(instance)
+    def _undoable(self, event: ev.Undoable) -> Instance:
+        found = self.instances[event.path]
+        found.undo_seq = self.seq
+        if event.error is not None:
+            found.undone = "failed"
+            if found.taking_back:
+                found.error = event.error
+        return found
+
+    def _undoing(self, event: ev.Undoing) -> Instance:
+        found = self.instances[event.path]
+        found.undoing = True
+        found.undo_bound = event.bound
+        return found
+
+    def _opened(self, event: ev.Opened) -> Instance:
+        found = self.instances.get(event.path)
+        if found is None or found.status == PENDING:
+            form = found.form if found is not None and event.kind == "break" else "leaf"
+            found = self._instance(event.path, event.node, event.parent, form, event.index)
+            found.visit = event.visit
+            found.at = event.at
+        found.status = WAITING
+        found.waits = event.kind
+        found.votes = {}
+        found.due = event.due or 0.0
+        found.seq = 0
+        if event.kind == "child":
+            return found
+        found.cache = event.cache
+        if event.arguments is not None:
+            found.arguments_seq = self.seq
+        found.hold(event.at)
+        return found
+
+    def _answered(self, event: ev.Answered) -> Instance:
+        found = self.instances[event.path]
+        if found.waits and found.visit == event.visit:
+            found.reply = event
+            if found.waits == "break":
+                self.stepping = event.verdict == "step"
+            if event.verdict == "approve":
+                found.votes.setdefault(event.actor, event.comment)
+        return found
+
+    def _approved(self, event: ev.Approved) -> Instance:
+        found = self.instances[event.path]
+        if found.waits == "break":
+            found.passed = found.visit
+        is_begun = found.form != "leaf" and found.waits != "break"
+        found.over(event.at)
+        found.status = RUNNING if is_begun else PENDING
+        return found
+
+    def _delayed(self, event: ev.Delayed) -> Instance:
+        found = self.instances[event.path]
+        found.delayed(event.until, event.because)
+        return found
+
+    def _repeated(self, event: ev.Repeated) -> Instance:
+        found = self.instances[event.path]
+        if event.names:
+            for name in event.names:
+                child = (found.children or {}).get(name)
+                if child is not None:
+                    child.visit_all()
+            return found
+        failures = found.failures
+        found.visit_all()
+        found.failures = failures
+        found.status = RUNNING
+        found.at = event.at
+        return found
+
+    def _changed(self, event: ev.Changed) -> Instance | None:
+        if self.root is not None and self.root.scope is not None:
+            self.root.scope.values.update(event.values)
+        return self.root
 
     def _cancel_requested(self, event: ev.CancelRequested) -> Instance | None:
         if self.finished is None:
@@ -223,6 +222,8 @@ class RunState:
     def _run_finished(self, event: ev.RunFinished) -> Instance | None:
         self.finished = event
         self.status = event.status
+        self.half_way = self.half_way or self.taking is not None
+        self.taking, self.on = None, ""
         root = self.root
         if root is not None:
             root.status = event.status
@@ -238,6 +239,9 @@ class RunState:
             if found.form != form:  # a new visit found another form, as skipped before
                 found.form = form
                 found.children = None if form == "leaf" else {}
+            if found.status == PENDING and found.is_branch and found.scope is None:
+                assert found.parent is not None
+                found.scope = self.scope(found.parent).fork()
             return found
         above = self.instances[parent]
         found = Instance(path, node, above, form)
@@ -282,6 +286,7 @@ class RunState:
 
     def _skipped(self, event: ev.Skipped) -> Instance:
         found = self._instance(event.path, event.node, event.parent, "leaf", event.index)
+        found.over(event.at)
         found.status = SKIPPED
         found.visit = event.visit
         found.because = event.because
@@ -302,6 +307,20 @@ class RunState:
             if found is None:
                 found = Instance(event.path, event.node, above, "leaf")
                 self.instances[event.path] = above.join = found
+        elif event.role in {"undo", "check"}:
+            above = self.instances[event.parent]
+            found = self.instances.get(event.path)
+            if found is None:
+                found = Instance(event.path, event.node, above, "leaf")
+                self.instances[event.path] = found
+                found.index = event.index
+            if event.role == "undo":
+                above.undo = found
+                above.undone = ""
+                found.arguments_seq = above.undo_seq
+            else:
+                above.check = found
+                found.arguments_seq = above.arguments_seq
         else:
             found = self._instance(event.path, event.node, event.parent, "leaf", event.index)
         found.status = RUNNING
@@ -312,8 +331,20 @@ class RunState:
         found.role = event.role
         found.seq = 0
         found.at = event.at
+        found.cache = event.cache or found.cache
+        found.agent, found.agents = event.agent, event.agents
+        if event.metered:
+            found.reserved(event.usd, event.tokens)
         if event.arguments is not None:
             found.arguments_seq = self.seq
+        return found
+
+    def _reused(self, event: ev.Reused) -> Instance:
+        found = self._instance(event.path, event.node, event.parent, "leaf", event.index)
+        found.status = SUCCEEDED
+        found.visit = event.visit
+        found.at = event.at
+        found.seq = found.done_seq = self.seq
         return found
 
     def _released(self, event: ev.Released) -> Instance:
@@ -323,25 +354,29 @@ class RunState:
 
     def _ended(self, event: ev.Ended) -> Instance:
         found = self.instances[event.path]
+        found.over(event.at)
         found.status = event.status
         found.error = event.error
         if event.output is not None:
             found.seq = self.seq
+        found.ends += 1
+        found.settled(event.spent, event.seconds)
+        if event.spent is not None:
+            self.spent = self.spent.plus(event.spent)
+        if event.status == FAILED:
+            found.failures += 1
+        elif event.status == SUCCEEDED:
+            found.done_seq = self.seq
+        if event.undo is not None:
+            found.undo_seq = found.done_seq = self.seq
+        found.note_undone()
         if found.role == "assign" and event.status == SUCCEEDED:
             found.status = RUNNING  # until `assigned` writes what the reducers gave
         return found
 
     def _resolved(self, event: ev.Resolved) -> Instance:
         found = self.instances[event.path]
-        if event.outcome == "done":
-            found.status = SUCCEEDED
-            found.error = None
-            found.seq = self.seq if event.output is not None else 0
-        elif event.outcome == "redo":
-            found.status = PENDING
-            found.error = None
-        else:
-            found.status = FAILED
+        found.resolved(event.outcome, self.seq, has_output=event.output is not None)
         return found
 
     def _assigned(self, event: ev.Assigned) -> Instance:
@@ -376,77 +411,58 @@ class RunState:
     def _stopping(self, event: ev.Stopping) -> Instance:
         found = self.instances[event.path]
         found.stopping = event.reason
+        found.rollback = event.rollback
         if event.error is not None:
             found.error = event.error
         return found
 
     def _closed(self, event: ev.Closed) -> Instance:
         found = self.instances[event.path]
+        found.over(event.at)
         if event.status == SUCCEEDED and found.forks:
             self._merge(found, event)
         found.status = event.status
         found.error = event.error
         if event.output is not None:
             found.seq = self.seq
+        if event.status == FAILED:
+            found.failures += 1
+        elif event.status == SUCCEEDED:
+            found.done_seq = self.seq
         return found
-
-    @staticmethod
-    def branches(instance: Instance, order: Sequence[str]) -> list[Instance]:
-        """The branches of a fork in item order or the order given, never that of their ends."""
-        children = instance.children or {}
-        if instance.form == "each":
-            return [children[key] for key in sorted(children, key=int)]
-        return [children[name] for name in order if name in children]
-
-    def pending_writes(self, instance: Instance, order: Sequence[str]) -> dict[str, list[Json]]:
-        """What the branches that succeeded have written, by name, in plan and item order."""
-        writes: dict[str, list[Json]] = {}
-        for branch in self.branches(instance, order):
-            if branch.scope is None or branch.status != SUCCEEDED:
-                continue
-            for name, operand in branch.scope.writes or ():
-                writes.setdefault(name, []).append(operand)
-        return writes
 
     def _merge(self, instance: Instance, event: ev.Closed) -> None:
         scope = self.scope(instance)
-        for name, operands in self.pending_writes(instance, event.order).items():
+        for name, operands in pending_writes(instance, event.order).items():
             scope.values[name] = self.reduced(scope, name, operands, event.merged)
             scope.note(name, operands)
-        for branch in self.branches(instance, event.order):
+        for branch in branches(instance, event.order):
             branch.scope = None
 
     _APPLY: ClassVar[Mapping[type, Callable[[RunState, Any], Instance | None]]] = {
         ev.RunStarted: _run_started,
-        ev.RunResumed: _run_resumed,
+        ev.RunResumed: resume,
+        ev.Replanned: replan,
+        ev.Changed: _changed,
         ev.CancelRequested: _cancel_requested,
         ev.RunFinished: _run_finished,
         ev.Entered: _entered,
         ev.Skipped: _skipped,
         ev.Broken: _broken,
         ev.Started: _started,
+        ev.Reused: _reused,
         ev.Released: _released,
         ev.Ended: _ended,
+        ev.Opened: _opened,
+        ev.Answered: _answered,
+        ev.Approved: _approved,
+        ev.Warned: _warned,
+        ev.Undoable: _undoable,
+        ev.Undoing: _undoing,
+        ev.Delayed: _delayed,
+        ev.Repeated: _repeated,
         ev.Resolved: _resolved,
         ev.Assigned: _assigned,
         ev.Stopping: _stopping,
         ev.Closed: _closed,
     }
-
-
-def _clear(instance: Instance) -> None:
-    instance.stopping = ""
-    instance.error = None
-    instance.seq = 0
-    instance.because = ""
-
-
-def output_ref(event: Event) -> Ref | None:
-    """The output an event holds, if it holds one."""
-    match event:
-        case ev.Ended() | ev.Closed() | ev.Resolved():
-            return event.output
-        case ev.RunFinished():
-            return event.outputs
-        case _:
-            return None

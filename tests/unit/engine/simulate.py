@@ -87,6 +87,7 @@ class Simulation:
     channels: dict[str, Any] = field(default_factory=dict)
     bounds: Bounds = field(default_factory=Bounds)
     now: float = 1000.0
+    replies: bool = False
 
     def __post_init__(self) -> None:
         self.state = RunState()
@@ -95,6 +96,7 @@ class Simulation:
         self.performed: list[str] = []
         self.running: list[str] = []
         self.cancelled: list[str] = []
+        self.to_cancel: list[str] = []
         self.asked: list[tuple[str, str]] = []
         self.decision = None
 
@@ -120,6 +122,7 @@ class Simulation:
             self.running.append(perform.path)
         for path in self.decision.cancels:
             self.cancelled.append(path)
+            self.to_cancel.append(path)
 
     def answer(self, question: Question) -> Answer:
         self.asked.append((str(question.about), question.path))
@@ -134,6 +137,8 @@ class Simulation:
                 return Answer(ref=Inline(items), count=len(items), digest="d")
             case Asked.CONDITION:
                 return Answer(True if found is None else found)
+            case Asked.WAIT:
+                return Answer({"after": None} if found is None else found, Inline({}))
             case Asked.UNTIL | Asked.OPERANDS | Asked.GIVEN | Asked.MERGED:
                 return Answer(found)
             case _:
@@ -167,19 +172,39 @@ class Simulation:
         self.turn(ev.Ended(self.now, path, instance.visit, instance.attempt, status, **details))
         return self
 
+    def reply(
+        self, path: str, verdict: str = "approve", actor: str = "anna", data: Any = None
+    ) -> Simulation:
+        """Somebody answers a wait."""
+        visit = self.state.instances[path].visit
+        ref = Inline(data) if data is not None else None
+        self.turn(arrived=(ev.Answered(self.now, path, visit, verdict, actor, ref),))
+        return self
+
     def run(self, limit: int = 10_000) -> Simulation:
         """Start and end attempts, first in first out, until nothing runs."""
         if not self.journal:
             self.start()
         while limit := limit - 1:
-            for path in [p for p in self.cancelled if p in self.running]:
-                self.end(path, "cancelled")
+            while self.to_cancel:
+                path = self.to_cancel.pop(0)
+                if path in self.running:
+                    self.end(path, "cancelled")
             ready = [path for path in self.running if self._outcome(path) != "hang"]
             if not ready:
-                break
+                if self.running or self.decision.finished:
+                    break
+                if self.replies and self.decision.waits:
+                    self.reply(self.decision.waits[0])
+                    continue
+                if self.decision.wake_at is None:
+                    break
+                self.now = max(self.now, self.decision.wake_at)
+                self.turn()
+                continue
             path = ready[0]
             outcome = self._outcome(path)
-            if isinstance(self.outcomes.get(path), list):
+            if isinstance(self.outcomes.get(path), list) and self.outcomes[path]:
                 self.outcomes[path].pop(0)
             self.end(path, outcome)
         return self
@@ -188,21 +213,32 @@ class Simulation:
         found = self.outcomes.get(path, "succeeded")
         if isinstance(found, list):
             return found[0] if found else "succeeded"
+        if isinstance(found, int):  # fails so often, in each visit
+            return "failed" if self.state.instances[path].failures < found else "succeeded"
         return found
 
     # -- a crash --
 
-    def crash(self, keep: int | None = None) -> Simulation:
-        """Another process takes the run up from what is in the journal (its first `keep` events)."""
+    def crash(self, keep: int | None = None, *, restored: bool = False) -> Simulation:
+        """Another process takes the run up from what is in the journal (its first `keep` events).
+
+        With `restored` those events are a copy of an earlier day.
+        """
         after = Simulation(
-            self.plan, self.outcomes, self.answers, self.channels, self.bounds, self.now
+            self.plan,
+            self.outcomes,
+            self.answers,
+            self.channels,
+            self.bounds,
+            self.now,
+            self.replies,
         )
         after.journal = self.journal[:keep]
         for payload in after.journal:
             after.state.apply(decode(payload))
         after.performed = []
         reset, anew = after.decider.to_reset()
-        after.turn(ev.RunResumed(self.now, 2, "me", reset, anew))
+        after.turn(ev.RunResumed(self.now, 2, "me", reset, anew, restored=restored))
         return after
 
     # -- looking --

@@ -9,7 +9,7 @@ import pytest
 
 from aiworkflow.engine import UnknownEvent, decode, encode, type_name
 from aiworkflow.engine import events as ev
-from aiworkflow.engine.events import Failure, Inline, Spent, Stored
+from aiworkflow.engine.carried import Failure, Inline, Spent, Stored
 
 EVENTS = [
     ev.RunStarted(
@@ -56,9 +56,49 @@ EVENTS = [
     ev.Closed(12.0, "g", "succeeded", Inline(1), None, {"t": 2}, ("p", "q")),
     ev.RunFinished(13.0, "succeeded", Inline({"o": 1})),
 ]
+LATER = [  # with fields that came after the first release
+    ev.RunResumed(2.0, 2, "me", undo=True, only=("a",), on="c0ffee"),
+    ev.Replanned(
+        2.5,
+        "me",
+        "p",
+        "d",
+        "f",
+        Inline({}),
+        Stored("sha256:0", 9),
+        {"s": ("sum", None, 0, None)},
+        "c0ffee",
+        False,
+        {"d": {"plan": "p"}},
+        ("a",),
+        ("", "g"),
+        ("x",),
+        {"b": "c"},
+        ("s",),
+        ("x",),
+    ),
+    ev.RunStarted(
+        1.0,
+        "r",
+        "b",
+        "p",
+        "d",
+        "f",
+        Inline({}),
+        Inline({}),
+        {},
+        {"type": "manual"},
+        "me",
+        lane="deploy",
+    ),
+    ev.Started(
+        6.0, "s", "s", "", 1, 1, "read", "k", Inline({}), agent="b/m", agents=("a/m", "b/m")
+    ),
+    ev.Delayed(6.2, "s", 6.2, "agent"),
+]
 
 
-@pytest.mark.parametrize("event", EVENTS, ids=lambda event: type_name(event))
+@pytest.mark.parametrize("event", [*EVENTS, *LATER], ids=lambda event: type_name(event))
 def test_an_event_comes_back_as_it_was(event: ev.Event) -> None:
     assert decode(encode(event)) == event
 

@@ -681,7 +681,7 @@ def test_a_released_attempt_begins_again_without_new_questions() -> None:
 
 def test_attempts_of_this_process_go_on_when_the_desk_is_made_anew() -> None:
     run = Simulation(plan(step("a", effect=Effect.WRITE), step("b"))).start()
-    run.decider.adopt({"a"}, run.now)
+    run.decider.adopt({"a"})
     run.turn()
     assert run.performed == ["a"]
     run.end("a")

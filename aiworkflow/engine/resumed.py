@@ -1,0 +1,79 @@
+"""What `RunResumed` does to a state: what had ended goes on, or is to be taken back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiworkflow.engine.carried import Spent
+from aiworkflow.engine.instance import PENDING, RUNNING
+
+if TYPE_CHECKING:
+    from aiworkflow.engine import events as ev
+    from aiworkflow.engine.instance import Instance
+    from aiworkflow.engine.state import RunState
+
+
+def resume(state: RunState, event: ev.RunResumed) -> Instance | None:
+    """Fold that a driver took the run up again."""
+    state.epoch = event.epoch
+    if event.turn > state.turn:  # what came before was reported to the calling step
+        state.turn, state.spent = event.turn, Spent()
+    state.raised.update(event.budget)
+    state.restored = state.restored or event.restored
+    if event.only:
+        _take_back_some(state, event)
+        return state.root
+    for path in event.reset:
+        found = state.instances[path]
+        if found.role == "child":  # the same child run goes on
+            found.status = PENDING
+            found.failures = 0
+            found.clear()
+        elif found.form == "leaf":
+            found.visit_again()
+        else:
+            found.status = RUNNING
+            found.at = event.at  # deadlines count from here
+            found.clear()
+    for path in event.anew:
+        state.instances[path].visit_again()
+    if event.undo:
+        _take_back(state)
+    if event.reset:
+        state.status = RUNNING
+        state.finished = None
+        state.cancelled = None
+    return state.root
+
+
+def _take_back(state: RunState) -> None:
+    """All that the run did is to be taken back."""
+    root = state.root
+    assert root is not None
+    state.status = root.status = RUNNING
+    root.stopping = "undo"
+    for found in list(state.instances.values()):
+        _try_again(found)
+    root.error = None
+    state.finished = None
+    state.cancelled = None
+
+
+def _take_back_some(state: RunState, event: ev.RunResumed) -> None:
+    """Some steps are to be taken back; the rest of the run stands still meanwhile."""
+    root = state.root
+    assert root is not None
+    if state.taking is None:  # else a cancel that came meanwhile holds
+        state.cancelled = None
+    state.taking, state.on = event.only, event.on
+    state.status = root.status = RUNNING
+    state.finished = None
+    for path in event.only:
+        _try_again(state.instances[path])
+
+
+def _try_again(found: Instance) -> None:
+    """A person asks: what could not be taken back is tried once more."""
+    if found.undone == "failed" and found.undo is not None:
+        found.undone = ""
+        found.undo.visit_again()

@@ -1,0 +1,171 @@
+"""Undo: what was done is taken back, the last first.
+
+Theory. A step that can be taken back leaves, the moment it has succeeded, the rendered arguments of
+its undo in the journal (`Undoable`): they are what the names were then, whatever happens later. A
+roll-back of an instance begins when everything below it is at rest, finals included. It takes the
+undoable steps below in reverse order of their completion, one attempt after the other, each with its
+intent first, its own idempotency key, and a retry; a doubt waits for a person like any other. What
+cannot be undone is noted, and the roll-back goes on with the next.
+
+What is rolled back: a run or group whose `on_error` is `rollback`, with everything in it; for a single
+step with `on_error: rollback`, what holds it; a group that is about to be tried again; and a finished
+run, when a person asks. What a failure undoes reaches back to the newest savepoint and no further.
+
+A group's own `undo` replaces those of the steps in it, once the group has succeeded.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiworkflow.bundle.workflow import OnError
+from aiworkflow.engine import events as ev
+from aiworkflow.engine.attempts import perform, start_attempt
+from aiworkflow.engine.commands import Asked, Question
+from aiworkflow.engine.desk import idempotency_key
+from aiworkflow.engine.instance import SUCCEEDED, UNDER_WAY
+from aiworkflow.engine.retry import may_retry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aiworkflow.engine.carried import Failure
+    from aiworkflow.engine.desk import Asking, Desk
+    from aiworkflow.engine.instance import Instance
+    from aiworkflow.engine.state import RunState
+    from aiworkflow.plan.graph import Node
+
+WRITES = frozenset({"idempotent", "write", "destructive"})
+
+
+def prepare_undo(desk: Desk, instance: Instance) -> Asking:
+    """Render the arguments of a step's undo, now that it has succeeded."""
+    node = desk.plan.nodes[instance.node]
+    if node.undo is None or instance.status != SUCCEEDED or not _is_whole(instance):
+        return
+    parent = instance.parent
+    assert parent is not None
+    answer = yield Question(Asked.UNDO, node.id, instance.path, parent.path, instance.index)
+    desk.emit(ev.Undoable(desk.now, instance.path, instance.visit, answer.ref, answer.failure))
+
+
+def wants_rollback(desk: Desk, instance: Instance, node: Node, error: Failure | None) -> bool:
+    """Whether an instance that fails is taken back before it closes."""
+    if instance.stopping == "undo" or instance.rollback or instance.undoing:
+        return True
+    if node.on_error is OnError.ROLLBACK and instance.round is None:
+        return True
+    parent = instance.parent
+    return (
+        node.retry is not None
+        and _is_whole(instance)
+        and parent is not None
+        and (not parent.stopping or node.final)
+        and may_retry(node.retry, error, instance.failures + 1)
+    )
+
+
+def roll_back(desk: Desk, instance: Instance, node: Node, error: Failure | None) -> bool:
+    """Take back what was done below an instance that fails, one step after the other.
+
+    Returns:
+        Whether that is still under way: a step is being taken back, or its doubt waits for a person.
+    """
+    if not wants_rollback(desk, instance, node, error):
+        return False
+    if not instance.undoing:
+        if next(undoable(desk.state, instance), None) is None:
+            return False
+        bound = 0
+        if instance.stopping != "undo":
+            bound = max((one.done_seq for one in _savepoints(desk, instance)), default=0)
+        desk.emit(ev.Undoing(desk.now, instance.path, bound))
+    left = desk.undos.get(instance.path)
+    if left is None:
+        left = [one for one in undoable(desk.state, instance) if one.done_seq > instance.undo_bound]
+        left.sort(key=lambda one: one.done_seq)
+        desk.undos[instance.path] = left
+    while left:
+        entry = left[-1]
+        if entry.undo is not None and entry.undo.status in UNDER_WAY:
+            return True
+        if not entry.undone:
+            begin_undo(desk, entry)
+            return True
+        left.pop()
+    return False
+
+
+def begin_undo(desk: Desk, entry: Instance) -> None:
+    """Begin to take a step back, with the arguments that stand in the journal."""
+    if entry.undo is not None and entry.undo.arguments_seq:
+        start_attempt(desk, entry.undo)
+        return
+    assert desk.state.started is not None
+    node = desk.plan.nodes[entry.node].undo
+    path = f"{entry.path}/undo"
+    visit = desk.visit(path)
+    begun = desk.emit(
+        ev.Started(
+            desk.now,
+            path,
+            entry.node,
+            entry.path,
+            visit,
+            1,
+            str(node.effect) if node is not None else "idempotent",
+            idempotency_key(desk.state.started.run, path, visit),
+            None,
+            entry.index,
+            "undo",
+        )
+    )
+    perform(desk, begun)
+
+
+def undoable(state: RunState, below: Instance | None = None) -> Iterator[Instance]:
+    """What can be taken back below an instance (by default in the whole run), in no order."""
+    top = below or state.root
+    stack = list((top.children or {}).values()) if top is not None else []
+    while stack:
+        child = stack.pop()
+        is_left = child.status == SUCCEEDED or (child.role == "child" and child.at_rest)
+        if is_left and child.undo_seq:
+            if child.undone != "done":
+                yield child
+        elif child.children:
+            stack.extend(child.children.values())
+
+
+def standing(desk: Desk) -> tuple[str, ...]:
+    """Paths of steps whose effect stands though the run was taken back, in the order of the run."""
+    root = desk.state.root
+    assert root is not None
+    found: list[str] = []
+    stack = list((root.children or {}).values())
+    while stack:
+        child = stack.pop()
+        if child.undo_seq and child.undone == "done":
+            continue
+        is_step = child.form == "leaf" and child.status == SUCCEEDED and child.effect in WRITES
+        is_step = is_step and desk.state.is_own(child)
+        if is_step or (child.undo_seq and child.undone):
+            found.append(child.path)
+        elif child.children:
+            stack.extend(child.children.values())
+    return tuple(sorted(found, key=lambda path: desk.state.instances[path].done_seq))
+
+
+def _savepoints(desk: Desk, instance: Instance) -> Iterator[Instance]:
+    stack = list((instance.children or {}).values())
+    while stack:
+        child = stack.pop()
+        if child.status == SUCCEEDED and desk.plan.nodes[child.node].savepoint:
+            yield child
+        elif child.children:
+            stack.extend(child.children.values())
+
+
+def _is_whole(instance: Instance) -> bool:
+    """Whether an instance is a step or group as written, or an item of it: no list, no round."""
+    return instance.form != "each" and instance.round is None
