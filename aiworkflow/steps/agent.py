@@ -13,7 +13,7 @@ from aiworkflow.agents import (
     TextDelta,
     resolve_agent,
 )
-from aiworkflow.bundle.workflow import AgentCall, AgentSpec, OutputForm
+from aiworkflow.bundle.workflow import AgentCall, OutputForm, agent_spec
 from aiworkflow.expr import Anything
 from aiworkflow.steps.contract import Outcome, Ports, StepError, Usage, Work
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from aiworkflow.agents import AgentConfig
     from aiworkflow.agents.contract import Emit
-    from aiworkflow.bundle.workflow import Json
+    from aiworkflow.bundle.workflow import AgentSpec, Json
     from aiworkflow.expr import Schema
 
 
@@ -48,7 +48,7 @@ class AgentPerformer:
 
         action = work.node.action
         assert isinstance(action, AgentCall)
-        config = resolve_agent(self._spec(action), self._agents, self._environ)
+        config = resolve_agent(work.agent or self._spec(action), self._agents, self._environ)
         key = ports.secrets.get(config.key_variable) if config.key_variable else ""
         prompt = str(work.arguments["prompt"])
         limit = ports.limit("prompt")
@@ -80,8 +80,7 @@ class AgentPerformer:
     def _spec(self, action: AgentCall) -> AgentSpec:
         if action.agents:
             return action.agents[0]
-        name, _, model = self._default[0].partition("/")
-        return AgentSpec(name, model or None)
+        return agent_spec(self._default[0])
 
 
 def _schema(work: Work) -> Schema | None:

@@ -32,6 +32,7 @@ def step_errors() -> Iterator[None]:
             process_exit=error.process_exit,
             in_doubt=error.in_doubt,
             retry_after_s=error.retry_after_s,
+            http_status=error.http_status,
             hint=error.hint,
         ) from error
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from aiworkflow.bundle.workflow import AgentSpec
     from aiworkflow.plan.graph import Node
 
 
@@ -49,11 +50,25 @@ class Outcome:
         output: the step's output, already checked against its declared schema.
         usage: for agent steps.
         agent: the agent that answered, as `name` or `name/model`.
+        undo: the tool's own way back: `{"uses": operation, "with": arguments}`.
     """
 
     output: Json
     usage: Usage | None = None
     agent: str | None = None
+    undo: Mapping[str, Json] | None = None
+
+
+class ChildWaits(Exception):
+    """The child run of a step waits; so does the step, and takes no process.
+
+    Attributes:
+        due: when the child run goes on by itself, seconds since the epoch; None for never.
+    """
+
+    def __init__(self, due: float | None) -> None:
+        super().__init__()
+        self.due = due
 
 
 class StepError(AIWorkflowError):
@@ -67,7 +82,9 @@ class StepError(AIWorkflowError):
         in_doubt: whether something may have happened outside although the end is not known
             (timeout, kill, lost connection); the runtime settles it by the step's effect class.
         retry_after_s: how long the other side asked to wait, seconds.
+        http_status: of the answer, where a server gave one.
         usage: what a failed attempt consumed all the same.
+        undo: the way back from what it did all the same, as in `Outcome`.
     """
 
     code = "step-failed"
@@ -80,8 +97,10 @@ class StepError(AIWorkflowError):
         process_exit: int | None = None,
         in_doubt: bool = False,
         retry_after_s: float | None = None,
+        http_status: int | None = None,
         usage: Usage | None = None,
         agent: str | None = None,
+        undo: Mapping[str, Json] | None = None,
         hint: str | None = None,
     ) -> None:
         super().__init__(message, hint=hint)
@@ -89,8 +108,10 @@ class StepError(AIWorkflowError):
         self.process_exit = process_exit
         self.in_doubt = in_doubt
         self.retry_after_s = retry_after_s
+        self.http_status = http_status
         self.usage = usage
         self.agent = agent
+        self.undo = undo
 
 
 @record
@@ -106,10 +127,11 @@ class Work:
         secret_env: environment variable → name of the secret it asks for.
         context: what the context file holds: inputs, run, item, index, round, with.
         cwd: where code runs; inside the project (or the run's worktree).
-        scratch: an empty folder of this attempt's own.
+        scratches, name: the folder for scratch folders, and the name of this attempt's own in it.
         bundle: folder with the bundle's files as they were when the run started.
         project: the project's root.
         timeout_s: seconds this attempt may take, or None.
+        agent: who is to do it, where the step has several; None for the first.
     """
 
     run: str
@@ -123,13 +145,20 @@ class Work:
     env: Mapping[str, str]
     context: Mapping[str, Json]
     cwd: Path
-    scratch: Path
+    scratches: Path
+    name: str
     bundle: Path
     project: Path
     secret_env: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     tools: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     allow: Allow = field(default_factory=Allow)
     timeout_s: float | None = None
+    agent: AgentSpec | None = None
+
+    @property
+    def scratch(self) -> Path:
+        """Where a folder of this attempt's own may be; who needs it makes it."""
+        return self.scratches / self.name
 
 
 class Secrets(Protocol):

@@ -20,7 +20,7 @@ from aiworkflow.steps.child import (
 )
 from aiworkflow.steps.contract import Outcome
 from aiworkflow.steps.output import parse_output
-from aiworkflow.tools.environment import own_folder
+from aiworkflow.tools.environment import own_folder, write_text
 from aiworkflow.tools.process import Command, run, succeed
 
 if TYPE_CHECKING:
@@ -77,5 +77,5 @@ def _write_code(script: Script, scratch: Path) -> Path:
     ending = _ENDINGS.get(language, language)
     name = f"step_code.{ending}" if _PLAIN.fullmatch(ending) else "step_code"
     file = own_folder(scratch) / name
-    file.write_text(script.code, encoding="utf-8", newline="")
+    write_text(file, script.code, "the code")
     return file

@@ -53,7 +53,7 @@ async def perform_tool(work: Work, ports: Ports) -> Outcome:
         env = child_environment(work, ports, secrets)
         if not work.tools.get(call.tool, _BUILTIN).startswith(_BUILTIN):
             return Outcome(await _run_script(call, work, ports, arguments, env))
-        return Outcome(await _call_builtin(call, work, ports, arguments, env))
+        return await _call_builtin(call, work, ports, arguments, env)
 
 
 async def _run_script(
@@ -80,8 +80,10 @@ async def _run_script(
 
 async def _call_builtin(
     call: ToolCall, work: Work, ports: Ports, arguments: Mapping[str, Json], env: Mapping[str, str]
-) -> Json:
+) -> Outcome:
     from aiworkflow.tools.builtin import call_builtin
+
+    ways_back: list[Mapping[str, Json]] = []
 
     surroundings = Surroundings(
         project=work.project,
@@ -93,6 +95,8 @@ async def _call_builtin(
         allow=work.allow,
         output_limit=ports.limit("output"),
         log_limit=ports.limit("log"),
+        before=work.scratch.parent / "before" / work.key,
+        way_back=ways_back.append,
     )
     timeout_s = _timeout_s(work)
     try:
@@ -105,7 +109,7 @@ async def _call_builtin(
             in_doubt=True,
             hint="give it more time with `timeout`",
         ) from error
-    return shape_output(value, _output(work))
+    return Outcome(shape_output(value, _output(work)), undo=ways_back[-1] if ways_back else None)
 
 
 def _timeout_s(work: Work) -> float | None:

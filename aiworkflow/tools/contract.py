@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from dataclasses import field
 from typing import TYPE_CHECKING
 
-from aiworkflow.bundle.workflow import Allow
+from aiworkflow.bundle.workflow import Allow, Json
 from aiworkflow.errors import AIWorkflowError
 from aiworkflow.records import record
 
@@ -29,6 +29,7 @@ class ToolError(AIWorkflowError):
         process_exit: exit code of the process, where there was one.
         in_doubt: whether something may have happened outside although the end is not known.
         retry_after_s: how long the other side asked to wait, seconds.
+        http_status: of the answer, where a server gave one.
     """
 
     code = "tool-failed"
@@ -41,6 +42,7 @@ class ToolError(AIWorkflowError):
         process_exit: int | None = None,
         in_doubt: bool = False,
         retry_after_s: float | None = None,
+        http_status: int | None = None,
         hint: str | None = None,
     ) -> None:
         super().__init__(message, hint=hint)
@@ -48,6 +50,11 @@ class ToolError(AIWorkflowError):
         self.process_exit = process_exit
         self.in_doubt = in_doubt
         self.retry_after_s = retry_after_s
+        self.http_status = http_status
+
+
+def _let_be(_way_back: Mapping[str, Json]) -> None:
+    """Nobody wants to know how it is taken back."""
 
 
 def _unwatched(_group: int) -> AbstractContextManager[None]:
@@ -83,6 +90,8 @@ class Surroundings:
         env: environment for child processes.
         output_limit: most bytes of an answer.
         log_limit: most bytes of a child's standard error that are kept.
+        before: where what is about to be changed is kept under the call's key, or None.
+        way_back: told how the call is taken back: `{"uses": operation, "with": arguments}`.
     """
 
     project: Path
@@ -94,3 +103,5 @@ class Surroundings:
     allow: Allow = field(default_factory=Allow)
     output_limit: int = 10_000_000
     log_limit: int = 10_000_000
+    before: Path | None = None
+    way_back: Callable[[Mapping[str, Json]], None] = _let_be

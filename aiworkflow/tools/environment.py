@@ -11,6 +11,7 @@ import os
 import re
 from typing import TYPE_CHECKING
 
+from aiworkflow.errors import disk_failed
 from aiworkflow.records import record
 from aiworkflow.tools.contract import ToolError
 
@@ -85,7 +86,7 @@ def environment(facts: Facts, environ: Mapping[str, str]) -> dict[str, str]:
         found.pop(name, None)
         found[f"{name}_FILE"] = str(write_value(folder, name, value))
     context = folder / "context.json"
-    _write(context, as_text(dict(facts.context)), "the context file")
+    write_text(context, as_text(dict(facts.context)), "the context file")
     found.update(
         AIWORKFLOW_RUN=facts.run,
         AIWORKFLOW_STEP=facts.step,
@@ -107,7 +108,10 @@ def as_text(value: Json) -> str:
 def own_folder(scratch: Path) -> Path:
     """The folder within scratch for what we hand over in files."""
     folder = scratch / OWN_FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise disk_failed(error, f"cannot make {folder}") or error from error
     return folder
 
 
@@ -121,7 +125,7 @@ def is_large(text: str) -> bool:
 def write_value(folder: Path, name: str, value: str) -> Path:
     """Put a large value in a file of its own."""
     path = folder / f"{name}.txt"
-    _write(path, value, f"`{name}`")
+    write_text(path, value, f"`{name}`")
     return path
 
 
@@ -154,7 +158,15 @@ def _check_name(name: str) -> None:
         )
 
 
-def _write(path: Path, text: str, what: str) -> None:
+def write_text(path: Path, text: str, what: str) -> None:
+    """Write a file of our own.
+
+    Args:
+        what: how messages call it.
+
+    Raises:
+        ToolError: `input`, `io`. DiskFailed: the disk is full or fails; nothing has begun.
+    """
     try:
         content = text.encode()
     except UnicodeEncodeError:
@@ -165,4 +177,5 @@ def _write(path: Path, text: str, what: str) -> None:
         with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
             file.write(content)
     except OSError as error:
-        raise ToolError("io", f"cannot write {what} for the step: {error.strerror}") from error
+        text = f"cannot write {what} for the step"
+        raise disk_failed(error, text) or ToolError("io", f"{text}: {error.strerror}") from error

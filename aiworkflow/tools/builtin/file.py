@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from aiworkflow.tools.builtin.arguments import Arguments
+from aiworkflow.tools.builtin.way_back import remember, restore, way_back_of_write
 from aiworkflow.tools.contract import ToolError
 from aiworkflow.tools.environment import as_text
 from aiworkflow.tools.paths import (
@@ -50,6 +51,8 @@ async def call_file(operation: str, given: Mapping[str, Json], surroundings: Sur
             return await asyncio.to_thread(_read, arguments, surroundings)
         case "write":
             return await _to_the_end(_write, arguments, surroundings)
+        case "restore":
+            return await _to_the_end(restore, arguments, surroundings)
         case "list":
             return await asyncio.to_thread(_list, arguments, surroundings)
         case "glob":
@@ -105,7 +108,9 @@ def _write(arguments: Arguments, surroundings: Surroundings) -> Json:
     data = _data(as_text(content), encoding)
     relative = inside(surroundings.project, surroundings.cwd, path)
     check_writable(relative, surroundings.allow.paths, path)
+    before = remember(surroundings, relative, path)
     write_bytes(surroundings.project, relative, data, path)
+    surroundings.way_back(way_back_of_write(relative, before, data))
     return {"path": str(relative), "bytes": len(data)}
 
 

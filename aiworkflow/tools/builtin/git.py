@@ -21,6 +21,7 @@ from aiworkflow.tools.builtin.git_output import (
     commits,
     status_rows,
 )
+from aiworkflow.tools.builtin.way_back import GIT
 from aiworkflow.tools.contract import ToolError
 from aiworkflow.tools.paths import check_writable, inside
 from aiworkflow.tools.process import Command, run, succeed
@@ -71,6 +72,8 @@ async def call_git(operation: str, given: Mapping[str, Json], surroundings: Surr
             return await _commit(git, arguments)
         case "worktree":
             return await _worktree(git, arguments)
+        case _ if operation in GIT:
+            return await GIT[operation](git, arguments)
         case _:
             raise ToolError("not_found", f"there is no `git.{operation}`")
 
@@ -181,11 +184,15 @@ async def _branch(git: _Git, arguments: Arguments) -> Json:
         )
     _ref(name)
     await git.bytes("check-ref-format", "--branch", name)
+    back = (await git.text("branch", "--show-current")).strip() or None
     if switch:
         await git.bytes("switch", "--no-guess", "--create", name, "--end-of-options", _ref(start))
     else:
         await git.bytes("branch", "--no-track", "--end-of-options", name, _ref(start))
-    return {"name": name, "commit": await _commit_of(git, name), "current": switch}
+    commit = await _commit_of(git, name)
+    undone: dict[str, Json] = {"name": name, "commit": commit, "back": back}
+    git.surroundings.way_back({"uses": "git.unbranch", "with": undone})
+    return {"name": name, "commit": commit, "current": switch}
 
 
 async def _commit(git: _Git, arguments: Arguments) -> Json:
@@ -210,6 +217,7 @@ async def _commit(git: _Git, arguments: Arguments) -> Json:
     branch = (await git.text("branch", "--show-current")).strip() or None
     if not staged:
         return {"commit": None, "branch": branch, "files": []}
+    parent = (await git.text("rev-parse", "--verify", "--quiet", "HEAD^{commit}")).strip()
     await git.bytes(
         "commit",
         "--quiet",
@@ -219,8 +227,11 @@ async def _commit(git: _Git, arguments: Arguments) -> Json:
         *([f"--author={author}"] if author is not None else []),
         *(["--only", "--", *paths] if paths else []),
     )
+    commit = await _commit_of(git, "HEAD")
+    undone: dict[str, Json] = {"commit": commit, "parent": parent}
+    git.surroundings.way_back({"uses": "git.uncommit", "with": undone})
     return {
-        "commit": await _commit_of(git, "HEAD"),
+        "commit": commit,
         "branch": branch,
         "files": [_row(changed) for changed in staged],
     }
@@ -247,7 +258,10 @@ async def _worktree(git: _Git, arguments: Arguments) -> Json:
         await git.bytes("check-ref-format", "--branch", branch)
         new = ["-b", branch]
     await git.bytes("worktree", "add", *new, "--", absolute, await _commit_of(git, ref))
-    return {"path": str(relative), "commit": await _commit_of(git, ref), "branch": branch}
+    commit = await _commit_of(git, ref)
+    undone: dict[str, Json] = {"path": str(relative), "branch": branch, "commit": commit}
+    git.surroundings.way_back({"uses": "git.unworktree", "with": undone})
+    return {"path": str(relative), "commit": commit, "branch": branch}
 
 
 async def _commit_of(git: _Git, ref: str) -> str:

