@@ -13,27 +13,46 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aiworkflow.engine import Bounds, Decider, Decision, RunState, decode, encode
+from aiworkflow.engine import (
+    Bounds,
+    Decider,
+    Decision,
+    Left,
+    RunState,
+    Total,
+    decode,
+    encode,
+    total_of,
+)
 from aiworkflow.engine import events as ev
-from aiworkflow.journal import Append, Journal, Moved, RegisterWrite, RunRow
-from aiworkflow.journal.contract import JournalUnavailable
+from aiworkflow.journal import Append, Conflict, Journal, Moved, RegisterWrite, RunRow
+from aiworkflow.plan import needs_output
+from aiworkflow.runtime.facts import cost_of, reused_blobs
+from aiworkflow.runtime.patience import patiently
+from aiworkflow.runtime.restored import RESTORED, as_restored
+from aiworkflow.runtime.waits import WAKE, Waits, can_go_on, child_id, waiting_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from aiworkflow.clock import Clock, Ids
+    from aiworkflow.engine import Instance
+    from aiworkflow.engine.carried import Json
     from aiworkflow.engine.events import Event
     from aiworkflow.plan.graph import Plan
+    from aiworkflow.runtime.account import Account
+    from aiworkflow.runtime.cache import Cache
     from aiworkflow.runtime.evaluate import Evaluator
+    from aiworkflow.runtime.lanes import Lane
     from aiworkflow.runtime.perform import Attempts
+    from aiworkflow.runtime.spending import Spending
     from aiworkflow.runtime.values import Values
 
 _POLL_S = 0.03
-_STORE_RETRY_S = 0.5
 _PAGE = 1000
 
-WAKE = "wake"
 DOUBT = "doubt"
+_PATIENCE_S = 5.0  # a timer shorter than that is sat out
 
 
 def fold(journal: Journal, run: str, state: RunState) -> None:
@@ -54,6 +73,8 @@ class Driven:
     Attributes:
         state: folded up to the journal's tail.
         make_attempts: builds the performer of attempts once the state has its first event.
+        attached: whether to stay while the run waits for people, moments and events.
+        spending: of its child runs.
     """
 
     journal: Journal
@@ -70,6 +91,11 @@ class Driven:
     bounds: Bounds
     row: RunRow
     on_append: Callable[[], None]
+    cache: Cache
+    account: Account
+    spending: Spending
+    lane: Lane
+    attached: bool = False
 
 
 class Drive:
@@ -78,17 +104,23 @@ class Drive:
     def __init__(self, driven: Driven) -> None:
         self._it = driven
         self._state = driven.state
-        self._decider = Decider(driven.plan, self._state, driven.bounds)
+        self._decider = self._new_decider()
+        self.callers: Callable[[], Left] | None = None
         self._evaluator: Evaluator | None = None
         self._attempts: Attempts | None = None
         self._tail = self._state.seq
         self._row = driven.row
         self._saved_row: RunRow | None = None
         self._facts: list[Event] = []
-        self._came = asyncio.Event()
+        self._waiter: asyncio.Future[bool] | None = None
+        self._alarm: asyncio.TimerHandle | None = None
+        self._look_at = 0.0
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._broken: Exception | None = None  # the first error of an attempt that is no fact
         self._stopping = False
         self._seen_version = driven.journal.version()
+        self._is_new = not self._tail  # then no register is its own yet, and none is looked for
+        self._waits = Waits(driven.journal, driven.run, is_new=self._is_new)
 
     async def run(self, first: Sequence[Event]) -> RunRow:
         """Drive from these first facts until the run is finished or waits.
@@ -99,17 +131,52 @@ class Drive:
         Raises:
             Fenced: another process has taken the run over; everything begun here was ended.
         """
-        self._facts.extend(first)
+        # an interrupt may have come before
+        self._facts[:0] = as_restored(self._it.journal, self._it.run, first)
         try:
-            async with asyncio.TaskGroup() as group:
-                try:
-                    await self._turns(group)
-                finally:
-                    for task in self._tasks.values():
-                        task.cancel()
-        except BaseExceptionGroup as errors:
-            raise _single(errors) from errors
+            await self._turns()
+        finally:
+            if self._alarm is not None:
+                self._alarm.cancel()
+            await self._end_attempts()
         return self._row
+
+    async def _end_attempts(self) -> None:
+        """End what was begun here, and wait for it, however often we are told to stop."""
+        left = set(self._tasks.values())
+        for task in left:
+            task.cancel()
+        is_cancelled = False
+        while left:
+            try:
+                _, left = await asyncio.wait(left)
+            except asyncio.CancelledError:
+                is_cancelled = True
+        if is_cancelled:
+            raise asyncio.CancelledError
+
+    def _new_decider(self) -> Decider:
+        decider = Decider(self._it.plan, self._state, self._it.bounds)
+        decider.count_below(lambda path: self._it.spending.below(self._state, path))
+        return decider
+
+    def total(self) -> Total:
+        """What its caller has not heard of: spent and reserved, child runs included."""
+        return total_of(self._state, self._it.spending.below(self._state, ""))
+
+    @property
+    def turn(self) -> int:
+        """Of a child run: the turn of the calling step that it is in."""
+        return self._state.turn
+
+    def left_around(self, path: str) -> Left:
+        """What the child run of a step may still spend within all budgets around it."""
+        here = self._decider.left_around(path)
+        return here if self.callers is None else here.least(self.callers())
+
+    def to_reset(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What a resume of an ended run does again; see `recover.to_reset`."""
+        return self._decider.to_reset()
 
     def interrupt(self) -> None:
         """Ask the run to stop as a person would; the run ends `cancelled` and can be resumed."""
@@ -117,58 +184,107 @@ class Drive:
             self._stopping = True
             asked = ev.CancelRequested(self._now(), self._row.actor or "user", "interrupted")
             self._facts.append(asked)
-            self._came.set()
+            self._wake()
 
     def _now(self) -> float:
         return self._it.clock.now().timestamp()
 
     # -- turns ------------------------------------------------------------------------------------
 
-    async def _turns(self, group: asyncio.TaskGroup) -> None:
+    async def _turns(self) -> None:
+        loop = asyncio.get_running_loop()
         arrived: list[Event] = []
         while True:
+            self._facts.extend(self._children_that_go_on())
             facts, self._facts = self._facts, []
             decision = await self._commit(facts, arrived)
+            self._open = decision.waits
             for path in decision.cancels:
                 task = self._tasks.get(path)
                 if task is not None:
                     task.cancel()
             for perform in decision.performs:
                 # registered at once: a cancel may come before the task first runs
-                self._tasks[perform.path] = group.create_task(self._attempt(perform.path))
-            if decision.finished:
+                self._tasks[perform.path] = loop.create_task(self._attempt(perform.path))
+            if decision.finished or (self._parked and not self._facts):
                 return
-            if not self._tasks and decision.wake_at is None and not self._facts:
-                return  # the append that noted the doubts has let go of the run
             arrived = await self._wait(decision.wake_at)
+
+    def _children_that_go_on(self) -> list[Event]:
+        """Child runs that waited and were answered, or whose time has come, as facts."""
+        found: list[Event] = []
+        for path in self._waiting_children:
+            instance = self._state.instances[path]
+            run = child_id(self._it.run, path, instance.visit)
+            if instance.waits == "child" and can_go_on(self._it.journal, run, self._now()):
+                actor = self._row.actor
+                found.append(ev.Answered(self._now(), path, instance.visit, "child", actor))
+        return found
+
+    @property
+    def _waiting_children(self) -> list[str]:
+        return [path for path in self._open if self._state.instances[path].waits == "child"]
 
     async def _attempt(self, path: str) -> None:
         if self._attempts is None:
             self._attempts = self._it.attempts(self._state)
-        fact = await self._attempts.perform(path)
-        del self._tasks[path]
-        self._facts.append(fact)
-        self._came.set()
+        try:  # a group of tasks would do this too, and takes longer than all else here
+            fact = await self._attempts.perform(path)
+            del self._tasks[path]
+            self._facts.append(fact)
+        except Exception as error:  # noqa: BLE001  whoever drives gets it
+            self._broken = self._broken or error
+        self._wake()
 
     async def _wait(self, wake_at: float | None) -> list[Event]:
-        """Until a fact comes in, somebody else appends, or it is time; what others appended."""
+        """Until a fact comes in, somebody else appends, or it is time; what others appended.
+
+        While facts come in fast, others are looked for only now and then: what they append in
+        between is told by the refusal of our own append.
+        """
+        loop = asyncio.get_running_loop()
         while True:
+            if self._broken is not None:
+                raise self._broken
             if self._facts:
-                self._came.clear()
-                return self._others()
+                return self._others() if loop.time() >= self._look_at else []
             timeout = _POLL_S
             if wake_at is not None:
                 timeout = min(timeout, max(0.0, wake_at - self._now()))
-            try:
-                async with asyncio.timeout(timeout):
-                    await self._came.wait()
-            except TimeoutError:
+            if not await self._woken(loop, timeout):
                 others = self._others()
+                if self._open and self._waiting_children and self._children_that_go_on():
+                    return others
                 if others or (wake_at is not None and wake_at <= self._now()):
                     return others
 
+    async def _woken(self, loop: asyncio.AbstractEventLoop, seconds: float) -> bool:
+        """Wait for a fact; False when the time is over before.
+
+        One timer serves many waits: to make and cancel one each time would take longer than a step.
+        """
+        waiter: asyncio.Future[bool] = loop.create_future()
+        self._waiter = waiter
+        at = loop.time() + seconds
+        if self._alarm is None or self._alarm.cancelled() or self._alarm.when() > at:
+            if self._alarm is not None:
+                self._alarm.cancel()
+            self._alarm = loop.call_at(at, self._ring)
+        return await waiter
+
+    def _ring(self) -> None:
+        self._alarm = None
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(False)
+
+    def _wake(self) -> None:
+        """A fact has come in."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(True)
+
     def _others(self) -> list[Event]:
         """What somebody else has appended to this run since the last look."""
+        self._look_at = asyncio.get_running_loop().time() + _POLL_S
         version = self._it.journal.version()
         if version == self._seen_version:
             return []
@@ -180,6 +296,11 @@ class Drive:
     # -- decide and append ------------------------------------------------------------------------
 
     def _decide(self, facts: Sequence[Event], arrived: Sequence[Event]) -> Decision:
+        left = self._it.account.left(self._now())
+        if left is not None:  # what this run has reserved is its own to spend
+            self._decider.may_spend(left)
+        if self.callers is not None:
+            self._decider.bound_by(self.callers)
         turn = self._decider.decide(self._now(), facts, arrived)
         answer = None
         while True:
@@ -200,17 +321,19 @@ class Drive:
         self._held = len(events)
 
     _held = 0
+    _open: Sequence[str] = ()
+    _parked = False
 
     async def _commit(self, facts: list[Event], arrived: list[Event]) -> Decision:
         refusals = 0
         while True:
             self._held = 0
             decision = self._decide(facts, arrived)
-            if not decision.events:
+            if not decision.events and not self._parks(decision):
                 return decision
             try:
                 await self._append(decision)
-            except Moved:
+            except (Moved, Conflict):
                 refusals += 1
                 self._it.values.drop_pending()
                 if refusals >= 3:
@@ -224,13 +347,7 @@ class Drive:
     async def _append(self, decision: Decision) -> None:
         events = decision.events
         self._hold(events)
-        parks = (
-            not decision.finished
-            and not decision.performs
-            and not self._tasks
-            and decision.wake_at is None
-            and not self._facts
-        )
+        parks = self._parks(decision)
         row = self._new_row(decision, parks=parks)
         append = Append(
             id=self._it.ids.token(),
@@ -240,15 +357,27 @@ class Drive:
             after=self._tail,
             driver=self._it.driver,
             registers=self._registers(decision, parks=parks),
-            row=row if row != self._saved_row else None,
-            blobs=self._blobs(),
+            row=row if row is not self._saved_row else None,
+            blobs=[*self._blobs(), *reused_blobs(events)],
             releases=parks or decision.finished,
         )
         await self._durably(append)
+        self._parked = parks
         self._row = self._saved_row = row
         self._tail += len(events)
         self._it.values.release(self._tail)
         self._it.on_append()
+
+    def _parks(self, decision: Decision) -> bool:
+        """Whether nothing is left to do here: the append lets go of the run."""
+        if decision.finished or not decision.idle or self._tasks or self._facts:
+            return False
+        if decision.waits and self._it.attached:
+            return False
+        self._open = decision.waits
+        if self._children_that_go_on():
+            return False
+        return decision.wake_at is None or decision.wake_at - self._now() > _PATIENCE_S
 
     async def _append_facts(self, facts: Sequence[Event]) -> None:
         """A chatty signaller must not starve the driver: what the world did goes in alone."""
@@ -263,17 +392,7 @@ class Drive:
 
     async def _durably(self, append: Append) -> None:
         """Append; while the store cannot take it (a full disk), facts wait and nothing starts."""
-        tries = 0
-        while True:
-            try:
-                await self._it.journal.append(append)
-            except JournalUnavailable:
-                tries += 1
-                if tries > 20 or (not self._tasks and tries > 3):
-                    raise
-                await asyncio.sleep(_STORE_RETRY_S)
-            else:
-                return
+        await patiently(lambda: self._it.journal.append(append), lambda: not self._tasks)
 
     def _blobs(self) -> Sequence[str]:
         found, self._it.values.fresh_blobs = self._it.values.fresh_blobs, []
@@ -281,35 +400,57 @@ class Drive:
 
     def _registers(self, decision: Decision, *, parks: bool) -> list[RegisterWrite]:
         """Open waits as rows: a signaller needs no more than these."""
-        if decision.finished:
-            gone = [RegisterWrite(DOUBT, key, None) for key in self._known_doubts]
-            return [*gone, RegisterWrite(WAKE, self._it.run, None)]
+        writes = self._waits.writes(decision.events, self._tail, self._it.values)
+        if self._saved_row is None:  # the first append of this drive
+            writes += self._it.lane.enter()
+        for event in decision.events:
+            if isinstance(event, ev.RunResumed) and event.restored:
+                writes.append(RegisterWrite(RESTORED, self._it.run, None))
+            if isinstance(event, ev.Ended) and event.output is not None:
+                instance = self._state.instances[event.path]
+                is_first = instance.agent in instance.agents[:1] or not instance.agents
+                if instance.cache and is_first and event.status == "succeeded" and not event.undo:
+                    writes.append(self._it.cache.write(instance, event))
+        paid = self._it.account.write(cost_of(decision.events), self._decider.reserved_usd)
+        if paid is not None:
+            writes.append(paid)
+        if decision.finished and self._state.finished is not None:  # else another plan comes next
+            known = () if self._is_new else self._it.journal.registers(DOUBT, f"{self._it.run}/")
+            gone = [RegisterWrite(DOUBT, row.key, None) for row in known]
+            over = [*gone, RegisterWrite(WAKE, self._it.run, None), *self._it.lane.leave()]
+            return [*writes, *over]
         if not parks:
-            return []
-        writes = []
+            return writes
         for path in decision.doubts:
             instance = self._state.instances[path]
             key = f"{self._it.run}/{path}"
-            value = json.dumps({"visit": instance.visit, "kind": "in_doubt"})
+            way_back = self._way_back(instance)
+            value = json.dumps({"visit": instance.visit, "kind": "in_doubt", "undo": way_back})
             writes.append(RegisterWrite(DOUBT, key, value))
-        return [*writes, RegisterWrite(WAKE, self._it.run, None)]
+        at = json.dumps({"at": decision.wake_at}) if decision.wake_at is not None else None
+        return [*writes, RegisterWrite(WAKE, self._it.run, at)]
 
-    @property
-    def _known_doubts(self) -> list[str]:
-        return [row.key for row in self._it.journal.registers(DOUBT, f"{self._it.run}/")]
+    def _way_back(self, instance: Instance) -> str:
+        """Whether a person may have a step in doubt taken back; "output" where that must be told."""
+        node = self._it.plan.nodes[instance.node]
+        if instance.role:
+            return ""
+        if node.undo is not None:
+            return "output" if needs_output(node) else "ready"
+        return "ready" if instance.undo_seq else ""
 
     def _new_row(self, decision: Decision, *, parks: bool) -> RunRow:
         row = self._row
-        cost = row.cost_usd
-        for event in decision.events:
-            if isinstance(event, ev.Ended) and event.spent and event.spent.cost_usd:
-                cost += event.spent.cost_usd
+        cost = row.cost_usd + cost_of(decision.events)
         finished = self._state.finished
         status = self._state.status
         waiting = ""
+        if not parks and row.status == status and cost == row.cost_usd and not row.waiting:
+            return row
         if parks:
             status = "waiting"
-            waiting = json.dumps([{"kind": "in_doubt", "step": path} for path in decision.doubts])
+            doubts = [self._doubt(path) for path in decision.doubts]
+            waiting = json.dumps([*doubts, *waiting_for(self._state, decision.waits)])
         return RunRow(
             run=row.run,
             bundle=row.bundle,
@@ -325,20 +466,24 @@ class Drive:
             waiting=waiting,
         )
 
+    def _doubt(self, path: str) -> dict[str, Json]:
+        """What is shown of a doubt: why, and whether a person may have it taken back."""
+        error = self._state.instances[path].error
+        found: dict[str, Json] = {"kind": "in_doubt", "step": path}
+        if error is not None and error.kind == "restored":
+            found["because"] = "restored"
+        if self._way_back(self._state.instances[path]):
+            found["undo"] = True
+        return found
+
     def _reload(self, facts: Sequence[Event]) -> None:
         """Somebody else appended: fold everything anew, and make the working memory anew."""
         state = RunState()
         fold(self._it.journal, self._it.run, state)
         self._state = state
         self._tail = state.seq
-        self._decider = Decider(self._it.plan, state, self._it.bounds)
+        self._decider = self._new_decider()
         ended_here = {fact.path for fact in facts if isinstance(fact, ev.Ended)}
-        self._decider.adopt(self._tasks.keys() | ended_here, self._now())
+        self._decider.adopt(self._tasks.keys() | ended_here)
         self._evaluator = self._attempts = None
-
-
-def _single(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    found: BaseException = errors
-    while isinstance(found, BaseExceptionGroup):
-        found = found.exceptions[0]
-    return found
+        self._waits = Waits(self._it.journal, self._it.run)

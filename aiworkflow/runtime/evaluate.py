@@ -12,6 +12,7 @@ from aiworkflow.bundle.workflow import (
     Assign,
     Child,
     Group,
+    OutputForm,
     Script,
     ToolCall,
     Value,
@@ -19,12 +20,17 @@ from aiworkflow.bundle.workflow import (
 from aiworkflow.engine import Answer, Asked, Failure, Instance, Question
 from aiworkflow.expr import EvaluationError, Expression, evaluate, references, render, resolve
 from aiworkflow.plan.graph import ROOT, Node
+from aiworkflow.runtime.breaks import condition
 from aiworkflow.runtime.values import digest_of, json_bytes
+from aiworkflow.runtime.waits import describe_wait
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
-    from aiworkflow.engine.events import Json
+    from aiworkflow.engine import Offer
+    from aiworkflow.engine.carried import Json
+    from aiworkflow.runtime.cache import Cache
+    from aiworkflow.runtime.estimate import Estimate
     from aiworkflow.runtime.names import View
 
 
@@ -34,15 +40,26 @@ class Evaluator:
     Args:
         view: the run as its expressions see it.
         env: the outermost layers of `env`, from the settings; values are literal text.
+        cache: earlier outputs of steps with `cache`.
+        estimate: what an answer to a prompt may cost at most, with each agent.
         final: names of `env` that no layer of the workflow replaces.
     """
 
     def __init__(
-        self, view: View, env: Mapping[str, str], final: Collection[str] = frozenset()
+        self,
+        view: View,
+        env: Mapping[str, str],
+        cache: Cache,
+        estimate: Estimate,
+        final: Collection[str] = frozenset(),
     ) -> None:
         self._view = view
         self._env = env
+        self._cache = cache
+        self._estimate = estimate
         self._final = final
+        plan = view.plan
+        self._has_env = bool(plan.env) or any(node.env for node in plan.nodes.values())
 
     def answer(self, question: Question) -> Answer:
         """The answer; expressions that fail answer with a failure of kind `expression`."""
@@ -64,10 +81,20 @@ class Evaluator:
                 assert isinstance(node.action, Group)
                 assert node.action.until is not None
                 return Answer(self._truth(node.action.until, node, here, None))
+            case Asked.BREAK:
+                return Answer(self._truth(condition(question.text), node, here, question.index))
             case Asked.ITEMS:
                 return self._items(node, here)
             case Asked.ARGUMENTS:
                 return self._arguments(node, here, question.index)
+            case Asked.WAIT:
+                return self._wait(node, here, question)
+            case Asked.CACHED:
+                return self._cached(node, here, question)
+            case Asked.UNDO:
+                return self._undo(node, here, question)
+            case Asked.AGENTS:
+                return self._agents(node, question)
             case Asked.OPERANDS:
                 return Answer(cast("Json", self._operands(node, here, question.index)))
             case Asked.RESULT:
@@ -99,14 +126,70 @@ class Evaluator:
             return Answer(failure=Failure("expression", text))
         return Answer(ref=self._view.values.ref(items), count=len(items), digest=digest_of(items))
 
+    # -- waits ------------------------------------------------------------------------------------
+
+    def _wait(self, node: Node, here: Instance, question: Question) -> Answer:
+        env, _ = self._declared_env(node, here, question.index)
+        names = self._view.names(here, question.index, cast("Mapping[str, Json]", env))
+        shown, due = describe_wait(node, names, question.wait)
+        return Answer(due, self._view.values.ref(shown))
+
+    def _cached(self, node: Node, here: Instance, question: Question) -> Answer:
+        assert node.cache is not None
+        values = self._view.values
+        if node.cache.key is None:
+            known: Json = values.load(question.arguments)
+        else:
+            env, _ = self._declared_env(node, here, question.index)
+            names = self._view.names(here, question.index, cast("Mapping[str, Json]", env))
+            known = resolve(node.cache.key, names)
+        return self._cache.find(node, known)
+
     # -- arguments --------------------------------------------------------------------------------
 
     def _arguments(self, node: Node, here: Instance, index: int | None) -> Answer:
         """What an attempt needs, rendered: `with` or `prompt`, `env`, `secret_env`, `context`."""
         if isinstance(node.action, Assign):
             return self._reduce(here, self._listed(self._operands(node, here, index)), here)
+        found = self._rendered(node, here, index, {})
+        if isinstance(node.action, AgentCall) and found.ref is not None:
+            return self._costs(node, node.action, found)
+        return found
+
+    def _costs(self, node: Node, action: AgentCall, found: Answer) -> Answer:
+        rendered = cast("dict[str, Json]", self._view.values.load(found.ref))
+        offers = self._offers(node, action, rendered)
+        if not offers:
+            return found
+        several = offers if len(offers) > 1 else ()
+        first = offers[0]
+        return Answer(found.value, found.ref, usd=first.usd, tokens=first.tokens, offers=several)
+
+    def _offers(
+        self, node: Node, action: AgentCall, rendered: Mapping[str, Json]
+    ) -> Sequence[Offer]:
+        is_checked = node.output.form not in {OutputForm.AUTO, OutputForm.TEXT}
+        return self._estimate(action, str(rendered["prompt"]), is_checked=is_checked)
+
+    def _agents(self, node: Node, question: Question) -> Answer:
+        """What each agent may cost with arguments that are rendered already."""
+        assert isinstance(node.action, AgentCall)
+        instance = self._view.state.instances[question.path]
+        rendered = self._view.values.arguments(instance.arguments_seq)
+        return Answer(offers=self._offers(node, node.action, rendered))
+
+    def _undo(self, node: Node, here: Instance, question: Question) -> Answer:
+        """What taking a step back needs, with all names as they are when the step ends."""
+        assert node.undo is not None
+        done = self._view.state.instances[question.path]
+        own = {"output": self._view.output(done)}
+        return self._rendered(node.undo, here, question.index, own)
+
+    def _rendered(
+        self, node: Node, here: Instance, index: int | None, own: Mapping[str, Json]
+    ) -> Answer:
         env, secrets = self._declared_env(node, here, index)
-        names = self._view.names(here, index, cast("Mapping[str, Json]", env))
+        names = self._view.names(here, index, cast("Mapping[str, Json]", env), own)
         rendered: dict[str, Json] = {}
         match node.action:
             case (
@@ -137,6 +220,8 @@ class Evaluator:
         """The layers of `env` down to a step, each seeing only the outer ones; secrets apart."""
         env: dict[str, str] = dict(self._env)
         secrets: dict[str, str] = {}
+        if not self._has_env:
+            return env, secrets
         for layer, at, item in self._layers(node, here, index):
             if not layer:
                 continue

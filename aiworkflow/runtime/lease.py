@@ -4,6 +4,10 @@ A driver holds an exclusive `flock` on a file of its own for as long as it lives
 open file, so the lock is free only when the driver *and* everything it began are gone: orphans are
 part of the old driver. A new driver therefore ends the recorded process groups of the dead one before
 it takes the run; it never redoes a step while the old attempt may still be running.
+
+Only a driver of the same folder can be looked at. A journal on a server may be shared by several
+folders and machines: so a driver's id names its folder (`token@place`), and one of another folder
+counts as alive until a person says that it is not.
 """
 
 from __future__ import annotations
@@ -38,7 +42,6 @@ class DriverLease:
     def __init__(self, folder: Path, id_: str) -> None:
         self.id = id_
         self._folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
         self._lock = folder / f"{id_}.lock"
         self._groups = folder / f"{id_}.groups"
         self.lock_fd = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -49,16 +52,23 @@ class DriverLease:
 
     @contextlib.contextmanager
     def process(self, group: int) -> Iterator[None]:
-        """Note a child's process group while it lives, where a new driver would find it."""
-        if self._groups_fd is None:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-            self._groups_fd = os.open(self._groups, flags, 0o600)
-        os.write(self._groups_fd, b"+%d\n" % group)
+        """Note a child's process group while it lives, where a new driver would find it.
+
+        A full disk must not end a child in the middle of its effect. Without the note an orphan is
+        found by the lock it holds; or, where the system cannot tell, keeps the run from being taken.
+        """
+        self._note(b"+%d\n" % group)
         try:
             yield
         finally:
-            if self._groups_fd is not None:
-                os.write(self._groups_fd, b"-%d\n" % group)
+            self._note(b"-%d\n" % group)
+
+    def _note(self, line: bytes) -> None:
+        with contextlib.suppress(OSError):
+            if self._groups_fd is None:
+                flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+                self._groups_fd = os.open(self._groups, flags, 0o600)
+            os.write(self._groups_fd, line)
 
     def close(self) -> None:
         """Let go. The files go too: their absence says that nothing is left of this driver."""
@@ -70,13 +80,35 @@ class DriverLease:
         os.close(self.lock_fd)
 
 
+def place_of(folder: Path) -> str:
+    """What names a folder of drivers in their ids; made with the folder, and kept in it."""
+    path = folder / "place"
+    try:
+        return path.read_text(encoding="ascii")
+    except FileNotFoundError:
+        folder.mkdir(parents=True, exist_ok=True)
+    fresh = folder / f".{os.urandom(8).hex()}"
+    fresh.write_text(os.urandom(8).hex(), encoding="ascii")
+    with contextlib.suppress(FileExistsError):  # another process was faster
+        os.link(fresh, path)
+    fresh.unlink()
+    return path.read_text(encoding="ascii")
+
+
 class OtherDriver:
     """Another process's lease, looked at from here."""
 
     def __init__(self, folder: Path, id_: str) -> None:
         self.id = id_
+        self._folder = folder
         self._lock = folder / f"{id_}.lock"
         self._groups = folder / f"{id_}.groups"
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether it belongs to another folder, so that nothing can be known of it."""
+        _, _, place = self.id.partition("@")
+        return bool(place) and place != place_of(self._folder)
 
     @property
     def pid(self) -> int | None:
@@ -90,6 +122,8 @@ class OtherDriver:
 
     def is_alive(self) -> bool:
         """Whether the driver itself lives (orphans of a dead one do not count)."""
+        if self.is_elsewhere:
+            return True
         if self._is_free():
             return False
         pid = self.pid
@@ -152,7 +186,7 @@ class OtherDriver:
     def _recorded(self) -> set[int]:
         """Process groups noted as begun and not as ended, as far as they still hold the lock."""
         try:
-            lines = self._groups.read_text().split()
+            lines = self._groups.read_text().rpartition("\n")[0].split()  # whole lines
         except OSError:
             return set()
         alive: set[int] = set()

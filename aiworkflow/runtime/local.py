@@ -3,115 +3,48 @@
 from __future__ import annotations
 
 import json
-from dataclasses import field
-from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
-from aiworkflow.engine import Bounds, Decider, RunState
+from aiworkflow.bundle.policies import Budget
+from aiworkflow.engine import (
+    Bounds,
+    RunState,
+    undoable,
+)
 from aiworkflow.engine import events as ev
+from aiworkflow.engine.carried import Stored
 from aiworkflow.errors import UsageError
-from aiworkflow.journal import Claim, Held, Journal, RunRow
+from aiworkflow.journal import Claim, Held, Journal, RunRow, new_run_id
 from aiworkflow.plan import plan_from_json, plan_to_json
-from aiworkflow.records import record
+from aiworkflow.runtime import imported
+from aiworkflow.runtime.account import Account
+from aiworkflow.runtime.breakers import Breakers, Guarded
+from aiworkflow.runtime.cache import Cache
+from aiworkflow.runtime.children import ChildRuns
 from aiworkflow.runtime.drive import Drive, Driven, fold
+from aiworkflow.runtime.estimate import Estimate
 from aiworkflow.runtime.evaluate import Evaluator
-from aiworkflow.runtime.lease import DriverLease, OtherDriver
+from aiworkflow.runtime.given import Called, Folders, HalfWay, InForce, NewRun
+from aiworkflow.runtime.lanes import Lane, lane_of
+from aiworkflow.runtime.lease import DriverLease, OtherDriver, place_of
 from aiworkflow.runtime.logs import LogFolder
 from aiworkflow.runtime.names import View
 from aiworkflow.runtime.perform import Attempts, Doors, Place
+from aiworkflow.runtime.restored import RESTORED
+from aiworkflow.runtime.spending import Spending
 from aiworkflow.runtime.values import Values, json_bytes
-from aiworkflow.runtime.workspace import Revision, keep_files, load_files, snapshot
+from aiworkflow.runtime.workspace import keep_files, load_files, snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from aiworkflow.bundle.workflow import BundleFile, Kind
+    from aiworkflow.bundle.workflow import Field, Kind
     from aiworkflow.clock import Clock, Ids
-    from aiworkflow.engine.events import Json
+    from aiworkflow.engine.carried import Json
     from aiworkflow.plan.graph import Plan
     from aiworkflow.runtime.mask import Masking
     from aiworkflow.steps.contract import Performer
-
-_NO_TRIGGER: Mapping[str, Json] = MappingProxyType({"type": "manual"})
-
-
-@record
-class InForce:
-    """The settings a run keeps from its start to its end, also when it is resumed.
-
-    Attributes:
-        env: the outermost layer of `env`.
-        interpreters: language → command line.
-        limits: numbers under `limits`.
-        agents: configured agents, as plain data.
-        agent: the default agents, in order of preference.
-        final_env: names of `env` that the command line or a variable said: stronger than what the
-            workflow and its steps say.
-    """
-
-    env: Mapping[str, str]
-    interpreters: Mapping[str, str]
-    limits: Mapping[str, int]
-    agents: Mapping[str, Json]
-    agent: Sequence[str]
-    final_env: Sequence[str] = ()
-
-    def to_json(self) -> dict[str, Json]:
-        """As plain data, for the journal."""
-        return {
-            "env": dict(self.env),
-            "interpreters": dict(self.interpreters),
-            "limits": dict(self.limits),
-            "agents": dict(self.agents),
-            "agent": list(self.agent),
-            "final_env": list(self.final_env),
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Json]) -> InForce:
-        """The inverse of `to_json`."""
-        return cls(
-            env=cast("Mapping[str, str]", data["env"]),
-            interpreters=cast("Mapping[str, str]", data["interpreters"]),
-            limits=cast("Mapping[str, int]", data["limits"]),
-            agents=cast("Mapping[str, Json]", data["agents"]),
-            agent=cast("Sequence[str]", data["agent"]),
-            final_env=cast("Sequence[str]", data.get("final_env", ())),
-        )
-
-
-@record
-class NewRun:
-    """A run to be started: everything checked, nothing written yet.
-
-    Attributes:
-        bundle: how people refer to the bundle, as a rule its path in the project.
-        name: a name the caller gave the run, or "".
-    """
-
-    plan: Plan
-    files: Sequence[BundleFile]
-    inputs: Mapping[str, Json]
-    settings: InForce
-    bundle: str
-    actor: str
-    revision: Revision
-    trigger: Mapping[str, Json] = field(default_factory=lambda: _NO_TRIGGER)
-    name: str = ""
-
-
-@record
-class Folders:
-    """Where things are.
-
-    Attributes:
-        project: root of the working tree that runs act on.
-        state: the project's state folder; shared by all its worktrees.
-    """
-
-    project: Path
-    state: Path
 
 
 class LocalRuntime:
@@ -119,6 +52,7 @@ class LocalRuntime:
 
     Args:
         performers: makes the performer of each kind, given the settings a run has in force.
+        check_inputs: the inputs of a child run, checked against what its workflow declares.
         on_append: called after each append of a driven run, with the run's id.
     """
 
@@ -133,22 +67,35 @@ class LocalRuntime:
         environ: Mapping[str, str],
         performers: Callable[[InForce], Mapping[Kind, Performer]],
         on_append: Callable[[str], None],
+        check_inputs: Callable[[str, Sequence[Field], Mapping[str, Json]], dict[str, Json]],
     ) -> None:
         self.journal = journal
         self.folders = folders
-        self._clock = clock
-        self._ids = ids
+        self.clock = clock
+        self.ids = ids
         self._masking = masking
         self._environ = environ
         self._performers = performers
         self._on_append = on_append
+        self._check_inputs = check_inputs
         self._lease: DriverLease | None = None
+        self._written: tuple[Plan, bytes] | None = None
+        self.breakers = Breakers(
+            journal,
+            clock,
+            ids,
+            mask=masking.mask,
+            driver=lambda: self.lease.id,
+            is_alive=self._is_alive,
+        )
 
     @property
     def lease(self) -> DriverLease:
         """This process's lease, taken when the first run is driven."""
         if self._lease is None:
-            self._lease = DriverLease(self._drivers, self._ids.token())
+            self._lease = DriverLease(
+                self._drivers, f"{self.ids.token()}@{place_of(self._drivers)}"
+            )
         return self._lease
 
     @property
@@ -167,17 +114,32 @@ class LocalRuntime:
 
     # -- starting ---------------------------------------------------------------------------------
 
-    def start(self, new: NewRun) -> tuple[str, Drive, Sequence[ev.Event]]:
-        """A new run, ready to be driven; it exists with the first append of the drive."""
-        run = self._ids.run_id()
-        now = self._clock.now().timestamp()
-        blobs = self.journal.blobs
-        plan_blob = blobs.put(json_bytes(cast("Json", plan_to_json(new.plan))))
-        manifest, digests = keep_files(blobs, new.files)
+    def start(
+        self, new: NewRun, *, attached: bool = False, run: str | None = None
+    ) -> tuple[str, Drive, Sequence[ev.Event]]:
+        """A new run, ready to be driven; it exists with the first append of the drive.
+
+        Args:
+            run: its id, where that follows from something else; if there is one, the drive is `Fenced`.
+        """
+        run = run or new_run_id(self.ids, self.journal)
         values = Values(self.journal, run, inline_bytes=new.settings.limits["inline_output"])
+        started = self.started(run, new, values)
+        row = row_of(started)
+        bundle = snapshot(self.folders.state / "bundles", new.files)
+        drive = self.drive(
+            run, 1, new.plan, RunState(), values, new.settings, bundle, row, started, attached
+        )
+        return run, drive, [started]
+
+    def started(self, run: str, new: NewRun, values: Values) -> ev.RunStarted:
+        """The first event of a run; what it names is stored."""
+        blobs = self.journal.blobs
+        plan_blob = blobs.put(self._plan_json(new.plan))
+        manifest, digests = keep_files(blobs, new.files)
         values.fresh_blobs.extend([plan_blob, *digests])
-        started = ev.RunStarted(
-            at=now,
+        return ev.RunStarted(
+            at=self.clock.now().timestamp(),
             run=run,
             bundle=new.bundle,
             plan=plan_blob,
@@ -194,23 +156,90 @@ class LocalRuntime:
             commit=new.revision.commit,
             dirty=new.revision.dirty,
             name=new.name,
+            children={one.plan.digest: self._keep_called(one, values) for one in new.children},
+            breaks=dict(new.breaks),
+            lane=lane_of(new.plan, new.inputs),
         )
-        row = RunRow(
+
+    def _plan_json(self, plan: Plan) -> bytes:
+        """A plan as it is stored; many runs of one bundle write it once."""
+        if self._written is None or self._written[0] is not plan:
+            self._written = (plan, json_bytes(cast("Json", plan_to_json(plan))))
+        return self._written[1]
+
+    def _keep_called(self, called: Called, values: Values) -> Json:
+        """Store what a child run would need; its entry in `RunStarted.children`."""
+        blobs = self.journal.blobs
+        plan_blob = blobs.put(self._plan_json(called.plan))
+        manifest, digests = keep_files(blobs, called.files)
+        settings = blobs.put(json_bytes(called.settings.to_json()))
+        values.fresh_blobs.extend([plan_blob, settings, *digests])
+        return {
+            "plan": plan_blob,
+            "files": manifest,
+            "settings": settings,
+            "bundle": called.bundle,
+        }
+
+    def start_child(
+        self,
+        run: str,
+        parent: ev.RunStarted,
+        path: str,
+        digest: str,
+        given: Mapping[str, Json],
+        *,
+        attached: bool,
+        restored: bool = False,
+        turn: int = 0,
+    ) -> tuple[Drive, Sequence[ev.Event]]:
+        """A child run with a given id, of a workflow that its parent's start names.
+
+        Args:
+            restored: whether the journal may only not know what the child did.
+            turn: of the calling step.
+
+        Raises:
+            UsageError: its inputs do not fit.
+        """
+        called = cast("dict[str, str]", parent.children[digest])
+        blobs = self.journal.blobs
+        plan = plan_from_json(json.loads(blobs.get(called["plan"])))
+        data = json.loads(blobs.get(called["settings"]))
+        settings = InForce.from_json(data)
+        inputs = self._check_inputs(plan.name, plan.inputs, given)
+        values = Values(self.journal, run, inline_bytes=settings.limits["inline_output"])
+        files = load_files(blobs, called["files"])
+        kept = [called["plan"], called["files"], called["settings"]]
+        values.fresh_blobs.extend([*kept, *(blobs.put(file.content) for file in files)])
+        started = ev.RunStarted(
+            at=self.clock.now().timestamp(),
             run=run,
-            bundle=new.bundle,
-            status="running",
-            started=now,
-            commit=new.revision.commit,
-            dirty=new.revision.dirty,
-            digest=new.plan.digest,
-            trigger=str(new.trigger["type"]),
-            actor=new.actor,
+            bundle=called["bundle"],
+            plan=called["plan"],
+            digest=digest,
+            files=called["files"],
+            settings=Stored(called["settings"], len(json_bytes(data))),
+            inputs=values.ref(dict(inputs)),
+            channels={
+                channel.name: (str(channel.reduce), channel.by, channel.start, channel.tool)
+                for channel in plan.state
+            },
+            trigger={"type": "workflow", "run": parent.run, "step": path, "turn": turn},
+            actor=parent.actor,
+            commit=parent.commit,
+            dirty=parent.dirty,
+            children=parent.children,
         )
-        bundle = snapshot(self.folders.state / "bundles", new.files)
-        drive = self._drive(
-            run, 1, new.plan, RunState(), values, new.settings, bundle, row, started
+        bundle = snapshot(self.folders.state / "bundles", files)
+        row = row_of(started)
+        drive = self.drive(
+            run, 1, plan, RunState(), values, settings, bundle, row, started, attached, restored
         )
-        return run, drive, [started]
+        if restored:
+            resumed = ev.RunResumed(started.at, 1, started.actor, restored=True)
+            return drive, [started, resumed]
+        return drive, [started]
 
     # -- resuming ---------------------------------------------------------------------------------
 
@@ -229,58 +258,133 @@ class LocalRuntime:
         other = OtherDriver(self._drivers, state.driver)
         if other.is_alive():
             if not take_over:
-                pid = other.pid
-                raise Held(run, f"process {pid}" if pid is not None else state.driver)
+                self.refuse_driven(run)
             other.kill()
-        other.end_orphans(self._clock)
+        other.end_orphans(self.clock)
         return self.journal.claim(run, self.lease.id, instead_of=state.driver)
+
+    def refuse_driven(self, run: str) -> None:
+        """Raise Held when another living process drives the run. Raises UnknownRun."""
+        driver = self.journal.stream(run).driver
+        if driver is None or (self._lease is not None and driver == self._lease.id):
+            return
+        other = OtherDriver(self._drivers, driver)
+        if other.is_alive():
+            raise _held(run, other)
 
     def is_driven(self, run: str) -> bool:
         """Whether a living process drives the run."""
         driver = self.journal.stream(run).driver
-        if driver is None:
-            return False
+        return driver is not None and self._is_alive(driver)
+
+    def _is_alive(self, driver: str) -> bool:
         if self._lease is not None and driver == self._lease.id:
             return True
         return OtherDriver(self._drivers, driver).is_alive()
 
     def resume(
-        self, run: str, actor: str, *, take_over: bool = False
+        self,
+        run: str,
+        actor: str,
+        *,
+        take_over: bool = False,
+        attached: bool = False,
+        undo: bool = False,
+        turn: int = 0,
+        budget: Mapping[str, float] | None = None,
+        adopt: bool = False,
     ) -> tuple[Drive, Sequence[ev.Event]]:
         """Take a run up where it stopped; a failed or cancelled one is done again from there.
 
+        Args:
+            undo: take back what the run did, which must be over, instead of going on with it.
+            turn: of a child run: the turn of the calling step.
+            budget: bounds that are raised from here on: unit → amount.
+            adopt: it was imported, and is this project's own from here on.
+
         Raises:
             Held: another process drives it. UnknownRun.
-            UsageError: the run has succeeded; there is nothing to resume.
+            UsageError: the run has succeeded; there is nothing to resume. Or it was imported.
+            HalfWay: it is on its way to another plan.
+            Overlap: the run was over, and another one with its key is going.
             UnknownEvent: its journal is of a newer version.
         """
+        if not adopt:
+            imported.refuse_imported(self.journal, run)
         state = RunState()
         fold(self.journal, run, state)
-        if state.status == "succeeded":
+        if state.taking is not None or (state.half_way and not undo):
+            raise HalfWay(run, state.on)
+        if undo and state.finished is None:
             raise UsageError(
-                f"run {run} has succeeded; there is nothing to resume",
+                f"run {run} is not over; only what has ended is taken back",
+                hint=f"end it first: aiworkflow runs cancel {run}",
+            )
+        if state.status in {"succeeded", "rolled_back"} and not undo:
+            done = "has succeeded" if state.status == "succeeded" else "has been taken back"
+            raise UsageError(
+                f"run {run} {done}; there is nothing to resume",
                 hint="start a new run with `aiworkflow bundle run`",
             )
+        if undo and next(undoable(state), None) is None:
+            raise UsageError(
+                f"run {run} has done nothing that can be taken back",
+                hint="a step that can be has an `undo`",
+            )
+        assert state.started is not None
+        Lane(self.journal, run, state.started.lane).enter()  # refused before anything is taken
+        if adopt:
+            imported.adopt(self.journal, run, self.ids.token())
         claim = self.claim(run, take_over=take_over)
         fold(self.journal, run, state)  # what came in before the claim
-        started = state.started
-        assert started is not None
-        plan = plan_from_json(json.loads(self.journal.blobs.get(started.plan)))
+        assert state.started is not None
+        drive = self.drive_of(run, claim.epoch, state, state.started, attached=attached)
+        reset, anew = ((), ()) if undo else drive.to_reset()
+        now = self.clock.now().timestamp()
+        resumed = ev.RunResumed(now, claim.epoch, actor, reset, anew, undo, turn, budget or {})
+        return drive, [resumed]
+
+    def drive_of(
+        self,
+        run: str,
+        epoch: int,
+        state: RunState,
+        started: ev.RunStarted,
+        *,
+        attached: bool,
+        values: Values | None = None,
+        row: RunRow | None = None,
+    ) -> Drive:
+        """What drives a run by what its start says: plan, files and settings.
+
+        Args:
+            values, row: those of the run, where they are at hand.
+        """
+        blobs = self.journal.blobs
+        plan = plan_from_json(json.loads(blobs.get(started.plan)))
         reader = Values(self.journal, run, inline_bytes=0)
         settings = InForce.from_json(cast("dict[str, Json]", reader.load(started.settings)))
-        values = Values(self.journal, run, inline_bytes=settings.limits["inline_output"])
-        bundle = snapshot(
-            self.folders.state / "bundles", load_files(self.journal.blobs, started.files)
+        if values is None:
+            values = Values(self.journal, run, inline_bytes=settings.limits["inline_output"])
+        bundle = snapshot(self.folders.state / "bundles", load_files(blobs, started.files))
+        row = row or self.journal.run(run)
+        return self.drive(
+            run,
+            epoch,
+            plan,
+            state,
+            values,
+            settings,
+            bundle,
+            row,
+            started,
+            attached,
+            restored=state.restored or self.journal.register(RESTORED, run) is not None,
         )
-        reset, anew = Decider(plan, state, _bounds(settings)).to_reset()
-        resumed = ev.RunResumed(self._clock.now().timestamp(), claim.epoch, actor, reset, anew)
-        row = self.journal.run(run)
-        drive = self._drive(run, claim.epoch, plan, state, values, settings, bundle, row, started)
-        return drive, [resumed]
 
     # -- putting a drive together -----------------------------------------------------------------
 
-    def _drive(
+    def drive(
         self,
         run: str,
         epoch: int,
@@ -291,10 +395,13 @@ class LocalRuntime:
         bundle: Path,
         row: RunRow,
         started: ev.RunStarted,
+        attached: bool,
+        restored: bool = False,
     ) -> Drive:
+        """What drives a run, put together: folded up to the journal's tail, held by this process."""
         place = Place(self.folders.project, bundle, self.folders.state / "scratch" / run)
         doors = Doors(
-            clock=self._clock,
+            clock=self.clock,
             performers=self._performers(settings),
             masking=self._masking,
             process=self.lease.process,
@@ -313,7 +420,12 @@ class LocalRuntime:
             "commit": started.commit,
             "actor": started.actor,
         }
-        return Drive(
+        spending = Spending(self.journal, run)
+        children = ChildRuns(self, started, spending, attached=attached, restored=restored)
+        agents: Json = [dict(settings.agents), list(settings.agent)]
+        cache = Cache(self.journal, self.clock, run, agents)
+        guard = Guarded(self.breakers, settings.breaker, settings.agent)
+        made = Drive(
             Driven(
                 journal=self.journal,
                 run=run,
@@ -323,20 +435,59 @@ class LocalRuntime:
                 state=state,
                 values=values,
                 evaluator=lambda folded: Evaluator(
-                    View(plan, folded, values), settings.env, frozenset(settings.final_env)
+                    View(plan, folded, values),
+                    settings.env,
+                    cache,
+                    Estimate(settings.agents, settings.agent, self._environ, guard.is_left_alone),
+                    frozenset(settings.final_env),
                 ),
+                account=Account(self.journal, run, settings.daily_usd),
+                lane=Lane(self.journal, run, started.lane),
+                cache=cache,
                 attempts=lambda folded: Attempts(
-                    plan, folded, values, place, doors, logs, inputs, about
+                    plan, folded, values, place, doors, logs, inputs, about, children, guard
                 ),
-                clock=self._clock,
-                ids=self._ids,
+                clock=self.clock,
+                ids=self.ids,
                 bounds=_bounds(settings),
                 row=row,
                 on_append=lambda: self._on_append(run),
+                spending=spending,
+                attached=attached,
             )
         )
+        children.caller = made
+        return made
+
+
+def row_of(started: ev.RunStarted) -> RunRow:
+    """The row of a run that begins."""
+    return RunRow(
+        run=started.run,
+        bundle=started.bundle,
+        status="running",
+        started=started.at,
+        commit=started.commit,
+        dirty=started.dirty,
+        digest=started.digest,
+        trigger=str(started.trigger["type"]),
+        actor=started.actor,
+    )
+
+
+def _held(run: str, other: OtherDriver) -> Held:
+    if other.is_elsewhere:
+        held = Held(run, "in another folder or on another machine")
+        held.hint = (
+            "go on with it there; if it was lost, and no process of it is left: "
+            f"aiworkflow runs resume {run} --take-over"
+        )
+        return held
+    return Held(run, f"process {other.pid}" if other.pid is not None else other.id)
 
 
 def _bounds(settings: InForce) -> Bounds:
     width = settings.limits["max_parallel"]
-    return Bounds(width, width, settings.limits["max_items"])
+    said = {name: value for name, value in settings.budget.items() if name != "daily"}
+    budget = Budget(**said) if said.keys() - {"on_exceed"} else None  # type: ignore[arg-type]
+    return Bounds(width, width, settings.limits["max_items"], budget)

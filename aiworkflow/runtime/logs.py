@@ -8,11 +8,12 @@ import traceback
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from io import TextIOWrapper
+    from io import FileIO
     from pathlib import Path
 
     from aiworkflow.runtime.mask import Masking
     from aiworkflow.runtime.values import Values
+    from aiworkflow.trust.secrets import MaskedStream
 
 _SAFE = re.compile(r"[^A-Za-z0-9_.\[\]#-]")
 
@@ -52,39 +53,63 @@ class AttemptLog:
 
     def __init__(self, folder: Path, stem: str, limit: int, masking: Masking) -> None:
         self.stem = stem
-        self._path = folder / f"{stem}.log"
+        self._folder = folder
         self._limit = limit
         self._size = 0
-        self._masked = masking.stream()
-        self._file: TextIOWrapper | None = None
+        self._masking = masking
+        self._masked: MaskedStream | None = None
+        self._file: FileIO | None = None
+
+    @property
+    def _path(self) -> Path:
+        return self._folder / f"{self.stem}.log"
 
     def write(self, text: str) -> None:
         """Add text; past the limit it is dropped, with a note."""
+        if self._masked is None:
+            self._masked = self._masking.stream()
         self._put(self._masked.feed(text))
 
     def _put(self, text: str) -> None:
         if not text or self._size > self._limit:
             return
+        try:
+            self._say(text)
+        except OSError:  # a full disk must not end a step in the middle of its effect
+            self._size = self._limit + 1
+
+    def _say(self, text: str) -> None:
         if self._file is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._path.open("w", encoding="utf-8", errors="replace", newline="")
+            self._file = self._path.open("wb", buffering=0)
         self._size += len(text)
         if self._size > self._limit:
             text = text[: max(0, self._limit - self._size)] + "\n… the rest of the log is cut\n"
-        self._file.write(text)
-        self._file.flush()
+        self._file.write(text.encode("utf-8", "replace"))
 
     def note_exception(self, error: Exception) -> None:
         """Keep the traceback of an error of ours."""
         self.write("".join(traceback.format_exception(error)))
 
     def close(self, values: Values) -> str | None:
-        """Keep the log as a blob; its digest, or None when nothing was written."""
-        self._put(self._masked.end())
+        """Keep the log as a blob; its digest, or None when nothing was written.
+
+        Raises:
+            JournalUnavailable: it cannot be kept now; the same again may do.
+        """
+        if self._masked is not None:
+            self._put(self._masked.end())
         if self._file is None:
             return None
         self._file.close()
         content = self._path.read_bytes()
         digest = values.keep(content)
-        self._path.unlink(missing_ok=True)
+        self.drop()
         return digest
+
+    def drop(self) -> None:
+        """Let go of the file, and of what it holds."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+            self._path.unlink(missing_ok=True)

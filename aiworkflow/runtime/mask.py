@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from aiworkflow.trust.secrets import MaskedStream, mask_json
 
 if TYPE_CHECKING:
-    from aiworkflow.engine.events import Json
+    from aiworkflow.engine.carried import Json
     from aiworkflow.steps.contract import Secrets
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, cast
 
-from aiworkflow.engine.state import PENDING
+from aiworkflow.engine.instance import PENDING
 from aiworkflow.plan.graph import ROOT, Plan
 
 if TYPE_CHECKING:
     from aiworkflow.engine import Instance, RunState
-    from aiworkflow.engine.events import Json
+    from aiworkflow.engine.carried import Json
     from aiworkflow.runtime.values import Values
 
 
@@ -99,17 +99,34 @@ class View:
         return self.values.items(each.items_seq)[index]
 
     def names(
-        self, here: Instance, index: int | None = None, env: Mapping[str, Json] | None = None
+        self,
+        here: Instance,
+        index: int | None = None,
+        env: Mapping[str, Json] | None = None,
+        own: Mapping[str, Json] | None = None,
     ) -> Names:
-        """All names at a place; `index` of an item that is about to begin below `here`."""
-        return Names(self, here, index, env or {})
+        """All names at a place.
+
+        Args:
+            index: of an item that is about to begin below `here`.
+            own: names that hold here alone: `output` of an undo.
+        """
+        return Names(self, here, index, env or {}, own or {})
+
+
+_FIXED = frozenset({"inputs", "trigger", "run", "env", "steps", "state"})
 
 
 class Names(Mapping[str, object]):
     """The names at one place, computed when they are read."""
 
     def __init__(
-        self, view: View, here: Instance, index: int | None, env: Mapping[str, Json]
+        self,
+        view: View,
+        here: Instance,
+        index: int | None,
+        env: Mapping[str, Json],
+        own: Mapping[str, Json],
     ) -> None:
         self._view = view
         self._here = here
@@ -121,6 +138,7 @@ class Names(Mapping[str, object]):
             "env": env,
             "steps": _StepsView(view, here),
             "state": view.state.scope(here).values,
+            **own,
         }
         self._looked_up = False
 
@@ -152,9 +170,10 @@ class Names(Mapping[str, object]):
         """What a script's context file says of the place: item, index and round."""
         if not self._looked_up:
             self._look_up()
-        fixed = {"inputs", "trigger", "run", "env", "steps", "state"}
+        if len(self._found) == len(_FIXED):
+            return {}
         return {
-            name: cast("Json", value) for name, value in self._found.items() if name not in fixed
+            name: cast("Json", value) for name, value in self._found.items() if name not in _FIXED
         }
 
     def __getitem__(self, name: str) -> object:

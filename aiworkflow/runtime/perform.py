@@ -3,27 +3,41 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
-from aiworkflow.bundle.workflow import Effect, Kind, Output, OutputForm, Script, ToolCall
+from aiworkflow.bundle.workflow import (
+    Child,
+    Effect,
+    Kind,
+    Output,
+    OutputForm,
+    Script,
+    ToolCall,
+    agent_spec,
+)
 from aiworkflow.engine import REPEATABLE, Failure, Instance, RunState, Spent
 from aiworkflow.engine import events as ev
 from aiworkflow.errors import AIWorkflowError
+from aiworkflow.journal import Fenced
 from aiworkflow.plan.graph import Node, Plan
 from aiworkflow.records import record
-from aiworkflow.steps.contract import Outcome, Performer, Ports, StepError, Usage, Work
+from aiworkflow.runtime.patience import NOT_NOW, patiently
+from aiworkflow.steps.contract import ChildWaits, Outcome, Performer, Ports, StepError, Usage, Work
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
     from contextlib import AbstractContextManager
     from pathlib import Path
 
     from aiworkflow.clock import Clock
-    from aiworkflow.engine.events import Json
+    from aiworkflow.engine.carried import Json, Ref
     from aiworkflow.runtime.logs import AttemptLog, LogFolder
     from aiworkflow.runtime.mask import Masking
     from aiworkflow.runtime.values import Values
+
+T = TypeVar("T")
 
 
 @record
@@ -55,6 +69,28 @@ class Doors:
     limit: Callable[[str], int]
 
 
+class Guard(Protocol):
+    """What lets an attempt pass, or refuses it: see `Breakers`."""
+
+    async def __call__(self, performer: Performer, work: Work, ports: Ports) -> Outcome:
+        """Make the attempt. Raises StepError, also when it is refused."""
+        ...
+
+
+class Children(Protocol):
+    """The child runs of a run; see `ChildRuns`."""
+
+    async def attend(
+        self, instance: Instance, node: Node, digest: str, given: Mapping[str, Json]
+    ) -> Outcome:
+        """Go on with the child run of a step, and wait for its end."""
+        ...
+
+    async def take_back(self, run: str) -> Outcome:
+        """Undo what a child run did."""
+        ...
+
+
 class Attempts:
     """Performs the attempts of one run."""
 
@@ -68,6 +104,8 @@ class Attempts:
         logs: LogFolder,
         inputs: Mapping[str, Json],
         run: Mapping[str, Json],
+        children: Children,
+        guard: Guard,
     ) -> None:
         self._plan = plan
         self._state = state
@@ -77,22 +115,44 @@ class Attempts:
         self._logs = logs
         self._inputs = inputs
         self._run = run
+        self._children = children
+        self._under_way = 0
+        self._guard = guard
+        self._scratches = str(place.scratch)
 
-    async def perform(self, path: str) -> ev.Ended:
+    async def perform(self, path: str) -> ev.Ended | ev.Opened:
         """Do the attempt that was started last at this path; how it ended, as a fact.
 
+        A step whose child run waits has not ended: it waits itself.
+
         Cancelling the task that runs this ends the attempt; the fact then says so.
+
+        Raises:
+            JournalUnavailable, DiskFailed: there is no room, not even after a while; no fact is known.
+            Fenced: another process has taken over a child run.
         """
+        self._under_way += 1
+        try:
+            return await self._perform(path)
+        finally:
+            self._under_way -= 1
+
+    async def _perform(self, path: str) -> ev.Ended | ev.Opened:
         clock = self._doors.clock
         instance = self._state.instances[path]
         visit, attempt, effect = instance.visit, instance.attempt, instance.effect
         began = clock.monotonic()
         log = self._logs.open(path, visit, attempt, self._doors.masking)
         outcome: Outcome | None = None
+        way_back: Mapping[str, Json] | None = None
         status, error, usage, agent = "succeeded", None, None, None
+        retry_after_s = None
         try:
-            outcome = await self._attempt(instance, log)
-            usage, agent = outcome.usage, outcome.agent
+            outcome = await patiently(lambda: self._attempt(instance, log), self._is_alone)
+            usage, agent, way_back = outcome.usage, outcome.agent, outcome.undo
+        except ChildWaits as waits:
+            log.close(self._values)
+            return self._waiting(instance, waits.due)
         except asyncio.CancelledError:
             text = "cancelled"
             if effect in REPEATABLE:
@@ -104,17 +164,26 @@ class Attempts:
             _uncancel()
         except StepError as failed:
             status, error = _failed(failed, effect, path)
-            usage, agent = failed.usage, failed.agent
+            usage, agent, retry_after_s = failed.usage, failed.agent, failed.retry_after_s
+            way_back = failed.undo
+            if failed.kind == "cancelled" and instance.role == "child":
+                status = "cancelled"
+        except (*NOT_NOW, Fenced):
+            log.drop()
+            raise
         except AIWorkflowError as failed:
             status, error = "failed", Failure(failed.code, failed.message, None, path, failed.hint)
         except Exception as bug:
             log.note_exception(bug)
             text = f"{type(bug).__name__}: {bug}"
-            status, error = "failed", Failure("bug", text, None, path, "please report this")
-        ref = None
-        if outcome is not None:
-            ref = self._values.ref(self._doors.masking.mask_json(outcome.output))
-        digest = log.close(self._values)
+            status = "failed" if effect in REPEATABLE else "in_doubt"
+            error = Failure("bug", text, None, path, "please report this")
+        if instance.role not in {"", "child"}:
+            way_back = None
+        try:
+            ref, undo, digest = self._keep(outcome, way_back, log)
+        except NOT_NOW:
+            ref, undo, digest = await self._keep_later(outcome, way_back, log)
         return ev.Ended(
             clock.now().timestamp(),
             path,
@@ -127,7 +196,33 @@ class Attempts:
             agent,
             round(clock.monotonic() - began, 6),
             digest,
+            retry_after_s,
+            undo,
         )
+
+    def _keep(
+        self, outcome: Outcome | None, way_back: Mapping[str, Json] | None, log: AttemptLog
+    ) -> tuple[Ref | None, Ref | None, str | None]:
+        """Store the output, the way back and the log."""
+        ref = undo = None
+        if outcome is not None:
+            ref = self._values.ref(self._doors.masking.mask_json(outcome.output))
+        if way_back is not None:
+            undo = self._values.ref(dict(way_back))
+        return ref, undo, log.close(self._values)
+
+    async def _keep_later(
+        self, outcome: Outcome | None, way_back: Mapping[str, Json] | None, log: AttemptLog
+    ) -> tuple[Ref | None, Ref | None, str | None]:
+        """The same, once there is room on the disk again."""
+
+        async def again() -> tuple[Ref | None, Ref | None, str | None]:
+            return self._keep(outcome, way_back, log)
+
+        return await _to_the_end(patiently(again, self._is_alone))
+
+    def _is_alone(self) -> bool:
+        return self._under_way < 2
 
     def _masked(self, error: Failure | None) -> Failure | None:
         if error is None:
@@ -137,10 +232,18 @@ class Attempts:
         return Failure(error.kind, mask(error.message), error.exit_code, error.step, hint)
 
     async def _attempt(self, instance: Instance, log: AttemptLog) -> Outcome:
-        node = self._plan.nodes[instance.node]
         arguments = self._values.arguments(instance.arguments_seq)
-        scratch = self._place.scratch / log.stem
-        scratch.mkdir(parents=True, exist_ok=True)
+        if "child" in arguments:
+            return await self._children.take_back(str(arguments["child"]))
+        if instance.role == "child":
+            node = self._plan.nodes[instance.node]
+            assert isinstance(node.action, Child)
+            digest = self._plan.children[node.action.path]
+            given = cast("dict[str, Json]", arguments.get("with", {}))
+            return await self._children.attend(instance, node, digest, given)
+        node = self._node(instance, arguments)
+        if instance.role == "check":
+            arguments = dict(_narrowed(arguments, node))
         ports = Ports(
             secrets=self._doors.masking.secrets,
             log=log.write,
@@ -152,14 +255,51 @@ class Attempts:
         )
         try:
             if "reduce" in arguments:
-                return await self._reduce(instance, node, arguments, scratch, ports)
-            work = self._work(instance, node, arguments, scratch)
-            return await self._doors.performers[node.kind](work, ports)
+                return await self._reduce(instance, node, arguments, log.stem, ports)
+            work = self._work(instance, node, arguments, self._place.scratch, log.stem)
+            return await self._guard(self._doors.performers[node.kind], work, ports)
         finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+            scratch = f"{self._scratches}/{log.stem}"  # as a Path it takes longer than all the rest
+            if os.path.lexists(scratch):  # noqa: ASYNC240  microseconds
+                shutil.rmtree(scratch, ignore_errors=True)
+
+    def _waiting(self, instance: Instance, due: float | None) -> ev.Opened:
+        assert instance.parent is not None
+        return ev.Opened(
+            self._doors.clock.now().timestamp(),
+            instance.path,
+            instance.node,
+            instance.parent.path,
+            "child",
+            instance.visit,
+            due=due,
+            index=instance.index,
+        )
+
+    def _node(self, instance: Instance, arguments: Mapping[str, Json]) -> Node:
+        """What the attempt does: the step itself, or what takes it back."""
+        node = self._plan.nodes[instance.node]
+        if instance.role == "check":
+            doubtful = instance.parent
+            assert doubtful is not None
+            looked = node.undo if doubtful.role == "undo" else node
+            assert looked is not None
+            assert looked.check is not None
+            return looked.check
+        if instance.role != "undo":
+            return node
+        if node.undo is not None:
+            return node.undo
+        tool, _, operation = str(arguments["uses"]).partition(".")
+        return stand_in(node, ToolCall(tool, operation), Effect.IDEMPOTENT)
 
     def _work(
-        self, instance: Instance, node: Node, arguments: Mapping[str, Json], scratch: Path
+        self,
+        instance: Instance,
+        node: Node,
+        arguments: Mapping[str, Json],
+        scratches: Path,
+        name: str,
     ) -> Work:
         given = arguments.get("with", {})
         if "prompt" in arguments:
@@ -182,13 +322,15 @@ class Attempts:
             env=cast("dict[str, str]", arguments.get("env", {})),
             context=context,
             cwd=self._cwd(node),
-            scratch=scratch,
+            scratches=scratches,
+            name=name,
             bundle=self._place.bundle,
             project=self._place.project,
             secret_env=cast("dict[str, str]", arguments.get("secret_env", {})),
             tools=self._plan.tools,
             allow=self._plan.allow,
             timeout_s=node.timeout_s,
+            agent=agent_spec(instance.agent) if instance.agent else None,
         )
 
     def _cwd(self, node: Node) -> Path:
@@ -208,31 +350,45 @@ class Attempts:
         instance: Instance,
         node: Node,
         arguments: Mapping[str, Json],
-        scratch: Path,
+        name: str,
         ports: Ports,
     ) -> Outcome:
         """Run the reducers in tools/ of a `set` or a join: one call a name, results by name."""
         results: dict[str, Json] = {}
         calls = cast("dict[str, dict[str, Json]]", arguments["reduce"])
-        for name, call in calls.items():
+        scratches = self._place.scratch / name
+        for result, call in calls.items():
             tool, _, operation = str(call["tool"]).partition(".")
-            folder = scratch / name
-            folder.mkdir()
-            stand_in = Node(
-                id=node.id,
-                kind=Kind.TOOL,
-                parent=node.parent,
-                title=node.title,
-                line=node.line,
-                action=ToolCall(tool, operation),
-                output=Output(OutputForm.JSON),
-                effect=Effect.READ,
-            )
+            (scratches / result).mkdir(parents=True)
+            reducer = stand_in(node, ToolCall(tool, operation), Effect.READ)
             given = {"current": call["current"], "values": call["values"]}
-            work = self._work(instance, stand_in, {"with": given}, folder)
+            work = self._work(instance, reducer, {"with": given}, scratches, result)
             outcome = await self._doors.performers[Kind.TOOL](work, ports)
-            results[name] = outcome.output
+            results[result] = outcome.output
         return Outcome(results)
+
+
+def _narrowed(arguments: Mapping[str, Json], node: Node) -> Mapping[str, Json]:
+    """The arguments of a call, as far as the operation that looks for it takes them."""
+    if node.operation is None or node.operation.inputs is None:
+        return arguments
+    known = {one.name for one in node.operation.inputs}
+    given = cast("dict[str, Json]", arguments.get("with", {}))
+    return {**arguments, "with": {name: given[name] for name in given if name in known}}
+
+
+def stand_in(node: Node, call: ToolCall, effect: Effect) -> Node:
+    """A call of a tool that stands in no bundle, in the place of a step."""
+    return Node(
+        id=node.id,
+        kind=Kind.TOOL,
+        parent=node.parent,
+        title=node.title,
+        line=node.line,
+        action=call,
+        output=Output(OutputForm.JSON if effect is Effect.READ else OutputForm.AUTO),
+        effect=effect,
+    )
 
 
 def _failed(failed: StepError, effect: str, path: str) -> tuple[str, Failure]:
@@ -244,6 +400,17 @@ def _spent(usage: Usage | None) -> Spent | None:
     if usage is None:
         return None
     return Spent(usage.input_tokens, usage.cached_tokens, usage.output_tokens, usage.cost_usd)
+
+
+async def _to_the_end(work: Coroutine[object, object, T]) -> T:
+    """Wait for work, however often the caller is cancelled meanwhile: what has happened is told."""
+    task = asyncio.ensure_future(work)
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            _uncancel()
+    return task.result()
 
 
 def _uncancel() -> None:

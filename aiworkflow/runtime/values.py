@@ -9,17 +9,21 @@ from typing import TYPE_CHECKING, cast
 
 from aiworkflow.engine import decode, output_ref
 from aiworkflow.engine import events as ev
-from aiworkflow.engine.events import Event, Inline, Json, Ref, Stored
+from aiworkflow.engine.carried import Inline, Json, Ref, Stored
+from aiworkflow.jsontext import compact
 
 if TYPE_CHECKING:
+    from aiworkflow.engine.events import Event
     from aiworkflow.journal import Journal
 
-_dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
+_FEW = 8
+_LARGE = 10**18
 
 
 def json_bytes(value: Json) -> bytes:
     """A value as compact JSON; what is stored, and what digests are taken of."""
-    return _dumps(value).encode("utf-8", "surrogatepass")
+    return compact(value).encode("utf-8", "surrogatepass")
 
 
 def digest_of(value: Json) -> str:
@@ -52,6 +56,8 @@ class Values:
             return Inline(value)
         if isinstance(value, str) and len(value) * 4 <= self._inline:
             return Inline(value)
+        if _fits(value, self._inline):
+            return Inline(value)
         data = json_bytes(value)
         if len(data) <= self._inline:
             return Inline(value)
@@ -73,6 +79,9 @@ class Values:
         """Events up to this seq are durable now."""
         for seq in [seq for seq in self._pending if seq <= upto]:
             event = self._pending.pop(seq)
+            if isinstance(event, ev.Started):  # its attempt begins now
+                self._remember(seq, "arguments", event.arguments)
+                continue
             ref = output_ref(event)
             if ref is not None:
                 self._remember(seq, "output", ref)
@@ -90,8 +99,12 @@ class Values:
         return cast("list[Json]", self._get(seq, "items"))
 
     def arguments(self, seq: int) -> dict[str, Json]:
-        """The rendered arguments of the attempt started at `seq`."""
+        """The rendered arguments that the event at `seq` holds: of an attempt, or of an undo."""
         return cast("dict[str, Json]", self._get(seq, "arguments"))
+
+    def spec(self, seq: int) -> dict[str, Json]:
+        """What is shown of the wait opened at `seq`."""
+        return cast("dict[str, Json]", self._get(seq, "spec"))
 
     def load(self, ref: Ref | None) -> Json:
         """The value of a reference."""
@@ -131,8 +144,12 @@ def _ref_of(event: Event, what: str) -> Ref | None:
     match event:
         case ev.Entered() if what == "items":
             return event.items
-        case ev.Started() if what == "arguments":
+        case ev.Started() | ev.Opened() | ev.Undoable() if what == "arguments":
             return event.arguments
+        case ev.Ended() if what == "arguments":
+            return event.undo
+        case ev.Opened() if what == "spec":
+            return event.spec
         case _:
             return output_ref(event)
 
@@ -142,5 +159,23 @@ def _rough_size(value: Json) -> int:
     if isinstance(value, str):
         return len(value) + 50
     if isinstance(value, list | dict):
-        return len(json_bytes(value)) * 2 + 100
+        return 1000 if _fits(value, 500) else len(json_bytes(value)) * 2 + 100
     return 50
+
+
+def _fits(value: Json, most: int) -> bool:
+    """Whether the JSON of a flat map of few values surely has at most so many bytes."""
+    if not isinstance(value, dict) or len(value) > _FEW:
+        return False
+    size = 2
+    for key, inner in value.items():
+        if isinstance(inner, str):
+            size += 6 * len(inner)  # a character takes at most so much
+        elif inner is None or isinstance(inner, bool):
+            size += 5
+        elif isinstance(inner, int) and -_LARGE < inner < _LARGE:
+            size += 20
+        else:
+            return False
+        size += 6 * len(key) + 6
+    return size <= most

@@ -17,7 +17,7 @@ from aiworkflow.runtime.values import json_bytes
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from aiworkflow.engine.events import Json
+    from aiworkflow.engine.carried import Json
     from aiworkflow.journal import Blobs
 
 _GIT_PATIENCE_S = 10.0

@@ -1,0 +1,62 @@
+"""What a project spends in a day: one register for each day, written with the appends of its runs.
+
+The register holds what was spent and what each run has reserved now. It is compared and set: two runs
+that reserve at the same moment are one after the other, and the second decides anew.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from aiworkflow.journal import RegisterWrite
+
+if TYPE_CHECKING:
+    from aiworkflow.journal import Journal
+
+ACCOUNT: Final = "account"
+"""The space of registers; keys are `project/2027-01-31`, days in UTC."""
+
+
+class Account:
+    """The project's account as one run uses it.
+
+    Args:
+        daily_usd: the most that may be spent in a day, US dollars; None for no bound.
+    """
+
+    def __init__(self, journal: Journal, run: str, daily_usd: float | None) -> None:
+        self._journal = journal
+        self._run = run
+        self._daily = daily_usd
+        self._version = 0
+        self._spent = 0.0
+        self._reserved: dict[str, float] = {}
+        self._key = ""
+
+    def left(self, now: float) -> float | None:
+        """US dollars that may be spent today beyond all that is reserved; None for no bound."""
+        if self._daily is None:
+            return None
+        self._key = f"project/{datetime.fromtimestamp(now, UTC).date().isoformat()}"
+        found = self._journal.register(ACCOUNT, self._key)
+        self._version = found.version if found is not None else 0
+        data = json.loads(found.value) if found is not None else {}
+        self._spent, self._reserved = data.get("spent", 0.0), data.get("reserved", {})
+        return self._daily - self._spent - sum(self._reserved.values())
+
+    def write(self, spent: float, reserved: float) -> RegisterWrite | None:
+        """The register after this append; None where it stays as it is.
+
+        Args:
+            spent: US dollars spent with this append.
+            reserved: US dollars that the run has reserved after it.
+        """
+        if self._daily is None or (not spent and self._reserved.get(self._run, 0.0) == reserved):
+            return None
+        held = {run: usd for run, usd in self._reserved.items() if run != self._run}
+        if reserved > 0:
+            held[self._run] = reserved
+        value = json.dumps({"spent": round(self._spent + spent, 9), "reserved": held})
+        return RegisterWrite(ACCOUNT, self._key, value, expect=self._version)

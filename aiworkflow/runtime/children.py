@@ -1,0 +1,195 @@
+"""Child runs: a step that runs another workflow attends to a run of its own.
+
+The child's id is derived from the parent, the step's path and its visit, so that whoever takes the
+parent up finds the child again; it is created if it is not there. Attending does no harm twice: a
+child that runs is gone on with, one that waits is looked at again, one that has ended is reported.
+
+A child run is one step's business: only its parent drives it, and it is answered by way of the parent.
+A step that is tried again goes on with the same child from where that failed; which of its endings has
+been reported already is told by `turn`, the number of the step's attempts that have ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING
+
+from aiworkflow.engine import RunState, Spent, Total, undoable
+from aiworkflow.engine import events as ev
+from aiworkflow.errors import AIWorkflowError
+from aiworkflow.journal import UnknownRun
+from aiworkflow.runtime.drive import fold
+from aiworkflow.runtime.values import Values
+from aiworkflow.runtime.waits import WAKE, child_id
+from aiworkflow.steps.contract import ChildWaits, Outcome, StepError, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from aiworkflow.engine import Instance
+    from aiworkflow.engine.carried import Json
+    from aiworkflow.journal import RunRow
+    from aiworkflow.plan.graph import Node
+    from aiworkflow.runtime.drive import Drive
+    from aiworkflow.runtime.local import LocalRuntime
+    from aiworkflow.runtime.spending import Spending
+
+
+class ChildRuns:
+    """The child runs of one run.
+
+    Args:
+        spending: told of the child runs that are driven.
+
+    Attributes:
+        caller: the drive of the run; set once that is put together.
+    """
+
+    def __init__(
+        self,
+        runtime: LocalRuntime,
+        started: ev.RunStarted,
+        spending: Spending,
+        *,
+        attached: bool = False,
+        restored: bool = False,
+    ) -> None:
+        self._runtime = runtime
+        self._started = started
+        self._spending = spending
+        self.caller: Drive | None = None
+        self._attached = attached
+        self._restored = restored
+
+    async def attend(
+        self, instance: Instance, node: Node, digest: str, given: Mapping[str, Json]
+    ) -> Outcome:
+        """Go on with the child run of a step, and wait for its end.
+
+        Raises:
+            StepError: the child run failed, or its inputs do not fit. ChildWaits: it waits.
+        """
+        run = child_id(self._started.run, instance.path, instance.visit)
+        turn = instance.ends
+        try:
+            row = self._runtime.journal.run(run)
+        except UnknownRun:
+            try:
+                drive, first = self._runtime.start_child(
+                    run,
+                    self._started,
+                    instance.path,
+                    digest,
+                    given,
+                    attached=self._attached,
+                    restored=self._restored,
+                    turn=turn,
+                )
+            except AIWorkflowError as error:
+                raise StepError("input", error.message, hint=error.hint) from error
+        else:
+            state = self._folded(run)
+            if row.finished is not None and (
+                row.status in {"succeeded", "rolled_back"} or _turn(state) >= turn
+            ):
+                return self._came_to(run, row, state)
+            drive, first = self._runtime.resume(
+                run, self._started.actor, attached=self._attached, turn=turn
+            )
+        caller = self.caller
+        if caller is not None:
+            drive.callers = lambda: caller.left_around(instance.path)
+        self._spending.count(
+            instance.path,
+            instance.visit,
+            # until it has taken the turn, all that it has spent was reported before
+            lambda: drive.total() if drive.turn >= turn else Total(),
+        )
+        parent = instance.parent
+        if parent is not None and parent.stopping and not node.final:
+            drive.interrupt()
+        row = await self._drive(drive, first, node.timeout_s)
+        if row.status == "waiting":
+            wake = self._runtime.journal.register(WAKE, run)
+            at = json.loads(wake.value).get("at") if wake is not None else None
+            raise ChildWaits(at)
+        return self._came_to(run, row, self._folded(run))
+
+    async def take_back(self, run: str) -> Outcome:
+        """Undo what a child run did.
+
+        Raises:
+            StepError: something could not be taken back.
+        """
+        state = self._folded(run)
+        row = self._runtime.journal.run(run)
+        if row.status != "rolled_back" and next(undoable(state), None) is not None:
+            is_under_way = state.finished is None
+            drive, first = self._runtime.resume(
+                run, self._started.actor, undo=not is_under_way, attached=self._attached
+            )
+            row = await self._drive(drive, first, None)
+            if row.status == "waiting":
+                raise StepError("in_doubt", f"taking back run {run} waits for a person")
+        if row.status != "rolled_back" and next(undoable(self._folded(run)), None) is not None:
+            raise StepError(
+                "undo",
+                f"run {run} could not be taken back whole",
+                hint=f"look at it: aiworkflow runs show {run}",
+            )
+        return Outcome(None)
+
+    async def _drive(
+        self, drive: Drive, first: Sequence[ev.Event], timeout_s: float | None
+    ) -> RunRow:
+        """Drive to the end; a cancel or the step's bound ends the child as a person would."""
+        task = asyncio.ensure_future(drive.run(first))
+        try:
+            done, _ = await asyncio.wait({task}, timeout=timeout_s)
+        except asyncio.CancelledError:
+            drive.interrupt()
+            await task
+            raise
+        if not done:
+            drive.interrupt()
+            await task
+            raise StepError("timeout", f"the child run took longer than {timeout_s:g} s")
+        return await task
+
+    def _folded(self, run: str) -> RunState:
+        state = RunState()
+        fold(self._runtime.journal, run, state)
+        return state
+
+    def _came_to(self, run: str, row: RunRow, state: RunState) -> Outcome:
+        """What the step makes of its child's end."""
+        finished = state.finished
+        assert finished is not None
+        spent = state.spent  # since it was last reported
+        usage = None
+        if spent != Spent():
+            counts = spent.input_tokens, spent.cached_tokens, spent.output_tokens
+            usage = Usage(*counts, spent.cost_usd)
+        undo: Mapping[str, Json] | None = None
+        if next(undoable(state), None) is not None:
+            undo = {"child": run}
+        if row.status == "succeeded":
+            values = Values(self._runtime.journal, run, inline_bytes=0)
+            return Outcome(values.load(finished.outputs), usage, undo=undo)
+        error = finished.error
+        kind = error.kind if error is not None else row.status
+        text = error.message if error is not None else row.status
+        where = f" in `{error.step}`" if error is not None and error.step else ""
+        raise StepError(
+            "cancelled" if row.status == "cancelled" else kind,
+            f"child run {run} {row.status}{where}: {text}",
+            usage=usage,
+            undo=undo,
+            hint=f"look closer: aiworkflow runs show {run}",
+        )
+
+
+def _turn(state: RunState) -> int:
+    """The turn of the calling step in which the child run came to its end."""
+    return state.turn

@@ -1,0 +1,142 @@
+"""What a run is given at its start: the bundle, inputs, and the settings it keeps to its end."""
+
+from __future__ import annotations
+
+from dataclasses import field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, cast
+
+from aiworkflow.errors import UsageError
+from aiworkflow.records import record
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from aiworkflow.bundle.workflow import BundleFile
+    from aiworkflow.engine.carried import Json
+    from aiworkflow.plan.graph import Plan
+    from aiworkflow.runtime.workspace import Revision
+
+_NO_TRIGGER: Mapping[str, Json] = MappingProxyType({"type": "manual"})
+
+
+@record
+class InForce:
+    """The settings a run keeps from its start to its end, also when it is resumed.
+
+    Attributes:
+        env: the outermost layer of `env`.
+        interpreters: language → command line.
+        limits: numbers under `limits`.
+        agents: configured agents, as plain data.
+        agent: the default agents, in order of preference.
+        final_env: names of `env` that the command line or a variable said: stronger than what the
+            workflow and its steps say.
+        budget: the run's: `usd`, `tokens`, `seconds`, `on_exceed`, and `daily` of the project.
+        breaker: `threshold`, `cool_down_s` and `window_s` of circuit breakers.
+    """
+
+    env: Mapping[str, str]
+    interpreters: Mapping[str, str]
+    limits: Mapping[str, int]
+    agents: Mapping[str, Json]
+    agent: Sequence[str]
+    final_env: Sequence[str] = ()
+    budget: Mapping[str, Json] = field(default_factory=dict)
+    breaker: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def daily_usd(self) -> float | None:
+        """The most that the project may spend in a day, US dollars."""
+        found = self.budget.get("daily")
+        return float(cast("float", found)) if found is not None else None
+
+    def to_json(self) -> dict[str, Json]:
+        """As plain data, for the journal."""
+        return {
+            "env": dict(self.env),
+            "interpreters": dict(self.interpreters),
+            "limits": dict(self.limits),
+            "agents": dict(self.agents),
+            "agent": list(self.agent),
+            "final_env": list(self.final_env),
+            "budget": dict(self.budget),
+            "breaker": dict(self.breaker),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Json]) -> InForce:
+        """The inverse of `to_json`."""
+        return cls(
+            env=cast("Mapping[str, str]", data["env"]),
+            interpreters=cast("Mapping[str, str]", data["interpreters"]),
+            limits=cast("Mapping[str, int]", data["limits"]),
+            agents=cast("Mapping[str, Json]", data["agents"]),
+            agent=cast("Sequence[str]", data["agent"]),
+            final_env=cast("Sequence[str]", data.get("final_env", ())),
+            budget=cast("Mapping[str, Json]", data.get("budget", {})),
+            breaker=cast("Mapping[str, float]", data.get("breaker", {})),
+        )
+
+
+@record
+class Called:
+    """A workflow that a run may call: its plan, files and settings as they were at the start."""
+
+    plan: Plan
+    files: Sequence[BundleFile]
+    settings: InForce
+    bundle: str
+
+
+@record
+class NewRun:
+    """A run to be started: everything checked, nothing written yet.
+
+    Attributes:
+        bundle: how people refer to the bundle, as a rule its path in the project.
+        name: a name the caller gave the run, or "".
+        children: the workflows it may call, directly or through others.
+        breaks: where it stops: path or id of a step → a condition, "" for always.
+    """
+
+    plan: Plan
+    files: Sequence[BundleFile]
+    inputs: Mapping[str, Json]
+    settings: InForce
+    bundle: str
+    actor: str
+    revision: Revision
+    trigger: Mapping[str, Json] = field(default_factory=lambda: _NO_TRIGGER)
+    name: str = ""
+    children: Sequence[Called] = ()
+    breaks: Mapping[str, str] = field(default_factory=dict)
+
+
+@record
+class Folders:
+    """Where things are.
+
+    Attributes:
+        project: root of the working tree that runs act on.
+        state: the project's state folder; shared by all its worktrees.
+    """
+
+    project: Path
+    state: Path
+
+
+class HalfWay(UsageError):
+    """The run is on its way to another plan: some of its steps were taken back.
+
+    Attributes:
+        on: the git commit with that plan; "" when that was broken off.
+    """
+
+    def __init__(self, run: str, on: str) -> None:
+        self.on = on
+        super().__init__(
+            f"run {run} is on its way to another revision of its bundle",
+            hint=f"go on with it: aiworkflow runs resume {run}",
+        )
