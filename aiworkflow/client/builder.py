@@ -15,7 +15,7 @@ from aiworkflow.records import record
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from aiworkflow.engine.events import Json
+    from aiworkflow.engine.carried import Json
 
 _HEADING = re.compile(r"[\r\n]")
 

@@ -7,30 +7,41 @@ process, in the background, while the client is open), and looks at runs of any 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 from typing import TYPE_CHECKING, Self
 
+from aiworkflow.client.kept import Kept
+from aiworkflow.client.plans import Plans
 from aiworkflow.client.project import Checked, Project
 from aiworkflow.client.run import Run
+from aiworkflow.client.signals import Signals
+from aiworkflow.client.waits import Waits
 from aiworkflow.engine import events as ev
 from aiworkflow.errors import UsageError
-from aiworkflow.journal import Append, Closed, Journal, Register, RegisterWrite, Require, RunPage
-from aiworkflow.plan import plan_from_json
-from aiworkflow.runtime.drive import DOUBT, WAKE
+from aiworkflow.journal import UnknownRun, mark_of_journal, mark_of_run, new_run_id
+from aiworkflow.runtime.given import HalfWay
+from aiworkflow.runtime.waits import WAKE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
+    from aiworkflow.client.batch import Batch
+    from aiworkflow.client.batch_lines import Given
+    from aiworkflow.client.batch_result import Earlier
     from aiworkflow.client.builder import BuiltWorkflow
+    from aiworkflow.client.carrier import Carrier
+    from aiworkflow.client.onward import Proposal
     from aiworkflow.client.result import RunResult
-    from aiworkflow.engine.events import Json
+    from aiworkflow.engine.carried import Json
+    from aiworkflow.journal import Journal, RunPage
     from aiworkflow.plan.graph import Plan
     from aiworkflow.runtime.drive import Drive
+    from aiworkflow.runtime.given import NewRun
     from aiworkflow.runtime.local import LocalRuntime
-
-RESOLUTIONS = ("done", "redo", "failed")
+    from aiworkflow.runtime.replan import Onward
 
 
 class Client:
@@ -53,9 +64,9 @@ class Client:
         self._make_runtime = runtime
         self._journal: Journal | None = None
         self._runtime: LocalRuntime | None = None
-        self._drives: dict[str, tuple[asyncio.Task[None], asyncio.Event, Drive]] = {}
+        self._drives: dict[str, tuple[asyncio.Task[None], asyncio.Event, Drive | Onward]] = {}
         self._group: asyncio.TaskGroup | None = None
-        self._plans: dict[str, Plan] = {}
+        self._plans: Plans | None = None
 
     # -- life -------------------------------------------------------------------------------------
 
@@ -118,6 +129,9 @@ class Client:
         texts: Mapping[str, str] | None = None,
         overrides: Mapping[str, Json] | None = None,
         name: str = "",
+        attached: bool = False,
+        breaks: Sequence[str] = (),
+        tell: Callable[[str], None] | None = None,
     ) -> Run:
         """Start a run and drive it in the background.
 
@@ -128,32 +142,188 @@ class Client:
             texts: inputs as text from a command line, turned into their declared types.
             overrides: settings of the command line, by their names in config.yaml.
             name: a name for this run, shown in its record.
+            attached: stay with the run while it waits for people, moments and events.
+            tell: called with what is waited for, when an older run with the same key is going.
+            breaks: where it stops and waits to be let go on: `STEP`, or `STEP if CONDITION`.
 
         Raises:
-            BundleInvalid, NotBuiltYet, InputsInvalid: nothing was started.
+            BundleInvalid, NotBuiltYet, InputsInvalid, Overlap, UsageError: nothing was started.
         """
         checked = bundle if isinstance(bundle, Checked) else self.project.check(bundle, overrides)
         new = self.project.prepare(checked, inputs or {}, texts or {}, name)
-        run, drive, first = self.runtime.start(new)
-        self._plans[run] = new.plan
-        started = self._drive(run, drive, first)
-        await self._exists(run)
+        if breaks:
+            from aiworkflow.runtime.breaks import read_breaks
+
+            new = dataclasses.replace(new, breaks=read_breaks(breaks, new.plan))
+        if new.plan.concurrency is not None:
+            from aiworkflow.client.queueing import start_in_lane
+
+            return await start_in_lane(self, new, None, attached=attached, tell=tell)
+        started = self.begin(new, attached=attached)
+        await self.exists(started.id)
         return started
 
-    async def resume(self, run: str, *, take_over: bool = False) -> Run:
+    def begin(self, new: NewRun, run: str | None = None, *, attached: bool = False) -> Run:
+        """Begin to drive a run that was prepared; it exists with its first append.
+
+        Args:
+            run: its id, where that follows from something else.
+        """
+        id_, drive, first = self.runtime.start(new, attached=attached, run=run)
+        if isinstance(first[0], ev.RunStarted):
+            self.plans.keep(first[0].plan, new.plan)
+        return self._drive(id_, drive, first)
+
+    def batch(
+        self,
+        bundle: str | Path | BuiltWorkflow | Checked,
+        inputs: Iterable[Mapping[str, Json] | Given],
+        *,
+        max_parallel: int = 8,
+        skip_invalid: bool = False,
+        earlier: Earlier | str | None = None,
+        base: Mapping[str, Json] | None = None,
+        texts: Mapping[str, str] | None = None,
+        overrides: Mapping[str, Json] | None = None,
+        name: str = "",
+        attached: bool = False,
+        where: str = "the inputs",
+        into: str = "",
+    ) -> Batch:
+        """A run for each of many inputs; iterate over it for the results, in order.
+
+        The bundle is read and compiled once, and all inputs are checked before anything starts, which
+        it does when the iteration begins.
+
+        Args:
+            inputs: the inputs of each run, or lines that were read already.
+            max_parallel: how many runs are driven at once.
+            skip_invalid: leave out what cannot be used; its result has the status `invalid`.
+            earlier: take this batch up again (or the one with this id): only what failed or did not
+                run in it is run.
+            base, texts: inputs for all that do not say them; as values, and as text.
+            overrides, name, attached: see `start`.
+            where: what the inputs are called in errors.
+            into: where results are written, so that the batch can be found by it.
+
+        Raises:
+            BundleInvalid, NotBuiltYet, BatchInvalid, Held, UsageError: nothing was started.
+        """
+        from aiworkflow.client.batch import Batch, plan_batch
+        from aiworkflow.client.batch_lines import check_lines, given_lines
+        from aiworkflow.client.batch_result import Earlier
+
+        checked = bundle if isinstance(bundle, Checked) else self.project.check(bundle, overrides)
+        new = self.project.prepare(checked, None, name=name)
+        lines = check_lines(
+            given_lines(inputs), new.plan.name, new.plan.inputs, base=base, texts=texts
+        )
+        again = Earlier(earlier) if isinstance(earlier, str) else earlier
+        id_ = again.batch if again is not None else new_run_id(self.project.ids, self.journal)
+        todo = plan_batch(
+            self, new, lines, id_, skip_invalid=skip_invalid, where=where, earlier=again
+        )
+        return Batch(
+            self, id_, new, lines, todo, max_parallel=max_parallel, attached=attached, into=into
+        )
+
+    async def resume(
+        self,
+        run: str,
+        *,
+        take_over: bool = False,
+        attached: bool = False,
+        budget: Mapping[str, float] | None = None,
+        adopt: bool = False,
+        on: Proposal | str | None = None,
+    ) -> Run:
         """Take a run up where it stopped; one that failed or was cancelled, from there.
+
+        A child run goes on by way of the run that called it.
 
         Args:
             take_over: end the process that drives it now, if one does.
+            attached: stay with the run while it waits for people, moments and events.
+            budget: bounds that are raised from here on: `usd`, `tokens` or `seconds` → amount.
+            adopt: the run was imported, and its own project is done with it.
+            on: go on with the bundle as it is in this git revision, or as was proposed.
 
         Raises:
-            UnknownRun, Held, UsageError: see `LocalRuntime.resume`.
+            UnknownRun, Held, UsageError: see `LocalRuntime.resume` and `propose`.
+        """
+        found = self.root_of(self.find(run))
+        if on is None:
+            try:
+                drive, first = self.runtime.resume(
+                    found,
+                    self.project.actor,
+                    take_over=take_over,
+                    attached=attached,
+                    budget=budget,
+                    adopt=adopt,
+                )
+                return self._drive(found, drive, first)
+            except HalfWay as half_way:
+                on = half_way.on
+        from aiworkflow.client.onward import begin_onward
+
+        onward, first = begin_onward(
+            self, found, on, take_over=take_over, attached=attached, budget=budget, adopt=adopt
+        )
+        return self._drive(found, onward, first)
+
+    def propose(
+        self, run: str, revision: str, *, take_over: bool = False, adopt: bool = False
+    ) -> Proposal:
+        """What becomes of a run that goes on with its bundle at a git revision; nothing is changed.
+
+        Raises:
+            UnknownRun, Held, UsageError: see `aiworkflow.client.onward.propose`.
+        """
+        from aiworkflow.client.onward import propose
+
+        return propose(self, run, revision, take_over=take_over, adopt=adopt)
+
+    async def fork(
+        self,
+        run: str,
+        step: str | None,
+        *,
+        texts: Mapping[str, str] | None = None,
+        state: Mapping[str, Json] | None = None,
+        revision: str | None = None,
+    ) -> Run:
+        """Start a run that begins as a copy of what another had done before a step.
+
+        Args:
+            step: path of the step from which on everything is done again; None for what has changed
+                at the revision.
+            texts: inputs that differ, as text.
+            state: values of the state that are set before it goes on.
+            revision: take the bundle as it is in this git revision; None for as it was.
+
+        Raises:
+            UnknownRun. UsageError: the run has not come to the step, or something given is wrong.
+            BundleInvalid, NotBuiltYet, InputsInvalid: nothing was started.
+        """
+        from aiworkflow.client.onward import begin_fork
+
+        found = self.find(run)
+        fork, drive, started = begin_fork(self, found, step, texts or {}, state, revision)
+        return self._drive(fork, drive, started)
+
+    async def undo(self, run: str) -> Run:
+        """Take back what a finished run did, the last first, and wait for nothing.
+
+        Raises:
+            UnknownRun, Held: see `LocalRuntime.resume`.
+            UsageError: the run is not over, or did nothing that can be taken back.
         """
         found = self.find(run)
-        drive, first = self.runtime.resume(found, self.project.actor, take_over=take_over)
+        drive, first = self.runtime.resume(found, self.project.actor, undo=True)
         return self._drive(found, drive, first)
 
-    def _drive(self, run: str, drive: Drive, first: Sequence[ev.Event]) -> Run:
+    def _drive(self, run: str, drive: Drive | Onward, first: Sequence[ev.Event]) -> Run:
         if self._group is None:
             raise UsageError(
                 "a run is driven only while its client is open",
@@ -171,10 +341,16 @@ class Client:
         task = asyncio.ensure_future(drive_it())
         self._group.create_task(_outlive(task))
         self._drives[run] = (task, appended, drive)
-        return self._handle(run)
+        handle = self._handle(run)
+        task.add_done_callback(lambda _: self._forget(run))
+        return handle
 
-    async def _exists(self, run: str) -> None:
-        """Wait for the first append: a run that was started can be found by everybody."""
+    def _forget(self, run: str) -> None:
+        """A drive is over: whoever holds the run has what is left of it."""
+        self._drives.pop(run, None)
+
+    async def exists(self, run: str) -> None:
+        """Wait for the first append of a run that was begun: it can be found by everybody."""
         task, appended, _ = self._drives[run]
         await appended.wait()
         if task.done():
@@ -186,7 +362,7 @@ class Client:
             run,
             journal=self.journal,
             clock=self.project.clock,
-            plan=self.plan_of,
+            plans=self.plans,
             logs=self.runtime.logs(run),
             appended=driven[1] if driven else None,
             driving=driven[0] if driven else None,
@@ -202,13 +378,14 @@ class Client:
             UsageError: several runs, or none, go by it.
         """
         if run == "last":
-            page = self.journal.runs(limit=1)
-            if not page.runs:
+            page = self.journal.runs(limit=100)
+            roots = [row.run for row in page.runs if row.trigger != "workflow"]
+            if not roots:
                 raise UsageError(
                     "there are no runs in this project yet",
                     hint="start one with `aiworkflow bundle run BUNDLE`",
                 )
-            return page.runs[0].run
+            return roots[0]
         found = self.journal.find(run)
         if run in found or len(found) == 1:
             return run if run in found else found[0]
@@ -217,7 +394,20 @@ class Client:
                 f"several runs begin with `{run}`: {', '.join(found)}",
                 hint="give more of the id",
             )
-        return self.journal.run(run).run  # says that there is none
+        try:
+            return self.journal.run(run).run
+        except UnknownRun as error:
+            if mark_of_run(run) not in {"", mark_of_journal(self.journal.id)}:
+                error.hint = "by its id it is of another journal; see `journal` in config.yaml"
+            raise
+
+    def root_of(self, run: str) -> str:
+        """The run that a run was called by, through however many; a run that nobody called itself."""
+        found = run
+        while self.journal.run(found).trigger == "workflow":
+            first = json.loads(self.journal.record(found, 1).payload)
+            found = first["trigger"]["run"]
+        return found
 
     def run(self, run: str) -> Run:
         """A run of this project, whoever drives it. Takes what `find` takes."""
@@ -239,96 +429,53 @@ class Client:
         return self.runtime.is_driven(run)
 
     def plan_of(self, run: str) -> Plan:
-        """The plan a run was started with."""
-        if run not in self._plans:
-            first = self.journal.record(run, 1)
-            digest = json.loads(first.payload)["plan"]
-            self._plans[run] = plan_from_json(json.loads(self.journal.blobs.get(digest)))
-        return self._plans[run]
+        """The plan that is in force in a run."""
+        return self.plans.of(run)
+
+    @property
+    def plans(self) -> Plans:
+        """The plans of this project's runs."""
+        if self._plans is None:
+            self._plans = Plans(self.journal)
+        return self._plans
+
+    # -- waits ------------------------------------------------------------------------------------
+
+    @property
+    def waits(self) -> Waits:
+        """What runs of this project wait for, and answering it."""
+        return Waits(self.journal, self.project, self.find)
+
+    def due(self) -> list[str]:
+        """Runs that wait, are driven by nobody, and have something to go on with."""
+        now = self._now()
+        found = []
+        for row in self.journal.registers(WAKE):
+            at = json.loads(row.value).get("at")
+            if (at is None or at <= now) and not self.is_driven(row.key):
+                found.append(row.key)
+        return found
+
+    # -- what runs leave behind -------------------------------------------------------------------
+
+    @property
+    def kept(self) -> Kept:
+        """What is known beside the runs: outputs to use again, circuit breakers, imports."""
+        return Kept(self)
+
+    @property
+    def carrier(self) -> Carrier:
+        """Carrying runs to other projects, and here."""
+        from aiworkflow.client.carrier import Carrier
+
+        return Carrier(self)
 
     # -- signals ----------------------------------------------------------------------------------
 
-    def cancel(self, run: str, reason: str = "") -> str:
-        """Ask a run to stop; the process that drives it does. Returns the run's full id.
-
-        Raises:
-            UsageError: the run is over already.
-        """
-        found = self.find(run)
-        row = self.journal.run(found)
-        if row.finished is not None:
-            raise UsageError(
-                f"run {found} is over already: {row.status}",
-                hint=f"look at it with `aiworkflow runs show {found}`",
-            )
-        self._signal(found, ev.CancelRequested(self._now(), self.project.actor, reason))
-        return found
-
-    def resolve(
-        self, run: str, step: str, outcome: str, *, output: Json = None, note: str = ""
-    ) -> str:
-        """Settle what nobody knows: whether a step that was interrupted had its effect.
-
-        Args:
-            step: path of the step in doubt.
-            outcome: `done` (it happened; `output` is its output), `redo` (it did not) or `failed`.
-
-        Raises:
-            UsageError: the step is not in doubt, or there is no such outcome.
-        """
-        found = self.find(run)
-        if outcome not in RESOLUTIONS:
-            raise UsageError(
-                f"`{outcome}` settles nothing", hint=f"use one of {', '.join(RESOLUTIONS)}"
-            )
-        event = ev.Resolved(
-            self._now(),
-            step,
-            outcome,
-            self.project.actor,
-            None if output is None else ev.Inline(output),
-            note,
-        )
-        key = f"{found}/{step}"
-        try:
-            self._signal(
-                found,
-                event,
-                requires=[Require(DOUBT, key, self._now())],
-                registers=[RegisterWrite(DOUBT, key, None)],
-            )
-        except Closed as closed:
-            doubts = [row.key.removeprefix(f"{found}/") for row in self.doubts(found)]
-            listed = ", ".join(f"`{path}`" for path in doubts) or "none"
-            raise UsageError(
-                f"step `{step}` of run {found} is not in doubt (in doubt: {listed})",
-                hint=f"look at it with `aiworkflow runs show {found}`",
-            ) from closed
-        return found
-
-    def doubts(self, run: str) -> list[Register]:
-        """The steps of a run that wait for a person to settle them."""
-        return self.journal.registers(DOUBT, f"{run}/")
-
-    def _signal(
-        self,
-        run: str,
-        event: ev.Event,
-        *,
-        requires: Sequence[Require] = (),
-        registers: Sequence[RegisterWrite] = (),
-    ) -> None:
-        from aiworkflow.engine import encode
-
-        self.journal.append_now(
-            Append(
-                id=self.project.ids.token(),
-                run=run,
-                events=[encode(event)],
-                requires=requires,
-                registers=[*registers, RegisterWrite(WAKE, run, "{}")],
-            )
-        )
+    @property
+    def signals(self) -> Signals:
+        """Telling runs of this project to stop, and what became of steps in doubt."""
+        return Signals(self.journal, self.project, self.find)
 
     def _now(self) -> float:
         return self.project.clock.now().timestamp()

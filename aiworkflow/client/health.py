@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from aiworkflow.client.client import Client
-    from aiworkflow.engine.events import Json
+    from aiworkflow.engine.carried import Json
 
 _OLDEST_PYTHON: Final = (3, 11)
 _OLDEST_GIT: Final = (2, 25)
@@ -81,6 +81,7 @@ def examine(client: Client) -> list[Check]:
     checks.append(_sandbox(client))
     checks += _optional(client)
     checks += _agents(client)
+    checks += _breakers(client)
     return checks
 
 
@@ -222,17 +223,18 @@ def _settings(client: Client, report: Report) -> Iterator[Check]:
 
 
 def _journal(client: Client) -> Iterator[Check]:
-    from aiworkflow.journal.open import journal_folder
+    from aiworkflow.journal.open import journal_exists, place_shown
 
     project = client.project
+    state = project.folders.state
     try:
-        where = project.layered(Report()).options().journal
+        where, *others = project.journals()
         if where == "memory":
             yield _warning("journal", "in memory: no run outlives its process", "set another")
             return
-        folder = journal_folder(where, project.folders.state)
-        if not (folder / "journal.db").exists():
-            yield _ok("journal", f"none yet; the first run makes it in {folder}")
+        yield from _next_journals(client, others)
+        if not journal_exists(where, state, ids=project.ids):
+            yield _ok("journal", f"none yet; the first run makes it in {place_shown(where, state)}")
             return
         health = client.journal.health()
     except AIWorkflowError as error:
@@ -244,20 +246,45 @@ def _journal(client: Client) -> Iterator[Check]:
         yield _problem(
             "journal",
             f"{text}; {'; '.join(health.problems)}",
-            "copy the state folder away, then restore it from a backup or remove it: its runs "
-            "cannot be trusted",
+            "see what is wrong: aiworkflow journal check; then: aiworkflow journal restore BACKUP",
         )
         return
     if health.size_bytes > _LARGE_JOURNAL:
-        yield _warning("journal", text, "move the state folder away to begin with an empty one")
+        yield _warning(
+            "journal", text, "remove old runs: aiworkflow journal prune --older-than 30d"
+        )
     else:
         yield _ok("journal", text)
     yield from _left_over(client)
 
 
+def _has_journal(client: Client) -> bool:
+    """Whether there is one: to look is no reason to make it."""
+    from aiworkflow.journal.open import journal_exists
+
+    project = client.project
+    return journal_exists(project.journals()[0], project.folders.state, ids=project.ids)
+
+
+def _next_journals(client: Client, others: Sequence[str]) -> Iterator[Check]:
+    """The journals that only `--journal-fallback` uses."""
+    from aiworkflow.journal.open import journal_exists, place_shown
+
+    project = client.project
+    for where in others:
+        text = f"{place_shown(where, project.folders.state)}, only with --journal-fallback"
+        try:
+            there = journal_exists(where, project.folders.state, ids=project.ids)
+        except AIWorkflowError as error:
+            yield _warning("next journal", f"{text}: {error.message}", error.hint)
+        else:
+            yield _ok("next journal", text if there else f"{text}; none there yet")
+
+
 def _left_over(client: Client) -> Iterator[Check]:
     rows = client.runs(status=["running"], limit=1000).runs
-    left = [row for row in rows if not client.is_driven(row.run)]
+    others = client.kept.imported()
+    left = [row for row in rows if row.run not in others and not client.is_driven(row.run)]
     for row in left[:10]:
         yield _warning(
             "interrupted run",
@@ -309,6 +336,24 @@ def _agents(client: Client) -> Iterator[Check]:
         name, _, model = str(text).partition("/")
         label = f"default agent {text} ({origin})"
         yield _usable(label, AgentSpec(name, model or None), agents, environ)
+
+
+def _breakers(client: Client) -> Iterator[Check]:
+    """Whoever is left alone for now; a journal that cannot be read was said above."""
+    from aiworkflow.runtime.breakers import moment
+
+    try:
+        rows = client.kept.open_breakers() if _has_journal(client) else []
+    except AIWorkflowError:
+        return
+    for key, breaker, left_s in rows:
+        assert breaker.since is not None
+        then = f"it is tried again in {left_s:.0f} s" if left_s else "the next attempt tries it"
+        yield _warning(
+            f"breaker {key}",
+            f"open since {moment(breaker.since)}, after: {breaker.reason}; {then}",
+            f"close it at once: aiworkflow doctor --reset-breaker {key}",
+        )
 
 
 def _usable(

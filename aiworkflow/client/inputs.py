@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from aiworkflow.bundle.workflow import Field
-    from aiworkflow.engine.events import Json
+    from aiworkflow.engine.carried import Json
 
 
 class InputsInvalid(UsageError):

@@ -7,24 +7,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from aiworkflow.bundle import Reading, read_bundle, read_document
+from aiworkflow.bundle.children import read_children
 from aiworkflow.bundle.configfile import read_config_file
-from aiworkflow.bundle.workflow import AgentCall, AgentSpec, Workflow
+from aiworkflow.bundle.workflow import AgentCall, Workflow, agent_spec
 from aiworkflow.client.builder import BuiltWorkflow
 from aiworkflow.client.inputs import check_inputs
 from aiworkflow.errors import UsageError
 from aiworkflow.plan import compile_plan, refusals, seal
 from aiworkflow.records import record
+from aiworkflow.settings import units
 from aiworkflow.settings.layers import Layer, Layered, Stratum, environment
 from aiworkflow.settings.locate import Location, user_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from aiworkflow.bundle.children import ChildWorkflow
+    from aiworkflow.bundle.workflow import AgentSpec
     from aiworkflow.clock import Clock, Ids
     from aiworkflow.diagnostics import Diagnostic, Report
-    from aiworkflow.engine.events import Json
+    from aiworkflow.engine.carried import Json
     from aiworkflow.plan.graph import Plan
-    from aiworkflow.runtime.local import Folders, InForce, NewRun
+    from aiworkflow.runtime.given import Called, Folders, InForce, NewRun
     from aiworkflow.settings.options import Options
 
 # Settings of the frontmatter that layer with those of config.yaml.
@@ -69,6 +73,7 @@ class Checked:
         workflow, plan: None where errors prevent them.
         settings: the layers that hold for it.
         refused: what this version cannot execute.
+        children: the workflows it calls, by path as written.
     """
 
     label: str
@@ -77,6 +82,7 @@ class Checked:
     report: Report
     settings: Layered
     refused: Sequence[Diagnostic] = field(default=())
+    children: Mapping[str, Checked] = field(default_factory=dict)
 
     @property
     def is_valid(self) -> bool:
@@ -117,7 +123,7 @@ class Project:
     @property
     def folders(self) -> Folders:
         """Where runs act and where state is kept."""
-        from aiworkflow.runtime.local import Folders
+        from aiworkflow.runtime.given import Folders
 
         return Folders(self.root, self.location.state / "state")
 
@@ -128,6 +134,19 @@ class Project:
             if self.environ.get(name):
                 return self.environ[name]
         return "user"
+
+    @property
+    def roles(self) -> Mapping[str, Sequence[str]]:
+        """Who has which role, from the project's config.yaml."""
+        from aiworkflow.diagnostics import Report
+
+        found, _ = self.layered(Report()).get("roles")
+        if not isinstance(found, dict):
+            return {}
+        return {
+            role: [str(one) for one in people] if isinstance(people, list) else [str(people)]
+            for role, people in found.items()
+        }
 
     # -- settings ---------------------------------------------------------------------------------
 
@@ -171,6 +190,21 @@ class Project:
                 )
             )
         return Layered(found)
+
+    def journals(self) -> Sequence[str]:
+        """Where runs are kept: the first is used, the others only when that is asked for.
+
+        Raises:
+            UsageError: config.yaml does not say it rightly; another journal must not be taken instead.
+        """
+        from aiworkflow.diagnostics import Report
+
+        report = Report()
+        found = self.layered(report).options().journal
+        for one in report.sorted():
+            if one.severity == "error" and one.message.startswith("`journal`"):
+                raise UsageError(one.message, hint=one.hint, place=one.place)
+        return found
 
     def _shown(self, path: Path) -> str:
         try:
@@ -220,27 +254,102 @@ class Project:
         """Read a bundle and compile its plan; findings are in the report, nothing is raised."""
         label, reading = self.read(bundle)
         report, workflow = reading.report, reading.workflow
+        called: Mapping[str, ChildWorkflow] = {}
+        if workflow is not None and not isinstance(bundle, BuiltWorkflow):
+            called = read_children(workflow, self.root, report)
+        return self._checked(label, workflow, called, report, overrides)
+
+    def commit_of(self, revision: str) -> str:
+        """The commit that a git revision stands for.
+
+        Raises:
+            UsageError: there is no such revision.
+        """
+        import subprocess
+
+        if revision.startswith("-"):
+            raise UsageError(f"`{revision}` is no name of a revision")
+        done = subprocess.run(
+            ["git", "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}"],
+            cwd=self.root,
+            capture_output=True,
+            check=False,
+            text=True,
+        )
+        if done.returncode:
+            raise UsageError(
+                f"there is no revision `{revision}` in this repository",
+                hint="give a branch, a tag or a commit",
+            )
+        return done.stdout.strip()
+
+    def check_at(self, revision: str, label: str) -> Checked:
+        """A bundle of this project as it is in a git revision.
+
+        Raises:
+            UsageError: there is no such revision, or no such bundle in it.
+        """
+        import io
+        import subprocess
+        import tarfile
+        import tempfile
+
+        done = subprocess.run(
+            ["git", "archive", "--format=tar", f"{self.commit_of(revision)}^{{tree}}"],
+            cwd=self.root,
+            capture_output=True,
+            check=True,
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            root = Path(folder).resolve()
+            with tarfile.open(fileobj=io.BytesIO(done.stdout)) as tar:
+                tar.extractall(root, filter="data")
+            path = root / label
+            if not path.exists():
+                raise UsageError(f"there is no bundle `{label}` at `{revision}`")
+            reading = read_bundle(path)
+            report, workflow = reading.report, reading.workflow
+            called = read_children(workflow, root, report) if workflow is not None else {}
+            return self._checked(label, workflow, called, report, None)
+
+    def _checked(
+        self,
+        label: str,
+        workflow: Workflow | None,
+        called: Mapping[str, ChildWorkflow],
+        report: Report,
+        overrides: Mapping[str, Json] | None,
+    ) -> Checked:
         settings = self.layered(report, workflow, overrides)
-        plan = None
-        refused: Sequence[Diagnostic] = ()
-        if workflow is not None:
-            plan = compile_plan(workflow, report)
-            refused = refusals(workflow)
-        return Checked(label, workflow, plan, report, settings, refused)
+        if workflow is None:
+            return Checked(label, None, None, report, settings)
+        children = {
+            path: self._checked(child.label, child.workflow, child.children, report, overrides)
+            for path, child in called.items()
+        }
+        plans = {path: one.plan for path, one in children.items() if one.plan is not None}
+        plan = compile_plan(workflow, report, plans)
+        refused = [*refusals(workflow), *(x for one in children.values() for x in one.refused)]
+        return Checked(label, workflow, plan, report, settings, refused, children)
 
     def prepare(
         self,
         checked: Checked,
-        inputs: Mapping[str, Json],
-        texts: Mapping[str, str],
+        inputs: Mapping[str, Json] | None,
+        texts: Mapping[str, str] | None = None,
         name: str = "",
+        keep: Callable[[InForce], InForce] | None = None,
     ) -> NewRun:
         """Check all that can be checked before a run exists.
+
+        Args:
+            inputs: None to leave them open: who asks checks them, for each of several runs.
+            keep: what of the settings is another one, for a run that has some already.
 
         Raises:
             BundleInvalid, NotBuiltYet, InputsInvalid, UsageError: nothing was started.
         """
-        from aiworkflow.runtime.local import NewRun
+        from aiworkflow.runtime.given import NewRun
         from aiworkflow.runtime.workspace import RevisionQuestion
 
         if checked.plan is None or checked.workflow is None or checked.report.has_errors:
@@ -249,10 +358,16 @@ class Project:
             raise NotBuiltYet(checked.label, checked.refused)
         revision = RevisionQuestion(self.root, self.environ)
         try:
-            plan = seal(checked.plan, checked.workflow)
-            values = check_inputs(plan.name, plan.inputs, inputs, texts)
+            called: dict[str, Called] = {}
+            plan = seal(checked.plan, checked.workflow, self._seal_children(checked, called))
+            values: Mapping[str, Json] = {}
+            if inputs is not None:
+                values = check_inputs(plan.name, plan.inputs, inputs, texts)
             settings = in_force(checked.settings)
+            settings = keep(settings) if keep is not None else settings
             self._check_agents(plan, settings)
+            for one in called.values():
+                self._check_agents(one.plan, one.settings)
         except BaseException:
             revision.drop()
             raise
@@ -265,7 +380,26 @@ class Project:
             actor=self.actor,
             revision=revision.answer(),
             name=name,
+            children=list(called.values()),
         )
+
+    def _seal_children(self, checked: Checked, found: dict[str, Called]) -> dict[str, str]:
+        """Seal the plans of the workflows that one calls, the innermost first.
+
+        Returns:
+            The digest of each, by path as written; `found` gets them all, by digest.
+        """
+        from aiworkflow.runtime.given import Called
+
+        digests: dict[str, str] = {}
+        for path, child in checked.children.items():
+            assert child.plan is not None
+            assert child.workflow is not None
+            plan = seal(child.plan, child.workflow, self._seal_children(child, found))
+            digests[path] = plan.digest
+            files = child.workflow.files
+            found[plan.digest] = Called(plan, files, in_force(child.settings), child.label)
+        return digests
 
     def _check_agents(self, plan: Plan, settings: InForce) -> None:
         wanted: list[AgentSpec] = []
@@ -286,15 +420,9 @@ class Project:
             raise UsageError(problems[0] if len(problems) == 1 else "\n".join(problems))
 
 
-def agent_spec(text: str) -> AgentSpec:
-    """`ollama/llama3.2` is agent `ollama`, model `llama3.2`."""
-    name, _, model = text.partition("/")
-    return AgentSpec(name, model or None)
-
-
 def in_force(settings: Layered) -> InForce:
     """What a run keeps of the settings."""
-    from aiworkflow.runtime.local import InForce
+    from aiworkflow.runtime.given import InForce
 
     options: Options = settings.options()
     limits = options.limits
@@ -312,9 +440,31 @@ def in_force(settings: Layered) -> InForce:
         },
         agents=agents if isinstance(agents, dict) else {},
         agent=options.agent,
+        budget=_budget(settings),
+        breaker={
+            "threshold": options.breaker.threshold,
+            "cool_down_s": options.breaker.cool_down_s,
+            "window_s": options.breaker.window_s,
+        },
         final_env=[
             name
             for name in options.env
             if settings.get(f"env.{name}")[1].layer in {Layer.COMMAND_LINE, Layer.ENVIRONMENT}
         ],
     )
+
+
+def _budget(settings: Layered) -> dict[str, Json]:
+    """The budget of a run, in US dollars, tokens and seconds."""
+    found, _ = settings.get("budget")
+    said = found if isinstance(found, dict) else {}
+    amounts: dict[str, Json] = {
+        name: float(units.money(said[name])) for name in ("usd", "daily") if name in said
+    }
+    if "tokens" in said:
+        amounts["tokens"] = units.count(said["tokens"])
+    if "seconds" in said:
+        amounts["seconds"] = units.duration(said["seconds"])
+    if "on_exceed" in said:
+        amounts["on_exceed"] = said["on_exceed"]
+    return amounts

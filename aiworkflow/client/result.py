@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from aiworkflow.engine import Failure, Ref
-    from aiworkflow.engine.events import Json
+    from aiworkflow.engine.carried import Json
     from aiworkflow.journal import RunRow
     from aiworkflow.observe import RunProgress, StepProgress
 
@@ -109,6 +109,10 @@ class StepResult:
             "cost_usd": step.cost_usd,
             "seconds": round(step.seconds, 3),
         }
+        if step.source is not None:
+            found["reused"] = step.source
+        if step.undone is not None:
+            found["undone"] = step.undone
         if step.input_tokens or step.output_tokens:
             found["tokens"] = {"input": step.input_tokens, "output": step.output_tokens}
         return found
@@ -129,7 +133,7 @@ def output_of(step: StepProgress, load: Callable[[Ref | None], Json]) -> Json:
     if step.form == "until":
         rounds = [child for child in step.children if child.round is not None]
         return output_of(rounds[-1], load) if rounds else None
-    return {child.node: output_of(child, load) for child in step.children if child.node}
+    return {child.node: output_of(child, load) for child in step.children if not child.is_apart}
 
 
 @record
@@ -137,10 +141,12 @@ class RunResult:
     """What a run came to.
 
     Attributes:
-        steps: by path (`review`, `files[3].lint`), in the order they began.
+        steps: by path (`review`, `files[3].lint`), in the order they began; of a run that went on
+            with another plan, in the order of the plan.
         cost_usd: US dollars, as far as prices are known.
         seconds: from start to end.
         waiting_for: what a person has to settle before the run goes on.
+        standing: of a run that was taken back: paths of steps whose effect stands.
     """
 
     run: str
@@ -152,6 +158,7 @@ class RunResult:
     cost_usd: float
     seconds: float
     waiting_for: Sequence[Mapping[str, Json]] = ()
+    standing: Sequence[str] = ()
 
     @property
     def cost(self) -> float:
@@ -170,6 +177,7 @@ class RunResult:
             "cost_usd": round(self.cost_usd, 6),
             "seconds": round(self.seconds, 3),
             "waiting_for": [dict(wait) for wait in self.waiting_for],
+            "standing": list(self.standing),
         }
 
 
@@ -184,14 +192,15 @@ def result_of(
         status=Status(row.status),
         outputs=outputs if isinstance(outputs, dict) else {},
         steps={
-            path: StepResult(step, load)
-            for path, step in progress.steps.items()
-            if path and not path.endswith("/join")
+            step.path: StepResult(step, load)
+            for step in progress.listed()
+            if step.path and not step.is_apart
         },
         error=_error(progress.root.error),
         cost_usd=progress.cost_usd,
         seconds=progress.seconds(now),
         waiting_for=json.loads(row.waiting) if row.waiting else (),
+        standing=progress.standing,
     )
 
 

@@ -14,8 +14,9 @@ from aiworkflow.runtime.values import Values
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from aiworkflow.client.plans import Plans
     from aiworkflow.clock import Clock
-    from aiworkflow.engine.events import Json, Ref
+    from aiworkflow.engine.carried import Json, Ref
     from aiworkflow.journal import Journal
     from aiworkflow.plan.graph import Plan
     from aiworkflow.runtime.logs import LogFolder
@@ -38,7 +39,7 @@ class Run:
         *,
         journal: Journal,
         clock: Clock,
-        plan: Callable[[str], Plan],
+        plans: Plans,
         logs: LogFolder,
         appended: asyncio.Event | None = None,
         driving: asyncio.Task[None] | None = None,
@@ -48,7 +49,7 @@ class Run:
         self.logs = logs
         self._journal = journal
         self._clock = clock
-        self._plan = plan
+        self._plans = plans
         self._appended = appended
         self._driving = driving
         self._interrupt = interrupt
@@ -95,12 +96,20 @@ class Run:
         Raises:
             Any error that ended the drive, when this process drives the run.
         """
+        await self.rest()
+        return self.look()
+
+    async def rest(self) -> None:
+        """Wait until the run is at rest.
+
+        Raises:
+            Any error that ended the drive, when this process drives the run.
+        """
         if self._driving is not None:
             await asyncio.shield(self._driving)
         else:
             while self._journal.run(self.id).status not in AT_REST:  # noqa: ASYNC110  another process
                 await asyncio.sleep(_POLL_S)
-        return self.look()
 
     def look(self) -> RunResult:
         """What the run has come to so far."""
@@ -110,15 +119,12 @@ class Run:
 
     def progress(self) -> RunProgress:
         """The run as a tree of steps, as it stands."""
-        progress = RunProgress()
+        progress = RunProgress(self.plan_at)
         seq = 0
         while records := self._journal.read(self.id, seq, _PAGE):
             for record in records:
                 seq = record.seq
-                event = decode(record.payload)
-                if progress.started is None:
-                    progress.use_plan(self._plan(self.id))
-                progress.apply(event)
+                progress.apply(decode(record.payload))
         return progress
 
     def data(self) -> RecordData:
@@ -136,8 +142,12 @@ class Run:
 
     @property
     def plan(self) -> Plan:
-        """The plan the run was started with."""
-        return self._plan(self.id)
+        """The plan that is in force in the run."""
+        return self._plans.of(self.id)
+
+    def plan_at(self, blob: str) -> Plan:
+        """The plan in a blob that one of the run's events names."""
+        return self._plans.at(blob)
 
     @property
     def is_driven_here(self) -> bool:

@@ -1,0 +1,64 @@
+"""The journals that a person names: the project's own, or another one by its setting."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiworkflow.errors import UsageError
+from aiworkflow.journal import Held, open_journal
+from aiworkflow.journal.copying import all_streams
+from aiworkflow.journal.open import journal_exists, place_shown
+from aiworkflow.runtime.lease import OtherDriver
+
+if TYPE_CHECKING:
+    from aiworkflow.client.project import Project
+    from aiworkflow.journal import Journal
+
+
+def own_journal(project: Project) -> str:
+    """The setting of the journal that the project uses. Raises UsageError: it is in memory."""
+    where = project.journals()[0]
+    if where == "memory":
+        raise UsageError(
+            "the journal is in memory, where nothing is kept",
+            hint="set `journal` in .aiworkflow/config.yaml to `sqlite` or a URL",
+        )
+    return where
+
+
+def open_existing(project: Project, where: str) -> Journal:
+    """A journal that must be there already.
+
+    Raises:
+        UsageError: there is none, or no such kind of journal. JournalUnavailable.
+    """
+    state = project.folders.state
+    if not journal_exists(where, state, ids=project.ids):
+        raise UsageError(
+            f"there is no journal in {place_shown(where, state)}",
+            hint="name the folder that has `journal.db`, or the URL of a journal on a server",
+        )
+    return open_journal(where, state, clock=project.clock, ids=project.ids)
+
+
+def refuse_driven(project: Project, journal: Journal, *, elsewhere: bool = True) -> None:
+    """Refuse where a run is being driven.
+
+    Args:
+        elsewhere: refuse for drivers of other folders and machines too, which may be dead.
+
+    Raises:
+        Held: naming the first such run.
+    """
+    for state in all_streams(journal):
+        if state.driver is None:
+            continue
+        driver = OtherDriver(project.folders.state / "drivers", state.driver)
+        if not driver.is_alive() or (driver.is_elsewhere and not elsewhere):
+            continue
+        held = Held(
+            state.run,
+            "in another folder or on another machine" if driver.is_elsewhere else f"{driver.pid}",
+        )
+        held.hint = f"wait for it, or stop it: aiworkflow runs cancel {state.run}"
+        raise held

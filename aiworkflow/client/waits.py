@@ -1,0 +1,311 @@
+"""Open waits of a project's runs, and answering them: consents, answers, outside events.
+
+An answer is one transaction on the journal: the wait is open and has not expired, the answer is
+appended, the run's next driver is woken. It never folds the run.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import field
+from typing import TYPE_CHECKING, TypedDict, cast
+
+from aiworkflow.client.inputs import check_inputs
+from aiworkflow.engine import decode, encode
+from aiworkflow.engine import events as ev
+from aiworkflow.engine.carried import Inline, Ref, Stored
+from aiworkflow.errors import RefusedError, UsageError
+from aiworkflow.journal import Append, Closed, Conflict, Journal, Register, RegisterWrite, Require
+from aiworkflow.plan import field_from_json
+from aiworkflow.records import record
+from aiworkflow.runtime.values import Values, json_bytes
+from aiworkflow.runtime.waits import WAIT, WAKE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+
+    from aiworkflow.bundle.workflow import Field
+    from aiworkflow.client.project import Project
+    from aiworkflow.engine.carried import Json
+
+
+class _Row(TypedDict):
+    """The register of an open wait."""
+
+    kind: str
+    visit: int
+    seq: int
+    opened: float
+    by: list[str]
+    quorum: int
+    event: str | None
+    voters: list[str]
+
+
+class _Spec(TypedDict, total=False):
+    """What is shown of it."""
+
+    title: str
+    message: str
+    fields: list[object]
+    uses: str
+
+
+CONSENT = frozenset({"approve", "gate"})
+_TRIES = 20
+
+
+@record
+class OpenWait:
+    """Something a run waits for.
+
+    Attributes:
+        kind: `approve` (a step waits for consent), `gate`, `ask`, `timer` or `event`.
+        message: what people are shown.
+        by: roles and people who may answer; empty for anyone.
+        quorum: how many must agree; `voters` have already.
+        fields: of an `ask`: what is asked for.
+        event: of an `event`: its name.
+        arguments: of an `approve`: what the step would be given.
+        opened, due: seconds since the epoch; `due` None for no end.
+    """
+
+    run: str
+    step: str
+    kind: str
+    visit: int
+    title: str
+    message: str
+    opened: float
+    by: tuple[str, ...] = ()
+    quorum: int = 1
+    voters: tuple[str, ...] = ()
+    fields: tuple[Field, ...] = ()
+    event: str | None = None
+    uses: str | None = None
+    arguments: Json = None
+    due: float | None = None
+    version: int = field(default=0, repr=False)
+    row: Mapping[str, Json] = field(default_factory=dict, repr=False)
+
+    @property
+    def id(self) -> str:
+        """How it is named on the command line: run and step."""
+        return f"{self.run}/{self.step}"
+
+
+class Waits:
+    """The open waits of a project.
+
+    Args:
+        find: the full id of a run, given as a person writes it.
+    """
+
+    def __init__(self, journal: Journal, project: Project, find: Callable[[str], str]) -> None:
+        self._journal = journal
+        self._project = project
+        self._find = find
+
+    # -- looking ----------------------------------------------------------------------------------
+
+    def open(self, run: str = "", kinds: Collection[str] = ()) -> list[OpenWait]:
+        """Open waits, the oldest run first; of one run, or of all."""
+        prefix = f"{self._find(run)}/" if run else ""
+        found = [self._read(row) for row in self._journal.registers(WAIT, prefix)]
+        return [wait for wait in found if not kinds or wait.kind in kinds]
+
+    def _read(self, row: Register) -> OpenWait:
+        run, _, step = row.key.partition("/")
+        data = cast("_Row", json.loads(row.value))
+        opened = decode(self._journal.record(run, data["seq"]).payload)
+        assert isinstance(opened, ev.Opened)
+        values = Values(self._journal, run, inline_bytes=0)
+        spec = cast("_Spec", values.load(opened.spec) or {})
+        return OpenWait(
+            run=run,
+            step=step,
+            kind=data["kind"],
+            visit=data["visit"],
+            title=spec.get("title", ""),
+            message=spec.get("message", ""),
+            opened=data["opened"],
+            by=tuple(data["by"]),
+            quorum=data["quorum"],
+            voters=tuple(data["voters"]),
+            fields=tuple(field_from_json(one) for one in spec.get("fields", ())),
+            event=data["event"],
+            uses=spec.get("uses"),
+            arguments=values.load(opened.arguments),
+            due=opened.due,
+            version=row.version,
+            row=cast("Mapping[str, Json]", data),
+        )
+
+    def one(self, reference: str, kinds: Collection[str], what: str) -> OpenWait:
+        """The wait that `RUN/STEP`, or a run that has only one such, names.
+
+        Raises:
+            UsageError: none is open there, or several are.
+        """
+        run, _, step = reference.partition("/")
+        full = self._find(run)
+        waits = self.open(full, kinds)
+        named = [wait for wait in waits if wait.step == step] if step else waits
+        if len(named) == 1:
+            return named[0]
+        listed = ", ".join(f"`{wait.id}`" for wait in waits)
+        if named:
+            raise UsageError(f"run {full} waits for several: {listed}", hint="name one of them")
+        where = f"step `{step}` of run {full}" if step else f"run {full}"
+        hint = f"open here: {listed}" if waits else f"look at it: aiworkflow runs show {full}"
+        raise UsageError(f"{where} waits for no {what}", hint=hint)
+
+    # -- answering --------------------------------------------------------------------------------
+
+    def approve(self, reference: str, *, comment: str = "") -> OpenWait:
+        """Agree. The run goes on once enough people have.
+
+        Raises:
+            UsageError: nothing is open there. RefusedError: it is for somebody else.
+        """
+        return self._vote(reference, "approve", comment)
+
+    def reject(self, reference: str, *, comment: str = "") -> OpenWait:
+        """Refuse: the step fails with the kind `rejected`. Raises as `approve`."""
+        return self._vote(reference, "reject", comment)
+
+    def answer(
+        self,
+        reference: str,
+        given: Mapping[str, Json],
+        texts: Mapping[str, str] | None = None,
+    ) -> OpenWait:
+        """Answer an `ask`; what is given is checked against its fields.
+
+        Raises:
+            InputsInvalid: with every problem; nothing is written. Also as `approve`.
+        """
+        wait = self.one(reference, {"ask"}, "answer")
+        self._check_person(wait)
+        values = check_inputs(wait.step, wait.fields, given, texts or {})
+        self._close(wait, "answer", values)
+        return wait
+
+    def signal(self, run: str, event: str, data: Json = None) -> OpenWait:
+        """Deliver an outside event to the step of a run that waits for it.
+
+        Raises:
+            UsageError: no step waits for an event of that name.
+        """
+        full = self._find(run)
+        waits = self.open(full, {"event"})
+        for wait in waits:
+            if wait.event == event:
+                self._close(wait, "signal", data)
+                return wait
+        names = ", ".join(f"`{wait.event}`" for wait in waits) or "none"
+        raise UsageError(
+            f"run {full} waits for no event `{event}` (it waits for: {names})",
+            hint=f"look at it: aiworkflow runs show {full}",
+        )
+
+    def go_on(self, reference: str, how: str = "continue") -> OpenWait:
+        """Let a run go on from a breakpoint.
+
+        Args:
+            how: `continue`, `step` (stop again before the next step) or `skip` (leave this one out).
+
+        Raises:
+            UsageError: the run has stopped at no breakpoint there. RefusedError: a step asks.
+        """
+        wait = self.one(reference, {"break"}, "breakpoint")
+        self._check_person(wait)
+        self._close(wait, how, None)
+        return wait
+
+    def _vote(self, reference: str, verdict: str, comment: str) -> OpenWait:
+        for _ in range(_TRIES):
+            wait = self.one(reference, CONSENT, "approval")
+            self._check_person(wait)
+            actor = self._project.actor
+            if actor in wait.voters and verdict == "approve":
+                raise UsageError(
+                    f"`{actor}` has approved `{wait.id}` already",
+                    hint=f"{wait.quorum} people must agree, and {len(wait.voters)} have",
+                )
+            voters = [*wait.voters, actor]
+            is_over = verdict == "reject" or len(voters) >= wait.quorum
+            row = None if is_over else json.dumps({**wait.row, "voters": voters})
+            write = RegisterWrite(WAIT, wait.id, row, wait.version, wait.due)
+            try:
+                self._send(wait, verdict, None, comment, write)
+            except Conflict:
+                continue  # somebody voted at the same moment
+            return wait
+        raise UsageError(f"too many people answer `{reference}` at once", hint="try again")
+
+    def _close(self, wait: OpenWait, verdict: str, data: Json) -> None:
+        write = RegisterWrite(WAIT, wait.id, None, wait.version)
+        try:
+            self._send(wait, verdict, data, "", write)
+        except Conflict as conflict:
+            raise UsageError(
+                f"somebody else has answered `{wait.id}` already",
+                hint=f"look at it: aiworkflow runs show {wait.run}",
+            ) from conflict
+
+    def _send(
+        self, wait: OpenWait, verdict: str, data: Json, comment: str, write: RegisterWrite
+    ) -> None:
+        now = self._project.clock.now().timestamp()
+        ref: Ref | None = None
+        blobs: Sequence[str] = ()
+        if data is not None:
+            content = json_bytes(data)
+            if len(content) > 32 * 1024:
+                digest = self._journal.blobs.put(content)
+                ref, blobs = Stored(digest, len(content)), (digest,)
+            else:
+                ref = Inline(data)
+        actor = self._project.actor
+        event = ev.Answered(now, wait.step, wait.visit, verdict, actor, ref, comment)
+        append = Append(
+            id=self._project.ids.token(),
+            run=wait.run,
+            events=[encode(event)],
+            requires=[Require(WAIT, wait.id, now)],
+            registers=[write, RegisterWrite(WAKE, wait.run, "{}")],
+            blobs=blobs,
+        )
+        try:
+            self._journal.append_now(append)
+        except Closed as closed:
+            raise UsageError(
+                f"`{wait.id}` is no longer open: it was answered, or its time is over",
+                hint=f"look at it: aiworkflow runs show {wait.run}",
+            ) from closed
+
+    # -- who --------------------------------------------------------------------------------------
+
+    def _check_person(self, wait: OpenWait) -> None:
+        """Who answers must be one of those who were asked.
+
+        Raises:
+            RefusedError: it is for somebody else, or a step of a run tries to answer.
+        """
+        if self._project.environ.get("AIWORKFLOW_KEY"):
+            raise RefusedError(
+                "a step of a run cannot answer for a person",
+                hint=f"answer `{wait.id}` from a terminal of your own",
+            )
+        if not wait.by:
+            return
+        actor, roles = self._project.actor, self._project.roles
+        if actor in wait.by or any(actor in roles.get(role, ()) for role in wait.by):
+            return
+        listed = ", ".join(f"`{one}`" for one in wait.by)
+        raise RefusedError(
+            f"`{actor}` may not answer `{wait.id}`: it is for {listed}",
+            hint=f"who has a role stands in .aiworkflow/config.yaml: "
+            f"`roles: {{{wait.by[0]}: [{actor}]}}`",
+        )
