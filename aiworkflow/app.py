@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from aiworkflow.bundle.workflow import AgentSpec, Kind
 from aiworkflow.client.project import Project
-from aiworkflow.clock import Clock, Ids, SystemClock, SystemIds
+from aiworkflow.clock import Clock, Ids, OnwardClock, SystemClock, SystemIds
 from aiworkflow.errors import UsageError
 from aiworkflow.settings.locate import locate
 
@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from aiworkflow.client.builder import BuiltWorkflow
     from aiworkflow.client.client import Client
     from aiworkflow.client.result import RunResult
-    from aiworkflow.engine.events import Json
+    from aiworkflow.engine.carried import Json
     from aiworkflow.journal import Journal
-    from aiworkflow.runtime.local import InForce, LocalRuntime
+    from aiworkflow.runtime.given import InForce
+    from aiworkflow.runtime.local import LocalRuntime
     from aiworkflow.steps.contract import Outcome, Performer, Ports, Work
 
 
@@ -33,7 +34,7 @@ def open_project(
 ) -> Project:
     """A project, for looking at its bundles and settings; opens no store."""
     environment = dict(os.environ if environ is None else environ)
-    the_clock = clock or SystemClock()
+    the_clock = OnwardClock(clock or SystemClock())
     start = Path(project) if project is not None else Path.cwd()
     if not start.is_dir():
         raise UsageError(
@@ -52,7 +53,8 @@ def open_project(
 def connect(
     project: str | Path | None = None,
     *,
-    journal: str | None = None,
+    journal: str | Sequence[str] | None = None,
+    journal_fallback: Callable[[str], None] | None = None,
     environ: Mapping[str, str] | None = None,
     clock: Clock | None = None,
     ids: Ids | None = None,
@@ -61,7 +63,10 @@ def connect(
 
     Args:
         project: a folder of it; by default the current one. Needs no set-up before.
-        journal: where runs are kept, instead of what the settings say: `sqlite`, `memory` or a path.
+        journal: where runs are kept, instead of what the settings say: `sqlite`, `memory`, a path or
+            a URL. Of several the first is used.
+        journal_fallback: lets the next journal be used when one does not answer; it is called with
+            what happened. Runs of the first are not in the next.
         environ: the environment to use instead of the process's own.
         clock, ids: sources of time and identifiers, for tests.
     """
@@ -70,13 +75,14 @@ def connect(
     the_clock, the_ids = found.clock, found.ids
 
     def open_store() -> Journal:
-        from aiworkflow.diagnostics import Report
-        from aiworkflow.journal import open_journal
+        from aiworkflow.journal import open_first
 
-        where = journal or found.layered(Report()).options().journal
-        return open_journal(where, found.folders.state, clock=the_clock, ids=the_ids)
+        several = [journal] if isinstance(journal, str) else journal or found.journals()
+        state = found.folders.state
+        return open_first(several, state, clock=the_clock, ids=the_ids, fallback=journal_fallback)
 
     def make_runtime(store: Journal, on_append: Callable[[str], None]) -> LocalRuntime:
+        from aiworkflow.client.inputs import check_inputs
         from aiworkflow.runtime.local import LocalRuntime
         from aiworkflow.runtime.mask import Masking
         from aiworkflow.trust.secrets import EnvironmentSecrets
@@ -90,6 +96,7 @@ def connect(
             environ=environment,
             performers=lambda settings: _performers(settings, environment),
             on_append=on_append,
+            check_inputs=check_inputs,
         )
 
     from aiworkflow.client.client import Client

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 _CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -47,6 +47,34 @@ class SystemClock:
         return time.clock_gettime(boot) if boot is not None else time.monotonic()
 
 
+class OnwardClock:
+    """A clock whose wall clock does not go back: set back, it goes on from where it was.
+
+    So a pause of seconds is not one of a day when somebody corrects the machine's time, and what a
+    process writes down later has the later time. Set forward, it follows at once.
+
+    Args:
+        clock: the one to follow.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._last = clock.now()
+        self._at = clock.monotonic()
+
+    def now(self) -> datetime:
+        """Wall-clock time, or what has passed since the last one, whichever is later."""
+        at = self._clock.monotonic()
+        passed = self._last + timedelta(seconds=at - self._at)
+        self._last = max(self._clock.now(), passed)
+        self._at = at
+        return self._last
+
+    def monotonic(self) -> float:
+        """Seconds since an arbitrary point, as the clock followed has it."""
+        return self._clock.monotonic()
+
+
 class SystemIds:
     """Ids from the system's randomness, ordered by the clock given."""
 
@@ -59,8 +87,8 @@ class SystemIds:
         return f"{_base32(ms, 10)}-{_base32(int.from_bytes(os.urandom(8)), 10)}"
 
     def token(self) -> str:
-        """A new token of 130 random bits."""
-        return _base32(int.from_bytes(os.urandom(17)), 26)
+        """A new token of 104 random bits."""
+        return os.urandom(13).hex()
 
 
 def _base32(number: int, width: int) -> str:

@@ -6,7 +6,8 @@ on; `exit_code` is what the command line ends with.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+import errno
+from typing import TYPE_CHECKING, ClassVar, Final
 
 if TYPE_CHECKING:
     from aiworkflow.diagnostics.source import Place
@@ -17,6 +18,9 @@ EXIT_USAGE = 2
 EXIT_WAITING = 3
 EXIT_REFUSED = 4
 EXIT_INTERRUPTED = 130
+
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+_FAILING: Final = frozenset({errno.EIO, errno.EFBIG, errno.EROFS})
 
 
 class AIWorkflowError(Exception):
@@ -70,8 +74,29 @@ class UnavailableError(AIWorkflowError):
     exit_code = EXIT_FAILED
 
 
+class DiskFailed(UnavailableError):
+    """The disk is full or fails; what needed it has not begun, or may be done again."""
+
+    code = "disk"
+
+
 class Bug(AIWorkflowError):
     """An invariant of ours does not hold; worth a report."""
 
     code = "bug"
     exit_code = EXIT_FAILED
+
+
+def disk_failed(error: OSError, doing: str) -> DiskFailed | None:
+    """The error for a disk that is full or fails; None if something else is the matter.
+
+    Args:
+        doing: what could not be done, as in "cannot write the log".
+    """
+    if error.errno in _FULL:
+        hint = "free some space, then go on with `aiworkflow runs resume RUN`; nothing was lost"
+        return DiskFailed(f"{doing}: no space left on the disk", hint=hint)
+    if error.errno in _FAILING:
+        hint = "look at the disk and its limits, then go on with `aiworkflow runs resume RUN`"
+        return DiskFailed(f"{doing}: the disk failed: {error.strerror}", hint=hint)
+    return None

@@ -9,10 +9,12 @@ import typer
 from aiworkflow.cli.command import Command, Group
 from aiworkflow.cli.options import (
     BundleArgument,
+    FallbackOption,
     JsonOption,
     ProjectOption,
     QuietOption,
     VerboseOption,
+    WaitOption,
 )
 
 app = typer.Typer(
@@ -21,6 +23,7 @@ app = typer.Typer(
     help="Run, check, describe, draw and list bundles.",
     no_args_is_help=True,
     rich_markup_mode=None,
+    add_completion=False,
 )
 
 InputOption = Annotated[
@@ -55,6 +58,44 @@ def run(
         str | None,
         typer.Option("--record", metavar="DIR", help="Also write the run's record there."),
     ] = None,
+    wait: WaitOption = False,
+    breaks: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--break", metavar="STEP", help="Stop before this step; also `STEP if CONDITION`."
+        ),
+    ] = None,
+    batch: Annotated[
+        str | None,
+        typer.Option(
+            "--batch", metavar="FILE", help="A run for each line of a JSON Lines file, or of `-`."
+        ),
+    ] = None,
+    max_parallel: Annotated[  # a text: for a number typer loads a library as large as itself
+        str | None,
+        typer.Option("--max-parallel", metavar="N", help="With --batch: most runs at once (8)."),
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option("--output", metavar="FILE", help="With --batch: where results are written."),
+    ] = None,
+    failures: Annotated[
+        str | None,
+        typer.Option(
+            "--failures", metavar="FILE", help="With --batch: gets the lines that did not succeed."
+        ),
+    ] = None,
+    again: Annotated[
+        str | None,
+        typer.Option(
+            "--again",
+            metavar="BATCH",
+            help="With --batch: run only what failed or was left in that batch (id or results file).",
+        ),
+    ] = None,
+    skip_invalid: Annotated[
+        bool, typer.Option("--skip-invalid", help="With --batch: leave out lines with mistakes.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would run; start nothing.")
     ] = False,
@@ -62,6 +103,7 @@ def run(
     verbose: VerboseOption = False,
     quiet: QuietOption = False,
     project: ProjectOption = None,
+    journal_fallback: FallbackOption = False,
 ) -> None:
     """Run a bundle or a lone .md file.
 
@@ -70,6 +112,8 @@ def run(
     """
     from aiworkflow.cli.out import Out
     from aiworkflow.cli.running import RunRequest, describe_only, run_bundle
+    from aiworkflow.cli.where import Where
+    from aiworkflow.errors import UsageError
 
     out = Out(as_json=as_json, verbose=verbose, quiet=quiet)
     request = RunRequest(
@@ -80,8 +124,24 @@ def run(
         settings=settings or [],
         name=name,
         record=record,
-        project=project,
+        project=Where(project, journal_fallback=journal_fallback),
+        attached=wait,
+        breaks=breaks or [],
     )
+    if batch is not None:
+        from aiworkflow.cli.batch import BatchRequest, run_batch
+
+        lines = BatchRequest(batch, max_parallel, output, failures, again, skip_invalid, dry_run)
+        raise typer.Exit(run_batch(request, lines, out))
+    for option, value in (
+        ("--output", output),
+        ("--failures", failures),
+        ("--again", again),
+        ("--skip-invalid", skip_invalid or None),
+        ("--max-parallel", max_parallel),
+    ):
+        if value is not None:
+            raise UsageError(f"{option} is for a batch", hint="give its inputs with --batch FILE")
     raise typer.Exit(describe_only(request, out) if dry_run else run_bundle(request, out))
 
 

@@ -10,7 +10,7 @@ from aiworkflow.errors import EXIT_OK, EXIT_USAGE, UsageError
 if TYPE_CHECKING:
     from aiworkflow.cli.out import Out
     from aiworkflow.client.project import Checked, Project
-    from aiworkflow.engine.events import Json
+    from aiworkflow.engine.carried import Json
 
 _DRAWINGS = ("terminal", "mermaid", "dot")
 _FORMATS = ("text", "json", "sarif", "github")
@@ -126,7 +126,7 @@ def show_settings(bundle: str, project: str | None, out: Out) -> int:
 
     checked = _project(project).check(bundle)
     out.diagnostics(checked.report.sorted())
-    rows = checked.settings.rows()
+    rows = [(name, _without_password(value), who) for name, value, who in checked.settings.rows()]
     out.object(
         {
             "settings": [
@@ -139,6 +139,15 @@ def show_settings(bundle: str, project: str | None, out: Out) -> int:
         shown = [(name, _short(value), str(origin)) for name, value, origin in rows]
         out.result(table(shown, ("SETTING", "VALUE", "FROM")))
     return EXIT_OK if checked.is_valid else EXIT_USAGE
+
+
+def _without_password(value: Json) -> Json:
+    """A setting as it may be shown: the URL of a journal can hold a password."""
+    from aiworkflow.journal.open import shown
+
+    if isinstance(value, list):
+        return [_without_password(one) for one in value]
+    return shown(value) if isinstance(value, str) and "://" in value else value
 
 
 def draw(bundle: str, form: str, project: str | None, out: Out) -> int:

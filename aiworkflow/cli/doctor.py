@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from aiworkflow.cli.command import Command
 from aiworkflow.cli.options import JsonOption, ProjectOption, QuietOption, VerboseOption
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 _MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "problem": ("✗", "red")}
 
@@ -18,6 +20,12 @@ def doctor(
     verbose: VerboseOption = False,
     quiet: QuietOption = False,
     project: ProjectOption = None,
+    reset_breaker: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Close the circuit breaker of an agent, a tool or a host first."
+        ),
+    ] = None,
 ) -> None:
     """Check this machine and project, and say how to fix what is wrong.
 
@@ -31,6 +39,9 @@ def doctor(
     out = Out(as_json=as_json, verbose=verbose, quiet=quiet)
     client = connect(project)
     try:
+        if reset_breaker is not None:
+            client.kept.reset_breaker(reset_breaker)
+            out.say(f"the circuit breaker of {reset_breaker} is closed")
         checks = examine(client)
     finally:
         client.close()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from aiworkflow.cli.show import ended_line, started_line, step_text
+from aiworkflow.cli.out import printable
+from aiworkflow.cli.show import ended_line, started_line, step_text, warning_line
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -30,15 +31,17 @@ async def follow(run: Run, out: Out) -> None:
 
 
 async def _follow_lines(run: Run, out: Out) -> None:
+    from aiworkflow.engine.events import Undoable, Undoing, Warned
     from aiworkflow.observe import RunProgress
 
-    progress = RunProgress()
+    progress = RunProgress(run.plan_at)
     async for seq, event in run.events():
         if seq == 1:
-            progress.use_plan(run.plan)
             out.note(f"run {run.id}  {run.plan.name}")
         step = progress.apply(event)
-        if step is None or step.path == "":
+        if isinstance(event, Warned):
+            out.note(warning_line(event))
+        if step is None or step.path == "" or isinstance(event, Undoable | Undoing | Warned):
             continue
         if step.status == "running":
             if out.verbose and step.form == "leaf":
@@ -56,13 +59,11 @@ async def _follow_live(run: Run) -> None:
 
     from aiworkflow.observe import RunProgress
 
-    progress = RunProgress()
+    progress = RunProgress(run.plan_at)
     console = Console(stderr=True, highlight=False)
     tree = _Tree(run, progress)
     with Live(tree, console=console, refresh_per_second=_REFRESH_PER_S, transient=True):
-        async for seq, event in run.events():
-            if seq == 1:
-                progress.use_plan(run.plan)
+        async for _, event in run.events():
             progress.apply(event)
     console.print(_Tree(run, progress, whole=True))
 
@@ -95,7 +96,7 @@ class _Tree:
                 tail = self._run.logs.tail(step.path, step.visit, step.attempt)
                 lines.extend(
                     Text("  " * (depth + 1) + "│ " + row, "dim")
-                    for row in _printable(tail).splitlines()[-_TAIL_LINES:]
+                    for row in printable(tail).splitlines()[-_TAIL_LINES:]
                 )
         if len(lines) > height:
             head = lines[: height // 2]
@@ -126,8 +127,3 @@ def _shown(step: StepProgress, depth: int) -> list[tuple[int, StepProgress]]:
         rows.append((depth + 1, child))
         rows.extend(_shown(child, depth + 1))
     return rows
-
-
-def _printable(text: str) -> str:
-    """Text of a step without control characters: a log must not steer the terminal."""
-    return "".join(c if c == "\n" or c.isprintable() else " " for c in text)

@@ -21,6 +21,9 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "bundle": ("bundle", "Run, check, describe, draw and list bundles."),
     "workflow": ("workflow", "List, show and create workflows."),
     "runs": ("runs", "List, show, follow, resume and cancel runs."),
+    "approvals": ("approvals", "List, show, give and refuse approvals."),
+    "journal": ("journal", "Check, back up, restore, move and prune the journal of all runs."),
+    "cache": ("cache", "Forget outputs that steps would use again."),
     "doctor": ("doctor", "Check this machine and project, and say how to fix what is wrong."),
     "schema": ("schema", "Print the JSON Schemas of the format."),
     "explain": ("explain", "Explain a diagnostic code such as AW103."),
@@ -81,7 +84,7 @@ def root(
 
 def run(arguments: Sequence[str]) -> int:
     """Run a command line; its exit status. The last door for errors."""
-    from aiworkflow.errors import AIWorkflowError
+    from aiworkflow.errors import AIWorkflowError, disk_failed
 
     verbose = any(word in {"-v", "--verbose"} for word in arguments)
     try:
@@ -100,6 +103,12 @@ def run(arguments: Sequence[str]) -> int:
         # the reader (`| head`) has gone; nothing is wrong
         sys.stderr.close()
         return EXIT_FAILED
+    except OSError as error:
+        failed = disk_failed(error, f"cannot write {error.filename or 'a file of the run'}")
+        if failed is None or verbose:
+            return _bug(error, verbose=verbose)
+        _report(failed, arguments)
+        return failed.exit_code
     except Exception as error:
         return _bug(error, verbose=verbose)
     return int(status) if isinstance(status, int) else 0

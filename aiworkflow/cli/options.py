@@ -27,3 +27,21 @@ BundleArgument = Annotated[
 RunArgument = Annotated[
     str, typer.Argument(metavar="RUN", help="A run's id, the beginning of it, or `last`.")
 ]
+WaitOption = Annotated[
+    bool,
+    typer.Option("--wait", help="Stay while the run waits for people, moments and events."),
+]
+DetachOption = Annotated[
+    bool, typer.Option("--detach", help="Only hand it in; do not drive the run on here.")
+]
+WaitArgument = Annotated[
+    str, typer.Argument(metavar="RUN[/STEP]", help="The run, and the step where several wait.")
+]
+CommentOption = Annotated[str, typer.Option("--comment", help="Why, for the record.")]
+FallbackOption = Annotated[
+    bool,
+    typer.Option(
+        "--journal-fallback",
+        help="Use the next journal of the list when the first does not answer.",
+    ),
+]

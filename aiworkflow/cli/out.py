@@ -67,7 +67,8 @@ class Out:
         diagnostics = getattr(error, "diagnostics", ())
         if self.json:
             shown: dict[str, object] = {
-                "error": {"code": error.code, "message": error.message, "hint": error.hint}
+                **getattr(error, "details", {}),
+                "error": {"code": error.code, "message": error.message, "hint": error.hint},
             }
             if diagnostics:
                 from aiworkflow.diagnostics.render import to_json
@@ -104,3 +105,8 @@ def wants_colour(stream: object) -> bool:
         return False
     isatty = getattr(stream, "isatty", None)
     return bool(isatty and isatty())
+
+
+def printable(text: str) -> str:
+    """Text from a run without control characters: it must not steer the terminal."""
+    return "".join(c if c == "\n" or c.isprintable() else " " for c in text)

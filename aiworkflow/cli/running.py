@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import signal
-import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aiworkflow.cli.given import overrides, pairs, read_inputs
+from aiworkflow.cli.where import Where, connect
 from aiworkflow.errors import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
     EXIT_OK,
     EXIT_REFUSED,
     EXIT_WAITING,
-    UsageError,
 )
 from aiworkflow.records import record
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from aiworkflow.client.client import Client
     from aiworkflow.client.result import RunResult
     from aiworkflow.client.run import Run
-    from aiworkflow.engine.events import Json
+    from aiworkflow.engine.carried import Json
 
 
 @record
@@ -38,26 +38,31 @@ class RunRequest:
     settings: Sequence[str]
     name: str
     record: str | None
-    project: str | None
+    project: Where
+    attached: bool = False
+    breaks: Sequence[str] = ()
 
 
 def run_bundle(request: RunRequest, out: Out) -> int:
     """Start the run, show it, and wait for its end."""
-    from aiworkflow.app import connect
-
     texts = pairs(request.inputs, "--input")
     given = read_inputs(request.inputs_file)
+    chosen = overrides(request.agent, request.settings)
+    project = request.project.with_journal(chosen.get("journal"))
 
     async def start(client: Client) -> Run:
         return await client.start(
             request.bundle,
             given,
             texts=texts,
-            overrides=overrides(request.agent, request.settings),
+            overrides=chosen,
             name=request.name,
+            attached=request.attached,
+            breaks=request.breaks,
+            tell=out.note,
         )
 
-    return drive(connect(request.project), start, out, record=request.record)
+    return drive(connect(project), start, out, record=request.record)
 
 
 def drive(
@@ -66,12 +71,19 @@ def drive(
     out: Out,
     *,
     record: str | None = None,
+    done: str = "succeeded",
+    more: Mapping[str, Json] | None = None,
 ) -> int:
-    """Drive a run that `start` gives, with a live view and Ctrl-C, and print what it came to."""
+    """Drive a run that `start` gives, with a live view and Ctrl-C, and print what it came to.
+
+    Args:
+        done: the status that the command was to bring about.
+        more: what the JSON object says besides.
+    """
     import asyncio
 
     try:
-        return asyncio.run(_drive(client, start, out, record))
+        return asyncio.run(_drive(client, start, out, record, done, more or {}))
     except asyncio.CancelledError:  # the second Ctrl-C; it has been said
         message = "stopped at once; the run can be resumed"
         out.object({"error": {"code": "interrupted", "message": message, "hint": None}})
@@ -83,6 +95,8 @@ async def _drive(
     start: Callable[[Client], Awaitable[Run]],
     out: Out,
     record: str | None,
+    done: str,
+    more: Mapping[str, Json],
 ) -> int:
     from aiworkflow.cli.live import follow
 
@@ -90,20 +104,32 @@ async def _drive(
         run = await start(client)
         for variable in client.project.strangers:
             out.note(f"warning: the variable {variable} is no setting, and sets nothing")
-        with interrupts(run, out) as interrupted:
+        go_on = f"go on with: aiworkflow runs resume {run.id}"
+        with interrupts(run.interrupt, go_on, out) as interrupted:
             await follow(run, out)
             result = await run.result()
+            while result.status == "waiting" and not interrupted:
+                from aiworkflow.cli.prompting import ask_here
+
+                if not ask_here(client, result, out):
+                    break
+                run = await client.resume(run.id)
+                await follow(run, out)
+                result = await run.result()
         if record is not None:
             from aiworkflow.observe.record import write_record
 
             out.note(f"record: {write_record(run.data(), Path(record))}")
-    report(result, out)
+        # while the journal is open: large outputs are read when they are shown
+        report(result, out, more)
+    if result.status == done:
+        return EXIT_OK
     return EXIT_INTERRUPTED if interrupted else status_code(result)
 
 
 @contextmanager
-def interrupts(run: Run, out: Out) -> Iterator[list[int]]:
-    """Ctrl-C asks the run to stop; a second one stops at once. Yields the signals that came."""
+def interrupts(ask: Callable[[], None], go_on: str, out: Out) -> Iterator[list[int]]:
+    """Ctrl-C asks to stop; a second one stops at once. Yields the signals that came."""
     import asyncio
 
     came: list[int] = []
@@ -114,9 +140,9 @@ def interrupts(run: Run, out: Out) -> Iterator[list[int]]:
         came.append(number)
         if len(came) == 1:
             out.note("\nstopping: running steps are ended; once more to stop at once")
-            run.interrupt()
+            ask()
         elif waiting is not None:
-            out.note(f"\nstopped; go on with: aiworkflow runs resume {run.id}")
+            out.note(f"\nstopped; {go_on}")
             waiting.cancel()
 
     numbers = (signal.SIGINT, signal.SIGTERM)
@@ -143,12 +169,12 @@ def status_code(result: RunResult) -> int:
             return EXIT_REFUSED if refused else EXIT_FAILED
 
 
-def report(result: RunResult, out: Out) -> None:
+def report(result: RunResult, out: Out, more: Mapping[str, Json] | None = None) -> None:
     """What the run came to: the JSON object, or outputs and the way on for people."""
-    from aiworkflow.cli.show import outputs_text, summary_line
+    from aiworkflow.cli.show import outputs_text, summary_line, waiting_lines
 
     if out.json:
-        out.object(result.to_json())
+        out.object({**result.to_json(), **(more or {})})
         return
     out.note(summary_line(result, out))
     if result.error is not None:
@@ -157,61 +183,17 @@ def report(result: RunResult, out: Out) -> None:
         if result.error.hint:
             out.note(f"  {out.paint('help', 'cyan', err=True)}: {result.error.hint}")
     for wait in result.waiting_for:
-        step = wait.get("step")
-        out.note(f"  in doubt: `{step}` was interrupted, and nobody knows whether it took effect")
-        out.note(f"  settle it: aiworkflow runs resolve {result.run} {step} done|redo|failed")
+        for line in waiting_lines(result.run, wait):
+            out.note(f"  {line}")
+    if result.standing:
+        out.note("  not taken back, their effect stands:")
+        for path in result.standing:
+            out.note(f"    {path}")
     if result.status in {"failed", "cancelled"}:
         out.note(f"  look closer: aiworkflow runs show {result.run}")
         out.note(f"  go on from there: aiworkflow runs resume {result.run}")
     if result.outputs:
         out.result(outputs_text(result.outputs))
-
-
-# -- inputs and settings --------------------------------------------------------------------------
-
-
-def pairs(words: Sequence[str], option: str) -> dict[str, str]:
-    """`name=value` words as a map. Raises UsageError naming all that are none."""
-    found: dict[str, str] = {}
-    wrong = []
-    for word in words:
-        name, equals, value = word.partition("=")
-        if not equals or not name:
-            wrong.append(word)
-        else:
-            found[name.strip()] = value
-    if wrong:
-        listed = ", ".join(f"`{word}`" for word in wrong)
-        raise UsageError(f"{option} takes NAME=VALUE, not {listed}")
-    return found
-
-
-def overrides(agent: str | None, settings: Sequence[str]) -> dict[str, Json]:
-    """Settings of the command line, nested by their dotted names."""
-    from aiworkflow.settings.layers import command_line
-
-    values = pairs(settings, "--set")
-    if agent is not None:
-        values["agent"] = agent
-    return command_line(values)
-
-
-def read_inputs(file: str | None) -> Mapping[str, Json]:
-    """Inputs from a JSON or YAML file, or from standard input.
-
-    Raises:
-        UsageError: it cannot be read, or is no map.
-    """
-    if file is None:
-        return {}
-    from aiworkflow.bundle.datafile import read_map
-
-    try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise UsageError(f"cannot read inputs from `{file}`: {reason}") from error
-    return read_map(text, file)
 
 
 def describe_only(request: RunRequest, out: Out) -> int:
@@ -220,7 +202,7 @@ def describe_only(request: RunRequest, out: Out) -> int:
 
     return dry_run(
         request.bundle,
-        request.project,
+        request.project.project,
         pairs(request.inputs, "--input"),
         read_inputs(request.inputs_file),
         overrides(request.agent, request.settings),

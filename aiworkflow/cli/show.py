@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aiworkflow.cli.where import Where, connect
+
 if TYPE_CHECKING:
     from aiworkflow.cli.out import Out
-    from aiworkflow.client.client import Client
     from aiworkflow.client.result import RunResult
-    from aiworkflow.engine.events import Json
+    from aiworkflow.engine.carried import Json
+    from aiworkflow.engine.events import Warned
     from aiworkflow.observe import StepProgress
 
 # status → mark and style
@@ -48,8 +50,8 @@ def cost_text(cost: float | None) -> str:
 def step_text(step: StepProgress, now: float) -> tuple[str, str, str]:
     """Mark, style and words of a step in a tree."""
     mark, style = MARKS.get(step.status, ("·", "dim"))
-    words = [step.label]
-    if step.title and step.round is None and not step.label.startswith("["):
+    words = [step.label.lstrip("/")]
+    if step.title and step.round is None and not step.label.startswith(("[", "/")):
         words.append(step.title)
     if step.form == "each" and step.count is not None:
         done = sum(child.status != "running" for child in step.children)
@@ -58,8 +60,31 @@ def step_text(step: StepProgress, now: float) -> tuple[str, str, str]:
         words.append(seconds_text(max(0.0, now - step.started)))
     elif step.status in {"succeeded", "failed", "cancelled", "in_doubt"}:
         words.append(seconds_text(step.seconds))
+    elif step.status == "waiting":
+        words.append(_waiting_words(step, now))
     words.extend(_extras(step))
     return mark, style, "  ".join(words)
+
+
+def _waiting_words(step: StepProgress, now: float) -> str:
+    left = seconds_text(max(0.0, step.due - now)) if step.due else ""
+    match step.waits:
+        case "":
+            return f"again in {left}"
+        case "timer":
+            return f"waits {left}"
+        case "event":
+            return "waits for an event"
+        case "ask":
+            return "waits for an answer"
+        case "child":
+            return "its run waits"
+        case "budget":
+            return "waits for a higher budget"
+        case "break":
+            return "stopped at a breakpoint"
+        case _:
+            return "waits for approval"
 
 
 def _extras(step: StepProgress) -> list[str]:
@@ -70,11 +95,16 @@ def _extras(step: StepProgress) -> list[str]:
         words.append(f"{step.input_tokens}+{step.output_tokens} tokens")
     if step.cost_usd is not None:
         words.append(cost_text(step.cost_usd))
+    if step.source is not None:
+        words.append(f"reused from {step.source}")
     if step.attempts > 1:
         words.append(f"{step.attempts} attempts")
     if step.status == "skipped":
-        words.append("skipped" + (": an earlier branch ran" if step.because == "else" else ""))
-    if step.error is not None and step.status in {"failed", "in_doubt"}:
+        from aiworkflow.observe.eventline import skipped_because
+
+        why = "" if step.because == "if" else f": {skipped_because(step.because)}"
+        words.append(f"skipped{why}")
+    if step.error is not None and step.status in {"failed", "in_doubt", "waiting"}:
         words.append(step.error.message.splitlines()[0])
     return words
 
@@ -94,6 +124,15 @@ def ended_line(step: StepProgress, out: Out) -> str:
     return f"  {out.paint(mark, style, err=True)} {'  '.join(words)}"
 
 
+def warning_line(event: Warned) -> str:
+    """A budget that is nearly used up."""
+    whose = f"`{event.path}`" if event.path else "the run"
+    if event.unit == "usd":
+        return f"  ! {whose} has spent ${event.spent:.4f} of its budget of ${event.bound:g}"
+    unit = "s" if event.unit == "seconds" else event.unit
+    return f"  ! {whose} has used {event.spent:,.0f} of its budget of {event.bound:,.0f} {unit}"
+
+
 def summary_line(result: RunResult, out: Out) -> str:
     """The last line about a run."""
     mark, style = MARKS.get(result.status, ("·", "dim"))
@@ -101,6 +140,57 @@ def summary_line(result: RunResult, out: Out) -> str:
     if result.cost_usd:
         words.append(cost_text(result.cost_usd))
     return f"{out.paint(f'{mark} {words[0]}', style, 'bold', err=True)}  {'  '.join(words[1:])}"
+
+
+def waiting_lines(run: str, wait: Mapping[str, Json]) -> list[str]:
+    """What a run waits for, and the command that goes on."""
+    step = str(wait["step"])
+    until = wait.get("until")
+    by = f" until {_iso(until)[:19]}Z" if isinstance(until, int | float) else ""
+    match wait["kind"]:
+        case "in_doubt":
+            back = "|undo" if wait.get("undo") else ""
+            happened = "was interrupted"
+            if wait.get("because") == "restored":
+                happened = "may have run after the backup was made that was restored"
+            return [
+                f"in doubt: `{step}` {happened}, and nobody knows whether it took effect",
+                f"settle it: aiworkflow runs resolve {run} {step} done|redo|failed{back}",
+            ]
+        case "budget":
+            return [
+                f"`{step}` waits for a higher budget",
+                f"raise it: aiworkflow runs resume {run} --budget usd=…",
+            ]
+        case "break":
+            return [
+                f"stopped before `{step}`",
+                f"look at it: aiworkflow runs inspect {run}",
+                f"go on: aiworkflow runs continue {run}/{step}   (--step, --skip, --set NAME=JSON)",
+            ]
+        case "child":
+            return [
+                f"`{step}` waits for run {wait.get('run')}{by}",
+                "see what for: aiworkflow approvals list",
+            ]
+        case "timer":
+            return [f"`{step}` waits{by}", "go on when it is time: aiworkflow runs wake"]
+        case "event":
+            return [
+                f"`{step}` waits for an event{by}",
+                f"deliver it: aiworkflow runs signal {run} NAME --data JSON",
+            ]
+        case "ask":
+            return [
+                f"`{step}` asks a question{by}",
+                f"answer it: aiworkflow runs answer {run}/{step}",
+            ]
+        case _:
+            return [
+                f"`{step}` waits for approval{by}",
+                f"look at it: aiworkflow approvals show {run}/{step}",
+                f"agree: aiworkflow approvals approve {run}/{step}",
+            ]
 
 
 def outputs_text(outputs: Mapping[str, Json]) -> str:
@@ -129,7 +219,7 @@ def table(rows: Sequence[Sequence[str]], head: Sequence[str]) -> str:
 
 
 def list_runs(
-    project: str | None,
+    project: Where,
     status: Sequence[str],
     bundle: str | None,
     limit: int,
@@ -137,12 +227,13 @@ def list_runs(
     out: Out,
 ) -> None:
     """Print a page of runs."""
-    client = _connect(project)
+    client = connect(project)
     try:
         page = client.runs(status=status, bundle=bundle, limit=limit, before=before)
         driven = {
             row.run: row.status != "running" or client.is_driven(row.run) for row in page.runs
         }
+        imported = client.kept.imported()
         now = client.project.clock.now().timestamp()
     finally:
         client.close()
@@ -151,7 +242,8 @@ def list_runs(
             "run": row.run,
             "bundle": row.bundle,
             "status": row.status,
-            "interrupted": not driven[row.run],
+            "interrupted": not driven[row.run] and row.run not in imported,
+            "imported": row.run in imported,
             "started": _iso(row.started),
             "finished": _iso(row.finished) if row.finished is not None else None,
             "seconds": round((row.finished or now) - row.started, 3),
@@ -173,7 +265,9 @@ def list_runs(
     rows = [
         (
             str(row["run"]),
-            "interrupted" if row["interrupted"] else str(row["status"]),
+            "interrupted"
+            if row["interrupted"]
+            else str(row["status"]) + _imported(row["imported"]),
             str(row["started"])[:19].replace("T", " "),
             seconds_text(float(str(row["seconds"]))),
             cost_text(row["cost_usd"] or None),  # type: ignore[arg-type]  # a number or None
@@ -186,12 +280,18 @@ def list_runs(
         out.say(f"older runs: aiworkflow runs list --before {page.next}")
 
 
-def show_run(project: str | None, run: str, out: Out) -> None:
+def _imported(is_it: object) -> str:
+    return ", imported" if is_it else ""
+
+
+def show_run(project: Where, run: str, out: Out) -> None:
     """Print one run: who, when, of what, and the tree of its steps."""
-    client = _connect(project)
+    client = connect(project)
     try:
         found = client.run(run)
         result = found.look()
+        imported = found.id in client.kept.imported()
+        is_left = result.status == "running" and not imported and not client.is_driven(found.id)
         if out.json:
             row = client.journal.run(found.id)
             shown = result.to_json()
@@ -203,7 +303,8 @@ def show_run(project: str | None, run: str, out: Out) -> None:
                 digest=row.digest,
                 trigger=row.trigger,
                 actor=row.actor,
-                interrupted=row.status == "running" and not client.is_driven(found.id),
+                interrupted=is_left,
+                imported=imported,
             )
             out.object(shown)
             return
@@ -222,7 +323,9 @@ def show_run(project: str | None, run: str, out: Out) -> None:
             out.result(f"\n{out.paint('error', 'red')}{where}: {result.error.message}")
         if result.outputs:
             out.result("\n" + outputs_text(result.outputs))
-        if result.status == "running" and not client.is_driven(found.id):
+        if imported:
+            out.result("\nimported from another project; it can be looked at and forked here")
+        if is_left:
             out.result(f"\ninterrupted; go on with: aiworkflow runs resume {found.id}")
     finally:
         client.close()
@@ -237,12 +340,12 @@ def tree_rows(step: StepProgress, depth: int = 0) -> list[tuple[int, StepProgres
     return rows
 
 
-def show_log(project: str | None, run: str, step: str | None, record: str | None, out: Out) -> None:
+def show_log(project: Where, run: str, step: str | None, record: str | None, out: Out) -> None:
     """Print a run's record, or the log of a step."""
     from aiworkflow.errors import UsageError
     from aiworkflow.observe.record import render_record, write_record
 
-    client = _connect(project)
+    client = connect(project)
     try:
         found = client.run(run)
         if step is None:
@@ -270,12 +373,6 @@ def show_log(project: str | None, run: str, step: str | None, record: str | None
         out.result(text if text else f"step `{step}` logged nothing")
     finally:
         client.close()
-
-
-def _connect(project: str | None) -> Client:
-    from aiworkflow.app import connect
-
-    return connect(project)
 
 
 def _iso(at: float) -> str:

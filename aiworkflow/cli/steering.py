@@ -5,20 +5,24 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from aiworkflow.cli.given import pairs, read_state
 from aiworkflow.cli.running import drive, report, status_code
+from aiworkflow.cli.where import Where, connect
 from aiworkflow.errors import EXIT_INTERRUPTED, EXIT_OK, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import SupportsFloat
+
     from aiworkflow.cli.out import Out
     from aiworkflow.client.client import Client
+    from aiworkflow.client.onward import Proposal
     from aiworkflow.client.run import Run
 
 
-def watch_run(project: str | None, run: str, out: Out) -> int:
+def watch_run(project: Where, run: str, out: Out) -> int:
     """Follow a run that another process drives."""
     import asyncio
-
-    from aiworkflow.app import connect
 
     async def watch() -> int:
         from aiworkflow.cli.live import follow
@@ -33,9 +37,9 @@ def watch_run(project: str | None, run: str, out: Out) -> int:
                 )
             await follow(found, out)
             result = await found.result()
+            report(result, out)
         finally:
             client.close()
-        report(result, out)
         return status_code(result)
 
     try:
@@ -46,28 +50,115 @@ def watch_run(project: str | None, run: str, out: Out) -> int:
 
 
 def resume_run(
-    project: str | None, run: str, out: Out, *, take_over: bool, record: str | None
+    project: Where,
+    run: str,
+    out: Out,
+    *,
+    take_over: bool = False,
+    attached: bool = False,
+    record: str | None = None,
+    budget: Sequence[str] = (),
+    adopt: bool = False,
+    revision: str | None = None,
+    agreed: bool = False,
 ) -> int:
-    """Take a run up here and wait for its end."""
-    from aiworkflow.app import connect
+    """Take a run up here and wait for its end.
+
+    Args:
+        revision: go on with the bundle as it is in this git revision.
+        agreed: do not ask whether that is to be done.
+    """
+    raised = read_budget(budget)
+    if agreed and revision is None:
+        raise UsageError("--yes agrees to what --on REVISION would do", hint="give --on, too")
+    client = connect(project)
+    on: Proposal | None = None
+    if revision is not None:
+        from aiworkflow.cli.onward import agree
+
+        try:
+            on = client.propose(run, revision, take_over=take_over, adopt=adopt)
+            agree(on, out, agreed=agreed)
+        except BaseException:
+            client.close()
+            raise
 
     async def start(client: Client) -> Run:
-        return await client.resume(run, take_over=take_over)
+        return await client.resume(
+            run, take_over=take_over, attached=attached, budget=raised, adopt=adopt, on=on
+        )
 
-    return drive(connect(project), start, out, record=record)
+    more = {"replan": on.to_json()} if on is not None else {}
+    return drive(client, start, out, record=record, more=more)
 
 
-def cancel_run(project: str | None, run: str, reason: str, out: Out) -> int:
+def read_budget(words: Sequence[str]) -> dict[str, float]:
+    """`usd=2 tokens=100k seconds=10m` as amounts.
+
+    Raises:
+        UsageError: it is none.
+    """
+    from aiworkflow.settings import units
+
+    readers: dict[str, Callable[[object], SupportsFloat]] = {
+        "usd": units.money,
+        "tokens": units.count,
+        "seconds": units.duration,
+    }
+    found: dict[str, float] = {}
+    for unit, text in pairs(words, "--budget").items():
+        try:
+            found[unit] = float(readers[unit](text))
+        except KeyError as error:
+            raise UsageError(f"--budget takes usd, tokens or seconds, not `{unit}`") from error
+        except ValueError as error:
+            raise UsageError(f"--budget {unit}: `{text}` is not {error}") from error
+    return found
+
+
+def fork_run(
+    project: Where,
+    run: str,
+    step: str | None,
+    inputs: Sequence[str],
+    values: Sequence[str],
+    revision: str | None,
+    out: Out,
+) -> int:
+    """Start a copy of a run that goes on from a step."""
+    if step is None and revision is None:
+        raise UsageError(
+            "say where the fork begins", hint="--from STEP, or --on REVISION for what has changed"
+        )
+    texts = pairs(inputs, "--input")
+    state = read_state(values)
+
+    async def start(client: Client) -> Run:
+        return await client.fork(run, step, texts=texts, state=state, revision=revision)
+
+    return drive(connect(project), start, out)
+
+
+def undo_run(project: Where, run: str, out: Out) -> int:
+    """Take back what a finished run did."""
+
+    async def start(client: Client) -> Run:
+        return await client.undo(run)
+
+    return drive(connect(project), start, out, done="rolled_back")
+
+
+def cancel_run(project: Where, run: str, reason: str, out: Out) -> int:
     """Ask for a run to stop; one that nobody drives is ended here."""
-    from aiworkflow.app import connect
-
     client = connect(project)
     try:
-        found = client.cancel(run, reason)
+        found = client.signals.cancel(run, reason)
         driven = client.is_driven(found)
+        # who drove it may have ended it meanwhile; to take it up then would begin it again
+        is_over = not driven and client.journal.run(found).finished is not None
     finally:
         client.close()
-    if driven:
+    if driven or is_over:
         out.object({"run": found, "cancelling": True})
         out.say(f"run {found} is being cancelled; follow it: aiworkflow runs watch {found}")
         return EXIT_OK
@@ -80,7 +171,7 @@ def cancel_run(project: str | None, run: str, reason: str, out: Out) -> int:
 
 
 def resolve_step(
-    project: str | None,
+    project: Where,
     run: str,
     step: str,
     outcome: str,
@@ -89,8 +180,6 @@ def resolve_step(
     out: Out,
 ) -> int:
     """Settle a doubt, and drive the run on unless another process does."""
-    from aiworkflow.app import connect
-
     try:
         value = json.loads(output) if output is not None else None
     except ValueError as error:
@@ -99,8 +188,9 @@ def resolve_step(
         ) from error
     client = connect(project)
     try:
-        found = client.resolve(run, step, outcome, output=value, note=note)
-        driven = client.is_driven(found)
+        found = client.signals.resolve(run, step, outcome, output=value, note=note)
+        # who drove it may have ended it meanwhile; then nothing is left to go on with
+        driven = client.is_driven(found) or client.journal.run(found).finished is not None
     finally:
         client.close()
     if driven:

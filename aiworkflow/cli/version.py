@@ -7,7 +7,7 @@ import typer
 from aiworkflow.cli.command import Command
 from aiworkflow.cli.options import JsonOption, ProjectOption, QuietOption, VerboseOption
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 
 @app.command("version", cls=Command)

@@ -22,6 +22,7 @@ app = typer.Typer(
     help="List, show and create workflows.",
     no_args_is_help=True,
     rich_markup_mode=None,
+    add_completion=False,
 )
 
 

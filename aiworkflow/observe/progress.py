@@ -1,7 +1,7 @@
 """A run as people see it: the fold of its events into a tree of steps with times, costs and errors.
 
 Every face uses this one view: the live tree, `runs show`, `--json`, results of the Python API and
-records in git. It reads events only; titles and kinds come from the plan the run was started with.
+records in git. It reads events only; titles and kinds come from the plan in force, which they name.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from aiworkflow.engine import Event, Failure, Ref
 from aiworkflow.engine import events as ev
+from aiworkflow.observe.replanning import apply_replanned
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from aiworkflow.plan.graph import Node, Plan
 
@@ -24,13 +25,17 @@ class StepProgress:
 
     Attributes:
         path: its address; `label` is the last part of it, for a tree.
-        status: `pending running succeeded failed skipped cancelled in_doubt`.
+        status: `pending running waiting succeeded failed skipped cancelled in_doubt`.
         attempts: attempts begun over all visits.
         started, ended: seconds since the epoch; None while unknown.
         seconds: time spent in attempts; for what holds others, from begin to end.
         cost_usd: US dollars of this step's own attempts; None where nothing was priced.
         output: reference to the output, where it has one of its own.
         count: number of items of an `each`; None otherwise.
+        source: run and path of the attempt whose output was used again; None where it ran itself.
+        undone: whether it was taken back; None while nobody tried.
+        waits: what kind of wait is open: `approve gate ask timer event`; "" for none.
+        due: while it waits: when it goes on, seconds since the epoch; None for no moment.
     """
 
     path: str
@@ -56,8 +61,22 @@ class StepProgress:
     output: Ref | None = None
     log: str | None = None
     count: int | None = None
+    waits: str = ""
+    due: float | None = None
     round: int | None = None
+    undone: bool | None = None
+    source: str | None = None
     children: list[StepProgress] = field(default_factory=list)
+
+    @property
+    def is_apart(self) -> bool:
+        """Whether it is no step of the workflow: a join of states, or an undo."""
+        return self.label.startswith("/")
+
+    @property
+    def is_undo(self) -> bool:
+        """Whether it takes back what the step above did."""
+        return self.label == "/undo"
 
     def walk(self) -> Iterator[StepProgress]:
         """This and everything below, parents first."""
@@ -66,31 +85,59 @@ class StepProgress:
             yield from child.walk()
 
 
+_RESOLVED = {
+    "done": "succeeded",
+    "redo": "pending",
+    "failed": "failed",
+    "undo": "in_doubt",
+    "undone": "pending",
+    "kept": "in_doubt",
+}
+
+
 class RunProgress:
     """The fold. Feed it events in order with `apply`.
 
     Attributes:
         root: the run itself, as the parent of the top-level steps.
         seq: the last event seen.
+        standing: of a run that was taken back: paths of steps whose effect stands.
+        replans: each time the run went on with another plan.
+        gone_usd: US dollars spent by steps that are gone.
+
+    Args:
+        plans: gives the plan in a blob.
     """
 
-    def __init__(self, plan: Plan | None = None) -> None:
+    def __init__(self, plans: Callable[[str], Plan] | None = None) -> None:
         self.root = StepProgress("", "", "", form="group")
         self.seq = 0
         self.started: ev.RunStarted | None = None
         self.finished: ev.RunFinished | None = None
         self.cancel: ev.CancelRequested | None = None
         self.resumes = 0
+        self.standing: tuple[str, ...] = ()
         self.steps: dict[str, StepProgress] = {"": self.root}
+        self.replans: list[ev.Replanned] = []
+        self.gone_usd = 0.0
+        self._plans = plans
         self._plan: Plan | None = None
-        if plan is not None:
-            self.use_plan(plan)
 
-    def use_plan(self, plan: Plan) -> None:
+    def _use_plan(self, blob: str) -> None:
         """Know titles and kinds, and list the steps that have not begun."""
-        self._plan = plan
+        if self._plans is None:
+            return
+        plan = self._plan = self._plans(blob)
         self.root.title = plan.title
-        self._expect(self.root, "")
+        for step in list(self.steps.values()):
+            planned = plan.nodes.get(step.node)
+            if step.node and planned is not None:
+                step.title, step.kind = planned.title, str(planned.kind)
+            self._expect(step, step.node)
+
+    def listed(self) -> Iterator[StepProgress]:
+        """All steps, in the order they began; after another plan came, as they stand in the tree."""
+        return self.root.walk() if self.replans else iter(self.steps.values())
 
     @property
     def status(self) -> str:
@@ -102,7 +149,7 @@ class RunProgress:
     @property
     def cost_usd(self) -> float:
         """US dollars spent so far, as far as prices are known."""
-        return sum(step.cost_usd or 0.0 for step in self.steps.values())
+        return self.gone_usd + sum(step.cost_usd or 0.0 for step in self.steps.values())
 
     def seconds(self, now: float) -> float:
         """From the start to the end, or to `now` (seconds since the epoch)."""
@@ -129,6 +176,12 @@ class RunProgress:
                 self.started = event
                 self.root.status = "running"
                 self.root.started = event.at
+                self._use_plan(event.plan)
+                return self.root
+            case ev.Replanned():
+                apply_replanned(self, event)
+                self.replans.append(event)
+                self._use_plan(event.plan)
                 return self.root
             case ev.RunResumed():
                 self._resumed(event)
@@ -136,13 +189,18 @@ class RunProgress:
             case ev.CancelRequested():
                 self.cancel = event
                 return self.root
+            case ev.Changed():
+                return self.root
             case ev.RunFinished():
                 self.finished = event
+                self.standing = event.standing
                 self.root.status = event.status
                 self.root.ended = event.at
                 self.root.error = event.error
                 self.root.output = event.outputs
                 return self.root
+            case ev.Opened() | ev.Answered() | ev.Approved() | ev.Delayed():
+                return self._apply_wait(event)
             case _:
                 return self._apply_step(event)
 
@@ -153,31 +211,17 @@ class RunProgress:
             step.status = "pending" if step.form == "leaf" or path in event.anew else "running"
             step.error = None
             step.ended = None
-        if event.reset:
+        if event.reset or event.undo:
             self.finished = None
             self.cancel = None
+        if event.undo:
+            self.root.status = "running"
+            self.root.error = None
 
     def _apply_step(self, event: Event) -> StepProgress:
         match event:
-            case ev.Entered():
-                step = self._step(event.path, event.node, event.parent, event.round)
-                step.form = event.form
-                step.status = "running"
-                step.started = event.at
-                step.count = event.count if event.form == "each" else None
-                step.round = event.round
-                self._expect(step, event.node)
-            case ev.Skipped():
-                step = self._step(event.path, event.node, event.parent)
-                step.status = "skipped"
-                step.because = event.because
-                step.started = step.ended = event.at
-            case ev.Broken():
-                step = self._step(event.path, event.node, event.parent)
-                step.status = "failed"
-                step.error = event.error
-                step.started = step.started or event.at
-                step.ended = event.at
+            case ev.Entered() | ev.Skipped() | ev.Broken():
+                step = self._begun(event)
             case ev.Started():
                 step = self._step(event.path, event.node, event.parent)
                 step.status = "running"
@@ -187,14 +231,26 @@ class RunProgress:
                 step.effect = event.effect
             case ev.Ended():
                 step = self._ended(event)
+            case ev.Reused():
+                step = self._step(event.path, event.node, event.parent)
+                step.status = "succeeded"
+                step.output = event.output
+                step.source = event.source
+                step.started = step.ended = event.at
+            case ev.Undoable() | ev.Undoing() | ev.Warned():
+                step = self.steps[event.path]
+            case ev.Repeated():
+                step = self._repeated(event)
             case ev.Released():
                 step = self.steps[event.path]
                 step.status = "pending"
             case ev.Resolved():
                 step = self.steps[event.path]
-                step.status = {"done": "succeeded", "redo": "pending"}.get(event.outcome, "failed")
-                step.output = event.output or step.output
-                step.error = None if event.outcome != "failed" else step.error
+                step.status = _RESOLVED[event.outcome]
+                if event.outcome != "undo":
+                    step.output = event.output or step.output
+                if event.outcome in {"done", "redo", "undone"}:
+                    step.error, step.undone = None, None
             case ev.Assigned():
                 step = self._step(event.path, event.node, event.parent)
                 step.status = "succeeded"
@@ -213,9 +269,69 @@ class RunProgress:
                 raise AssertionError(f"{event} is not about a step")
         return step
 
+    def _begun(self, event: ev.Entered | ev.Skipped | ev.Broken) -> StepProgress:
+        if isinstance(event, ev.Entered):
+            step = self._step(event.path, event.node, event.parent, event.round)
+            step.form = event.form
+            step.status = "running"
+            step.started = event.at
+            step.count = event.count if event.form == "each" else None
+            step.round = event.round
+            self._expect(step, event.node)
+            return step
+        step = self._step(event.path, event.node, event.parent)
+        step.started = step.started or event.at
+        step.ended = event.at
+        if isinstance(event, ev.Skipped):
+            step.status = "skipped"
+            step.because = event.because
+        else:
+            step.status = "failed"
+            step.error = event.error
+        return step
+
+    def _apply_wait(
+        self, event: ev.Opened | ev.Answered | ev.Approved | ev.Delayed
+    ) -> StepProgress:
+        if isinstance(event, ev.Opened):
+            step = self._step(event.path, event.node, event.parent)
+        else:
+            step = self.steps[event.path]
+        match event:
+            case ev.Opened():
+                step.status = "waiting"
+                step.waits = event.kind
+                step.visit = event.visit
+                step.due = event.due
+                step.started = step.started or event.at
+            case ev.Answered():
+                pass
+            case ev.Approved():
+                step.status = "pending" if step.form == "leaf" else "running"
+                step.waits, step.due = "", None
+            case ev.Delayed():
+                step.status = "waiting"
+                step.due = event.until
+        return step
+
+    def _repeated(self, event: ev.Repeated) -> StepProgress:
+        step = self.steps[event.path]
+        begin = [child for child in step.children if child.node in event.names]
+        for one in begin if event.names else [step]:
+            for below in one.walk():
+                below.status = "pending"
+                below.error = None
+                below.ended = None
+        if not event.names:
+            step.status = "running"
+        return step
+
     def _ended(self, event: ev.Ended) -> StepProgress:
         step = self.steps[event.path]
         step.status = event.status
+        if step.is_undo and event.status in {"succeeded", "failed"}:
+            self.steps[event.path.rpartition("/")[0]].undone = event.status == "succeeded"
+        step.waits, step.due = "", None
         step.error = event.error
         step.output = event.output
         step.ended = event.at
@@ -261,3 +377,5 @@ class RunProgress:
             path = f"{step.path}.{name}" if step.path else name
             if path not in self.steps:
                 self._new(path, name, step)
+        place = {name: at for at, name in enumerate(planned.children)}
+        step.children.sort(key=lambda child: place.get(child.node, len(place)))

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from aiworkflow.engine.events import Json, Stored
+from aiworkflow.engine.carried import Json, Stored
+from aiworkflow.observe.eventline import event_line, skipped_because
 from aiworkflow.records import record
 
 if TYPE_CHECKING:
@@ -113,6 +114,7 @@ def header_lines(row: RunRow, progress: RunProgress) -> list[str]:
     lines.append(f"  plan     {row.digest[:12]}")
     if progress.resumes:
         lines.append(f"  resumed  {progress.resumes} times")
+    lines += [f"  went on  {_iso(one.at)} {event_line(one)}" for one in progress.replans]
     return lines
 
 
@@ -126,6 +128,10 @@ def _body(data: RecordData, beside: Path | None) -> list[str]:
         inputs = data.load(started.inputs)
         if isinstance(inputs, Mapping) and inputs:
             lines += ["## Inputs", "", *_values(inputs, data, beside), ""]
+    if progress.replans:
+        lines += ["## Revisions", ""]
+        lines += [f"- {_iso(one.at)} {_inline(event_line(one))}" for one in progress.replans]
+        lines += [""]
     lines += ["## Steps", "", *_steps(progress), ""]
     if progress.root.error is not None:
         lines += _error(data)
@@ -181,7 +187,7 @@ def _row(step: StepProgress) -> tuple[str, ...]:
     if step.error is not None and step.status != "cancelled":
         remark = step.error.message.splitlines()[0][:120]
     elif step.status == "skipped":
-        remark = "an earlier branch ran" if step.because == "else" else "its `if` was false"
+        remark = skipped_because(step.because)
     elif step.count is not None:
         remark = f"{step.count} items"
     return (

@@ -19,6 +19,7 @@ from aiworkflow.settings.options import Json, Options, defaults, options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from decimal import Decimal
 
 PERMISSIONS = ("write", "network", "secrets", "paths")
 
@@ -159,9 +160,9 @@ class Layered:
         for stratum in reversed(ordered):
             budget = stratum.values.get("budget")
             for unit, amount in budget.items() if isinstance(budget, dict) else ():
-                read = units.money if unit == "usd" else units.count
                 name = f"budget.{unit}"
                 held = self._leaves.get(name)
+                read = _BUDGET[unit]
                 if held is None or read(amount) < read(held[0]):
                     self._set("budget", unit, amount, Origin(stratum.layer, stratum.where(name)))
 
@@ -170,6 +171,15 @@ class Layered:
         assert isinstance(values, dict)
         values[name] = value
         self._leaves[f"{group}.{name}"] = (value, origin)
+
+
+_BUDGET: Mapping[str, Callable[[object], Decimal | float]] = {
+    "usd": units.money,
+    "daily": units.money,
+    "tokens": units.count,
+    "seconds": units.duration,
+    "on_exceed": ("stop", "wait", "switch").index,  # the strictest wins
+}
 
 
 def _allowed(stratum: Stratum, permission: str) -> list[str] | None:

@@ -5,7 +5,7 @@ The names are those of config.yaml. Layers (`layers.py`) hold plain data; here i
 
 from __future__ import annotations
 
-from dataclasses import field, fields
+from dataclasses import field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -33,31 +33,6 @@ INTERPRETERS: Mapping[str, str] = MappingProxyType(
 
 
 @record
-class AgentOptions:
-    """A configured agent.
-
-    Attributes:
-        api: protocol: `anthropic`, `openai` (and all that speak it) or `ollama`.
-        model: model, unless the workflow names one.
-        url: base URL, where it is not the provider's own.
-        key: name of the environment variable that holds the key.
-        max_tokens: most tokens of an answer.
-        temperature: 0 to 2; None for the provider's default.
-        timeout_s: longest wait for one answer.
-        headers: further headers of each request.
-    """
-
-    api: str
-    model: str | None = None
-    url: str | None = None
-    key: str | None = None
-    max_tokens: int | None = None
-    temperature: float | None = None
-    timeout_s: float | None = None
-    headers: Mapping[str, str] = field(default_factory=lambda: _NO_TEXTS)
-
-
-@record
 class Limits:
     """Bounds that keep one run from eating the machine.
 
@@ -79,32 +54,47 @@ class Limits:
 
 
 @record
+class BreakerOptions:
+    """When an agent, a tool or a host is left alone.
+
+    Attributes:
+        threshold: outages in a row; 0 for never.
+        cool_down_s: for how long, seconds.
+        window_s: seconds within which the outages lie.
+    """
+
+    threshold: int = 5
+    cool_down_s: float = 30.0
+    window_s: float = 600.0
+
+
+@record
 class Options:
     """Everything the runtime needs to know from settings.
 
     Attributes:
         agent: the agents in order of preference where a workflow names none.
-        agents: configured agents by name.
         env: environment of every script, the outermost layer.
         interpreters: command of each language.
         limits: bounds.
+        breaker: when whoever fails is left alone.
         timeout_s: longest run; None for no bound.
         allow: what may be touched at most, by kind of permission; None where nobody narrows.
         workspace: where runs work: `here` or `worktree`.
         records: directory for records of runs, or None.
-        journal: where runs are kept: `sqlite`, or a URL.
+        journal: where runs are kept: `sqlite` or URLs; the first is used, the others only when asked.
     """
 
     agent: tuple[str, ...] = ()
-    agents: Mapping[str, AgentOptions] = field(default_factory=lambda: MappingProxyType({}))
     env: Mapping[str, str] = field(default_factory=lambda: _NO_TEXTS)
     interpreters: Mapping[str, str] = field(default_factory=lambda: INTERPRETERS)
     limits: Limits = field(default_factory=Limits)
+    breaker: BreakerOptions = field(default_factory=BreakerOptions)
     timeout_s: float | None = None
     allow: Mapping[str, tuple[str, ...]] | None = None
     workspace: str = "here"
     records: str | None = None
-    journal: str = "sqlite"
+    journal: tuple[str, ...] = ("sqlite",)
 
 
 _LIMITS = {
@@ -129,6 +119,7 @@ def defaults() -> dict[str, Json]:
     return {
         "interpreters": dict(INTERPRETERS),
         "limits": dict(shown),
+        "breaker": {"threshold": 5, "cool_down": "30s", "window": "10m"},
         "workspace": "here",
         "journal": "sqlite",
     }
@@ -146,9 +137,9 @@ def options(merged: Mapping[str, Json]) -> Options:
     agent = merged.get("agent")
     timeout = merged.get("timeout")
     allow = merged.get("allow")
+    journal = merged.get("journal", "sqlite")
     return Options(
         agent=tuple(_texts(agent)) if isinstance(agent, list) else _one(agent),
-        agents={name: _agent(_map(given)) for name, given in _map(merged.get("agents")).items()},
         env={name: str(value) for name, value in _map(merged.get("env")).items()},
         interpreters={name: str(value) for name, value in _map(merged.get("interpreters")).items()},
         limits=Limits(
@@ -158,25 +149,24 @@ def options(merged: Mapping[str, Json]) -> Options:
                 if name in _LIMITS
             }
         ),
+        breaker=_breaker(_map(merged.get("breaker"))),
         timeout_s=None if timeout is None else units.duration(timeout),
         allow=None
         if allow is None
         else {name: tuple(_texts(value)) for name, value in _map(allow).items()},
         workspace=str(merged.get("workspace", "here")),
         records=None if merged.get("records") is None else str(merged["records"]),
-        journal=str(merged.get("journal", "sqlite")),
+        journal=tuple(_texts(journal)) if isinstance(journal, list) else _one(journal),
     )
 
 
-def _agent(given: Mapping[str, Json]) -> AgentOptions:
-    known = {one.name for one in fields(AgentOptions)}
-    values: dict[str, object] = {name: value for name, value in given.items() if name in known}
-    if "max_tokens" in values:
-        values["max_tokens"] = units.count(values["max_tokens"])
-    if "timeout" in given:
-        values["timeout_s"] = units.duration(given["timeout"])
-    values.setdefault("api", "")
-    return AgentOptions(**values)  # type: ignore[arg-type]  # checked by the reader of config.yaml
+def _breaker(given: Mapping[str, Json]) -> BreakerOptions:
+    plain = BreakerOptions()
+    return BreakerOptions(
+        int(str(given.get("threshold", plain.threshold))),
+        units.duration(given["cool_down"]) if "cool_down" in given else plain.cool_down_s,
+        units.duration(given["window"]) if "window" in given else plain.window_s,
+    )
 
 
 def _map(value: Json) -> Mapping[str, Json]:

@@ -131,3 +131,86 @@ def test_without_a_usable_agent_nothing_starts(
     assert done.code == 2
     assert says in done.err
     assert not (project.root / "ran").exists()
+
+
+# -- several agents -------------------------------------------------------------------------------
+
+TWO = """agents:
+  first: {{api: anthropic, url: "{first}", model: m1}}
+  second: {{api: anthropic, url: "{second}", model: m2}}
+breaker: {{threshold: {threshold}, cool_down: 1h}}
+"""
+DOWN = (503, {}, '{"error": {"message": "overloaded"}}')
+NO = (400, {}, '{"error": {"message": "no such thing"}}')
+
+
+def two(
+    project: Project, first: ModelServer, second: ModelServer, *words: str, threshold: int = 0
+) -> Done:
+    config = TWO.format(first=first.url, second=second.url, threshold=threshold)
+    project.write(".aiworkflow/config.yaml", config)
+    return project.run("run", "flow", "--json", *words)
+
+
+@pytest.mark.parametrize("down", [DOWN, (429, {"retry-after": "600"}, "{}")])
+def test_the_next_agent_is_asked_when_the_first_is_down(project: Project, down: object) -> None:
+    project.workflow(GET + PLAIN, head="agent: [first, second]\n")
+    with ModelServer([down]) as first, ModelServer(["in short"]) as second:
+        done = two(project, first, second)
+        assert done.code == 0, done.out + done.err
+        assert (len(first.requests), len(second.requests)) == (1, 1)
+        assert step(done)["agent"] == "second/m2"
+        assert step(done)["attempts"] == 2
+        keys = [one["headers"] for one in (*first.requests, *second.requests)]
+        assert len(keys) == 2
+        shown = project.run("runs", "inspect", "last", "--at", "ask", "--events", "20").out
+        assert "by second/m2" in shown
+
+
+def test_an_agent_that_says_no_is_not_replaced(project: Project) -> None:
+    project.workflow(GET + PLAIN, head="agent: [first, second]\n")
+    with ModelServer([NO]) as first, ModelServer(["in short"]) as second:
+        done = two(project, first, second)
+        assert (done.code, second.requests) == (1, [])
+
+
+def test_when_all_are_down_the_step_is_tried_again_as_the_author_said(project: Project) -> None:
+    body = PLAIN.replace("id: ask\n", "id: ask\nretry: {times: 1, base: 1ms}\n")
+    project.workflow(GET + body, head="agent: [first, second]\n")
+    with ModelServer([DOWN]) as first, ModelServer([DOWN]) as second:
+        done = two(project, first, second)
+        assert done.code == 1
+        assert (len(first.requests), len(second.requests)) == (2, 2)
+        assert step(done)["error"]["kind"] == "unavailable"
+
+
+def test_an_agent_that_is_left_alone_is_passed_over(project: Project) -> None:
+    project.workflow(GET + PLAIN, head="agent: [first, second]\n")
+    with ModelServer([DOWN]) as first, ModelServer(["in short"]) as second:
+        assert two(project, first, second, threshold=1).code == 0
+        done = two(project, first, second, threshold=1)
+        assert step(done)["agent"] == "second/m2"
+        assert step(done)["attempts"] == 1, "its breaker is open: nothing is even begun"
+        assert len(first.requests) == 1
+
+
+def test_a_list_in_the_settings_and_on_a_step(project: Project) -> None:
+    with ModelServer([DOWN]) as first, ModelServer(["in short"]) as second:
+        project.workflow(GET + PLAIN)
+        config = TWO.format(first=first.url, second=second.url, threshold=0)
+        project.write(".aiworkflow/config.yaml", "agent: [first, second]\n" + config)
+        assert step(project.run("run", "flow", "--json"))["agent"] == "second/m2"
+        one = PLAIN.replace("id: ask\n", "id: ask\nagent: [second, first]\n")
+        project.workflow(GET + one)
+        done = project.run("run", "flow", "--json")
+        assert (step(done)["agent"], step(done)["attempts"]) == ("second/m2", 1)
+
+
+def test_an_answer_of_a_stand_in_is_not_used_again(project: Project) -> None:
+    body = PLAIN.replace("id: ask\n", "id: ask\ncache: true\n")
+    project.workflow(GET + body, head="agent: [first, second]\n")
+    with ModelServer([DOWN, "of the first"]) as first, ModelServer(["of the second"]) as second:
+        assert step(two(project, first, second))["output"] == "of the second"
+        assert step(two(project, first, second))["output"] == "of the first"
+        assert step(two(project, first, second))["output"] == "of the first"
+        assert (len(first.requests), len(second.requests)) == (2, 1)

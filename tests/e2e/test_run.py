@@ -153,7 +153,7 @@ def test_an_invalid_bundle_ends_with_two_before_anything_starts(project: Project
 
 @pytest.mark.parametrize(
     "settings",
-    ["retry: 3\n", "approve: true\n", "undo: {uses: file.write, with: {path: x, content: y}}\n"],
+    ["runs_on: gpu\n", "sandbox: container\n"],
 )
 def test_settings_that_are_not_built_yet_are_refused_before_anything_starts(
     project: Project, settings: str

@@ -1,0 +1,71 @@
+"""What the command line gives as words: inputs, settings, values of the state."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aiworkflow.errors import UsageError
+
+if TYPE_CHECKING:
+    from aiworkflow.engine.carried import Json
+
+
+def pairs(words: Sequence[str], option: str) -> dict[str, str]:
+    """`name=value` words as a map. Raises UsageError naming all that are none."""
+    found: dict[str, str] = {}
+    wrong = []
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or not name:
+            wrong.append(word)
+        else:
+            found[name.strip()] = value
+    if wrong:
+        listed = ", ".join(f"`{word}`" for word in wrong)
+        raise UsageError(f"{option} takes NAME=VALUE, not {listed}")
+    return found
+
+
+def overrides(agent: str | None, settings: Sequence[str]) -> dict[str, Json]:
+    """Settings of the command line, nested by their dotted names."""
+    from aiworkflow.settings.layers import command_line
+
+    values = pairs(settings, "--set")
+    if agent is not None:
+        values["agent"] = agent
+    return command_line(values)
+
+
+def read_inputs(file: str | None) -> Mapping[str, Json]:
+    """Inputs from a JSON or YAML file, or from standard input.
+
+    Raises:
+        UsageError: it cannot be read, or is no map.
+    """
+    if file is None:
+        return {}
+    from aiworkflow.bundle.datafile import read_map
+
+    try:
+        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise UsageError(f"cannot read inputs from `{file}`: {reason}") from error
+    return read_map(text, file)
+
+
+def read_state(words: Sequence[str]) -> dict[str, Json]:
+    """`name=JSON` words as values of the state. Raises UsageError."""
+    state: dict[str, Json] = {}
+    for name, text in pairs(words, "--set").items():
+        try:
+            state[name] = json.loads(text)
+        except ValueError as error:
+            raise UsageError(
+                f"--set {name}: {error}", hint="it takes JSON; a text stands in quotes"
+            ) from error
+    return state

@@ -1,0 +1,179 @@
+"""`runs fork`: a new run from the middle of another, through the command."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support import Project, group, script
+
+HEAD = (
+    "inputs: {n: {type: integer, default: 1}}\n"
+    "state: {log: {reduce: append}}\n"
+    'outputs: {log: "{{ state.log }}"}\n'
+    'allow: {paths: ["**"]}\n'
+)
+
+
+def note(id_: str, level: int = 2, more: str = "") -> str:
+    undo = f"```bash undo\necho undo {id_} >> notes\n```\n\n"
+    return script(id_, f"echo {id_}-$INPUT_N >> notes\necho {id_}-$INPUT_N", more, level) + undo
+
+
+def keep(id_: str, of: str) -> str:
+    return (
+        f"## Keep {id_}\n\n```yaml step\nid: {id_}\nset: "
+        f'{{log: "{{{{ steps.{of}.output }}}}"}}\n```\n\n'
+    )
+
+
+BODY = note("a") + keep("ka", "a") + note("b") + keep("kb", "b") + note("c")
+
+
+def notes(project: Project) -> list[str]:
+    found = project.root / "notes"
+    return found.read_text().split("\n")[:-1] if found.exists() else []
+
+
+def test_a_fork_does_again_what_comes_from_a_step_on(project: Project) -> None:
+    project.workflow(BODY, head=HEAD)
+    first = project.run("run", "flow", "--json").json
+    (project.root / "notes").unlink()
+    done = project.run("runs", "fork", "last", "--from", "b", "--input", "n=2", "--json")
+    assert done.code == 0, done.err
+    assert notes(project) == ["b-2", "c-2"]
+    assert done.json["outputs"]["log"] == ["a-1", "b-2"]
+    assert done.json["run"] != first["run"]
+    again = project.run("runs", "show", first["run"], "--json").json
+    assert again["outputs"]["log"] == ["a-1", "b-1"], "the other run is as it was"
+
+
+def test_values_of_the_state_can_be_set(project: Project) -> None:
+    project.workflow(BODY, head=HEAD)
+    project.run("run", "flow")
+    done = project.run("runs", "fork", "last", "--from", "b", "--set", 'log=["x"]', "--json")
+    assert done.json["outputs"]["log"] == ["x", "b-1"]
+
+
+def test_a_fork_owns_only_what_it_did(project: Project) -> None:
+    project.workflow(BODY, head=HEAD)
+    project.run("run", "flow")
+    project.run("runs", "fork", "last", "--from", "c")
+    (project.root / "notes").unlink()
+    assert project.run("runs", "undo", "last").code == 0
+    assert notes(project) == ["undo c"]
+
+
+def test_it_begins_within_a_group_and_keeps_its_siblings(project: Project) -> None:
+    inner = group("g", "parallel: true\n", note("x", 3), note("y", 3))
+    project.workflow(note("a") + inner + note("z"), head=HEAD)
+    project.run("run", "flow")
+    (project.root / "notes").unlink()
+    done = project.run("runs", "fork", "last", "--from", "z", "--json")
+    assert notes(project) == ["z-1"]
+    assert done.json["steps"]["g.x"]["output"] == "x-1"
+    (project.root / "notes").unlink()
+    project.run("runs", "fork", "last", "--from", "g")
+    assert sorted(notes(project)) == ["x-1", "y-1", "z-1"]
+
+
+def test_items_that_are_done_are_taken_over(project: Project) -> None:
+    items = script("i", "echo item >> notes", "each: '[0, 1]'\nmax_parallel: 1\n")
+    project.workflow(items + script("z", "test $INPUT_N = 2"), head=HEAD)
+    assert project.run("run", "flow").code == 1
+    done = project.run("runs", "fork", "last", "--from", "z", "--input", "n=2")
+    assert done.code == 0, done.err
+    assert notes(project) == ["item", "item"]
+
+
+def test_a_fork_at_another_revision_does_what_has_changed(project: Project) -> None:
+    project.workflow(note("a") + note("b") + script("c", "exit 1"), head=HEAD)
+    project.git("add", "-A")
+    project.git("commit", "-q", "-m", "one")
+    project.run("run", "flow")
+    body = note("a") + note("b").replace("echo b-", "echo new-b-") + note("c")
+    project.workflow(body, head=HEAD)
+    project.git("commit", "-q", "-a", "-m", "two")
+    project.workflow("broken", head=HEAD)
+    (project.root / "notes").unlink()
+    done = project.run("runs", "fork", "last", "--on", "HEAD", "--json")
+    assert done.code == 0, done.err
+    assert notes(project) == ["new-b-1", "c-1"]
+    assert done.json["steps"]["a"]["output"] == "a-1"
+
+
+def test_at_another_revision_what_reads_a_changed_step_is_done_again_too(project: Project) -> None:
+    def body(says: str, z: str) -> str:
+        first = note("a").replace("echo a-", f"echo {says}-") + keep("ka", "a") + note("b")
+        reads = note("r", more='with: {x: "{{ steps.a.output }}"}\n')
+        return first + keep("kb", "b") + reads + script("z", z, "effect: read\n")
+
+    project.workflow(body("a", "exit 1"), head=HEAD)
+    project.git("add", "bundles")
+    project.git("commit", "-q", "-m", "one")
+    project.run("run", "flow")
+    project.workflow(body("new", "true"), head=HEAD)
+    project.git("commit", "-q", "-a", "-m", "two")
+    (project.root / "notes").unlink()
+    done = project.run("runs", "fork", "last", "--on", "HEAD", "--json")
+    assert done.code == 0, done.err
+    assert notes(project) == ["new-1", "r-1"]
+    assert done.json["outputs"]["log"] == ["new-1", "b-1"], "in order, and each once"
+    (project.root / "notes").unlink()
+    assert project.run("runs", "undo", "last").code == 0
+    assert notes(project) == ["undo r", "undo a"]
+
+
+def test_a_run_that_went_on_at_another_revision_can_be_forked(project: Project) -> None:
+    project.workflow(note("a") + note("b") + script("z", "exit 1", "effect: read\n"), head=HEAD)
+    project.git("add", "bundles")
+    project.git("commit", "-q", "-m", "one")
+    run = project.run("run", "flow", "--json").json["run"]
+    body = note("a").replace("id=a", "id=first") + note("b").replace("echo b-", "echo new-")
+    project.workflow(body + script("z", "true", "effect: read\n"), head=HEAD)
+    project.git("commit", "-q", "-a", "-m", "two")
+    assert project.run("runs", "resume", run, "--on", "HEAD", "--yes").code == 0
+    (project.root / "notes").unlink()
+    done = project.run("runs", "fork", run, "--from", "z", "--json")
+    assert done.code == 0, done.err
+    assert not (project.root / "notes").exists()
+    steps = done.json["steps"]
+    assert {name: steps[name]["output"] for name in ("first", "b")} == {
+        "first": "a-1",
+        "b": "new-1",
+    }
+    done = project.run("runs", "fork", run, "--from", "b", "--json")
+    assert done.code == 0, done.err
+    assert notes(project) == ["new-1"]
+
+
+def test_at_another_revision_what_was_taken_back_is_done_again(project: Project) -> None:
+    project.workflow(note("a") + note("b"), head=HEAD)
+    project.git("add", "bundles")
+    project.git("commit", "-q", "-m", "one")
+    project.run("run", "flow")
+    project.run("runs", "undo", "last")
+    (project.root / "notes").unlink()
+    done = project.run("runs", "fork", "last", "--on", "HEAD", "--json")
+    assert done.code == 0, done.err
+    assert notes(project) == ["a-1", "b-1"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "say where the fork begins"),
+        (("--from", "nope"), "has not come to a step `nope`"),
+        (("--from", "b", "--set", "x=1"), "there is no state `x`"),
+        (("--from", "b", "--set", "log={"), "it takes JSON"),
+        (("--from", "b", "--input", "n=x"), "must be a whole number"),
+        (("--on", "nowhere"), "there is no revision `nowhere`"),
+        (("--on", "--help-me"), "is no name of a revision"),
+    ],
+)
+def test_what_cannot_be_forked_is_said(project: Project, words: tuple[str, ...], said: str) -> None:
+    project.workflow(BODY, head=HEAD)
+    project.run("run", "flow")
+    done = project.run("runs", "fork", "last", *words)
+    assert done.code == 2
+    assert said in done.err
+    assert len(project.run("runs", "list", "--json").json["runs"]) == 1

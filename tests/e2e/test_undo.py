@@ -1,0 +1,306 @@
+"""Undo, roll-back and doubt, through the command; effects are counted by the scripts themselves."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support import Project, group, script
+
+WRITES = 'allow: {paths: ["**"]}\n'
+ROLLBACK = WRITES + "on_error: rollback\n"
+
+
+def undoable(id_: str, settings: str = "", level: int = 2, code: str = "") -> str:
+    """A step that notes what it does, and its undo."""
+    marks = "#" * level
+    block = f"```yaml step\nid: {id_}\n{settings}```\n\n" if settings else ""
+    info = "bash step" if settings else f"bash step id={id_}"
+    undo = f"```bash undo\necho undo {id_} >> notes\n```\n\n"
+    return f"{marks} Step {id_}\n\n{block}```{info}\necho do {id_} >> notes\n{code}\n```\n\n{undo}"
+
+
+def notes(project: Project) -> list[str]:
+    found = project.root / "notes"
+    return found.read_text().splitlines() if found.exists() else []
+
+
+def test_a_failed_run_is_taken_back_in_reverse_order(project: Project) -> None:
+    project.workflow(undoable("a") + undoable("b") + script("c", "exit 1"), head=ROLLBACK)
+    done = project.run("run", "flow", "--json")
+    assert done.code == 1
+    assert done.json["status"] == "rolled_back"
+    assert notes(project) == ["do a", "do b", "undo b", "undo a"]
+    assert done.json["steps"]["a"]["undone"] is True
+    assert done.json["error"]["step"] == "c"
+
+
+def test_without_rollback_what_was_done_stands(project: Project) -> None:
+    project.workflow(undoable("a") + script("c", "exit 1"), head=WRITES)
+    assert project.run("run", "flow", "--json").json["status"] == "failed"
+    assert notes(project) == ["do a"]
+
+
+def test_a_savepoint_bounds_it_and_what_stands_is_said(project: Project) -> None:
+    steps = undoable("a") + undoable("b", "savepoint: true\n") + undoable("c")
+    project.workflow(steps + script("d", "exit 1"), head=ROLLBACK)
+    done = project.run("run", "flow")
+    assert notes(project)[3:] == ["undo c"]
+    assert "their effect stands" in done.err
+    assert project.run("runs", "show", "last", "--json").json["standing"] == ["a", "b"]
+
+
+def test_a_group_with_rollback_is_taken_back_alone(project: Project) -> None:
+    inner = [undoable("b", level=3), script("c", "exit 1", level=3)]
+    project.workflow(undoable("a") + group("g", "on_error: rollback\n", *inner), head=WRITES)
+    assert project.run("run", "flow", "--json").json["status"] == "failed"
+    assert notes(project) == ["do a", "do b", "undo b"]
+
+
+def test_items_are_taken_back_one_by_one_with_their_own_names(project: Project) -> None:
+    code = 'python3 -c \'import json,os; c=json.load(open(os.environ["AIWORKFLOW_CONTEXT"])); print("undo", c["item"], c["output"])\' >> notes'
+    step = (
+        "## Step a\n\n```yaml step\nid: a\neach: '[7, 8]'\nmax_parallel: 1\n```\n\n"
+        f"```bash step\necho done-$AIWORKFLOW_ATTEMPT\n```\n\n```bash undo\n{code}\n```\n\n"
+    )
+    project.workflow(step + script("z", "exit 1"), head=ROLLBACK)
+    project.run("run", "flow")
+    assert notes(project) == ["undo 8 done-1", "undo 7 done-1"]
+
+
+TOOL = """import json, os, sys
+args = dict(word[2:].split("=", 1) for word in sys.argv[2:])
+with open("notes", "a") as notes:
+    print(sys.argv[1], args.get("id") or args.get("name"), file=notes)
+print(json.dumps({"id": "id-" + args["name"]} if sys.argv[1] == "create" else {}))
+"""
+TOOLS = """vm:
+  operations:
+    create: {effect: write, inputs: {name: string}, output: {id: string}UNDO}
+    delete: {effect: write, inputs: {id: string}}
+"""
+MAY = "allow: {write: [vm.create, vm.delete]}\non_error: rollback\n"
+
+
+@pytest.mark.parametrize("said_by", ["the author", "the tool"])
+def test_a_call_is_taken_back_by_the_tools_own_operation(project: Project, said_by: str) -> None:
+    undo = 'undo: {uses: vm.delete, with: {id: "{{ output.id }}"}}\n'
+    settings = undo if said_by == "the author" else ""
+    step = (
+        f"## Make\n\n```yaml step\nid: make\nuses: vm.create\nwith: {{name: a}}\n{settings}```\n\n"
+    )
+    project.workflow(step + script("z", "exit 1"), head=MAY, vm=TOOL)
+    by_tool = ", undo: delete" if said_by == "the tool" else ""
+    project.write("bundles/flow/tools.yaml", TOOLS.replace("UNDO", by_tool))
+    done = project.run("run", "flow", "--json")
+    assert done.json["status"] == "rolled_back", done.err
+    assert notes(project) == ["create a", "delete id-a"]
+
+
+def test_an_undo_must_be_allowed(project: Project) -> None:
+    step = (
+        "## Make\n\n```yaml step\nid: make\nuses: vm.create\nwith: {name: a}\n"
+        'undo: {uses: vm.delete, with: {id: "{{ output.id }}"}}\n```\n\n'
+    )
+    project.workflow(step, head="allow: {write: [vm.create]}\n", vm=TOOL)
+    project.write("bundles/flow/tools.yaml", TOOLS.replace("UNDO", ""))
+    done = project.run("run", "flow")
+    assert done.code == 2
+    assert "`vm.delete` writes, and `allow.write` does not name it" in done.err
+
+
+def test_an_undo_that_fails_is_tried_again_and_then_left_standing(project: Project) -> None:
+    bad = "## Bad\n\n```bash step id=bad\ntrue\n```\n\n```bash undo\necho try >> notes; exit 1\n```\n\n"
+    project.workflow(undoable("a") + bad + script("z", "exit 1"), head=ROLLBACK)
+    done = project.run("run", "flow", "--json", timeout=120)
+    assert done.json["status"] == "failed"
+    assert done.json["standing"] == ["bad"]
+    assert notes(project) == ["do a", *["try"] * 4, "undo a"]
+
+
+# -- when a person asks ---------------------------------------------------------------------------
+
+
+def test_a_run_that_succeeded_is_taken_back_days_later_without_its_bundle(project: Project) -> None:
+    project.workflow(undoable("a") + undoable("b"), head=WRITES)
+    assert project.run("run", "flow").code == 0
+    (project.root / "bundles/flow/workflow.md").unlink()
+    done = project.run("runs", "undo", "last", "--json")
+    assert done.code == 0
+    assert done.json["status"] == "rolled_back"
+    assert notes(project) == ["do a", "do b", "undo b", "undo a"]
+    again = project.run("runs", "undo", "last")
+    assert again.code == 2
+    assert "nothing that can be taken back" in again.err
+
+
+def test_only_what_has_ended_is_taken_back(project: Project) -> None:
+    gate = "## Gate\n\n```yaml step\nid: gate\napprove: true\n```\n\nGo on?\n\n"
+    project.workflow(undoable("a") + gate, head=WRITES)
+    project.run("run", "flow")
+    done = project.run("runs", "undo", "last")
+    assert done.code == 2
+    assert "is not over" in done.err
+    assert "aiworkflow runs cancel" in done.err
+
+
+def test_a_roll_back_goes_on_after_a_kill(project: Project) -> None:
+    slow = "## Slow\n\n```bash step id=slow\ntrue\n```\n\n```bash undo\ntouch undoing; sleep 30\n```\n\n"
+    project.workflow(undoable("a") + slow + script("z", "exit 1"), head=ROLLBACK)
+    driver = project.start("run", "flow")
+    wait_for(project.root / "undoing")
+    driver.send_signal(signal.SIGKILL)
+    driver.communicate()
+    waiting = project.run("runs", "resume", "last", "--json")
+    assert waiting.code == 3
+    assert waiting.json["waiting_for"] == [{"kind": "in_doubt", "step": "slow/undo"}]
+    done = project.run("runs", "resolve", "last", "slow/undo", "done", "--json")
+    assert done.json["status"] == "rolled_back"
+    assert notes(project) == ["do a", "undo a"]
+
+
+# -- doubt ----------------------------------------------------------------------------------------
+
+SLOW_TOOL = """import json, os, sys, time
+from pathlib import Path
+done = Path("done-" + os.environ["AIWORKFLOW_KEY"])
+if sys.argv[1] == "find":
+    print(json.dumps({"id": 7}) if done.exists() else "null")
+else:
+    with open("notes", "a") as notes:
+        print("post", file=notes)
+    MARK
+    Path("posting").touch()
+    if not Path("fast").exists():
+        time.sleep(30)
+    done.touch()
+    print(json.dumps({"id": 8}))
+"""
+FIND = """box:
+  operations:
+    post: {effect: write, inputs: {text: string}, output: {id: integer}, check: find}
+    find: {effect: read, inputs: {text: string}}
+"""
+
+
+@pytest.mark.parametrize(("happened", "posts", "id_"), [(True, 1, 7), (False, 2, 8)])
+def test_a_tool_that_can_look_settles_what_a_kill_left_open(
+    project: Project, happened: bool, posts: int, id_: int
+) -> None:
+    code = SLOW_TOOL.replace("MARK", "done.touch()" if happened else "pass")
+    step = "## Post\n\n```yaml step\nid: post\nuses: box.post\nwith: {text: hi}\n```\n\n"
+    project.workflow(step, head="allow: {write: [box.post]}\n", box=code)
+    project.write("bundles/flow/tools.yaml", FIND)
+    driver = project.start("run", "flow")
+    wait_for(project.root / "posting")
+    driver.send_signal(signal.SIGKILL)
+    driver.communicate()
+    (project.root / "fast").touch()
+    done = project.run("runs", "resume", "last", "--json")
+    assert done.code == 0, done.err
+    assert done.json["steps"]["post"]["output"] == {"id": id_}
+    assert notes(project) == ["post"] * posts
+
+
+def wait_for(path: Path) -> None:
+    deadline = time.monotonic() + 30
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert path.exists()
+
+
+# -- a doubt that is taken back -------------------------------------------------------------------
+
+
+def killed(project: Project, *words: str) -> None:
+    """Start a run, kill it while it posts, and find the doubt."""
+    driver = project.start("run", *words)
+    wait_for(project.root / "posting")
+    driver.send_signal(signal.SIGKILL)
+    driver.communicate()
+    (project.root / "posting").unlink()
+    (project.root / "fast").touch()
+    assert project.run("runs", "resume", "last", "--json").code == 3
+
+
+POST = (
+    "echo post $AIWORKFLOW_KEY >> notes; touch posting; test -e fast || sleep 30\necho '\"posted\"'"
+)
+
+
+def posting(undo: str = "echo undo >> notes", settings: str = "") -> str:
+    block = f"```yaml step\nid: post\n{settings}```\n\n"
+    return f"## Post\n\n{block}```bash step\n{POST}\n```\n\n```bash undo\n{undo}\n```\n\n"
+
+
+def test_a_doubt_is_settled_by_the_undo_and_the_step_begun_again(project: Project) -> None:
+    project.workflow(posting() + script("b", "true"), head=WRITES)
+    killed(project, "flow")
+    done = project.run("runs", "resolve", "last", "post", "undo", "--json")
+    assert done.code == 0, done.err
+    said = notes(project)
+    assert [line.split()[0] for line in said] == ["post", "undo", "post"]
+    assert said[0] != said[2], "what the other side remembers of the first must not count"
+    assert done.json["steps"]["post"].get("undone") is None
+
+
+def test_items_in_doubt_are_taken_back_one_by_one(project: Project) -> None:
+    project.workflow(posting(settings="each: '[1, 2]'\nmax_parallel: 1\n"), head=WRITES)
+    killed(project, "flow")
+    done = project.run("runs", "resolve", "last", "post[0]", "undo", "--json")
+    assert done.code == 0, done.err
+    assert [line.split()[0] for line in notes(project)] == ["post", "undo", "post", "post"]
+
+
+def test_a_doubt_in_a_child_run_is_taken_back_there(project: Project) -> None:
+    project.workflow(posting(), name="inner", head=WRITES)
+    call = "## Call\n\n```yaml step\nid: call\nworkflow: ../inner\n```\n\n"
+    project.workflow(call, name="outer", head=WRITES)
+    killed(project, "outer")
+    waiting = project.run("runs", "show", "last", "--json").json["waiting_for"]
+    done = project.run("runs", "resolve", waiting[0]["run"], "post", "undo", "--json")
+    assert done.code == 0, done.err
+    assert [line.split()[0] for line in notes(project)] == ["post", "undo", "post"]
+
+
+def test_an_undo_that_fails_leaves_the_doubt_as_it_was(project: Project) -> None:
+    project.workflow(posting("echo undo >> notes; test -e may"), head=WRITES)
+    killed(project, "flow")
+    done = project.run("runs", "resolve", "last", "post", "undo", "--json", timeout=120)
+    assert done.code == 3, done.err
+    assert done.json["waiting_for"] == [{"kind": "in_doubt", "step": "post", "undo": True}]
+    (project.root / "may").touch()
+    assert project.run("runs", "resolve", "last", "post", "undo").code == 0
+
+
+def test_a_doubt_without_an_undo_is_left_to_people(project: Project) -> None:
+    project.workflow(posting().partition("```bash undo")[0], head=WRITES)
+    killed(project, "flow")
+    done = project.run("runs", "resolve", "last", "post", "undo")
+    assert done.code == 2
+    assert "has no undo" in done.err
+    assert "done|redo|failed\n" in project.run("runs", "resume", "last").err
+    assert project.run("runs", "resolve", "last", "post", "done").code == 0
+
+
+def test_an_undo_that_needs_the_output_must_be_told_it(project: Project) -> None:
+    code = TOOL.replace(
+        'print(json.dumps({"id"',
+        'import time\nfrom pathlib import Path\nPath("posting").touch()\n'
+        'if sys.argv[1] == "create" and not Path("fast").exists():\n    time.sleep(30)\n'
+        'print(json.dumps({"id"',
+    )
+    undo = 'undo: {uses: vm.delete, with: {id: "{{ output.id }}"}}\n'
+    step = f"## Make\n\n```yaml step\nid: make\nuses: vm.create\nwith: {{name: a}}\n{undo}```\n\n"
+    project.workflow(step, head=MAY, vm=code)
+    project.write("bundles/flow/tools.yaml", TOOLS.replace("UNDO", ""))
+    killed(project, "flow")
+    done = project.run("runs", "resolve", "last", "make", "undo")
+    assert done.code == 2
+    assert "needs its output, which is not known" in done.err
+    words = ["make", "undo", "--output", '{"id": "x"}']
+    assert project.run("runs", "resolve", "last", *words).code == 0
+    assert notes(project) == ["create a", "delete x", "create a"]

@@ -1,0 +1,290 @@
+"""Waiting for consent, answers, time and events, through the command."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import select
+import subprocess
+import time
+from typing import Any
+
+import pytest
+
+from tests.support import COMMAND, Project, script
+
+GATE = "## Gate\n\n```yaml step\nid: gate\napprove: {SETTINGS}\n```\n\nReally publish?\n\n"
+LAST = script("last", 'echo "$A"', 'env: {A: "{{ steps.gate.output.by }}"}\n')
+
+
+def gated(project: Project, settings: str = "quorum: 1", more: str = LAST) -> None:
+    project.workflow(GATE.replace("SETTINGS", settings) + more)
+
+
+def waits(project: Project) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = project.run("approvals", "list", "--json").json["approvals"]
+    return found
+
+
+# -- consent --------------------------------------------------------------------------------------
+
+
+def test_a_gate_waits_and_whoever_approves_drives_the_run_on(project: Project) -> None:
+    gated(project)
+    done = project.run("run", "flow", "--json")
+    assert done.code == 3
+    assert done.json["status"] == "waiting"
+    assert done.json["waiting_for"] == [{"kind": "gate", "step": "gate"}]
+    [wait] = waits(project)
+    assert wait["message"].strip() == "Really publish?"
+    assert wait["approval"] == f"{done.json['run']}/gate"
+    approved = project.run("approvals", "approve", wait["approval"], "--json", USER="anna")
+    assert approved.code == 0
+    assert approved.json["steps"]["last"]["output"] == "anna"
+    assert waits(project) == []
+
+
+def test_a_refusal_fails_the_step_and_says_who_and_why(project: Project) -> None:
+    gated(project)
+    project.run("run", "flow")
+    done = project.run("approvals", "reject", "last", "--comment", "not today", USER="ben")
+    assert done.code == 1
+    assert "rejected by ben: not today" in done.err
+    shown = project.run("runs", "show", "last", "--json").json
+    assert shown["error"]["kind"] == "rejected"
+
+
+def test_a_quorum_needs_different_people(project: Project) -> None:
+    gated(project, "quorum: 2")
+    project.run("run", "flow")
+    assert project.run("approvals", "approve", "last", USER="anna").code == 3
+    again = project.run("approvals", "approve", "last", USER="anna")
+    assert again.code == 2
+    assert "`anna` has approved" in again.err
+    assert "2 people must agree, and 1 have" in again.err
+    assert project.run("approvals", "approve", "last", USER="ben").code == 0
+
+
+def test_only_those_who_are_asked_may_answer(project: Project) -> None:
+    gated(project, "by: [approver]")
+    project.run("run", "flow")
+    done = project.run("approvals", "approve", "last", USER="carl")
+    assert done.code == 4
+    assert "`carl` may not answer" in done.err
+    assert "roles: {approver: [carl]}" in done.err
+    project.write(".aiworkflow/config.yaml", "roles: {approver: [anna, carl]}\n")
+    assert project.run("approvals", "approve", "last", USER="carl").code == 0
+
+
+def test_a_step_cannot_approve_for_a_person(project: Project) -> None:
+    gated(project)
+    project.run("run", "flow")
+    done = project.run("approvals", "approve", "last", AIWORKFLOW_KEY="k")
+    assert done.code == 4
+    assert "a step of a run cannot answer for a person" in done.err
+
+
+def test_what_nobody_answers_in_time_is_refused(project: Project) -> None:
+    gated(project, "expires: 6s")
+    assert project.run("run", "flow").code == 3
+    time.sleep(6.1)
+    late = project.run("approvals", "approve", "last")
+    assert late.code == 2
+    assert "no longer open" in late.err
+    woken = project.run("runs", "wake", "--json")
+    assert woken.json["runs"][0]["exit"] == 1
+    assert project.run("runs", "show", "last", "--json").json["error"]["kind"] == "expired"
+
+
+def test_an_expiry_that_is_near_is_sat_out(project: Project) -> None:
+    gated(project, "expires: 300ms")
+    done = project.run("run", "flow", "--json")
+    assert (done.code, done.json["error"]["kind"]) == (1, "expired")
+
+
+def test_what_was_shown_is_what_runs(project: Project) -> None:
+    settings = 'approve: {message: "Post {{ inputs.text }}?"}\nwith: {text: "{{ inputs.text }}"}\n'
+    code = 'python3 -c \'import json,os; print(json.load(open(os.environ["AIWORKFLOW_CONTEXT"]))["with"]["text"])\''
+    project.workflow(script("post", code, settings), head="inputs: {text: string}\n")
+    project.run("run", "flow", "-i", "text=hello")
+    shown = project.run("approvals", "show", "last")
+    assert "Post hello?" in shown.out
+    assert '"text": "hello"' in shown.out
+    done = project.run("approvals", "approve", "last", "--json")
+    assert done.json["steps"]["post"]["output"] == "hello"
+
+
+def test_text_from_a_run_cannot_steer_the_terminal(project: Project) -> None:
+    settings = 'approve: {message: "{{ inputs.text }}"}\n'
+    project.workflow(script("post", "true", settings), head="inputs: {text: string}\n")
+    project.run("run", "flow", "-i", "text=\x1b[2Jhello")
+    for words in (("approvals", "list"), ("approvals", "show", "last")):
+        assert "\x1b" not in project.run(*words).out
+
+
+def test_an_attached_run_goes_on_as_soon_as_somebody_approves(project: Project) -> None:
+    gated(project)
+    driver = project.start("run", "flow", "--wait", "--json")
+    deadline = time.monotonic() + 30
+    while not (found := waits(project)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    done = project.run("approvals", "approve", found[0]["approval"], "--json", USER="anna")
+    assert done.json == {"run": found[0]["run"], "step": "gate", "approved": True}
+    out, _ = driver.communicate(timeout=20)
+    assert driver.returncode == 0
+    assert json.loads(out)["steps"]["last"]["output"] == "anna"
+
+
+def test_detached_an_approval_is_only_handed_in(project: Project) -> None:
+    gated(project)
+    project.run("run", "flow")
+    done = project.run("approvals", "approve", "last", "--detach")
+    assert done.code == 0
+    assert "aiworkflow runs resume" in done.out
+    assert project.run("runs", "show", "last", "--json").json["status"] == "waiting"
+    assert project.run("runs", "wake").code == 0
+    assert project.run("runs", "show", "last", "--json").json["status"] == "succeeded"
+
+
+def test_a_cancel_ends_a_wait(project: Project) -> None:
+    gated(project)
+    project.run("run", "flow")
+    assert project.run("runs", "cancel", "last").code == 0
+    assert project.run("runs", "show", "last", "--json").json["status"] == "cancelled"
+    assert waits(project) == []
+    assert "waits for no approval" in project.run("approvals", "approve", "last").err
+
+
+# -- questions ------------------------------------------------------------------------------------
+
+ASK = (
+    "## Ask\n\n```yaml step\nid: ask\nask: {fields: {name: string, size: {type: integer, default: 3}}}\n```\n\n"
+    "What is it called?\n\n"
+)
+ECHO = script(
+    "last", 'echo "$N"', 'env: {N: "{{ steps.ask.output.name }}:{{ steps.ask.output.size }}"}\n'
+)
+
+
+def test_a_question_is_answered_by_fields_of_their_types(project: Project) -> None:
+    project.workflow(ASK + ECHO)
+    assert project.run("run", "flow").code == 3
+    wrong = project.run("runs", "answer", "last", "--field", "name=x", "-f", "size=big")
+    assert wrong.code == 2
+    assert "`size`: must be a whole number" in wrong.err
+    missing = project.run("runs", "answer", "last", "-f", "size=1")
+    assert "`name` is required" in missing.err
+    done = project.run("runs", "answer", "last", "-f", "name=box", "--json")
+    assert done.json["steps"]["last"]["output"] == "box:3"
+
+
+def test_a_question_is_answered_from_a_file(project: Project) -> None:
+    project.workflow(ASK + ECHO)
+    project.run("run", "flow")
+    project.write("answer.yaml", "name: crate\nsize: 9\n")
+    done = project.run("runs", "answer", "last", "--file", "answer.yaml", "--json")
+    assert done.json["steps"]["last"]["output"] == "crate:9"
+
+
+def test_a_person_at_a_terminal_is_asked(project: Project) -> None:
+    project.workflow(ASK + ECHO)
+    head, tail = pty.openpty()
+    ran = subprocess.Popen(
+        [*COMMAND, "run", "flow"],
+        cwd=project.root,
+        env={**project.env, "TERM": "dumb"},
+        stdin=tail,
+        stderr=tail,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    os.close(tail)
+    seen, replies = "", [("name (", b"lid\n"), ("size (", b"many\n"), ("size (", b"4\n")]
+    deadline = time.monotonic() + 30
+    while replies and time.monotonic() < deadline:
+        if select.select([head], [], [], 0.2)[0]:
+            seen += os.read(head, 10_000).decode()
+        if replies[0][0] in seen:
+            os.write(head, replies.pop(0)[1])
+            seen = ""
+    try:
+        while select.select([head], [], [], 5)[0] and os.read(head, 10_000):
+            pass
+    except OSError:
+        pass  # the other side has closed
+    ran.communicate(timeout=20)
+    os.close(head)
+    assert ran.returncode == 0
+    shown = project.run("runs", "show", "last", "--json").json
+    assert shown["steps"]["last"]["output"] == "lid:4"
+
+
+# -- time and events ------------------------------------------------------------------------------
+
+
+def pause(settings: str) -> str:
+    return f"## Pause\n\n```yaml step\nid: pause\nwait: {settings}\n```\n\n"
+
+
+def test_a_short_pause_is_sat_out_and_a_long_one_needs_no_process(project: Project) -> None:
+    project.workflow(pause("300ms") + script("last", "echo done"))
+    done = project.run("run", "flow", "--json")
+    assert done.code == 0
+    assert done.json["seconds"] >= 0.3
+    project.workflow(pause("1h") + script("last", "echo done"), name="long")
+    done = project.run("run", "long", "--json")
+    assert done.code == 3
+    assert done.json["waiting_for"][0]["kind"] == "timer"
+    assert project.run("runs", "wake", "--json").json == {"runs": []}
+
+
+def test_a_moment_that_has_passed_is_no_wait(project: Project) -> None:
+    project.workflow(pause("{at: 2020-01-31T09:00:00Z}") + script("last", "echo done"))
+    assert project.run("run", "flow").code == 0
+
+
+@pytest.mark.parametrize(
+    ("at", "said"),
+    [
+        ("{{ inputs.at }}", "does not say in which time zone"),
+        ("tomorrow {{ inputs.at }}", "needs a moment such as"),
+    ],
+)
+def test_a_moment_must_be_one(project: Project, at: str, said: str) -> None:
+    head = 'inputs: {at: {type: string, default: "2027-01-31T09:00:00"}}\n'
+    project.workflow(pause(f'{{at: "{at}"}}'), head=head)
+    done = project.run("run", "flow")
+    assert done.code == 1
+    assert said in done.err
+
+
+def test_an_event_is_delivered_with_its_data(project: Project) -> None:
+    last = script("last", 'echo "$V"', 'env: {V: "{{ steps.pause.output.version }}"}\n')
+    project.workflow(pause("{event: deployed, timeout: 1h}") + last)
+    assert project.run("run", "flow").code == 3
+    wrong = project.run("runs", "signal", "last", "delployed")
+    assert wrong.code == 2
+    assert "it waits for: `deployed`" in wrong.err
+    bad = project.run("runs", "signal", "last", "deployed", "--data", "{")
+    assert "--data takes JSON" in bad.err
+    done = project.run(
+        "runs", "signal", "last", "deployed", "--data", '{"version": "1.2"}', "--json"
+    )
+    assert done.json["steps"]["last"]["output"] == "1.2"
+    gone = project.run("runs", "signal", "last", "deployed")
+    assert "waits for: none" in gone.err
+
+
+def test_two_answers_at_once_count_once(project: Project) -> None:
+    project.workflow(ASK + ECHO)
+    project.run("run", "flow")
+    both = [
+        project.start("runs", "answer", "last", "-f", f"name=n{n}", "--detach") for n in range(4)
+    ]
+    for one in both:
+        one.communicate(timeout=30)
+    assert sorted(one.returncode for one in both) == [0, 2, 2, 2]
+    events = project.run("runs", "resume", "last", "--json").json
+    assert events["status"] == "succeeded"
