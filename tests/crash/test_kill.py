@@ -76,7 +76,7 @@ def new_project(folder: Path) -> tuple[Project, Path]:
 
 def events(project: Project) -> list[dict[str, object]]:
     with sqlite3.connect(project.root / ".aiworkflow/state/journal.db") as db:
-        rows = db.execute("SELECT payload FROM events ORDER BY stream, seq").fetchall()
+        rows = db.execute("SELECT payload FROM events ORDER BY id").fetchall()
     return [json.loads(payload) for (payload,) in rows]
 
 

@@ -1,0 +1,44 @@
+"""The command, killed or stopped at one commit of its journal: before it, or right after it.
+
+    python kill_at.py NUMBER before|after|stop-before|stop-after WORDS…
+
+Child processes are left as they are: it is the next driver that ends them. A stopped process goes on
+when it is sent SIGCONT.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+from aiworkflow.cli.main import run
+from aiworkflow.journal.sqlite.commit import Commits
+
+count = 0
+
+
+def main() -> int:
+    at, moment, words = int(sys.argv[1]), sys.argv[2], sys.argv[3:]
+    how = signal.SIGSTOP if moment.startswith("stop-") else signal.SIGKILL
+    moment = moment.removeprefix("stop-")
+    original = Commits._try
+
+    def counted(self: Commits, appends: object) -> object:
+        global count  # noqa: PLW0603  one process, one count
+        count += 1
+        if count == at and moment == "before":
+            os.kill(os.getpid(), how)
+        outcomes = original(self, appends)  # type: ignore[arg-type]
+        if count == at and moment == "after":
+            os.kill(os.getpid(), how)
+        return outcomes
+
+    Commits._try = counted  # type: ignore[method-assign, assignment]
+    status = run(words)
+    print(f"commits: {count}", file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
