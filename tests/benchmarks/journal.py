@@ -1,6 +1,10 @@
 """Figures of the journal, one JSON line each; nothing is asserted, since disks differ.
 
     python tests/benchmarks/journal.py [FOLDER]
+    python tests/benchmarks/journal.py postgresql://…/database
+
+The second form measures a journal in PostgreSQL, in a schema that is dropped afterwards, beside bare
+inserts on the same server, and the engine on it.
 
 The units are a bare loop of `BEGIN; INSERT; COMMIT` with `synchronous=FULL` on the same disk, and the
 same loop as asyncio has it (a commit at the end of each turn of the event loop). They are measured in
@@ -193,8 +197,109 @@ def many_runs(folder: Path) -> None:
     journal.close()
 
 
+# -- PostgreSQL -----------------------------------------------------------------------------------
+
+
+def bare_inserts(url: str, schema: str, count: int) -> float:
+    """Seconds of one insert after another, each committed, by a prepared statement."""
+    import psycopg
+
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            f'CREATE TABLE IF NOT EXISTS "{schema}".bare '
+            "(run bigint, seq integer, payload bytea, PRIMARY KEY (run, seq))"
+        )
+        ((run,),) = connection.execute(f'SELECT count(*) FROM "{schema}".bare').fetchall()
+        insert = f'INSERT INTO "{schema}".bare VALUES (%s, %s, %s)'
+        began = time.perf_counter()
+        for seq in range(count):
+            connection.execute(insert, (run, seq, PAYLOAD), prepare=True)
+        return time.perf_counter() - began
+
+
+def on_postgres(url: str) -> None:
+    """Appends in a row, steps in a row and short runs, with the durability the server has."""
+    import secrets
+
+    import psycopg
+    from engine import chain, drive, runtime
+
+    schema = f"bench_{secrets.token_hex(4)}"
+    where = f"{url}{'&' if '?' in url else '?'}schema={schema}"
+    with psycopg.connect(url) as connection:
+        ((durable,),) = connection.execute("SHOW synchronous_commit").fetchall()
+
+    async def appends() -> float:
+        journal = open_journal(where, Path(), clock=CLOCK, ids=IDS)
+        run = IDS.run_id()
+        journal.append_now(Append(IDS.token(), run, [PAYLOAD], epoch=1, after=0, driver="d"))
+        began = time.perf_counter()
+        for at in range(1, 1001):
+            await journal.append(Append(IDS.token(), run, [PAYLOAD], epoch=1, after=at))
+        taken = time.perf_counter() - began
+        journal.close()
+        return taken
+
+    async def steps() -> float:
+        with tempfile.TemporaryDirectory() as folder:
+            ours = runtime(Path(folder), where)
+            began = time.perf_counter()
+            await drive(ours, chain(1000))
+            taken = time.perf_counter() - began
+            ours.close()
+            ours.journal.close()
+        return taken
+
+    async def short_runs() -> float:
+        with tempfile.TemporaryDirectory() as folder:
+            ours = runtime(Path(folder), where)
+            made, slots = chain(5), asyncio.Semaphore(50)
+
+            async def one() -> None:
+                async with slots:
+                    await drive(ours, made)
+
+            began = time.perf_counter()
+            async with asyncio.TaskGroup() as group:
+                for _ in range(1000):
+                    group.create_task(one())
+            taken = time.perf_counter() - began
+            ours.close()
+            ours.journal.close()
+        return taken
+
+    try:
+        open_journal(where, Path(), clock=CLOCK, ids=IDS).close()
+        rounds = [
+            (
+                bare_inserts(url, schema, 1000),
+                asyncio.run(appends()),
+                asyncio.run(steps()),
+                asyncio.run(short_runs()),
+            )
+            for _ in range(5)
+        ]
+        bare, row, chained, runs = map(statistics.median, zip(*rounds, strict=True))
+        say("bare inserts in a row", 1000 / bare, "1/s", synchronous_commit=durable)
+        say("appends in a row", 1000 / row, "1/s", of_bare=round(bare / row, 3))
+        say("1,000 steps in a row", 1000 / chained, "steps/s", at_least=1120)
+        say("1,000 runs of 5 steps, 50 at once", 1000 / runs, "runs/s", at_least=140)
+        journal = open_journal(where, Path(), clock=CLOCK, ids=IDS)
+        rest = statistics.median(timed(lambda: journal.runs()) for _ in range(50))
+        say("newest 20", rest * 1000, "ms", runs=5000)
+        versions = timed(lambda: [journal.version() for _ in range(1000)])
+        say("asking for the version", versions * 1e3, "us")
+        journal.close()
+    finally:
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(f'DROP SCHEMA IF EXISTS "{schema}" CASCADE')
+
+
 def main() -> None:
     where = sys.argv[1] if len(sys.argv) > 1 else None
+    if where is not None and where.startswith("postgresql://"):
+        on_postgres(where)
+        return
     with tempfile.TemporaryDirectory(dir=where) as name:
         for figure in (in_a_row, in_one_turn, opening, many_runs):
             figure(Path(name))
