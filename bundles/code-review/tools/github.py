@@ -7,11 +7,10 @@ the rest).
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 from _github import github_api, repository_path
-from _tool import USAGE, Problem, cell, code, count, main
+from _tool import USAGE, Problem, cell, code, count, main, this_run
 
 if TYPE_CHECKING:
     from _http import Api
@@ -69,12 +68,12 @@ def pull(repo: str, number: int) -> dict[str, Any]:
 
 
 def mark() -> str:
-    """What a review of this step is known by, so that it is not posted twice."""
-    return f"<!-- aiworkflow {os.environ.get('AIWORKFLOW_KEY', 'by hand')} -->"
+    """What a review of this run is known by, so that it is not posted twice."""
+    return f"<!-- aiworkflow {this_run() or 'by hand'} -->"
 
 
 def find_review(repo: str, number: int) -> dict[str, Any] | None:
-    """The review that this step has posted already, or null."""
+    """The review that this run has posted already, or null."""
     return _find(github_api(), place(repo, number))
 
 

@@ -171,6 +171,8 @@ class Api:
         said = "; ".join(dict.fromkeys(_messages(answer.data)))[:400]
         text = f"{self.name} answered {method} {_path(url)} with {answer.status}"
         text += f": {said}" if said else ""
+        if answer.status == 401:
+            text += f"; check the credentials for {self.name}"
         wait = _wait(answer)
         return text + (
             f"; rate limit reached, try again after {wait} s" if wait is not None else ""

@@ -63,6 +63,19 @@ def setting(name: str, default: str = "", where: str = "") -> str:
     return value
 
 
+def this_run() -> str:
+    """The run that calls, as a mark of what is posted once a run; empty where nothing runs.
+
+    The idempotency key would not do: a step that failed, as its answer was lost, gets a new one when the
+    run is resumed.
+    """
+    try:
+        context = json.loads(Path(os.environ["AIWORKFLOW_CONTEXT"]).read_text(encoding="utf-8"))
+        return str(context["run"]["id"])
+    except (KeyError, TypeError, OSError, ValueError):
+        return os.environ.get("AIWORKFLOW_KEY", "")
+
+
 def log(text: str) -> None:
     """Say something in the step's log."""
     print(text, file=sys.stderr, flush=True)

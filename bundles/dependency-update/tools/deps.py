@@ -21,7 +21,8 @@ from _versions import NAME, VERSION
 MOST_FILES, MOST_BYTES, TIMEOUT_S = 200, 5_000_000, 60
 _PATH = re.compile(r"[A-Za-z0-9_@+,=./-]{1,300}")
 _PYTHON = re.compile(
-    rf"\s*(?P<name>{NAME})\s*(?:\[[^\]]*\])?\s*(?P<spec>\(?(?:[=<>!~]=?=?\s*[^;#]*)?)"
+    r"\s*(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._-]{0,148}[A-Za-z0-9])?)\s*(?:\[[^\]]*\])?"
+    r"\s*(?P<spec>\(?(?:[=<>!~]=?=?\s*[^;#]*)?)"
 )
 _PINNED = re.compile(rf"(?:===?|~=|>=)\s*(?P<version>{VERSION})")
 _NODE = re.compile(rf"[\^~=v]*(?P<version>{VERSION})$")
@@ -95,13 +96,9 @@ def read(file: str) -> str:
 
 def _requirement(file: str, text: str, kind: str, locked: dict[str, str]) -> list[dict[str, Any]]:
     match = _PYTHON.match(text)
-    if (
-        match is None
-        or "@" in text.partition(";")[0].partition("#")[0]
-        or not match["name"][0].isalnum()
-    ):
-        return []  # an option, a URL or a path
-    spec = match["spec"].strip(" ()")
+    if match is None or text[match.end() :].strip()[:1] not in {"", ";", "#"}:
+        return []  # an address or a path
+    spec = match["spec"].partition(" --")[0].strip(" ()")
     return [
         {
             "ecosystem": "pypi",
@@ -141,14 +138,23 @@ def _pyproject(file: str, text: str) -> list[dict[str, Any]]:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise Problem(f"{file} is not TOML: {error}") from error
-    project = data.get("project") or {}
-    found = [(one, "runtime") for one in project.get("dependencies") or []]
-    for group in (project.get("optional-dependencies") or {}).values():
-        found += [(one, "dev") for one in group]
-    for group in (data.get("dependency-groups") or {}).values():
-        found += [(one, "dev") for one in group if isinstance(one, str)]
+    project = _table(data, "project")
+    found = [(one, "runtime") for one in _listed(project.get("dependencies"))]
+    for groups in (_table(project, "optional-dependencies"), _table(data, "dependency-groups")):
+        found += [(one, "dev") for group in groups.values() for one in _listed(group)]
     locked = _locked_python(file)
     return [item for text, kind in found for item in _requirement(file, text, kind, locked)]
+
+
+def _table(data: Any, key: str) -> dict[str, Any]:
+    """A table of a file that anybody may have written; empty where it is none."""
+    found = data.get(key) if isinstance(data, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _listed(value: Any) -> list[str]:
+    """The texts of a list; other entries, such as the inclusion of a group, declare nothing."""
+    return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
 
 
 def _locked_python(file: str) -> dict[str, str]:
@@ -158,10 +164,9 @@ def _locked_python(file: str) -> dict[str, str]:
         if lock.is_file() and not lock.is_symlink() and lock.stat().st_size <= 4 * MOST_BYTES:
             try:
                 packages = tomllib.loads(lock.read_text(encoding="utf-8")).get("package") or []
-            except (OSError, ValueError):
+                return {_plain(o["name"]): o["version"] for o in packages if o.get("version")}
+            except (OSError, ValueError, LookupError, TypeError, AttributeError):
                 log(f"{lock} cannot be read, so versions come from {file}")
-                continue
-            return {_plain(one["name"]): one["version"] for one in packages if one.get("version")}
     return {}
 
 
@@ -173,7 +178,7 @@ def _package_json(file: str, text: str) -> list[dict[str, Any]]:
     locked = _locked(file)
     found = []
     for section, kind in _NODE_KINDS.items():
-        for name, spec in (data.get(section) or {}).items():
+        for name, spec in _table(data, section).items():
             match = _NODE.match(str(spec))
             if not re.fullmatch(NAME, name) or (match is None and name not in locked):
                 continue  # a path, an address, a tag
@@ -200,13 +205,13 @@ def _locked(file: str) -> dict[str, str]:
     except (OSError, ValueError):
         log(f"{lock} cannot be read, so versions come from package.json")
         return {}
-    packages = data.get("packages") or {}
     return {
         path.removeprefix("node_modules/"): entry["version"]
-        for path, entry in packages.items()
+        for path, entry in _table(data, "packages").items()
         if path.startswith("node_modules/")
         and "/node_modules/" not in path
-        and entry.get("version")
+        and isinstance(entry, dict)
+        and re.fullmatch(VERSION, str(entry.get("version")))
     }
 
 
@@ -265,12 +270,34 @@ def _raised(text: str, one: dict[str, Any]) -> tuple[str, bool]:
     name, current, latest = one["name"], one["current"], one["latest"]
     if not re.fullmatch(NAME, name) or not all(re.fullmatch(VERSION, v) for v in (current, latest)):
         raise Problem(f"`{name} {current} {latest}` is no package with versions", USAGE)
-    if one["ecosystem"] == "npm":
-        pattern = rf'("{re.escape(name)}"\s*:\s*"[\^~=v]*){VERSION}(?=")'
-    else:
-        flexible = re.sub(r"[-_.]+", "[-_.]+", re.escape(name).replace("\\", ""))
-        pattern = rf"(?mi)((?:^|[\"'])\s*{flexible}\s*(?:\[[^\]]*\])?\s*===?\s*){VERSION}"
-    new, times = re.subn(pattern, lambda match: match.group(1) + latest, text)
+    return _raised_npm(text, name, latest) if one["ecosystem"] == "npm" else _raised_python(text, one)
+
+
+def _raised_npm(text: str, name: str, latest: str) -> tuple[str, bool]:
+    """Only where it is a dependency: ranges for peers and engines are promises to others."""
+    pattern = re.compile(rf'("{re.escape(name)}"\s*:\s*"[\^~=v]*){VERSION}(?=")')
+    times = 0
+
+    def within(section: re.Match[str]) -> str:
+        nonlocal times
+        new, done = pattern.subn(lambda match: match.group(1) + latest, section.group())
+        times += done
+        return new
+
+    new = re.sub(rf'"(?:{"|".join(_NODE_KINDS)})"\s*:\s*\{{[^{{}}]*\}}', within, text)
+    return new, times > 0
+
+
+def _raised_python(text: str, one: dict[str, Any]) -> tuple[str, bool]:
+    """Only pins of the version that was looked at: the same package may be pinned otherwise for an older
+    Python, and a pin with hashes cannot be raised without the new ones."""
+    flexible = re.sub(r"[-_.]+", "[-_.]+", re.escape(one["name"]).replace("\\", ""))
+    versions = "|".join(re.escape(one[key]) for key in ("current", "latest"))
+    pattern = (
+        rf"(?mi)((?:^|[\"'])\s*{flexible}\s*(?:\[[^\]]*\])?\s*===?\s*)(?:{versions})"
+        r"(?![0-9A-Za-z.+!_*-])(?!(?:\\\n|[^\n])*?--hash)"
+    )
+    new, times = re.subn(pattern, lambda match: match.group(1) + one["latest"], text)
     return new, times > 0
 
 

@@ -6,12 +6,11 @@ Needs SLACK_BOT_TOKEN of an app that is in the channel, with the scopes chat:wri
 
 from __future__ import annotations
 
-import os
 import time
 from typing import Any
 
 from _http import Api
-from _tool import Problem, credential, setting
+from _tool import Problem, credential, setting, this_run
 
 LOOK_BACK_S = 2 * 86_400
 MOST_PAGES = 10
@@ -21,7 +20,7 @@ class Slack:
     """A workspace, and the messages of one step in it.
 
     Args:
-        event: what kind of message it is; its metadata say so, with the step's idempotency key.
+        event: what kind of message it is; its metadata say so, with the run that posts it.
     """
 
     def __init__(self, event: str) -> None:
@@ -31,10 +30,10 @@ class Slack:
         base = setting("SLACK_API_URL", "https://slack.com/api")
         self._api = Api("Slack", base, {"Authorization": f"Bearer {token}"})
         self._event = event
-        self._key = os.environ.get("AIWORKFLOW_KEY", "")
+        self._key = this_run()
 
     def find(self, channel: str) -> dict[str, Any] | None:
-        """The message that this step has posted already, or None."""
+        """The message that this run has posted already, or None."""
         if not self._key:
             return None
         query: dict[str, Any] = {
@@ -55,7 +54,7 @@ class Slack:
         return None
 
     def post(self, channel: str, text: str) -> dict[str, Any]:
-        """Post a message, unless this step has done so already."""
+        """Post a message, unless this run has done so already."""
         done = self.find(channel)
         if done is not None:
             return done

@@ -8,13 +8,12 @@ PAGERDUTY_API_URL is https://api.pagerduty.com unless set (https://api.eu.pagerd
 from __future__ import annotations
 
 import datetime
-import os
 import re
 from typing import Any
 
 from _http import Api, quoted
 from _incident import sentences
-from _tool import USAGE, Problem, credential, log, main, setting
+from _tool import USAGE, Problem, credential, log, main, setting, this_run
 
 MOST_ENTRIES = 500
 MOST_TEXT = 4_000
@@ -133,12 +132,12 @@ def _cut(text: str) -> str:
 
 
 def mark() -> str:
-    """What a note of this step is known by, so that it is not written twice."""
-    return f"[aiworkflow {os.environ.get('AIWORKFLOW_KEY', 'by hand')}]"
+    """What a note of this run is known by, so that it is not written twice."""
+    return f"[aiworkflow {this_run() or 'by hand'}]"
 
 
 def find_note(incident: str) -> dict[str, Any] | None:
-    """The note that this step has written already, or null."""
+    """The note that this run has written already, or null."""
     return _find(api(), place(incident))
 
 

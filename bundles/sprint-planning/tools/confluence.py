@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from _confluence import Confluence, heading, paragraph, rows
-from _tool import main
+from _tool import count, main
 
 
 def title(sprint: int) -> str:
@@ -22,7 +22,12 @@ def find_page(space: str, sprint: int) -> dict[str, Any] | None:
 
 
 def write_page(
-    space: str, sprint: int, capacity: float, total: float, chosen: list[dict[str, Any]]
+    space: str,
+    sprint: int,
+    capacity: float,
+    total: float,
+    chosen: list[dict[str, Any]],
+    planned: list[dict[str, Any]],
 ) -> dict[str, Any]:
     """Write the page; one that is there already gets the new plan as its next version."""
     confluence = Confluence()
@@ -31,16 +36,18 @@ def write_page(
         [one["key"], f"{one['points']:g}", "estimated here" if one["estimated"] else "from Jira"]
         for one in chosen
     ]
-    parts = [
-        paragraph(f"{len(chosen)} issues with {total:g} points; capacity {capacity:g} points."),
-        heading("Proposed"),
-        rows(["Issue", "Points", "Points are"], lines),
-        paragraph("Written by a workflow. The next run replaces this page."),
-    ]
+    said = f"{count(len(chosen), 'issue')} with {total:g} points proposed; room for {capacity:g} points."
+    parts = [paragraph(said), heading("Proposed"), rows(["Issue", "Points", "Points are"], lines)]
+    if planned:
+        there: list[list[object]] = [
+            [one["key"], "–" if one["points"] is None else f"{one['points']:g}"] for one in planned
+        ]
+        parts += [heading("In the sprint already"), rows(["Issue", "Points"], there)]
+    parts.append(paragraph("Written by a workflow. The next run replaces this page."))
     storage = "".join(parts)
-    there = confluence.find(home, title(sprint))
-    if there is not None:
-        return confluence.replace(there, storage)
+    page = confluence.find(home, title(sprint))
+    if page is not None:
+        return confluence.replace(page, storage)
     return confluence.create(home, title(sprint), storage)
 
 

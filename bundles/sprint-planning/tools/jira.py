@@ -68,6 +68,22 @@ def velocity(sprints: list[int], field: str) -> dict[str, Any]:
     return {"sprints": done, "median": middle, "careful": careful}
 
 
+def planned(sprint: int, field: str) -> dict[str, Any]:
+    """What stands in the sprint already and is not done: it takes room too."""
+    points = _points_field(field)
+    if not sprint:
+        return {"issues": []}
+    jql = f"sprint = {int(sprint)} AND statusCategory != Done ORDER BY rank"
+    found = search(jira_api(), jql, [points], MOST_ISSUES)
+    return {
+        "issues": [
+            {"key": one["key"], "points": _number(one["fields"].get(points))}
+            for one in found
+            if KEY.fullmatch(one["key"])
+        ]
+    }
+
+
 def _number(value: Any) -> float | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
@@ -136,4 +152,4 @@ def move(sprint: int, keys: list[str]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main({"sprints": sprints, "velocity": velocity, "backlog": backlog, "move": move})
+    main({"sprints": sprints, "velocity": velocity, "planned": planned, "backlog": backlog, "move": move})
