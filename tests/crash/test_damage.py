@@ -51,11 +51,12 @@ def assert_refused(project: Project, done: Done, database: bytes) -> None:
 
 
 def whole(state: Path) -> list[tuple[int, bytes]]:
-    """All events of the only run, or an error."""
+    """All events of the only run, as its next driver sees them, or an error."""
     journal = open_journal("sqlite", state, clock=CLOCK, ids=SystemIds(CLOCK))
     try:
         (row,) = journal.runs().runs
-        tail = journal.stream(row.run).tail
+        stream = journal.stream(row.run)
+        tail = journal.claim(row.run, "next", instead_of=stream.driver).tail
         records = [(record.seq, record.payload) for record in journal.read(row.run)]
         assert len(records) == tail
         return records
@@ -86,7 +87,35 @@ def test_events_are_whole_or_refused_whatever_bytes_were_changed(project: Projec
             refused += 1
         else:
             assert found == events, at
+        for rest in state.glob("journal.db-*"):
+            rest.unlink()
     assert refused > 20
+
+
+def test_an_event_that_moved_to_another_place_is_missed(project: Project) -> None:
+    """The last of a run: no later one of the run would tell that it is gone."""
+    path = project.root / STATE / "journal.db"
+    for at in ("id + 5", "id + (1 << 34)"):
+        good = path.read_bytes()
+        with sqlite3.connect(path) as db:
+            db.execute(f"UPDATE events SET id = {at} WHERE id = (SELECT max(id) FROM events)")
+        db.close()
+        bad = path.read_bytes()
+        for command in (["runs", "show", "last", "--json"], ["runs", "resume", "last", "--json"]):
+            assert_refused(project, project.run(*command), bad)
+        path.write_bytes(good)
+
+
+def test_a_run_that_has_lost_all_its_events_is_refused(project: Project) -> None:
+    path = project.root / STATE / "journal.db"
+    with sqlite3.connect(path) as db:
+        db.execute("DELETE FROM events")
+    db.close()
+    bad = path.read_bytes()
+    for command in (["runs", "show", "last", "--json"], ["runs", "resume", "last", "--json"]):
+        done = project.run(*command)
+        assert_refused(project, done, bad)
+        assert "has no events" in done.json["error"]["message"]
 
 
 def test_a_changed_byte_of_an_event_stops_the_resume(project: Project) -> None:

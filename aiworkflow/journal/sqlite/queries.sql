@@ -42,6 +42,11 @@ SELECT id & 0xffffffff, payload, crc FROM events
 WHERE id > (SELECT (number << 32) + ?2 FROM streams WHERE run = ?1)
   AND id < (SELECT (number + 1) << 32 FROM streams WHERE run = ?1) ORDER BY id LIMIT ?3
 
+-- The first event after all of a stream: the first of another that is known, unless an id was damaged.
+-- name: event_after_stream
+SELECT id & 0xffffffff, (SELECT count(*) FROM streams WHERE number = id >> 32) FROM events
+WHERE id >= (SELECT (number + 1) << 32 FROM streams WHERE run = ?) ORDER BY id LIMIT 1
+
 -- name: event
 SELECT id & 0xffffffff, payload, crc FROM events
 WHERE id = (SELECT (number << 32) + ?2 FROM streams WHERE run = ?1)

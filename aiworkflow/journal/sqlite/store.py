@@ -36,10 +36,10 @@ from aiworkflow.journal.contract import (
 )
 from aiworkflow.journal.sqlite.commit import Commits, Pace
 from aiworkflow.journal.sqlite.connect import connect, open_database, prepare_writing
-from aiworkflow.journal.sqlite.failures import patiently, unavailable
+from aiworkflow.journal.sqlite.failures import damaged, patiently, unavailable
 from aiworkflow.journal.sqlite.queries import SQL
 from aiworkflow.journal.sqlite.transaction import Transaction
-from aiworkflow.journal.sqlite.whole import records_of
+from aiworkflow.journal.sqlite.whole import check_next, check_pages, records_of
 
 if TYPE_CHECKING:
     import asyncio
@@ -55,6 +55,7 @@ _OUTCOMES_KEPT_S: Final = 7 * 86_400
 _PAGE: Final = 500
 _LOOK_EVERY_S: Final = 0.05
 _DIRTY: Final = 7  # its place among the columns of a run
+_CHECKED_BYTES: Final = 16_000_000  # a look at all of it takes less than 20 ms
 _LAST: Final = "\U0010ffff"  # sorts after every id and key
 
 
@@ -80,6 +81,7 @@ class SqliteJournal:
         self._may_write = False
         self._process = os.getpid()
         self._is_closed = False
+        self._is_checked = False
         self._commits = Commits(self._db, self.path, self._begin, clock=clock, pace=pace or Pace())
 
     @property
@@ -109,7 +111,7 @@ class SqliteJournal:
         raise outcome
 
     def claim(self, run: str, driver: str, *, instead_of: str | None = None) -> Claim:
-        """Take the run: epoch + 1."""
+        """Take the run: epoch + 1. A small file is looked at whole, since an event may be gone."""
         if self._is_closed:
             raise _closed(self.path)
         self._commits.drain()
@@ -126,6 +128,9 @@ class SqliteJournal:
             return Claim(run, before.epoch + 1, before.tail)
 
         try:
+            if not self._is_checked:
+                patiently(lambda: check_pages(self._db, _CHECKED_BYTES))
+                self._is_checked = True
             return patiently(take)
         except sqlite3.Error as error:
             self._commits.roll_back()
@@ -177,7 +182,19 @@ class SqliteJournal:
 
     def read(self, run: str, after: int = 0, limit: int = 1000) -> list[Record]:
         """A page of events."""
-        return self._records("events", (run, after, limit), after)
+        records = self._records("events", (run, after, limit), after)
+        if len(records) < limit:
+            self._check_end(run, is_empty=after == 0 and not records)
+        return records
+
+    def _check_end(self, run: str, *, is_empty: bool) -> None:
+        """Whether a stream ends where it seems to."""
+        if is_empty and self._rows("run", (run,)):
+            raise damaged(self.path, f"run {run} has no events")
+        try:
+            check_next(self._rows("event_after_stream", (run,)))
+        except sqlite3.Error as error:
+            raise unavailable(error, self.path) from error
 
     def record(self, run: str, seq: int) -> Record:
         """One event."""
