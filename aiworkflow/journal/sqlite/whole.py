@@ -59,7 +59,9 @@ def check_pages(db: sqlite3.Connection, largest: int) -> None:
     Raises:
         sqlite3.DatabaseError: its structure is damaged.
     """
-    ((size,),) = db.execute("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")
+    ((size,),) = db.execute(
+        "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
+    )
     if size > largest:
         return
     for (found,) in db.execute("PRAGMA quick_check(1)").fetchall():
