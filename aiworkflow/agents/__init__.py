@@ -1,6 +1,6 @@
 """What thinks for a step: the contract of an agent, its adapters, and which agents there are.
 
-Adapters now: models over their APIs. Each passes the same contract suite.
+Each adapter passes the same contract suite.
 """
 
 from aiworkflow.agents.config import (
@@ -11,30 +11,56 @@ from aiworkflow.agents.config import (
     resolve_agent,
 )
 from aiworkflow.agents.contract import (
+    Ability,
     Agent,
     AgentError,
     AgentEvent,
     Answer,
     AskedAgain,
+    Attachment,
+    Called,
     Consumed,
-    Price,
+    Message,
+    PermissionRequest,
+    Permitted,
+    Standing,
+    Surroundings,
     Task,
     TextDelta,
+    ToolCall,
+    ToolResult,
+    ToolSpec,
+    Used,
 )
+from aiworkflow.agents.open import open_agent
+from aiworkflow.agents.price import Price
 
 __all__ = [
     "PROGRAMS",
+    "Ability",
     "Agent",
     "AgentConfig",
     "AgentError",
     "AgentEvent",
     "Answer",
     "AskedAgain",
+    "Attachment",
+    "Called",
     "Consumed",
+    "Message",
+    "PermissionRequest",
+    "Permitted",
     "Price",
+    "Standing",
+    "Surroundings",
     "Task",
     "TextDelta",
+    "ToolCall",
+    "ToolResult",
+    "ToolSpec",
+    "Used",
     "agent_problem",
     "found_programs",
+    "open_agent",
     "resolve_agent",
 ]

@@ -7,7 +7,7 @@ from dataclasses import field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, cast
 
-from aiworkflow.agents.contract import Price
+from aiworkflow.agents.price import Price
 from aiworkflow.diagnostics.suggest import did_you_mean
 from aiworkflow.errors import UsageError
 from aiworkflow.records import record
@@ -26,6 +26,9 @@ class AgentConfig:
     """An agent as it can be used here.
 
     Attributes:
+        api: the protocol of an agent over an API; "" for others.
+        kind: which adapter: `api`; for programs `cli` or `acp`; `echo`, `replay`, `python`.
+        program: how a program is begun and spoken to, as plain data.
         key_variable: environment variable that holds the key; None where none is needed.
         timeout_s: longest wait for a whole answer, seconds.
     """
@@ -40,6 +43,8 @@ class AgentConfig:
     timeout_s: float = 300.0
     headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     price: Price = field(default_factory=Price)
+    kind: str = "api"
+    program: Mapping[str, Json] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def label(self) -> str:

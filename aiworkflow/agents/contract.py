@@ -2,37 +2,151 @@
 
 Adapters differ in how they reach whatever thinks; none of them decides about retries, order of
 preference or budgets. An agent that only answers over an API changes nothing outside, so its failures
-leave no doubt.
+leave no doubt; one that acts by itself says in `AgentError.in_doubt` that it may have done something.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import field
+from enum import StrEnum
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from aiworkflow.errors import AIWorkflowError
 from aiworkflow.records import record
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
     from aiworkflow.bundle.workflow import Json
     from aiworkflow.expr import Schema
 
 
+class Ability(StrEnum):
+    """What an agent can do beyond answering with text."""
+
+    TOOLS = "tools"
+    VISION = "vision"
+    STRUCTURED = "structured"
+    FILES = "files"
+    SESSIONS = "sessions"
+
+
 @record
 class Consumed:
-    """What a task consumed; `input_tokens` includes the cached ones."""
+    """What a task consumed; `input_tokens` includes the cached ones.
+
+    Attributes:
+        cost_usd: what the agent itself says it cost; None where it says nothing.
+    """
 
     input_tokens: int = 0
     cached_tokens: int = 0
     output_tokens: int = 0
+    cost_usd: float | None = None
 
     def __add__(self, other: Consumed) -> Consumed:
+        costs = [one for one in (self.cost_usd, other.cost_usd) if one is not None]
         return Consumed(
             self.input_tokens + other.input_tokens,
             self.cached_tokens + other.cached_tokens,
             self.output_tokens + other.output_tokens,
+            sum(costs) if costs else None,
         )
+
+
+@record
+class Attachment:
+    """A file that goes with the prompt, as a rule an image.
+
+    Attributes:
+        name: how the prompt may speak of it.
+        media_type: such as `image/png`.
+    """
+
+    name: str
+    media_type: str
+    content: bytes
+
+
+@record
+class ToolSpec:
+    """A tool that the agent may call.
+
+    Attributes:
+        name: as workflows write it: `github.comment`, `mcp:files/read`.
+        parameters: JSON Schema of its arguments, an object.
+    """
+
+    name: str
+    description: str
+    parameters: Mapping[str, Json]
+
+
+@record
+class ToolCall:
+    """A call that the agent asks for; `id` is the agent's own, unique in the task."""
+
+    id: str
+    name: str
+    arguments: Mapping[str, Json]
+
+
+@record
+class ToolResult:
+    """What a call came to, as the agent is told: a failure is an answer too."""
+
+    text: str
+    is_error: bool = False
+
+
+@record
+class Message:
+    """One part of a conversation.
+
+    Attributes:
+        role: `user`, `assistant`, or `tool` for what calls came to.
+        calls: those the assistant asks for.
+        results: by the ids of the calls, of a `tool` message.
+    """
+
+    role: str
+    text: str = ""
+    calls: tuple[ToolCall, ...] = ()
+    results: Mapping[str, ToolResult] = field(default_factory=lambda: MappingProxyType({}))
+    files: tuple[Attachment, ...] = ()
+
+
+@record
+class PermissionRequest:
+    """What an agent that acts by itself asks to be allowed.
+
+    Attributes:
+        kind: `read edit delete execute fetch other`.
+        paths: files it speaks of, where it says so.
+        command: the command line, where it is one.
+    """
+
+    id: str
+    title: str
+    kind: str = "other"
+    paths: tuple[str, ...] = ()
+    command: str = ""
+
+
+CallTool: TypeAlias = Callable[[ToolCall], Awaitable[ToolResult]]
+Permit: TypeAlias = Callable[[PermissionRequest], Awaitable[bool]]
+
+
+async def _no_tool(call: ToolCall) -> ToolResult:
+    return ToolResult(f"there is no tool `{call.name}`", is_error=True)
+
+
+async def _nothing(request: PermissionRequest) -> bool:
+    del request
+    return False
 
 
 @record
@@ -44,6 +158,15 @@ class Task:
         timeout_s: for the whole task, seconds; None for the agent's own bound.
         asks: how often an answer that does not fit is asked for again.
         key: idempotency key of the step's visit.
+        files: go with the prompt.
+        tools: what it may call, by `call`; several calls of one turn run at once.
+        call: makes a call; it never raises for what the tool itself does wrong.
+        permit: answers the permission requests of an agent that acts by itself.
+        history: what was said before in the conversation, oldest first.
+        session: the agent's own id of that conversation, where it keeps one; "" for a new one.
+        max_turns: exchanges with the model, each with the calls it asks for.
+        cwd: folder an agent that acts by itself works in; None where it may touch no files.
+        may_edit: whether it may change files below `cwd`.
     """
 
     prompt: str
@@ -51,6 +174,15 @@ class Task:
     timeout_s: float | None = None
     asks: int = 2
     key: str = ""
+    files: tuple[Attachment, ...] = ()
+    tools: tuple[ToolSpec, ...] = ()
+    call: CallTool = _no_tool
+    permit: Permit = _nothing
+    history: tuple[Message, ...] = ()
+    session: str = ""
+    max_turns: int = 50
+    cwd: Path | None = None
+    may_edit: bool = False
 
 
 @record
@@ -67,7 +199,30 @@ class AskedAgain:
     reason: str
 
 
-AgentEvent: TypeAlias = "TextDelta | AskedAgain"
+@record
+class Called:
+    """The agent called a tool, ours or one of its own, and what that came to; None: not known yet."""
+
+    call: ToolCall
+    result: ToolResult | None = None
+
+
+@record
+class Permitted:
+    """A permission was asked for, and given or not."""
+
+    request: PermissionRequest
+    granted: bool
+
+
+@record
+class Used:
+    """What the task has consumed so far."""
+
+    consumed: Consumed
+
+
+AgentEvent: TypeAlias = "TextDelta | AskedAgain | Called | Permitted | Used"
 Emit: TypeAlias = Callable[[AgentEvent], None]
 
 
@@ -79,6 +234,9 @@ class Answer:
         value: the checked object, where the task had a schema.
         stop_reason: why the model stopped, in its own word.
         turns: exchanges it took.
+        messages: what this task adds to the conversation: the prompt, and all that was said since.
+        session: the agent's own id of the conversation, where it keeps one.
+        changed: files it says it has changed, relative to `cwd`.
     """
 
     text: str
@@ -87,6 +245,9 @@ class Answer:
     value: Json = None
     stop_reason: str = ""
     turns: int = 1
+    messages: tuple[Message, ...] = ()
+    session: str = ""
+    changed: tuple[str, ...] = ()
 
 
 class AgentError(AIWorkflowError):
@@ -97,6 +258,7 @@ class AgentError(AIWorkflowError):
             bad_request`.
         retry_after_s: how long the other side asked to wait.
         consumed: what was consumed all the same.
+        in_doubt: whether it may have changed something although its end is not known.
     """
 
     code = "agent-failed"
@@ -109,11 +271,50 @@ class AgentError(AIWorkflowError):
         hint: str | None = None,
         retry_after_s: float | None = None,
         consumed: Consumed | None = None,
+        in_doubt: bool = False,
     ) -> None:
         super().__init__(message, hint=hint)
         self.kind = kind
         self.retry_after_s = retry_after_s
         self.consumed = consumed or Consumed()
+        self.in_doubt = in_doubt
+
+
+@record
+class Surroundings:
+    """What an agent that is a program needs of where it runs.
+
+    Attributes:
+        environ: the operating system's environment, as it was when the program started.
+        scratch: a folder of this attempt's own, made by who needs it: HOME, settings, prompts.
+        process: called with the process-group id of each child; a context manager that holds while
+            the child lives.
+        lock_fd: file descriptor every child inherits, or None.
+        log: takes what the program says beside its answer.
+    """
+
+    environ: Mapping[str, str]
+    scratch: Path
+    process: Callable[[int], AbstractContextManager[None]]
+    lock_fd: int | None
+    log: Callable[[str], None]
+
+
+@record
+class Standing:
+    """Whether an agent can be used now.
+
+    Attributes:
+        problem: what is the matter, with the way out; "" where it answers.
+        version: of the program or server, where it says one.
+        models: those it offers, where it tells.
+        seconds: how long the look took.
+    """
+
+    problem: str = ""
+    version: str = ""
+    models: tuple[str, ...] = ()
+    seconds: float = 0.0
 
 
 class Agent(Protocol):
@@ -124,30 +325,15 @@ class Agent(Protocol):
         """`name/model`, as it stands in records."""
         ...
 
-    async def perform(self, task: Task, emit: Emit) -> Answer:
-        """Do one task. Raises AgentError. Cancelling closes the connection at once."""
+    @property
+    def abilities(self) -> frozenset[Ability]:
+        """What it can do."""
         ...
 
+    async def perform(self, task: Task, emit: Emit) -> Answer:
+        """Do one task. Raises AgentError. Cancelling ends its connection or process at once."""
+        ...
 
-@record
-class Price:
-    """US dollars per million tokens; None where not known."""
-
-    input: float | None = None
-    output: float | None = None
-    cached: float | None = None
-
-    def cost(self, consumed: Consumed) -> float | None:
-        """US dollars for what was consumed; None where a price that is needed is not known."""
-        fresh = consumed.input_tokens - consumed.cached_tokens
-        parts = (
-            (fresh, self.input),
-            (consumed.cached_tokens, self.cached if self.cached is not None else self.input),
-            (consumed.output_tokens, self.output),
-        )
-        total = 0.0
-        for tokens, price in parts:
-            if tokens and price is None:
-                return None
-            total += tokens * (price or 0.0) / 1_000_000
-        return total
+    async def check(self) -> Standing:
+        """Look whether it can be used, without asking it anything that costs. Never raises."""
+        ...

@@ -9,8 +9,10 @@ from aiworkflow.agents import (
     AgentEvent,
     AskedAgain,
     Consumed,
+    Surroundings,
     Task,
     TextDelta,
+    open_agent,
     resolve_agent,
 )
 from aiworkflow.bundle.workflow import AgentCall, OutputForm, agent_spec
@@ -44,8 +46,6 @@ class AgentPerformer:
 
     async def __call__(self, work: Work, ports: Ports) -> Outcome:
         """Do one attempt. Raises StepError."""
-        from aiworkflow.agents.api import ApiAgent
-
         action = work.node.action
         assert isinstance(action, AgentCall)
         config = resolve_agent(work.agent or self._spec(action), self._agents, self._environ)
@@ -60,7 +60,8 @@ class AgentPerformer:
             )
         schema = _schema(work)
         task = Task(prompt, schema, work.timeout_s, key=work.key)
-        agent = ApiAgent(config, key)
+        around = Surroundings(ports.environ, work.scratch, ports.process, ports.lock_fd, ports.log)
+        agent = open_agent(config, key, around)
         try:
             answer = await agent.perform(task, _logged(ports))
         except AgentError as error:
@@ -69,6 +70,7 @@ class AgentPerformer:
                 error.message,
                 hint=error.hint,
                 retry_after_s=error.retry_after_s,
+                in_doubt=error.in_doubt,
                 usage=_usage(error.consumed, config),
                 agent=agent.name,
             ) from error
@@ -97,6 +99,8 @@ def _logged(ports: Ports) -> Emit:
                 ports.log(text)
             case AskedAgain(reason):
                 ports.log(f"\n[asked again: {reason}]\n")
+            case _:
+                pass
 
     return emit
 
@@ -104,9 +108,10 @@ def _logged(ports: Ports) -> Emit:
 def _usage(consumed: Consumed, config: AgentConfig) -> Usage | None:
     if consumed == Consumed():
         return None
+    cost = config.price.cost(consumed)
     return Usage(
         consumed.input_tokens,
         consumed.cached_tokens,
         consumed.output_tokens,
-        config.price.cost(consumed),
+        cost if cost is not None else consumed.cost_usd,
     )

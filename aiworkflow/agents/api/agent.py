@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from aiworkflow.agents.api.protocols import PROTOCOLS, Message, Turn
 from aiworkflow.agents.contract import (
+    Ability,
     AgentError,
     Answer,
     AskedAgain,
     Consumed,
     Emit,
+    Standing,
     Task,
     TextDelta,
 )
@@ -38,6 +40,17 @@ class ApiAgent:
     def name(self) -> str:
         """`name/model`, as it stands in records."""
         return self.config.label
+
+    @property
+    def abilities(self) -> frozenset[Ability]:
+        """What it can do."""
+        return frozenset({Ability.STRUCTURED})
+
+    async def check(self) -> Standing:
+        """Look whether the server answers."""
+        from aiworkflow.agents.api.http import reach
+
+        return await reach(self.config.url)
 
     async def perform(self, task: Task, emit: Emit) -> Answer:
         """Do one task.

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from aiworkflow.agents.contract import AgentError
+from aiworkflow.agents.contract import AgentError, Standing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -87,6 +88,25 @@ async def _bounded(response: httpx2.Response) -> AsyncIterator[bytes]:
         if size > _MOST_BYTES:
             raise AgentError("limit", "the answer is longer than 50 MB")
         yield chunk
+
+
+async def reach(url: str, timeout_s: float = 5.0) -> Standing:
+    """Whether something answers HTTP there; what it answers does not matter."""
+    import httpx2
+
+    began = time.monotonic()
+    problem = ""
+    try:
+        async with (
+            asyncio.timeout(timeout_s),
+            httpx2.AsyncClient(timeout=timeout_s, trust_env=False) as client,
+        ):
+            await client.get(url)
+    except TimeoutError:
+        problem = f"{_host(url)} does not answer within {timeout_s:g} s"
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        problem = f"{_host(url)} cannot be reached: {str(error) or 'connection refused'}"
+    return Standing(problem, seconds=time.monotonic() - began)
 
 
 def _host(url: str) -> str:

@@ -12,7 +12,8 @@ import pytest
 from aiworkflow.agents import AgentError, AgentEvent, Answer, AskedAgain, Task, TextDelta
 from aiworkflow.agents.api import ApiAgent
 from aiworkflow.agents.config import AgentConfig
-from aiworkflow.agents.contract import Consumed, Price
+from aiworkflow.agents.contract import Consumed
+from aiworkflow.agents.price import Price
 from aiworkflow.expr import Enum, Integer, ListOf, ObjectOf, Property, Schema, Text
 from tests.contract.agents.model_server import ModelServer
 

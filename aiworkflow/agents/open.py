@@ -1,0 +1,34 @@
+"""From a configuration to the agent itself; each adapter is imported when it is first needed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiworkflow.errors import UsageError
+
+if TYPE_CHECKING:
+    from aiworkflow.agents.config import AgentConfig
+    from aiworkflow.agents.contract import Agent, Surroundings
+
+
+def open_agent(config: AgentConfig, key: str, around: Surroundings) -> Agent:
+    """An agent that can be given tasks.
+
+    Args:
+        key: the value of `config.key_variable`; "" where none is needed.
+        around: for agents that are programs.
+
+    Raises:
+        UsageError: this version has no such kind of agent.
+    """
+    match config.kind:
+        case "api":
+            from aiworkflow.agents.api import ApiAgent
+
+            return ApiAgent(config, key)
+        case _:
+            del around
+            raise UsageError(
+                f"agent `{config.name}` is of a kind that this version cannot use: {config.kind}",
+                hint="use an API",
+            )
