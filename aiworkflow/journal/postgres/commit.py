@@ -10,25 +10,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from aiworkflow.journal.contract import Append, Appended, Moved, Record
+from aiworkflow.journal.contract import Append, Moved, Record
+from aiworkflow.journal.grouped import Grouped, answer
 from aiworkflow.journal.postgres.failures import Lost, Refused, unavailable
 from aiworkflow.journal.postgres.group import MovedTo, encoded, outcomes_of
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Sequence
-    from concurrent.futures import Future as ThreadFuture
-    from concurrent.futures import ThreadPoolExecutor
 
+    from aiworkflow.journal.grouped import Group, Outcome
     from aiworkflow.journal.postgres.line import Line, Rows
-
-    Outcome = Appended | Exception
-    Group = list[tuple[Append, asyncio.Future[Appended]]]
 
 _LARGEST_GROUP: Final = 1000
 
 
-class Commits:
+class Commits(Grouped):
     """Sends groups of appends over the line.
 
     Args:
@@ -36,49 +33,10 @@ class Commits:
     """
 
     def __init__(self, line: Line) -> None:
+        super().__init__()
         self._line = line
-        self._waiting: Group = []
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._in_flight: Group | None = None
         self._watched: tuple[asyncio.AbstractEventLoop, int] | None = None
-        self._executor: ThreadPoolExecutor | None = None
-        self._in_thread: tuple[Group, ThreadFuture[list[Outcome]]] | None = None
-
-    # -- groups -----------------------------------------------------------------------------------
-
-    def add(self, append: Append) -> asyncio.Future[Appended]:
-        """Put an append into the group of this turn of the loop."""
-        import asyncio
-
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Appended] = loop.create_future()
-        if not self._waiting or loop is not self._loop:
-            self._loop = loop
-            loop.call_soon(self._flush)
-        self._waiting.append((append, future))
-        return future
-
-    def now(self, append: Append) -> Outcome:
-        """Commit what waits and this append, at once."""
-        self.settle()
-        group, self._waiting = self._waiting, []
-        *others, outcome = self._commit([*(one for one, _ in group), append])
-        _answer(group, others)
-        return outcome
-
-    def drain(self) -> None:
-        """Commit what waits, at once."""
-        self.settle()
-        group, self._waiting = self._waiting, []
-        if group:
-            _answer(group, self._commit([append for append, _ in group]))
-
-    def close(self) -> None:
-        """Commit what waits and end the thread."""
-        self.drain()
-        if self._executor is not None:
-            self._executor.shutdown()
-            self._executor = None
 
     @property
     def is_in_thread(self) -> bool:
@@ -87,11 +45,7 @@ class Commits:
 
     def settle(self) -> None:
         """Wait for the group that is under way, if there is one: then the line is free."""
-        if self._in_thread is not None:
-            group, done = self._in_thread
-            outcomes = done.result()
-            self._in_thread = None
-            _answer(group, outcomes)
+        self._settle_thread()
         if self._in_flight is not None:
             group, self._in_flight = self._in_flight, None
             self._unwatch()
@@ -100,7 +54,7 @@ class Commits:
                 outcomes = self._told(appends, self._line.wait())
             except (Lost, Refused):
                 outcomes = self._commit(appends)
-            _answer(group, outcomes)
+            answer(group, outcomes)
 
     # -- the loop ---------------------------------------------------------------------------------
 
@@ -157,30 +111,8 @@ class Commits:
             return
         self._in_flight = None
         self._unwatch()
-        _answer(group, self._told([append for append, _ in group], rows))
+        answer(group, self._told([append for append, _ in group], rows))
         self._flush()
-
-    # -- the thread -------------------------------------------------------------------------------
-
-    def _hand_over(self, group: Group) -> None:
-        from concurrent.futures import ThreadPoolExecutor
-
-        if self._executor is None:
-            self._executor = ThreadPoolExecutor(1, "aiworkflow-journal")
-        loop = group[-1][1].get_loop()
-        done = self._executor.submit(self._commit, [append for append, _ in group])
-        self._in_thread = (group, done)
-
-        def tell(_: object) -> None:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(self._thread_is_done)
-
-        done.add_done_callback(tell)
-
-    def _thread_is_done(self) -> None:
-        if self._in_thread is not None and self._in_thread[1].done():
-            self.settle()
-            self._flush()
 
     # -- round trips ------------------------------------------------------------------------------
 
@@ -223,14 +155,3 @@ class Commits:
         except (Lost, Refused) as error:
             return unavailable(error, self._line.address)
         return Moved(to.run, [Record(*row) for row in rows])
-
-
-def _answer(group: Group, outcomes: Sequence[Outcome]) -> None:
-    """Tell those who wait; who gave up waiting, or whose loop is closed, is not told."""
-    for (_, future), outcome in zip(group, outcomes, strict=True):
-        if future.done() or future.get_loop().is_closed():
-            continue
-        if isinstance(outcome, Appended):
-            future.set_result(outcome)
-        else:
-            future.set_exception(outcome)

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Final
 
 from aiworkflow.journal.contract import (
     Append,
-    Appended,
     Closed,
     Conflict,
     Fenced,
@@ -27,20 +26,16 @@ from aiworkflow.journal.contract import (
     Moved,
     UnknownRun,
 )
+from aiworkflow.journal.grouped import Grouped, answer
 from aiworkflow.journal.sqlite.failures import PATIENCE_S, is_busy, patiently, unavailable, wait_s
 from aiworkflow.journal.sqlite.transaction import Transaction
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable, Sequence
-    from concurrent.futures import Future as ThreadFuture
-    from concurrent.futures import ThreadPoolExecutor
     from pathlib import Path
 
     from aiworkflow.clock import Clock
-
-    Outcome = Appended | Exception
-    Group = list[tuple[Append, asyncio.Future[Appended]]]
+    from aiworkflow.journal.grouped import Group, Outcome
 
 REFUSALS: Final = (Fenced, Moved, Closed, Conflict, UnknownRun)
 SLOW_COMMIT_S: Final = 0.002
@@ -66,7 +61,7 @@ class Pace:
         self.is_slow = self._slow.count(True) > 4
 
 
-class Commits:
+class Commits(Grouped):
     """Commits groups of appends on the one connection that writes.
 
     Args:
@@ -83,54 +78,17 @@ class Commits:
         clock: Clock,
         pace: Pace,
     ) -> None:
+        super().__init__()
         self._db = db
         self._cursor = db.cursor()
         self._path = path
         self._begin = begin
         self._clock = clock
         self.pace = pace
-        self._waiting: Group = []
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._busy_since: float | None = None
         self._busy_tries = 0
-        self._executor: ThreadPoolExecutor | None = None
-        self._in_thread: tuple[Group, ThreadFuture[list[Outcome]]] | None = None
 
     # -- groups -----------------------------------------------------------------------------------
-
-    def add(self, append: Append) -> asyncio.Future[Appended]:
-        """Put an append into the group of this turn of the loop."""
-        import asyncio
-
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Appended] = loop.create_future()
-        if not self._waiting or loop is not self._loop:
-            self._loop = loop
-            loop.call_soon(self._flush)
-        self._waiting.append((append, future))
-        return future
-
-    def now(self, append: Append) -> Outcome:
-        """Commit what waits and this append, at once."""
-        self.settle_thread()
-        group, self._waiting = self._waiting, []
-        *others, outcome = self._commit_patiently([*(one for one, _ in group), append])
-        _answer(group, others)
-        return outcome
-
-    def drain(self) -> None:
-        """Commit what waits, at once."""
-        self.settle_thread()
-        group, self._waiting = self._waiting, []
-        if group:
-            _answer(group, self._commit_patiently([append for append, _ in group]))
-
-    def close(self) -> None:
-        """Commit what waits and end the thread."""
-        self.drain()
-        if self._executor is not None:
-            self._executor.shutdown()
-            self._executor = None
 
     @property
     def is_in_thread(self) -> bool:
@@ -142,7 +100,7 @@ class Commits:
         if self._in_thread is not None:
             if self._in_thread[0][-1][1].get_loop() is self._loop:
                 return  # what waits goes when the thread is done
-            self.settle_thread()  # given by a loop that has ended since
+            self.settle()  # given by a loop that has ended since
         if not self._waiting:
             return
         group, self._waiting = self._waiting, []
@@ -150,12 +108,12 @@ class Commits:
             self._hand_over(group)
             return
         try:
-            outcomes = self._commit([append for append, _ in group])
+            outcomes = self._commit_once([append for append, _ in group])
         except sqlite3.OperationalError as error:
             self._later(group, error)
         else:
             self._busy_since = None
-            _answer(group, outcomes)
+            answer(group, outcomes)
 
     def _later(self, group: Group, error: sqlite3.Error) -> None:
         """Another process writes: try again soon, with what has come meanwhile."""
@@ -164,52 +122,22 @@ class Commits:
             self._busy_since, self._busy_tries = now, 0
         if now - self._busy_since > PATIENCE_S:
             self._busy_since = None
-            _answer(group, [unavailable(error, self._path) for _ in group])
+            answer(group, [unavailable(error, self._path) for _ in group])
             return
         self._busy_tries += 1
         self._waiting = [*group, *self._waiting]
         assert self._loop is not None
         self._loop.call_later(wait_s(self._busy_tries), self._flush)
 
-    # -- the thread -------------------------------------------------------------------------------
-
-    def _hand_over(self, group: Group) -> None:
-        from concurrent.futures import ThreadPoolExecutor
-
-        if self._executor is None:
-            self._executor = ThreadPoolExecutor(1, "aiworkflow-journal")
-        loop = group[-1][1].get_loop()
-        done = self._executor.submit(self._commit_patiently, [append for append, _ in group])
-        self._in_thread = (group, done)
-
-        def tell(_: object) -> None:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(self._thread_is_done)
-
-        done.add_done_callback(tell)
-
-    def _thread_is_done(self) -> None:
-        if self._in_thread is not None and self._in_thread[1].done():
-            self.settle_thread()
-            self._flush()
-
-    def settle_thread(self) -> None:
-        """Wait for the thread's group, if it has one: then the connection is free."""
-        if self._in_thread is not None:
-            group, done = self._in_thread
-            outcomes = done.result()
-            self._in_thread = None
-            _answer(group, outcomes)
-
     # -- transactions -----------------------------------------------------------------------------
 
-    def _commit_patiently(self, appends: Sequence[Append]) -> list[Outcome]:
+    def _commit(self, appends: Sequence[Append]) -> list[Outcome]:
         try:
-            return patiently(lambda: self._commit(appends))
+            return patiently(lambda: self._commit_once(appends))
         except sqlite3.Error as error:
             return [unavailable(error, self._path) for _ in appends]
 
-    def _commit(self, appends: Sequence[Append]) -> list[Outcome]:
+    def _commit_once(self, appends: Sequence[Append]) -> list[Outcome]:
         """One transaction; what became of each append.
 
         Raises:
@@ -228,7 +156,7 @@ class Commits:
         except Exception as error:  # noqa: BLE001  whoever appended must hear of it
             self.roll_back()
             if len(appends) > 1:
-                return [self._commit([append])[0] for append in appends]
+                return [self._commit_once([append])[0] for append in appends]
             if isinstance(error, sqlite3.Error):
                 return [self._settled(appends[0], error)]
             return [error]
@@ -265,14 +193,3 @@ class Commits:
             except sqlite3.Error:
                 # Nothing of it is in the file; the next BEGIN says what is the matter.
                 return
-
-
-def _answer(group: Group, outcomes: Sequence[Outcome]) -> None:
-    """Tell those who wait; who gave up waiting, or whose loop is closed, is not told."""
-    for (_, future), outcome in zip(group, outcomes, strict=True):
-        if future.done() or future.get_loop().is_closed():
-            continue
-        if isinstance(outcome, Appended):
-            future.set_result(outcome)
-        else:
-            future.set_exception(outcome)

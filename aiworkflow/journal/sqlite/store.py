@@ -363,7 +363,7 @@ class SqliteJournal:
     @contextmanager
     def snapshot(self) -> Iterator[None]:
         """A read transaction; nobody is kept from writing meanwhile."""
-        self._commits.settle_thread()
+        self._commits.settle()
         self._commits.drain()
         self._ask("BEGIN")
         try:
