@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from aiworkflow.expr import kind
+
 if TYPE_CHECKING:
     from aiworkflow.engine.carried import Json
 
@@ -61,20 +63,20 @@ def reduce_all(reducer: str, by: str | None, current: Json, operands: Sequence[J
 def _list(reducer: str, value: Json) -> list[Json]:
     if isinstance(value, list):
         return value
-    raise ReduceError(f"`{reducer}` needs a list to add to, not {_kind(value)}")
+    raise ReduceError(f"`{reducer}` needs a list to add to, not {kind(value)}")
 
 
 def _object(reducer: str, value: Json) -> dict[str, Json]:
     if isinstance(value, Mapping):
         return value
-    raise ReduceError(f"`{reducer}` takes objects, not {_kind(value)}")
+    raise ReduceError(f"`{reducer}` takes objects, not {kind(value)}")
 
 
 def _sum(current: Json, operands: Sequence[Json]) -> Json:
     total: int | float = 0
     for value in (current, *operands):
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ReduceError(f"`sum` takes numbers, not {_kind(value)}")
+            raise ReduceError(f"`sum` takes numbers, not {kind(value)}")
         total += value
     return total
 
@@ -90,7 +92,7 @@ def _messages(current: list[Json], operands: Sequence[Json]) -> list[Json]:
     for operand in operands:
         for message in operand if isinstance(operand, list) else [operand]:
             if not isinstance(message, dict):
-                raise ReduceError(f"`messages` takes objects, not {_kind(message)}")
+                raise ReduceError(f"`messages` takes objects, not {kind(message)}")
             known = message.get("id")
             if not isinstance(known, str | int):
                 merged.append(message)
@@ -113,7 +115,7 @@ def _extreme(reducer: str, by: str | None, current: Json, operands: Sequence[Jso
             continue
         ours, theirs = _measure(reducer, by, best), _measure(reducer, by, operand)
         if isinstance(ours, str) != isinstance(theirs, str):
-            raise ReduceError(f"`{reducer}` cannot compare {_kind(best)} with {_kind(operand)}")
+            raise ReduceError(f"`{reducer}` cannot compare {kind(best)} with {kind(operand)}")
         better = theirs > ours if reducer == "max" else theirs < ours  # type: ignore[operator]
         if better:
             best = operand
@@ -126,21 +128,5 @@ def _measure(reducer: str, by: str | None, value: Json) -> int | float | str:
             raise ReduceError(f"`{reducer}` by `{by}` takes objects with that field")
         value = value[by]
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ReduceError(f"`{reducer}` compares numbers or texts, not {_kind(value)}")
+        raise ReduceError(f"`{reducer}` compares numbers or texts, not {kind(value)}")
     return value
-
-
-def _kind(value: Json) -> str:
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "a boolean"
-        case int() | float():
-            return "a number"
-        case str():
-            return "text"
-        case list():
-            return "a list"
-        case _:
-            return "an object"

@@ -32,6 +32,7 @@ from aiworkflow.expr.types import (
     json_schema,
     to_json,
 )
+from aiworkflow.expr.values import kind
 
 __all__ = [
     "DEFAULT_LIMITS",
@@ -62,6 +63,7 @@ __all__ = [
     "infer",
     "is_bounded",
     "json_schema",
+    "kind",
     "parse_expression",
     "parse_template",
     "parse_text",

@@ -18,7 +18,7 @@ from aiworkflow.bundle.workflow import (
     Value,
 )
 from aiworkflow.engine import Answer, Asked, Failure, Instance, Question
-from aiworkflow.expr import EvaluationError, Expression, evaluate, references, render, resolve
+from aiworkflow.expr import EvaluationError, Expression, evaluate, kind, references, render, resolve
 from aiworkflow.plan.graph import ROOT, Node
 from aiworkflow.runtime.breaks import condition
 from aiworkflow.runtime.values import digest_of, json_bytes
@@ -122,7 +122,7 @@ class Evaluator:
         names = self._view.names(here, None, self._outer_env(node, here))
         items = evaluate(node.each.items, names)
         if not isinstance(items, list):
-            text = f"`each` needs a list, not {_kind(items)}"
+            text = f"`each` needs a list, not {kind(items)}"
             return Answer(failure=Failure("expression", text))
         return Answer(ref=self._view.values.ref(items), count=len(items), digest=digest_of(items))
 
@@ -319,17 +319,3 @@ def _env_text(value: Json) -> str:
     if value is None:
         return ""
     return json_bytes(value).decode("utf-8", "replace")
-
-
-def _kind(value: Json) -> str:
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "a boolean"
-        case int() | float():
-            return "a number"
-        case str():
-            return "text"
-        case _:
-            return "an object"
