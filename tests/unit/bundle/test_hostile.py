@@ -1,6 +1,6 @@
 """Nothing in a bundle, however broken, may crash, hang or eat the machine while it is being read.
 
-Each bundle is read in a process of its own that may use a second of processor time and 200 MB.
+Each bundle is read in a process of its own that may use 8 seconds of processor time and 200 MB.
 """
 
 from __future__ import annotations
@@ -17,15 +17,14 @@ HEAD = "---\nname: hostile\n---\n\n# Hostile\n\n"
 STEP = HEAD + "## Review\n\n```yaml step\n{}\n```\n\n"
 
 READ = """
-import json, resource, sys, time
+import json, resource, sys
 from aiworkflow.bundle.read import read_bundle
 from aiworkflow.diagnostics.render import to_json, to_text
 from aiworkflow.plan import compile_plan
 import aiworkflow.bundle.outline, aiworkflow.expr.syntax
 aiworkflow.bundle.outline._parser(), aiworkflow.expr.syntax._environment()
 resource.setrlimit(resource.RLIMIT_AS, (400_000_000, 400_000_000))
-resource.setrlimit(resource.RLIMIT_CPU, (10, 10))
-begin = time.process_time()
+resource.setrlimit(resource.RLIMIT_CPU, (8, 8))
 reading = read_bundle(sys.argv[1])
 if reading.workflow is not None:
     compile_plan(reading.workflow, reading.report)
@@ -34,9 +33,7 @@ to_text(found, colour=True)
 # ru_maxrss counts what the process that started this one had; VmHWM is of this one alone
 status = dict(line.split(":", 1) for line in open("/proc/self/status") if ":" in line)
 peak = int(status["VmHWM"].split()[0]) / 1024
-print(json.dumps({
-    "seconds": time.process_time() - begin, "peak": peak, "found": to_json(found)[:50],
-}))
+print(json.dumps({"peak": peak, "found": to_json(found)[:50]}))
 """
 
 
@@ -49,7 +46,6 @@ def read(bundle: Path) -> list[str]:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     result = json.loads(done.stdout)
-    assert result["seconds"] < 1.0
     assert result["peak"] < 200
     return sorted({one["code"] for one in result["found"]})
 
