@@ -6,11 +6,12 @@ process, in the background, while the client is open), and looks at runs of any 
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import json
 from typing import TYPE_CHECKING, Self
 
+from aiworkflow.client.drives import Drives
+from aiworkflow.client.finding import find_run, root_of
 from aiworkflow.client.kept import Kept
 from aiworkflow.client.plans import Plans
 from aiworkflow.client.project import Checked, Project
@@ -18,8 +19,7 @@ from aiworkflow.client.run import Run
 from aiworkflow.client.signals import Signals
 from aiworkflow.client.waits import Waits
 from aiworkflow.engine import events as ev
-from aiworkflow.errors import UsageError
-from aiworkflow.journal import UnknownRun, mark_of_journal, mark_of_run, new_run_id
+from aiworkflow.journal import new_run_id
 from aiworkflow.runtime.given import HalfWay
 from aiworkflow.runtime.waits import WAKE
 
@@ -64,15 +64,13 @@ class Client:
         self._make_runtime = runtime
         self._journal: Journal | None = None
         self._runtime: LocalRuntime | None = None
-        self._drives: dict[str, tuple[asyncio.Task[None], asyncio.Event, Drive | Onward]] = {}
-        self._group: asyncio.TaskGroup | None = None
+        self._drives = Drives()
         self._plans: Plans | None = None
 
     # -- life -------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
-        self._group = asyncio.TaskGroup()
-        await self._group.__aenter__()
+        await self._drives.open()
         return self
 
     async def __aexit__(
@@ -82,13 +80,9 @@ class Client:
         traceback: TracebackType | None,
     ) -> None:
         """Runs still driven here are stopped at once; they can be resumed."""
-        assert self._group is not None
-        for task, _, _ in self._drives.values():
-            task.cancel()
         try:
-            await self._group.__aexit__(None, None, None)
+            await self._drives.close()
         finally:
-            self._group = None
             self.close()
 
     def close(self) -> None:
@@ -111,13 +105,8 @@ class Client:
     def runtime(self) -> LocalRuntime:
         """What drives runs in this process."""
         if self._runtime is None:
-            self._runtime = self._make_runtime(self.journal, self._on_append)
+            self._runtime = self._make_runtime(self.journal, self._drives.tell)
         return self._runtime
-
-    def _on_append(self, run: str) -> None:
-        driven = self._drives.get(run)
-        if driven is not None:
-            driven[1].set()
 
     # -- starting and resuming --------------------------------------------------------------------
 
@@ -324,49 +313,24 @@ class Client:
         return self._drive(found, drive, first)
 
     def _drive(self, run: str, drive: Drive | Onward, first: Sequence[ev.Event]) -> Run:
-        if self._group is None:
-            raise UsageError(
-                "a run is driven only while its client is open",
-                hint="use `async with aiworkflow.connect(…) as client:`",
-            )
-        appended = asyncio.Event()
-
-        async def drive_it() -> None:
-            try:
-                await drive.run(first)
-            finally:
-                appended.set()
-
-        # a drive's error belongs to whoever asks for the result, not to the group of all drives
-        task = asyncio.ensure_future(drive_it())
-        self._group.create_task(_outlive(task))
-        self._drives[run] = (task, appended, drive)
-        handle = self._handle(run)
-        task.add_done_callback(lambda _: self._forget(run))
-        return handle
-
-    def _forget(self, run: str) -> None:
-        """A drive is over: whoever holds the run has what is left of it."""
-        self._drives.pop(run, None)
+        self._drives.begin(run, drive, first)
+        return self._handle(run)
 
     async def exists(self, run: str) -> None:
         """Wait for the first append of a run that was begun: it can be found by everybody."""
-        task, appended, _ = self._drives[run]
-        await appended.wait()
-        if task.done():
-            task.result()
+        await self._drives.exists(run)
 
     def _handle(self, run: str) -> Run:
-        driven = self._drives.get(run)
+        driven = self._drives.of(run)
         return Run(
             run,
             journal=self.journal,
             clock=self.project.clock,
             plans=self.plans,
             logs=self.runtime.logs(run),
-            appended=driven[1] if driven else None,
-            driving=driven[0] if driven else None,
-            interrupt=driven[2].interrupt if driven else None,
+            appended=driven.appended if driven else None,
+            driving=driven.task if driven else None,
+            interrupt=driven.drive.interrupt if driven else None,
         )
 
     # -- looking ----------------------------------------------------------------------------------
@@ -377,37 +341,11 @@ class Client:
         Raises:
             UsageError: several runs, or none, go by it.
         """
-        if run == "last":
-            page = self.journal.runs(limit=100)
-            roots = [row.run for row in page.runs if row.trigger != "workflow"]
-            if not roots:
-                raise UsageError(
-                    "there are no runs in this project yet",
-                    hint="start one with `aiworkflow bundle run BUNDLE`",
-                )
-            return roots[0]
-        found = self.journal.find(run)
-        if run in found or len(found) == 1:
-            return run if run in found else found[0]
-        if found:
-            raise UsageError(
-                f"several runs begin with `{run}`: {', '.join(found)}",
-                hint="give more of the id",
-            )
-        try:
-            return self.journal.run(run).run
-        except UnknownRun as error:
-            if mark_of_run(run) not in {"", mark_of_journal(self.journal.id)}:
-                error.hint = "by its id it is of another journal; see `journal` in config.yaml"
-            raise
+        return find_run(self.journal, run)
 
     def root_of(self, run: str) -> str:
         """The run that a run was called by, through however many; a run that nobody called itself."""
-        found = run
-        while self.journal.run(found).trigger == "workflow":
-            first = json.loads(self.journal.record(found, 1).payload)
-            found = first["trigger"]["run"]
-        return found
+        return root_of(self.journal, run)
 
     def run(self, run: str) -> Run:
         """A run of this project, whoever drives it. Takes what `find` takes."""
@@ -479,16 +417,6 @@ class Client:
 
     def _now(self) -> float:
         return self.project.clock.now().timestamp()
-
-
-async def _outlive(task: asyncio.Task[None]) -> None:
-    """Wait for a drive; whoever asks for its result gets its error."""
-    try:
-        await asyncio.wait({task})
-    finally:
-        if not task.done():
-            task.cancel()
-            await asyncio.wait({task})
 
 
 async def run_to_end(

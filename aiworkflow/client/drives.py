@@ -1,0 +1,106 @@
+"""The drives of a client: runs that this process goes on with while the client is open."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from aiworkflow.errors import UsageError
+from aiworkflow.records import record
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aiworkflow.engine import Event
+    from aiworkflow.runtime.drive import Drive
+    from aiworkflow.runtime.replan import Onward
+
+
+@record
+class Driven:
+    """A run that is driven here.
+
+    Attributes:
+        task: ends when the run is at rest.
+        appended: set after each append.
+    """
+
+    task: asyncio.Task[None]
+    appended: asyncio.Event
+    drive: Drive | Onward
+
+
+class Drives:
+    """What is driven between `open` and `close`, in the background."""
+
+    def __init__(self) -> None:
+        self._group: asyncio.TaskGroup | None = None
+        self._driven: dict[str, Driven] = {}
+
+    async def open(self) -> None:
+        """From here on runs can be driven."""
+        self._group = asyncio.TaskGroup()
+        await self._group.__aenter__()
+
+    async def close(self) -> None:
+        """Stop at once what is still driven; it can be resumed."""
+        assert self._group is not None
+        for one in self._driven.values():
+            one.task.cancel()
+        try:
+            await self._group.__aexit__(None, None, None)
+        finally:
+            self._group = None
+
+    def begin(self, run: str, drive: Drive | Onward, first: Sequence[Event]) -> None:
+        """Drive a run in the background.
+
+        Raises:
+            UsageError: the client is not open.
+        """
+        if self._group is None:
+            raise UsageError(
+                "a run is driven only while its client is open",
+                hint="use `async with aiworkflow.connect(…) as client:`",
+            )
+        appended = asyncio.Event()
+
+        async def drive_it() -> None:
+            try:
+                await drive.run(first)
+            finally:
+                appended.set()
+
+        # a drive's error belongs to whoever asks for the result, not to the group of all drives
+        task = asyncio.ensure_future(drive_it())
+        self._group.create_task(_outlive(task))
+        self._driven[run] = Driven(task, appended, drive)
+        # whoever holds the run has what is left of it
+        task.add_done_callback(lambda _: self._driven.pop(run, None))
+
+    def of(self, run: str) -> Driven | None:
+        """The drive of a run, if it is driven here."""
+        return self._driven.get(run)
+
+    def tell(self, run: str) -> None:
+        """Something was appended to a run."""
+        driven = self._driven.get(run)
+        if driven is not None:
+            driven.appended.set()
+
+    async def exists(self, run: str) -> None:
+        """Wait for the first append of a run that was begun: it can be found by everybody."""
+        driven = self._driven[run]
+        await driven.appended.wait()
+        if driven.task.done():
+            driven.task.result()
+
+
+async def _outlive(task: asyncio.Task[None]) -> None:
+    """Wait for a drive; whoever asks for its result gets its error."""
+    try:
+        await asyncio.wait({task})
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
