@@ -22,6 +22,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "workflow": ("workflow", "List, show and create workflows."),
     "runs": ("runs", "List, show, follow, resume and cancel runs."),
     "approvals": ("approvals", "List, show, give and refuse approvals."),
+    "cost": ("cost", "What agents were paid for."),
     "journal": ("journal", "Check, back up, restore, move and prune the journal of all runs."),
     "cache": ("cache", "Forget outputs that steps would use again."),
     "doctor": ("doctor", "Check this machine and project, and say how to fix what is wrong."),

@@ -25,6 +25,7 @@ from aiworkflow.runtime.waits import WAKE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from datetime import date
     from pathlib import Path
     from types import TracebackType
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from aiworkflow.client.result import RunResult
     from aiworkflow.engine.carried import Json
     from aiworkflow.journal import Journal, RunPage
+    from aiworkflow.observe.costs import CostReport
     from aiworkflow.plan.graph import Plan
     from aiworkflow.runtime.drive import Drive
     from aiworkflow.runtime.given import NewRun
@@ -376,6 +378,28 @@ class Client:
         if self._plans is None:
             self._plans = Plans(self.journal)
         return self._plans
+
+    def costs(
+        self,
+        by: Sequence[str] = ("bundle",),
+        *,
+        since: str | date | None = None,
+        until: str | date | None = None,
+        only: Mapping[str, Sequence[str]] | None = None,
+    ) -> CostReport:
+        """What agents were paid for, failed attempts included; see `aiworkflow.client.costs`.
+
+        Args:
+            by: levels: `day bundle step agent model user run`; none for the total alone.
+            since, until: first and last day (UTC): `2027-01-31`, or `7d`.
+            only: what counts: level → values.
+
+        Raises:
+            UsageError: a level, a day or a run is none.
+        """
+        from aiworkflow.client.costs import costs
+
+        return costs(self, by, since=since, until=until, only=only)
 
     # -- waits ------------------------------------------------------------------------------------
 

@@ -9,12 +9,11 @@ again on the newer state; after three in a row the facts go alone.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aiworkflow.engine import (
-    Bounds,
     Decider,
     Decision,
     Left,
@@ -35,18 +34,12 @@ from aiworkflow.runtime.waits import WAKE, Waits, can_go_on, child_id, waiting_f
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from aiworkflow.clock import Clock, Ids
     from aiworkflow.engine import Instance
     from aiworkflow.engine.carried import Json
     from aiworkflow.engine.events import Event
-    from aiworkflow.plan.graph import Plan
-    from aiworkflow.runtime.account import Account
-    from aiworkflow.runtime.cache import Cache
+    from aiworkflow.runtime.driven import Driven
     from aiworkflow.runtime.evaluate import Evaluator
-    from aiworkflow.runtime.lanes import Lane
     from aiworkflow.runtime.perform import Attempts
-    from aiworkflow.runtime.spending import Spending
-    from aiworkflow.runtime.values import Values
 
 _POLL_S = 0.03
 _PAGE = 1000
@@ -64,38 +57,6 @@ def fold(journal: Journal, run: str, state: RunState) -> None:
     while records := journal.read(run, state.seq, _PAGE):
         for record in records:
             state.apply(decode(record.payload))
-
-
-@dataclass(slots=True)
-class Driven:
-    """What drives a run, put together.
-
-    Attributes:
-        state: folded up to the journal's tail.
-        make_attempts: builds the performer of attempts once the state has its first event.
-        attached: whether to stay while the run waits for people, moments and events.
-        spending: of its child runs.
-    """
-
-    journal: Journal
-    run: str
-    epoch: int
-    driver: str
-    plan: Plan
-    state: RunState
-    values: Values
-    evaluator: Callable[[RunState], Evaluator]
-    attempts: Callable[[RunState], Attempts]
-    clock: Clock
-    ids: Ids
-    bounds: Bounds
-    row: RunRow
-    on_append: Callable[[], None]
-    cache: Cache
-    account: Account
-    spending: Spending
-    lane: Lane
-    attached: bool = False
 
 
 class Drive:
@@ -362,6 +323,7 @@ class Drive:
             releases=parks or decision.finished,
         )
         await self._durably(append)
+        self._it.ledger.settle()
         self._parked = parks
         self._row = self._saved_row = row
         self._tail += len(events)
@@ -381,14 +343,20 @@ class Drive:
 
     async def _append_facts(self, facts: Sequence[Event]) -> None:
         """A chatty signaller must not starve the driver: what the world did goes in alone."""
+        if cost := cost_of(facts):
+            total = round(self._row.cost_usd + cost, 9)
+            self._row = dataclasses.replace(self._row, cost_usd=total)
         append = Append(
             id=self._it.ids.token(),
             run=self._it.run,
             events=[encode(event) for event in facts],
             epoch=self._it.epoch,
+            registers=self._it.ledger.writes(facts, self._state),
+            row=self._row if cost else None,
             blobs=self._blobs(),
         )
         await self._durably(append)
+        self._it.ledger.settle()
 
     async def _durably(self, append: Append) -> None:
         """Append; while the store cannot take it (a full disk), facts wait and nothing starts."""
@@ -401,6 +369,7 @@ class Drive:
     def _registers(self, decision: Decision, *, parks: bool) -> list[RegisterWrite]:
         """Open waits as rows: a signaller needs no more than these."""
         writes = self._waits.writes(decision.events, self._tail, self._it.values)
+        writes += self._it.ledger.writes(decision.events, self._state)
         if self._saved_row is None:  # the first append of this drive
             writes += self._it.lane.enter()
         for event in decision.events:

@@ -21,12 +21,14 @@ from aiworkflow.runtime.account import Account
 from aiworkflow.runtime.breakers import Breakers, Guarded
 from aiworkflow.runtime.cache import Cache
 from aiworkflow.runtime.children import ChildRuns
-from aiworkflow.runtime.drive import Drive, Driven, fold
+from aiworkflow.runtime.drive import Drive, fold
+from aiworkflow.runtime.driven import Driven
 from aiworkflow.runtime.estimate import Estimate
 from aiworkflow.runtime.evaluate import Evaluator
 from aiworkflow.runtime.given import Called, Folders, HalfWay, InForce, NewRun
 from aiworkflow.runtime.lanes import Lane, lane_of
 from aiworkflow.runtime.lease import DriverLease, OtherDriver, place_of
+from aiworkflow.runtime.ledger import Ledger
 from aiworkflow.runtime.logs import LogFolder
 from aiworkflow.runtime.names import View
 from aiworkflow.runtime.perform import Attempts, Doors, Place
@@ -443,6 +445,7 @@ class LocalRuntime:
                 ),
                 account=Account(self.journal, run, settings.daily_usd),
                 lane=Lane(self.journal, run, started.lane),
+                ledger=Ledger(self.journal, started, plan, state, settings.agent),
                 cache=cache,
                 attempts=lambda folded: Attempts(
                     plan, folded, values, place, doors, logs, inputs, about, children, guard

@@ -115,6 +115,15 @@ def test_the_python_example_runs(tmp_path: Path) -> None:
     assert last.startswith("succeeded {'lines': ") or "succeeded" in done.stdout
 
 
+def test_the_commands_of_the_page_about_costs_run(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    lines = commands(DOCS / "how-to/know-what-runs-cost.md")
+    assert lines
+    for line in lines:
+        done = shell(project, line)
+        assert done.returncode == 0, (line, done.stderr)
+
+
 def test_generated_pages_are_up_to_date() -> None:
     done = subprocess.run(
         [sys.executable, str(DOCS / "generate.py"), "--check"],

@@ -1,0 +1,179 @@
+"""`aiworkflow cost …`: what agents were paid for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from aiworkflow.cli.command import Command, Group
+from aiworkflow.cli.options import (
+    FallbackOption,
+    JsonOption,
+    ProjectOption,
+    QuietOption,
+    VerboseOption,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aiworkflow.observe.costs import CostReport
+
+app = typer.Typer(
+    cls=Group,
+    name="cost",
+    help="What agents were paid for.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    add_completion=False,
+)
+
+_MOST_ROWS = 40
+
+
+@app.callback()
+def group() -> None:
+    """A group, also while it has one command."""
+
+
+@app.command(cls=Command)
+def report(
+    by: Annotated[
+        str,
+        typer.Option(
+            "--by",
+            metavar="LEVELS",
+            help="day, bundle, step, agent, model, user, run; or several: bundle,agent.",
+        ),
+    ] = "bundle",
+    since: Annotated[
+        str | None,
+        typer.Option("--since", metavar="DAY", help="From this day on: 2027-01-31, or 7d."),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="DAY", help="Up to this day, itself included.")
+    ] = None,
+    bundle: Annotated[
+        list[str] | None, typer.Option("--bundle", metavar="BUNDLE", help="Only this bundle.")
+    ] = None,
+    step: Annotated[
+        list[str] | None, typer.Option("--step", metavar="STEP", help="Only this step.")
+    ] = None,
+    agent: Annotated[
+        list[str] | None, typer.Option("--agent", metavar="AGENT", help="Only this agent.")
+    ] = None,
+    model: Annotated[
+        list[str] | None, typer.Option("--model", metavar="MODEL", help="Only this model.")
+    ] = None,
+    user: Annotated[
+        list[str] | None, typer.Option("--user", metavar="USER", help="Only what they started.")
+    ] = None,
+    run: Annotated[
+        list[str] | None, typer.Option("--run", metavar="RUN", help="Only this run.")
+    ] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print the rows as CSV.")] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help=f"Show all rows, not only the first {_MOST_ROWS}.")
+    ] = False,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+    quiet: QuietOption = False,
+    project: ProjectOption = None,
+    journal_fallback: FallbackOption = False,
+) -> None:
+    """Add up what agents were paid for, failed attempts included. Days are UTC."""
+    from aiworkflow.cli.out import Out
+    from aiworkflow.cli.where import Where
+    from aiworkflow.errors import UsageError
+
+    out = Out(as_json=as_json or as_csv, verbose=verbose, quiet=quiet)
+    if as_csv and as_json:
+        raise UsageError("the report is printed once", hint="give --csv or --json")
+    only = {
+        "bundle": bundle or (),
+        "step": step or (),
+        "agent": agent or (),
+        "model": model or (),
+        "user": user or (),
+        "run": run or (),
+    }
+    client = Where(project, journal_fallback=journal_fallback).connect()
+    try:
+        levels = [level.strip() for level in by.split(",") if level.strip()]
+        found = client.costs(levels, since=since, until=until, only=only)
+    finally:
+        client.close()
+    if as_csv:
+        _print_csv(found)
+    elif as_json:
+        out.object(found.to_json())
+    else:
+        out.result(_table(found, every=every))
+
+
+def _print_csv(found: CostReport) -> None:
+    """The rows, with a line of names; no total, which a spreadsheet would add once more."""
+    import csv
+    import sys
+
+    from aiworkflow.observe.costs import COUNTS
+
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow([*found.by, *COUNTS])
+    for row in found.rows:
+        writer.writerow([*map(_unformulaic, row.values), *row.spending.to_json().values()])
+
+
+def _unformulaic(text: str) -> str:
+    """A text that no spreadsheet takes for a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
+def _table(found: CostReport, *, every: bool) -> str:
+    from aiworkflow.cli.out import printable
+
+    if not found.rows:
+        period = _period(found)
+        return f"no agent was asked{period}"
+    shown = found.rows if every else found.rows[:_MOST_ROWS]
+    counted = ("RUNS", "ATTEMPTS", "FAILED", "INPUT", "CACHED", "OUTPUT")
+    rows = [[*(level.upper() for level in found.by), *counted, "COST"]]
+    for values, one in [
+        *((row.values, row.spending) for row in shown),
+        (("total", *[""] * (len(found.by) - 1)) if found.by else (), found.total),
+    ]:
+        counts = [one.runs, one.attempts, one.failed]
+        tokens = [one.input_tokens, one.cached_tokens, one.output_tokens]
+        rows.append(
+            [
+                *(printable(value) or "-" for value in values),
+                *(f"{count:,}" for count in (*counts, *tokens)),
+                one.text,
+            ]
+        )
+    lines = _columns(rows, range(len(found.by), len(found.by) + len(counted)))
+    hidden = len(found.rows) - len(shown)
+    if hidden:
+        lines.insert(-1, f"… {hidden:,} more rows: --all")
+    if found.total.failed_usd:
+        lines.append(f"${found.total.failed_usd:.4f} of it for attempts that failed")
+    return "\n".join(lines)
+
+
+def _columns(rows: Sequence[Sequence[str]], right: range) -> list[str]:
+    """Lines of cells below each other; numbers end below each other."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.rjust(width) if number in right else cell.ljust(width)
+            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def _period(found: CostReport) -> str:
+    since = f" since {found.since}" if found.since else ""
+    until = f" until {found.until}" if found.until else ""
+    return since + until
