@@ -15,6 +15,8 @@ from aiworkflow.settings.locate import locate
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from aiworkflow.agents import Roster
+    from aiworkflow.agents.python import AgentFunction
     from aiworkflow.client.builder import BuiltWorkflow
     from aiworkflow.client.client import Client
     from aiworkflow.client.result import RunResult
@@ -31,6 +33,7 @@ def open_project(
     environ: Mapping[str, str] | None = None,
     clock: Clock | None = None,
     ids: Ids | None = None,
+    functions: Sequence[str] = (),
 ) -> Project:
     """A project, for looking at its bundles and settings; opens no store."""
     environment = dict(os.environ if environ is None else environ)
@@ -47,6 +50,7 @@ def open_project(
         clock=the_clock,
         ids=ids or SystemIds(the_clock),
         resolve_agents=_agent_problems(environment),
+        functions=functions,
     )
 
 
@@ -58,6 +62,7 @@ def connect(
     environ: Mapping[str, str] | None = None,
     clock: Clock | None = None,
     ids: Ids | None = None,
+    agents: Mapping[str, AgentFunction] | None = None,
 ) -> Client:
     """A client of a project.
 
@@ -69,8 +74,20 @@ def connect(
             what happened. Runs of the first are not in the next.
         environ: the environment to use instead of the process's own.
         clock, ids: sources of time and identifiers, for tests.
+        agents: agents that are functions, by name: `async def answer(task, emit) -> Answer | str`.
     """
-    found = open_project(project, environ=environ, clock=clock, ids=ids)
+    found = open_project(
+        project, environ=environ, clock=clock, ids=ids, functions=[*(agents or ())]
+    )
+    roster: list[Roster] = []  # one for all runs of the process, made when an agent is first asked
+
+    def the_roster() -> Roster:
+        if not roster:
+            from aiworkflow.agents import Roster
+
+            roster.append(Roster(agents or {}))
+        return roster[0]
+
     environment = found.environ
     the_clock, the_ids = found.clock, found.ids
 
@@ -94,7 +111,7 @@ def connect(
             ids=the_ids,
             masking=Masking(EnvironmentSecrets(environment)),
             environ=environment,
-            performers=lambda settings: _performers(settings, environment),
+            performers=lambda settings: _performers(settings, environment, the_roster),
             on_append=on_append,
             check_inputs=check_inputs,
         )
@@ -134,7 +151,9 @@ def _agent_problems(
     return problems
 
 
-def _performers(settings: InForce, environ: Mapping[str, str]) -> Mapping[Kind, Performer]:
+def _performers(
+    settings: InForce, environ: Mapping[str, str], roster: Callable[[], Roster]
+) -> Mapping[Kind, Performer]:
     """What does the attempts of each kind; each is imported when it is first needed."""
 
     async def script(work: Work, ports: Ports) -> Outcome:
@@ -150,7 +169,7 @@ def _performers(settings: InForce, environ: Mapping[str, str]) -> Mapping[Kind, 
     async def agent(work: Work, ports: Ports) -> Outcome:
         from aiworkflow.steps.agent import AgentPerformer
 
-        performer = AgentPerformer(settings.agents, settings.agent, environ)
+        performer = AgentPerformer(settings.agents, settings.agent, environ, roster())
         return await performer(work, ports)
 
     return {Kind.SCRIPT: script, Kind.TOOL: tool, Kind.AGENT: agent}

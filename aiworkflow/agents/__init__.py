@@ -34,6 +34,7 @@ from aiworkflow.agents.contract import (
 )
 from aiworkflow.agents.open import open_agent
 from aiworkflow.agents.price import Price
+from aiworkflow.agents.roster import Roster
 
 __all__ = [
     "PROGRAMS",
@@ -51,6 +52,7 @@ __all__ = [
     "PermissionRequest",
     "Permitted",
     "Price",
+    "Roster",
     "Standing",
     "Surroundings",
     "Task",

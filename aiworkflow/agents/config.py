@@ -89,9 +89,25 @@ def resolve_agent(
     """
     given = agents.get(spec.name)
     said: Mapping[str, Json] = given if isinstance(given, dict) else {}
+    kind = next((one for one in ("echo", "python") if one in said), "")
+    if kind or (spec.name == "echo" and not said):
+        about = said.get(kind)
+        program = {"function": about} if kind == "python" else about
+        return AgentConfig(
+            name=spec.name,
+            api="",
+            url="",
+            model=spec.model or cast("str | None", said.get("model")),
+            key_variable=None,
+            max_tokens=units.count(said["max_tokens"]) if "max_tokens" in said else 4096,
+            timeout_s=units.duration(said["timeout"]) if "timeout" in said else 300.0,
+            price=_price(said.get("price")),
+            kind=kind or "echo",
+            program=program if isinstance(program, dict) else {},
+        )
     api = str(said.get("api") or spec.name)
     if api not in APIS:
-        known = list(dict.fromkeys([*agents, *_KNOWN]))
+        known = list(dict.fromkeys([*agents, *_KNOWN, "echo"]))
         hint = did_you_mean(spec.name, known)
         if hint is None and spec.name in {"claude-code", *PROGRAMS}:
             hint = "agents that are programs cannot be used by this version yet; use an API"

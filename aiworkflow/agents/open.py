@@ -26,6 +26,10 @@ def open_agent(config: AgentConfig, key: str, around: Surroundings) -> Agent:
             from aiworkflow.agents.api import ApiAgent
 
             return ApiAgent(config, key)
+        case "echo":
+            from aiworkflow.agents.echo import EchoAgent
+
+            return EchoAgent(config)
         case _:
             del around
             raise UsageError(

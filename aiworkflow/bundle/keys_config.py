@@ -90,10 +90,19 @@ PRICE: Final = Record(
         _row("cached", _DOLLARS, "US dollars for a million input tokens read from a cache.", "0.3"),
     ),
 )
+ECHO: Final = Record(
+    "echo",
+    (
+        _row("text", Text(), "What it answers, instead of the prompt.", "in short"),
+        _row("seconds", Decimal(0, 86_400), "How long it takes.", "0.5"),
+        _row("fail", Choice(("unavailable", "rate_limit", "timeout", "bad_output", "refused", "cut_off", "auth")), "How it fails, instead of answering.", "unavailable"),
+    ),
+)  # fmt: skip
 AGENT: Final = Record(
     "agents",
     (
-        _row("api", Choice(("anthropic", "openai", "ollama")), "The protocol it speaks.", "anthropic", required=True),
+        _row("api", Choice(("anthropic", "openai", "ollama")), "The protocol it speaks.", "anthropic"),
+        _row("echo", ECHO, "Instead of a protocol: it answers with what it was asked, to try things out.", "{seconds: 0.5}"),
         _row("model", Text("the name of a model", r"\S+", 200), "The model, unless the workflow names one.", "llama3.2"),
         _row("url", _URL, "Its address, where it is not the provider's own.", "http://localhost:11434"),
         _row("key", KeyVariableReader(), "The environment variable that holds its key.", "ANTHROPIC_API_KEY"),
@@ -103,6 +112,7 @@ AGENT: Final = Record(
         _row("headers", MapOf(Text("text", r"[^\r\n]*", 2000), "headers to texts", r"[A-Za-z0-9-]+", "letters, digits and `-`"), "Further headers of each request.", "{X-Team: platform}"),
         _row("price", PRICE, "What a million tokens cost; without it the cost is not known.", "{input: 3, output: 15}"),
     ),
+    exactly_one=("api", "echo"),
 )  # fmt: skip
 PROJECT_BUDGET: Final = Record(
     "budget",

@@ -96,6 +96,7 @@ class Project:
     Args:
         location: the project's root and the working tree in use.
         resolve_agents: says what is wrong with the agents a workflow names, as one line each.
+        functions: names of agents that are functions of this process.
     """
 
     def __init__(
@@ -106,12 +107,14 @@ class Project:
         clock: Clock,
         ids: Ids,
         resolve_agents: Callable[[Sequence[AgentSpec], Mapping[str, Json]], Sequence[str]],
+        functions: Sequence[str] = (),
     ) -> None:
         self.location = location
         self.environ = environ
         self.clock = clock
         self.ids = ids
         self._resolve_agents = resolve_agents
+        self._functions = functions
         self._strata: list[Stratum] | None = None
         self.strangers: Sequence[str] = ()
 
@@ -155,6 +158,9 @@ class Project:
         if self._strata is None:
             variables, self.strangers = environment(self.environ)
             found = [variables]
+            if self._functions:
+                own: dict[str, Json] = {name: {"python": name} for name in self._functions}
+                found.append(Stratum(Layer.COMMAND_LINE, {"agents": own}))
             for layer, path in (
                 (Layer.PROJECT, self.location.config),
                 (Layer.USER, user_config(self.environ)),

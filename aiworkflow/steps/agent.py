@@ -9,10 +9,10 @@ from aiworkflow.agents import (
     AgentEvent,
     AskedAgain,
     Consumed,
+    Roster,
     Surroundings,
     Task,
     TextDelta,
-    open_agent,
     resolve_agent,
 )
 from aiworkflow.bundle.workflow import AgentCall, OutputForm, agent_spec
@@ -35,11 +35,17 @@ class AgentPerformer:
         agents: `agents` of the settings a run has in force, as plain data.
         default: agents in order of preference, for steps that name none.
         environ: where keys are.
+        roster: opens agents; the same for all runs of the process.
     """
 
     def __init__(
-        self, agents: Mapping[str, Json], default: Sequence[str], environ: Mapping[str, str]
+        self,
+        agents: Mapping[str, Json],
+        default: Sequence[str],
+        environ: Mapping[str, str],
+        roster: Roster,
     ) -> None:
+        self._roster = roster
         self._agents = agents
         self._default = default
         self._environ = environ
@@ -61,7 +67,7 @@ class AgentPerformer:
         schema = _schema(work)
         task = Task(prompt, schema, work.timeout_s, key=work.key)
         around = Surroundings(ports.environ, work.scratch, ports.process, ports.lock_fd, ports.log)
-        agent = open_agent(config, key, around)
+        agent = self._roster.open(config, key, around)
         try:
             answer = await agent.perform(task, _logged(ports))
         except AgentError as error:

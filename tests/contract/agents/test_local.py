@@ -1,0 +1,179 @@
+"""Agents that need no server: `echo`, and functions given to `connect`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aiworkflow.agents import Ability, AgentError, Answer, Consumed, Roster, Task, TextDelta
+from aiworkflow.agents.config import AgentConfig
+from aiworkflow.agents.contract import Surroundings
+from aiworkflow.agents.echo import EchoAgent
+from aiworkflow.agents.python import PythonAgent
+from aiworkflow.errors import UsageError
+from aiworkflow.expr import (
+    Anything,
+    Boolean,
+    Enum,
+    Integer,
+    JsonSchema,
+    ListOf,
+    Nullable,
+    Number,
+    ObjectOf,
+    Property,
+    Schema,
+    Text,
+    check,
+)
+
+SIMPLE = st.sampled_from(
+    [Anything(), Text(), Integer(), Number(), Boolean(), Enum(("low", "high"))]
+)
+SCHEMAS = st.recursive(
+    SIMPLE,
+    lambda inner: st.one_of(
+        st.builds(ListOf, inner),
+        st.builds(Nullable, inner),
+        st.dictionaries(
+            st.sampled_from(["a", "b", "c"]), st.builds(Property, inner, st.booleans()), max_size=3
+        ).map(ObjectOf),
+    ),
+    max_leaves=8,
+)
+
+
+def echo(**said: Any) -> EchoAgent:
+    return EchoAgent(AgentConfig("echo", "", "", None, None, kind="echo", program=said))
+
+
+def function(call: Any, **more: Any) -> PythonAgent:
+    return PythonAgent(AgentConfig("mine", "", "", None, None, kind="python", **more), call)
+
+
+def perform(agent: Any, **task: Any) -> tuple[Answer, list[Any]]:
+    events: list[Any] = []
+    task.setdefault("prompt", "Say hello.")
+    return asyncio.run(agent.perform(Task(**task), events.append)), events
+
+
+def failing(agent: Any, **task: Any) -> AgentError:
+    with pytest.raises(AgentError) as raised:
+        perform(agent, **task)
+    return raised.value
+
+
+def test_echo_answers_with_the_prompt() -> None:
+    answer, events = perform(echo())
+    assert answer.text == "Say hello."
+    assert events == [TextDelta("Say hello.")]
+    assert answer.consumed == Consumed(3, 0, 3)
+    assert echo().abilities == frozenset(Ability)
+    assert asyncio.run(echo().check()).problem == ""
+
+
+@given(SCHEMAS)
+def test_echo_finds_the_smallest_value_that_fits(schema: Schema) -> None:
+    answer, _ = perform(echo(), schema=schema)
+    assert check(schema, answer.value) == []
+
+
+@pytest.mark.parametrize(
+    ("document", "value"),
+    [
+        ({"type": "integer", "minimum": 3}, 3),
+        ({"type": "number", "maximum": -2}, -2),
+        ({"type": "string", "minLength": 2}, "xx"),
+        ({"type": "array", "items": {"type": "boolean"}, "minItems": 2}, [False, False]),
+        ({"type": "object", "properties": {"a": {"const": 7}}, "required": ["a"]}, {"a": 7}),
+        ({"type": ["string", "null"]}, None),
+        ({"oneOf": [{"enum": ["x"]}, {"type": "null"}]}, "x"),
+    ],
+)
+def test_echo_reads_json_schema(document: Any, value: Any) -> None:
+    assert perform(echo(), schema=JsonSchema(document))[0].value == value
+
+
+def test_echo_answers_and_fails_as_it_is_set() -> None:
+    assert perform(echo(text="short"))[0].text == "short"
+    assert perform(echo(text='{"a": 1}'), schema=ObjectOf({"a": Property(Integer())}))[0].value == {
+        "a": 1
+    }
+    wrong = failing(echo(text="no"), schema=Integer())
+    assert (wrong.kind, "does not fit" in wrong.message) == ("bad_output", True)
+    failed = failing(echo(fail="unavailable"))
+    assert failed.kind == "unavailable"
+    assert failed.message == "`echo` is set to fail: unavailable"
+    assert asyncio.run(echo(fail="unavailable").check()).problem
+
+
+def test_echo_takes_as_long_as_it_is_set_but_no_longer_than_the_step_may() -> None:
+    assert failing(echo(seconds=60), timeout_s=0.01).kind == "timeout"
+
+
+async def _says(task: Task, emit: Any) -> str:
+    return f"you said: {task.prompt}"
+
+
+def test_a_function_answers_with_a_text() -> None:
+    answer, events = perform(function(_says))
+    assert answer.text == "you said: Say hello."
+    assert events == [TextDelta("you said: Say hello.")]
+
+
+def test_a_function_answers_with_all_there_is_to_say() -> None:
+    async def answer(task: Task, emit: Any) -> Answer:
+        emit(TextDelta("7"))
+        return Answer("7", "deep-thought", Consumed(1, 0, 2, 0.5), 7)
+
+    found, events = perform(function(answer), schema=Integer())
+    assert (found.value, found.model, found.consumed.cost_usd) == (7, "deep-thought", 0.5)
+    assert events == [TextDelta("7")], "what it streamed itself is not told twice"
+
+
+def test_a_function_is_asked_again_when_its_answer_does_not_fit() -> None:
+    prompts = []
+
+    async def answer(task: Task, emit: Any) -> str:
+        prompts.append(task.prompt)
+        return "41" if len(prompts) > 1 else '"x"'
+
+    assert perform(function(answer), schema=Integer())[0].value == 41
+    assert "does not fit: must be a whole number" in prompts[1]
+
+    async def never(task: Task, emit: Any) -> str:
+        return "no json"
+
+    error = failing(function(never), schema=Integer())
+    assert error.kind == "bad_output"
+    assert "does not fit after 3 tries: it is no JSON" in error.message
+
+
+def test_what_a_function_does_wrong_fails_the_task() -> None:
+    async def breaks(task: Task, emit: Any) -> str:
+        raise ValueError("broken")
+
+    async def number(task: Task, emit: Any) -> Any:
+        return 7
+
+    async def hangs(task: Task, emit: Any) -> str:
+        await asyncio.Event().wait()
+        return ""
+
+    assert failing(function(breaks)).message == "`mine` has failed: ValueError: broken"
+    assert failing(function(number)).kind == "bad_output"
+    assert failing(function(hangs), timeout_s=0.01).kind == "timeout"
+    assert failing(function(hangs, timeout_s=0.01)).kind == "timeout"
+
+
+def test_a_process_without_the_function_says_so(tmp_path: Any) -> None:
+    config = AgentConfig("mine", "", "", None, None, kind="python")
+    around = Surroundings({}, tmp_path, lambda _: None, None, print)  # type: ignore[arg-type, return-value]
+    with pytest.raises(UsageError) as raised:
+        Roster().open(config, "", around)
+    assert "agent `mine` is a function of the program" in raised.value.message
+    assert raised.value.hint == "go on from there: connect(agents={'mine': …})"
