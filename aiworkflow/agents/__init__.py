@@ -7,7 +7,9 @@ from aiworkflow.agents.config import (
     PROGRAMS,
     AgentConfig,
     agent_problem,
+    described_agent,
     found_programs,
+    known_agents,
     resolve_agent,
 )
 from aiworkflow.agents.contract import (
@@ -62,7 +64,9 @@ __all__ = [
     "ToolSpec",
     "Used",
     "agent_problem",
+    "described_agent",
     "found_programs",
+    "known_agents",
     "open_agent",
     "resolve_agent",
 ]

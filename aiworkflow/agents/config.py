@@ -87,6 +87,28 @@ def resolve_agent(
     Raises:
         UsageError: there is no such agent, it has no model, or its key is not set.
     """
+    found = described_agent(spec, agents, environ)
+    if found.kind == "api" and found.model is None:
+        raise UsageError(
+            f"agent `{spec.name}` needs a model", hint=f"name one: `agent: {spec.name}/MODEL`"
+        )
+    key = found.key_variable
+    if key is not None and not environ.get(key):
+        raise UsageError(
+            f"agent `{spec.name}` needs a key, and the variable {key} is not set",
+            hint=f"set it: export {key}=…",
+        )
+    return found
+
+
+def described_agent(
+    spec: AgentSpec, agents: Mapping[str, Json], environ: Mapping[str, str]
+) -> AgentConfig:
+    """The same, also where its model or its key is missing.
+
+    Raises:
+        UsageError: there is no such agent.
+    """
     given = agents.get(spec.name)
     said: Mapping[str, Json] = given if isinstance(given, dict) else {}
     kind = next((one for one in ("echo", "python") if one in said), "")
@@ -107,7 +129,7 @@ def resolve_agent(
         )
     api = str(said.get("api") or spec.name)
     if api not in APIS:
-        known = list(dict.fromkeys([*agents, *_KNOWN, "echo"]))
+        known = list(dict.fromkeys([*agents, *known_agents()]))
         hint = did_you_mean(spec.name, known)
         if hint is None and spec.name in {"claude-code", *PROGRAMS}:
             hint = "agents that are programs cannot be used by this version yet; use an API"
@@ -122,7 +144,7 @@ def resolve_agent(
     own_key = said.get("key")
     key = str(own_key) if own_key else (None if "url" in said else key)
     model = spec.model or cast("str | None", said.get("model"))
-    found = AgentConfig(
+    return AgentConfig(
         name=spec.name,
         api=api,
         url=url.rstrip("/"),
@@ -134,16 +156,6 @@ def resolve_agent(
         headers=cast("Mapping[str, str]", said.get("headers") or {}),
         price=_price(said.get("price")),
     )
-    if model is None:
-        raise UsageError(
-            f"agent `{spec.name}` needs a model", hint=f"name one: `agent: {spec.name}/MODEL`"
-        )
-    if key is not None and not environ.get(key):
-        raise UsageError(
-            f"agent `{spec.name}` needs a key, and the variable {key} is not set",
-            hint=f"set it: export {key}=…",
-        )
-    return found
 
 
 def agent_problem(
@@ -167,6 +179,11 @@ def _price(given: Json) -> Price:
             if given.get(name) is not None
         }
     )
+
+
+def known_agents() -> tuple[str, ...]:
+    """Agents that need no settings, only a model as a rule."""
+    return (*_KNOWN, "echo")
 
 
 def found_programs(path: str | None) -> dict[str, str | None]:

@@ -125,6 +125,11 @@ def agent_spec(text: str) -> AgentSpec:
     return AgentSpec(name, model or None)
 
 
+def agent_label(text: str) -> str:
+    """`local/llama3.2` of `local/llama3.2 on b:11434`, as an instance of a pool stands in records."""
+    return text.partition(" ")[0]
+
+
 @record
 class AgentCall:
     """Prose for an agent. `agents` in order of preference; empty means the configured default."""

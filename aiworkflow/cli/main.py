@@ -23,6 +23,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "runs": ("runs", "List, show, follow, resume and cancel runs."),
     "approvals": ("approvals", "List, show, give and refuse approvals."),
     "cost": ("cost", "What agents were paid for."),
+    "agents": ("agents", "List, check, show, measure and compare agents."),
     "journal": ("journal", "Check, back up, restore, move and prune the journal of all runs."),
     "cache": ("cache", "Forget outputs that steps would use again."),
     "doctor": ("doctor", "Check this machine and project, and say how to fix what is wrong."),

@@ -380,6 +380,7 @@ class Drive:
                 is_first = instance.agent in instance.agents[:1] or not instance.agents
                 if instance.cache and is_first and event.status == "succeeded" and not event.undo:
                     writes.append(self._it.cache.write(instance, event))
+        writes += self._it.measured.writes(self._it.run, decision.events)
         paid = self._it.account.write(cost_of(decision.events), self._decider.reserved_usd)
         if paid is not None:
             writes.append(paid)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from aiworkflow.runtime.evaluate import Evaluator
     from aiworkflow.runtime.lanes import Lane
     from aiworkflow.runtime.ledger import Ledger
+    from aiworkflow.runtime.measured import Measured
     from aiworkflow.runtime.perform import Attempts
     from aiworkflow.runtime.spending import Spending
     from aiworkflow.runtime.values import Values
@@ -49,6 +50,7 @@ class Driven:
     on_append: Callable[[], None]
     cache: Cache
     account: Account
+    measured: Measured
     ledger: Ledger
     spending: Spending
     lane: Lane

@@ -30,6 +30,7 @@ from aiworkflow.runtime.lanes import Lane, lane_of
 from aiworkflow.runtime.lease import DriverLease, OtherDriver, place_of
 from aiworkflow.runtime.ledger import Ledger
 from aiworkflow.runtime.logs import LogFolder
+from aiworkflow.runtime.measured import Measured
 from aiworkflow.runtime.names import View
 from aiworkflow.runtime.perform import Attempts, Doors, Place
 from aiworkflow.runtime.restored import RESTORED
@@ -82,6 +83,7 @@ class LocalRuntime:
         self._check_inputs = check_inputs
         self._lease: DriverLease | None = None
         self._written: tuple[Plan, bytes] | None = None
+        self.measured = Measured(journal)
         self.breakers = Breakers(
             journal,
             clock,
@@ -444,6 +446,7 @@ class LocalRuntime:
                     frozenset(settings.final_env),
                 ),
                 account=Account(self.journal, run, settings.daily_usd),
+                measured=self.measured,
                 lane=Lane(self.journal, run, started.lane),
                 ledger=Ledger(self.journal, started, plan, state, settings.agent),
                 cache=cache,
