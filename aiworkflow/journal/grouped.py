@@ -6,6 +6,7 @@ once). One thread takes over what would keep the loop waiting; what arrives mean
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from aiworkflow.journal.contract import Append, Appended
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     Group = list[tuple[Append, asyncio.Future[Appended]]]
 
 
-class Grouped:
+class Grouped(ABC):
     """Collects appends into groups; a store's own says how these are committed."""
 
     def __init__(self) -> None:
@@ -29,13 +30,13 @@ class Grouped:
         self._executor: ThreadPoolExecutor | None = None
         self._in_thread: tuple[Group, ThreadFuture[list[Outcome]]] | None = None
 
+    @abstractmethod
     def _flush(self) -> None:
         """The turn of the loop is over: send its group on its way."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _commit(self, appends: Sequence[Append]) -> list[Outcome]:
         """Commit a group now, however long it takes; what became of each append. Never raises."""
-        raise NotImplementedError
 
     def settle(self) -> None:
         """Wait for the group that is under way, if there is one: then the connection is free."""
