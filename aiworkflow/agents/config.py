@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, cast
 
 from aiworkflow.agents.price import Price
+from aiworkflow.agents.providers import PROTOCOLS, PROVIDERS, provider_at, provider_of
 from aiworkflow.diagnostics.suggest import did_you_mean
 from aiworkflow.errors import UsageError
 from aiworkflow.records import record
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
     from aiworkflow.bundle.workflow import AgentSpec, Json
 
-APIS: Final = ("anthropic", "openai", "ollama")
-
 
 @record
 class AgentConfig:
@@ -27,6 +26,7 @@ class AgentConfig:
 
     Attributes:
         api: the protocol of an agent over an API; "" for others.
+        provider: whose rules and prices hold: a name of `providers.py`; "" where it is not known.
         kind: which adapter: `api`; for programs `cli` or `acp`; `echo`, `replay`, `python`.
         program: how a program is begun and spoken to, as plain data.
         key_variable: environment variable that holds the key; None where none is needed.
@@ -45,21 +45,13 @@ class AgentConfig:
     price: Price = field(default_factory=Price)
     kind: str = "api"
     program: Mapping[str, Json] = field(default_factory=lambda: MappingProxyType({}))
+    provider: str = ""
 
     @property
     def label(self) -> str:
         """`name/model`, as it stands in records."""
         return f"{self.name}/{self.model}" if self.model else self.name
 
-
-# name → variable of the URL, its default, variable of the key (None: no key is needed)
-_KNOWN: Final[Mapping[str, tuple[str, str, str | None]]] = MappingProxyType(
-    {
-        "anthropic": ("ANTHROPIC_BASE_URL", "https://api.anthropic.com", "ANTHROPIC_API_KEY"),
-        "openai": ("OPENAI_BASE_URL", "https://api.openai.com/v1", "OPENAI_API_KEY"),
-        "ollama": ("OLLAMA_HOST", "http://127.0.0.1:11434", None),
-    }
-)
 
 # Programs that are agents of their own; steps cannot use them in this version, `doctor` lists them.
 PROGRAMS: Final[Mapping[str, str]] = MappingProxyType(
@@ -128,7 +120,8 @@ def described_agent(
             program=program if isinstance(program, dict) else {},
         )
     api = str(said.get("api") or spec.name)
-    if api not in APIS:
+    provider = provider_of(api)
+    if provider is None:
         known = list(dict.fromkeys([*agents, *known_agents()]))
         hint = did_you_mean(spec.name, known)
         if hint is None and spec.name in {"claude-code", *PROGRAMS}:
@@ -137,16 +130,15 @@ def described_agent(
             f"there is no agent `{spec.name}`",
             hint=hint or f"agents are {', '.join(known)}, and those under `agents:` in config.yaml",
         )
-    variable, url, key = _KNOWN[api]
-    url = str(said.get("url") or environ.get(variable) or url)
+    url = str(said.get("url") or provider.address(environ))
     if "://" not in url:  # OLLAMA_HOST is a host and a port
         url = f"http://{url}"
     own_key = said.get("key")
-    key = str(own_key) if own_key else (None if "url" in said else key)
+    key = str(own_key) if own_key else (None if "url" in said else provider.key(environ))
     model = spec.model or cast("str | None", said.get("model"))
     return AgentConfig(
         name=spec.name,
-        api=api,
+        api=api if api in PROTOCOLS else provider.api,
         url=url.rstrip("/"),
         model=model,
         key_variable=key,
@@ -155,6 +147,7 @@ def described_agent(
         timeout_s=units.duration(said["timeout"]) if "timeout" in said else 300.0,
         headers=cast("Mapping[str, str]", said.get("headers") or {}),
         price=_price(said.get("price")),
+        provider=provider_at(url) if "url" in said else provider.name,
     )
 
 
@@ -183,7 +176,7 @@ def _price(given: Json) -> Price:
 
 def known_agents() -> tuple[str, ...]:
     """Agents that need no settings, only a model as a rule."""
-    return (*_KNOWN, "echo")
+    return (*PROVIDERS, "echo")
 
 
 def found_programs(path: str | None) -> dict[str, str | None]:

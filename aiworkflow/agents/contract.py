@@ -36,16 +36,19 @@ class Ability(StrEnum):
 
 @record
 class Consumed:
-    """What a task consumed; `input_tokens` includes the cached ones.
+    """What a task consumed; `input_tokens` includes the cached ones and the written ones.
 
     Attributes:
+        cached_tokens: read from the provider's cache.
         cost_usd: what the agent itself says it cost; None where it says nothing.
+        written_tokens: written to the provider's cache, where that has a price of its own.
     """
 
     input_tokens: int = 0
     cached_tokens: int = 0
     output_tokens: int = 0
     cost_usd: float | None = None
+    written_tokens: int = 0
 
     def __add__(self, other: Consumed) -> Consumed:
         costs = [one for one in (self.cost_usd, other.cost_usd) if one is not None]
@@ -54,6 +57,7 @@ class Consumed:
             self.cached_tokens + other.cached_tokens,
             self.output_tokens + other.output_tokens,
             sum(costs) if costs else None,
+            self.written_tokens + other.written_tokens,
         )
 
 

@@ -90,6 +90,7 @@ PRICE: Final = Record(
         _row("cached", _DOLLARS, "US dollars for a million input tokens read from a cache.", "0.3"),
     ),
 )
+APIS: Final = ("anthropic", "openai", "responses", "ollama", "google", "openrouter", "groq", "mistral", "deepseek", "vllm", "llamacpp", "lmstudio")  # fmt: skip
 ECHO: Final = Record(
     "echo",
     (
@@ -101,7 +102,7 @@ ECHO: Final = Record(
 AGENT: Final = Record(
     "agents",
     (
-        _row("api", Choice(("anthropic", "openai", "ollama")), "The protocol it speaks.", "anthropic"),
+        _row("api", Choice(APIS), "The protocol it speaks, or the provider it is from.", "anthropic"),
         _row("echo", ECHO, "Instead of a protocol: it answers with what it was asked, to try things out.", "{seconds: 0.5}"),
         _row("model", Text("the name of a model", r"\S+", 200), "The model, unless the workflow names one.", "llama3.2"),
         _row("url", _URL, "Its address, where it is not the provider's own.", "http://localhost:11434"),

@@ -1,31 +1,44 @@
-"""An agent over an API: asks, checks the answer against its schema, asks again when it does not fit."""
+"""An agent over an API: asks, makes the calls the model wants, checks its answer, asks again."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from aiworkflow.agents.api.protocols import PROTOCOLS, Message, Turn
+from aiworkflow.agents.api.http import connect, look
+from aiworkflow.agents.api.protocols import PROTOCOLS
+from aiworkflow.agents.api.turn import Query, Turn, believed
+from aiworkflow.agents.api.wire import Wire
 from aiworkflow.agents.contract import (
     Ability,
     AgentError,
     Answer,
     AskedAgain,
+    Called,
     Consumed,
     Emit,
+    Message,
     Standing,
     Task,
     TextDelta,
+    ToolCall,
+    ToolResult,
+    Used,
 )
-from aiworkflow.expr import ObjectOf, Property, check, json_schema
+from aiworkflow.expr import JsonSchema, ObjectOf, Property, check, json_schema
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aiworkflow.agents.api.http import Connection
     from aiworkflow.agents.config import AgentConfig
     from aiworkflow.bundle.workflow import Json
     from aiworkflow.expr import Schema
 
 _WRAPPED: Final = "value"
+_FOREIGN: Final = (KeyError, TypeError, AttributeError, ValueError, IndexError, RecursionError)
 
 
 class ApiAgent:
@@ -34,7 +47,7 @@ class ApiAgent:
     def __init__(self, config: AgentConfig, key: str) -> None:
         self.config = config
         self._key = key
-        self._ask = PROTOCOLS[config.api]
+        self._protocol = PROTOCOLS[config.api]
 
     @property
     def name(self) -> str:
@@ -43,14 +56,26 @@ class ApiAgent:
 
     @property
     def abilities(self) -> frozenset[Ability]:
-        """What it can do."""
-        return frozenset({Ability.STRUCTURED})
+        """What it can do; whether a model can see is the model's."""
+        return frozenset({Ability.STRUCTURED, Ability.TOOLS, Ability.VISION, Ability.SESSIONS})
 
     async def check(self) -> Standing:
-        """Look whether the server answers."""
-        from aiworkflow.agents.api.http import reach
-
-        return await reach(self.config.url)
+        """Look whether the server answers, and which models it lists."""
+        path, field, name = self._protocol.models
+        config = self.config
+        standing, listed = await look(config.url, self._headers(), path, config.key_variable)
+        found = listed.get(field) if isinstance(listed, dict) else None
+        models = tuple(
+            str(one[name]).removeprefix("models/")  # Gemini's own form
+            for one in (found if isinstance(found, list) else ())
+            if isinstance(one, dict) and isinstance(one.get(name), str)
+        )
+        problem = standing.problem
+        if models and config.api == "ollama" and config.model is not None:
+            known = {*models, *(one.removesuffix(":latest") for one in models)}
+            if config.model not in known:
+                problem = f"there is no model `{config.model}`; run `ollama pull {config.model}`"
+        return Standing(problem, standing.version, models, standing.seconds)
 
     async def perform(self, task: Task, emit: Emit) -> Answer:
         """Do one task.
@@ -58,55 +83,202 @@ class ApiAgent:
         Raises:
             AgentError: see the contract.
         """
-        wanted = _as_object(task.schema)
-        document = json_schema(wanted) if wanted is not None else None
-        messages = [Message("user", _prompt(task, document))]
-        bound = self.config.timeout_s
-        bound = bound if task.timeout_s is None else min(bound, task.timeout_s)
-        give_up = time.monotonic() + bound
-        consumed = Consumed()
-        for turn_number in range(1, task.asks + 2):
-            try:
-                turn = await self._ask(
-                    self.config,
-                    self._key,
-                    messages,
-                    document,
-                    max(0.001, give_up - time.monotonic()),
-                    lambda text: emit(TextDelta(text)) if text else None,
-                )
-            except AgentError as error:
-                error.consumed = consumed + error.consumed
-                raise
-            consumed += turn.consumed
-            if wanted is None:
+        config = self.config
+        async with connect(config.url, self._headers(), config.key_variable) as connection:
+            return await _Exchange(self, task, emit, connection).run()
+
+    async def ask(self, connection: Connection, query: Query, timeout_s: float, emit: Emit) -> Turn:
+        """One turn. Raises AgentError, also for what breaks on an answer that is nonsense."""
+        config = self.config
+        sent, received = connection.sent, connection.received
+
+        def checked(said: Consumed) -> Consumed:
+            return believed(
+                said, connection.sent - sent, connection.received - received, config.max_tokens
+            )
+
+        def delta(text: str) -> None:
+            if text:
+                emit(TextDelta(text))
+
+        try:
+            turn = await self._protocol.ask(config, connection, query, timeout_s, delta)
+        except AgentError as error:
+            error.consumed = checked(error.consumed)
+            raise
+        except _FOREIGN as error:
+            raise AgentError(
+                "bad_output",
+                f"what `{self.name}` sent does not follow the protocol `{config.api}`:"
+                f" {type(error).__name__} {str(error)[:100]}",
+                hint="check `api:` and `url:` of the agent",
+            ) from error
+        return Turn(
+            turn.text,
+            str(turn.model)[:200],
+            str(turn.stop_reason)[:200],
+            checked(turn.consumed),
+            turn.calls,
+            turn.broken,
+        )
+
+    def _headers(self) -> dict[str, str]:
+        return {**self._protocol.headers(self._key), **self.config.headers}
+
+
+class _Exchange:
+    """One task: a conversation that grows by turns until there is an answer."""
+
+    def __init__(self, agent: ApiAgent, task: Task, emit: Emit, connection: Connection) -> None:
+        self._agent = agent
+        self._task = task
+        self._emit = emit
+        self._connection = connection
+        self._tools = {one.name: one for one in task.tools}
+        self._wire = Wire(task.tools, agent.config.provider)
+        self._wanted = _as_object(task.schema)
+        self._document = json_schema(self._wanted) if self._wanted is not None else None
+        prompt = _prompt(task, self._document)
+        self._said = [Message("user", prompt, files=task.files)]
+        self._consumed = Consumed()
+        self._ends = None if task.timeout_s is None else time.monotonic() + task.timeout_s
+
+    async def run(self) -> Answer:
+        """Turns until the answer fits. Raises AgentError, with all that was consumed."""
+        try:
+            return await self._run()
+        except AgentError as error:
+            error.consumed = self._consumed + error.consumed
+            raise
+
+    async def _run(self) -> Answer:
+        again = 0
+        is_correction = False
+        for number in range(1, self._task.max_turns + 1):
+            turn = await self._turn(is_correction=is_correction)
+            if turn.calls:
+                if number == self._task.max_turns:
+                    break  # nobody would see what they come to
+                is_correction = False
+                await self._call(turn)
+                continue
+            if self._wanted is None:
                 if not turn.text.strip():
-                    raise AgentError(
-                        "bad_output", f"`{self.name}` gave an empty answer", consumed=consumed
-                    )
-                return Answer(turn.text, turn.model, consumed, None, turn.stop_reason, turn_number)
-            value, problems = _read(turn, wanted, task.schema)
+                    raise AgentError("bad_output", f"`{self._agent.name}` gave an empty answer")
+                return self._answer(turn, None, number)
+            value, problems = _read(turn, self._wanted, self._task.schema)
             if not problems:
-                return Answer(turn.text, turn.model, consumed, value, turn.stop_reason, turn_number)
+                return self._answer(turn, value, number)
+            again += 1
             reason = "; ".join(problems[:5])
-            if turn_number > task.asks:
+            if again > self._task.asks:
                 raise AgentError(
                     "bad_output",
-                    f"the answer of `{self.name}` does not fit after {turn_number} tries: {reason}",
+                    f"the answer of `{self._agent.name}` does not fit after {again} tries: {reason}",
                     hint="make the prompt clearer about what is wanted, or the schema wider",
-                    consumed=consumed,
                 )
-            emit(AskedAgain(reason))
-            messages += [
-                Message("assistant", turn.text or "(nothing)"),
-                Message(
-                    "user",
-                    "Your answer does not fit the JSON schema:\n"
-                    + "\n".join(f"- {problem}" for problem in problems)
-                    + "\nAnswer again with the corrected JSON object only.",
-                ),
-            ]
-        raise AssertionError("the loop ends by itself")
+            self._emit(AskedAgain(reason))
+            is_correction = True
+            self._said += [Message("assistant", turn.text or "(nothing)"), _correction(problems)]
+        raise AgentError(
+            "limit",
+            f"`{self._agent.name}` has not come to an answer within {self._task.max_turns} turns",
+            hint="ask for less in one step, or give it fewer tools",
+        )
+
+    async def _turn(self, *, is_correction: bool) -> Turn:
+        history = self._task.history
+        query = Query(
+            tuple(self._wire.message(one) for one in (*history, *self._said)),
+            len(history),
+            self._wire.tools(self._task.tools),
+            self._document,
+            is_correction,
+        )
+        wait = min(self._agent.config.timeout_s, self._left())
+        turn = await self._agent.ask(self._connection, query, wait, self._emit)
+        self._consumed += turn.consumed
+        self._emit(Used(self._consumed))
+        return turn
+
+    async def _call(self, turn: Turn) -> None:
+        """Make the calls of a turn, all at once, and add what they came to to the conversation."""
+        calls = tuple(self._wire.call(one) for one in turn.calls)
+        broken = turn.broken or {}
+        results: dict[str, ToolResult] = {}
+
+        async def make(call: ToolCall) -> None:
+            self._emit(Called(call))
+            result = self._refusal(call, broken.get(call.id))
+            if result is None:
+                result = await self._task.call(call)
+            results[call.id] = result
+            self._emit(Called(call, result))
+
+        try:
+            async with asyncio.timeout(None if self._ends is None else self._left()):
+                try:
+                    async with asyncio.TaskGroup() as group:
+                        for call in calls:
+                            group.create_task(make(call))
+                except BaseExceptionGroup as errors:
+                    raise errors.exceptions[0] from None
+        except TimeoutError:
+            open_calls = ", ".join(f"`{one.name}`" for one in calls if one.id not in results)
+            raise AgentError(
+                "timeout", f"the time was up while {open_calls} was called", in_doubt=True
+            ) from None
+        self._said += [
+            Message("assistant", turn.text, calls),
+            Message("tool", results={call.id: results[call.id] for call in calls}),
+        ]
+
+    def _refusal(self, call: ToolCall, broken: str | None) -> ToolResult | None:
+        """Why a call is not made, in words for the model; None where it is made."""
+        spec = self._tools.get(call.name)
+        if spec is None:
+            known = ", ".join(self._wire.of(name) for name in self._tools) or "none"
+            return ToolResult(f"there is no tool `{call.name}`; tools are: {known}", is_error=True)
+        if broken is not None:
+            return ToolResult(
+                f"the arguments are not one JSON object: {broken[:200]}", is_error=True
+            )
+        problems = [
+            str(one)
+            for one in check(JsonSchema(spec.parameters), dict(call.arguments))
+            # what is wrong with the schema no model can mend: the tool itself will see
+            if "cannot be checked" not in one.message
+        ]
+        if not problems:
+            return None
+        return ToolResult(
+            "the arguments do not fit the tool's schema: " + "; ".join(problems[:5]), is_error=True
+        )
+
+    def _left(self) -> float:
+        if self._ends is None:
+            return self._agent.config.timeout_s
+        return max(0.001, self._ends - time.monotonic())
+
+    def _answer(self, turn: Turn, value: Json, turns: int) -> Answer:
+        return Answer(
+            turn.text,
+            turn.model,
+            self._consumed,
+            value,
+            turn.stop_reason,
+            turns,
+            (*self._said, Message("assistant", turn.text)),
+        )
+
+
+def _correction(problems: list[str]) -> Message:
+    return Message(
+        "user",
+        "Your answer does not fit the JSON schema:\n"
+        + "\n".join(f"- {problem}" for problem in problems)
+        + "\nAnswer again with the corrected JSON object only.",
+    )
 
 
 def _as_object(schema: Schema | None) -> Schema | None:
@@ -119,12 +291,13 @@ def _as_object(schema: Schema | None) -> Schema | None:
     return ObjectOf({_WRAPPED: Property(schema)})
 
 
-def _prompt(task: Task, document: dict[str, Json] | None) -> str:
+def _prompt(task: Task, document: Mapping[str, Json] | None) -> str:
     if document is None:
         return task.prompt
+    begin = "Answer in the end" if task.tools else "Answer"
     # said in words too: not every server enforces the schema it is given
     return (
-        f"{task.prompt}\n\nAnswer with one JSON object that fits this JSON schema, and nothing else:\n"
+        f"{task.prompt}\n\n{begin} with one JSON object that fits this JSON schema, and nothing else:\n"
         f"{json.dumps(document, ensure_ascii=False)}"
     )
 
@@ -135,7 +308,7 @@ def _read(turn: Turn, wanted: Schema, original: Schema | None) -> tuple[Json, li
         text = text.split("\n", 1)[-1].rsplit("```", 1)[0]
     try:
         value = cast("Json", json.loads(text, parse_constant=_no_constant))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return None, [f"it is no JSON: {error}"]
     problems = [str(problem) for problem in check(wanted, value)]
     if wanted is not original and not problems:

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 _CONNECT_S: Final = 10.0
 _MOST_BYTES: Final = 50_000_000
+_MOST_LINE: Final = 16_000_000
 _MOST_ERROR: Final = 20_000
+_MOST_LISTED: Final = 20_000_000  # OpenRouter lists some hundred models with all they can do
 _KINDS: Final = {
     400: "bad_request",
     401: "auth",
@@ -35,78 +37,138 @@ _KINDS: Final = {
 }
 
 
-@asynccontextmanager
-async def request(
-    url: str,
-    headers: Mapping[str, str],
-    body: Mapping[str, Any],
-    *,
-    timeout_s: float,
-    key_variable: str | None,
-) -> AsyncIterator[AsyncIterator[bytes]]:
-    """POST a JSON body; yields the chunks of a successful answer.
+class Connection:
+    """What one task says to one server: kept open over its turns, and counted.
 
-    Raises:
-        AgentError: the server cannot be reached, refuses, or breaks off.
+    Attributes:
+        sent, received: bytes of bodies so far, as a measure of what usage can be true.
+    """
+
+    def __init__(
+        self, client: httpx2.AsyncClient, base: str, headers: Mapping[str, str], key: str | None
+    ) -> None:
+        self._client = client
+        self._base = base
+        self._headers = dict(headers)
+        self._key = key
+        self.sent = 0
+        self.received = 0
+
+    @asynccontextmanager
+    async def post(
+        self, path: str, body: Mapping[str, Any], timeout_s: float
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """POST a JSON body; yields the chunks of a successful answer.
+
+        Raises:
+            AgentError: the server cannot be reached, refuses, or breaks off.
+        """
+        import httpx2
+
+        url = self._base + path
+        content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(
+            "utf-8", "replace"
+        )
+        self.sent += len(content)
+        try:
+            async with asyncio.timeout(timeout_s):
+                async with self._client.stream(
+                    "POST",
+                    url,
+                    headers={**self._headers, "content-type": "application/json"},
+                    content=content,
+                    timeout=httpx2.Timeout(timeout_s, connect=min(_CONNECT_S, timeout_s)),
+                ) as response:
+                    if response.status_code >= 300:
+                        raise await _refused(response, url, self._key)
+                    yield self._bounded(response)
+        except TimeoutError:
+            raise AgentError(
+                "timeout", f"{_host(url)} did not finish its answer within {timeout_s:.3g} s"
+            ) from None
+        except httpx2.TimeoutException:
+            raise AgentError("timeout", f"{_host(url)} did not answer in time") from None
+        except httpx2.ConnectError as error:
+            raise AgentError(
+                "unavailable",
+                f"{_host(url)} cannot be reached: {str(error) or 'connection refused'}",
+                hint="check that it runs, and the `url` of the agent",
+            ) from None
+        except httpx2.InvalidURL as error:
+            raise AgentError("bad_request", f"the agent's url `{url}` is none: {error}") from None
+        except httpx2.HTTPError as error:
+            said = str(error) or type(error).__name__
+            raise AgentError("cut_off", f"{_host(url)} broke off its answer: {said}") from None
+
+    async def get(self, path: str) -> tuple[int, object]:
+        """GET a small JSON document: the status, and what it says; None where that is no JSON.
+
+        Raises:
+            httpx2.HTTPError, httpx2.InvalidURL: the server cannot be reached.
+        """
+        async with self._client.stream("GET", self._base + path, headers=self._headers) as response:
+            content = b""
+            async for chunk in response.aiter_bytes():
+                content += chunk
+                if len(content) > _MOST_LISTED:
+                    return response.status_code, None
+        try:
+            return response.status_code, json.loads(content)
+        except (ValueError, RecursionError):
+            return response.status_code, None
+
+    async def _bounded(self, response: httpx2.Response) -> AsyncIterator[bytes]:
+        size = 0
+        async for chunk in response.aiter_bytes():
+            size += len(chunk)
+            self.received += len(chunk)
+            if size > _MOST_BYTES:
+                raise AgentError("limit", "the answer is longer than 50 MB")
+            yield chunk
+
+
+@asynccontextmanager
+async def connect(
+    url: str, headers: Mapping[str, str], key: str | None
+) -> AsyncIterator[Connection]:
+    """A connection for one task.
+
+    Args:
+        key: environment variable that holds the key, for what is said when it is refused.
     """
     import httpx2
 
-    timeouts = httpx2.Timeout(timeout_s, connect=min(_CONNECT_S, timeout_s))
-    try:
-        async with asyncio.timeout(timeout_s):
-            async with (
-                httpx2.AsyncClient(timeout=timeouts, trust_env=False) as client,
-                client.stream("POST", url, headers=dict(headers), json=dict(body)) as response,
-            ):
-                if response.status_code >= 300:
-                    raise await _refused(response, url, key_variable)
-                yield _bounded(response)
-    except TimeoutError:
-        raise AgentError(
-            "timeout", f"{_host(url)} did not finish its answer within {timeout_s:g} s"
-        ) from None
-    except httpx2.TimeoutException:
-        raise AgentError("timeout", f"{_host(url)} did not answer in time") from None
-    except httpx2.ConnectError as error:
-        raise AgentError(
-            "unavailable",
-            f"{_host(url)} cannot be reached: {str(error) or 'connection refused'}",
-            hint="check that it runs, and the `url` of the agent",
-        ) from None
-    except httpx2.InvalidURL as error:
-        raise AgentError("bad_request", f"the agent's url `{url}` is none: {error}") from None
-    except httpx2.HTTPError as error:
-        raise AgentError(
-            "cut_off", f"{_host(url)} broke off its answer: {str(error) or type(error).__name__}"
-        ) from None
+    # certificates are loaded for https only: it takes longer than a whole answer on loopback
+    async with httpx2.AsyncClient(trust_env=False, verify=url.startswith("https:")) as client:
+        yield Connection(client, url, headers, key)
 
 
-async def _bounded(response: httpx2.Response) -> AsyncIterator[bytes]:
-    size = 0
-    async for chunk in response.aiter_bytes():
-        size += len(chunk)
-        if size > _MOST_BYTES:
-            raise AgentError("limit", "the answer is longer than 50 MB")
-        yield chunk
-
-
-async def reach(url: str, timeout_s: float = 5.0) -> Standing:
-    """Whether something answers HTTP there; what it answers does not matter."""
+async def look(
+    url: str, headers: Mapping[str, str], path: str, key: str | None, timeout_s: float = 5.0
+) -> tuple[Standing, object]:
+    """Whether something answers HTTP there, and what it lists at `path`."""
     import httpx2
 
     began = time.monotonic()
-    problem = ""
+    problem, found = "", None
     try:
-        async with (
-            asyncio.timeout(timeout_s),
-            httpx2.AsyncClient(timeout=timeout_s, trust_env=False) as client,
-        ):
-            await client.get(url)
+        async with asyncio.timeout(timeout_s), connect(url, headers, key) as connection:
+            status, found = await connection.get(path)
+        if status >= 300:
+            found = None
+        if status in {401, 403}:
+            problem = f"{_host(url)} refuses the key; " + _key_hint(key)
+        elif status >= 500:
+            problem = f"{_host(url)} answered {status}"
     except TimeoutError:
         problem = f"{_host(url)} does not answer within {timeout_s:g} s"
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         problem = f"{_host(url)} cannot be reached: {str(error) or 'connection refused'}"
-    return Standing(problem, seconds=time.monotonic() - began)
+    return Standing(problem, seconds=time.monotonic() - began), found
+
+
+def _key_hint(key: str | None) -> str:
+    return f"check the key in {key}" if key else "the server asks for a key: set `key:`"
 
 
 def _host(url: str) -> str:
@@ -125,11 +187,7 @@ async def _refused(response: httpx2.Response, url: str, key_variable: str | None
     text = f"{_host(url)} answered {status}" + (f": {said}" if said else "")
     hint = None
     if kind == "auth":
-        hint = (
-            f"check the key in {key_variable}"
-            if key_variable
-            else "the server asks for a key: set `key:`"
-        )
+        hint = _key_hint(key_variable)
     elif kind == "not_found":
         hint = "check the model's name and the `url` of the agent"
     return AgentError(kind, text, hint=hint, retry_after_s=_retry_after(response.headers))
@@ -140,7 +198,7 @@ def _message(content: bytes) -> str:
     text = content.decode("utf-8", "replace").strip()
     try:
         data = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return " ".join(text.split())[:300]
     found = data.get("error", data) if isinstance(data, dict) else data
     if isinstance(found, dict):
@@ -174,14 +232,23 @@ def _date(text: str) -> datetime | None:
 
 async def lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[str]:
     """Lines of a stream, however its chunks are cut; CR, LF and CRLF end one."""
-    rest = b""
+    rest: list[bytes] = []  # joined once a line is whole: a long line costs no more than its length
+    size = 0
     async for chunk in chunks:
-        rest += chunk
-        *whole, rest = rest.replace(b"\r\n", b"\n").split(b"\n")
+        first, *others = chunk.split(b"\n")
+        rest.append(first)
+        size += len(first)
+        if size > _MOST_LINE:
+            raise AgentError("limit", "one line of the answer is longer than 16 MB")
+        if not others:
+            continue
+        yield b"".join(rest).decode("utf-8", "replace").rstrip("\r")
+        *whole, last = others
         for line in whole:
             yield line.decode("utf-8", "replace").rstrip("\r")
-    if rest:
-        yield rest.decode("utf-8", "replace")
+        rest, size = [last], len(last)
+    if size:
+        yield b"".join(rest).decode("utf-8", "replace")
 
 
 async def events(chunks: AsyncIterator[bytes]) -> AsyncIterator[tuple[str, str]]:
@@ -208,7 +275,7 @@ def parse(text: str, host: str) -> dict[str, Any]:
     """A JSON object of a stream. Raises AgentError where it is none."""
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise AgentError("bad_output", f"{host} sent what is no JSON: {text[:100]!r}") from None
     if not isinstance(found, dict):
         raise AgentError("bad_output", f"{host} sent what is no object: {text[:100]!r}")

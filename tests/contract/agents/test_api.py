@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -17,29 +16,12 @@ from aiworkflow.agents.price import Price
 from aiworkflow.expr import Enum, Integer, ListOf, ObjectOf, Property, Schema, Text
 from tests.contract.agents.model_server import ModelServer
 
-APIS = ("anthropic", "openai", "ollama")
 VERDICT = ObjectOf({"score": Property(Integer()), "verdict": Property(Enum(("good", "bad")))})
 
 
-@pytest.fixture(params=APIS)
-def api(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-def serve() -> Iterator[Any]:
-    servers: list[ModelServer] = []
-
-    def make(*answers: Any) -> ModelServer:
-        servers.append(ModelServer(answers))
-        return servers[-1]
-
-    yield make
-    for server in servers:
-        server.close()
-
-
 def agent(api: str, server: ModelServer, **more: Any) -> ApiAgent:
+    provider = {"responses": "openai"}.get(api, api)
+    more.setdefault("provider", provider)
     config = AgentConfig(api, api, server.url, "m1", None if api == "ollama" else "KEY", **more)
     return ApiAgent(config, "secret-key")
 
@@ -77,9 +59,13 @@ def test_the_request_says_what_the_protocol_asks_for(api: str, serve: Any) -> No
     headers = {name.lower(): value for name, value in sent["headers"].items()}
     assert sent["body"]["model"] == "m1"
     assert sent["body"]["stream"] is True
-    assert sent["body"]["messages"] == [{"role": "user", "content": "Say hello."}]
+    said = sent["body"]["input" if api == "responses" else "messages"]
+    if api != "anthropic":
+        assert said == [{"role": "user", "content": "Say hello."}]
     assert headers["x-team"] == "t"
     if api == "anthropic":
+        text = {"type": "text", "text": "Say hello."}
+        assert said == [{"role": "user", "content": [text]}], "what is not sent again is not cached"
         assert sent["path"] == "/v1/messages"
         assert headers["x-api-key"] == "secret-key"
         assert headers["anthropic-version"] == "2023-06-01"
@@ -89,6 +75,11 @@ def test_the_request_says_what_the_protocol_asks_for(api: str, serve: Any) -> No
         assert headers["authorization"] == "Bearer secret-key"
         assert sent["body"]["max_completion_tokens"] == 99
         assert sent["body"]["stream_options"] == {"include_usage": True}
+    elif api == "responses":
+        assert sent["path"] == "/responses"
+        assert headers["authorization"] == "Bearer secret-key"
+        assert sent["body"]["max_output_tokens"] == 99
+        assert sent["body"]["store"] is False
     else:
         assert sent["path"] == "/api/chat"
         assert sent["body"]["options"] == {"num_predict": 99, "temperature": 0.5}
@@ -102,6 +93,7 @@ def test_an_object_is_checked_and_given_as_a_value(api: str, serve: Any) -> None
     asked = {
         "anthropic": lambda: body["tools"][0]["input_schema"],
         "openai": lambda: body["response_format"]["json_schema"]["schema"],
+        "responses": lambda: body["text"]["format"]["schema"],
         "ollama": lambda: body["format"],
     }[api]()
     assert asked["properties"]["verdict"]["enum"] == ["good", "bad"]
@@ -123,9 +115,9 @@ def test_an_answer_that_does_not_fit_is_asked_for_again(api: str, serve: Any) ->
     reasons = [event.reason for event in events if isinstance(event, AskedAgain)]
     assert "`score`: must be a whole number" in reasons[0]
     assert "`verdict`: is missing" in reasons[0]
-    second = server.requests[1]["body"]["messages"]
+    second = server.requests[1]["body"]["input" if api == "responses" else "messages"]
     assert [message["role"] for message in second] == ["user", "assistant", "user"]
-    assert "`verdict`: is missing" in second[-1]["content"]
+    assert "`verdict`: is missing" in str(second[-1]["content"])
 
 
 def test_an_answer_that_never_fits_fails_with_what_is_wrong(api: str, serve: Any) -> None:

@@ -1,0 +1,151 @@
+"""Chat completions, `/chat/completions`: OpenAI's, and those of many servers that are like it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from aiworkflow.agents.api.http import events, parse
+from aiworkflow.agents.api.turn import (
+    ANSWER,
+    Calls,
+    Query,
+    Turn,
+    base64_of,
+    is_strict,
+    stream_error,
+    tokens,
+    whole,
+)
+from aiworkflow.agents.contract import AgentError, Consumed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aiworkflow.agents.api.http import Connection
+    from aiworkflow.agents.api.turn import Delta
+    from aiworkflow.agents.config import AgentConfig
+    from aiworkflow.agents.contract import Message
+
+
+async def openai_chat(
+    config: AgentConfig, connection: Connection, query: Query, timeout_s: float, delta: Delta
+) -> Turn:
+    """One turn; see `AskOnce`."""
+    texts: list[str] = []
+    calls = Calls()
+    model, stop, refusal = config.model or "", "", ""
+    consumed, done = Consumed(), False
+    async with connection.post("/chat/completions", _body(config, query), timeout_s) as chunks:
+        async for _, data in events(chunks):
+            if data.strip() == "[DONE]":
+                done = True
+                break
+            event = parse(data, config.name)
+            if event.get("error"):
+                raise stream_error(event["error"], config.name)
+            model = event.get("model") or model
+            for choice in event.get("choices") or ():
+                part = choice.get("delta") or {}
+                texts.append(part.get("content") or "")
+                delta(part.get("content") or "")
+                refusal += part.get("refusal") or ""
+                for place, call in enumerate(part.get("tool_calls") or ()):
+                    function = call.get("function") or {}
+                    at = call.get("index", call.get("id") or place)
+                    calls.begin(at, call.get("id"), function.get("name"))
+                    calls.add(at, function.get("arguments") or "")
+                stop = choice.get("finish_reason") or stop
+            if event.get("usage"):
+                consumed = _usage(event["usage"])
+    if refusal:
+        raise AgentError("refused", f"the model refuses: {refusal[:300]}", consumed=consumed)
+    asked, broken = calls.whole()
+    return whole(Turn("".join(texts), model, stop, consumed, asked, broken), config, done=done)
+
+
+def _body(config: AgentConfig, query: Query) -> dict[str, Any]:
+    # others know the old name only, which OpenAI's newer models refuse
+    bound = "max_completion_tokens" if config.provider == "openai" else "max_tokens"
+    body: dict[str, Any] = {
+        "model": config.model,
+        "messages": [part for one in query.messages for part in _messages(one)],
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        bound: config.max_tokens,
+    }
+    if config.temperature is not None:
+        body["temperature"] = config.temperature
+    if query.tools:
+        body["tools"] = [
+            {
+                "type": "function",
+                "function": {
+                    "name": one.name,
+                    "description": one.description,
+                    "parameters": dict(one.parameters),
+                },
+            }
+            for one in query.tools
+        ]
+    # of the others, most refuse a schema beside tools, or keep the model from calling any
+    is_free = not query.tools or config.provider == "openai"
+    if query.schema is not None and (is_free or query.is_correction):
+        if not is_free:
+            body["tool_choice"] = "none"
+        body["response_format"] = {
+            "type": "json_schema",
+            "json_schema": {
+                "name": ANSWER,
+                "schema": query.schema,
+                "strict": is_strict(query.schema),
+            },
+        }
+    return body
+
+
+def _messages(one: Message) -> Iterator[dict[str, Any]]:
+    match one.role:
+        case "tool":
+            for call, result in one.results.items():
+                yield {"role": "tool", "tool_call_id": call, "content": result.text}
+        case "assistant" if one.calls:
+            yield {
+                "role": "assistant",
+                "content": one.text or None,
+                "tool_calls": [
+                    {
+                        "id": call.id,
+                        "type": "function",
+                        "function": {
+                            "name": call.name,
+                            "arguments": json.dumps(dict(call.arguments), ensure_ascii=False),
+                        },
+                    }
+                    for call in one.calls
+                ],
+            }
+        case _ if one.files:
+            images = [
+                {
+                    "type": "image_url",
+                    "image_url": {"url": f"data:{file.media_type};base64,{base64_of(file)}"},
+                }
+                for file in one.files
+            ]
+            yield {"role": one.role, "content": [{"type": "text", "text": one.text}, *images]}
+        case _:
+            yield {"role": one.role, "content": one.text}
+
+
+def _usage(usage: object) -> Consumed:
+    cost = usage.get("cost") if isinstance(usage, dict) else None  # OpenRouter says it
+    is_known = isinstance(cost, int | float) and not isinstance(cost, bool) and cost > 0
+    return Consumed(
+        tokens(usage, "prompt_tokens"),
+        # DeepSeek has a field of its own
+        tokens(usage, "prompt_tokens_details", "cached_tokens")
+        or tokens(usage, "prompt_cache_hit_tokens"),
+        tokens(usage, "completion_tokens"),
+        float(cost) if is_known and cost is not None and cost < 1_000 else None,
+    )

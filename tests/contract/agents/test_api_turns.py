@@ -1,0 +1,202 @@
+"""How a conversation with tools stands on the wire, for each protocol."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from aiworkflow.agents import Attachment, Message, ToolCall, ToolResult, ToolSpec
+from aiworkflow.agents.api.turn import believed
+from aiworkflow.agents.api.wire import Wire
+from aiworkflow.agents.contract import Consumed
+from tests.contract.agents.model_server import Reply
+from tests.contract.agents.suite import NOTE, READ, VERDICT, Toolbox
+from tests.contract.agents.test_api import agent, perform
+
+PIXEL = Attachment("dot.png", "image/png", b"\x89PNG")
+CALLED = (
+    Message("user", "Note milk."),
+    Message("assistant", "", (ToolCall("id with spaces", "notes.add", {"text": "milk"}),)),
+    Message("tool", results={"id with spaces": ToolResult("noted")}),
+    Message("assistant", "Done."),
+)
+
+
+def body(server: Any, number: int = -1) -> Any:
+    return server.requests[number]["body"]
+
+
+def test_calls_and_results_have_the_form_of_the_protocol(api: str, serve: Any) -> None:
+    asked = Reply(calls=[("notes_add", {"text": "milk"}), ("mcp_files_read", {"path": "a"})])
+    server = serve(asked, "done")
+    perform(agent(api, server), tools=(NOTE, READ), call=Toolbox().call)
+    first, second = body(server, 0), body(server, 1)
+    if api == "anthropic":
+        assert [one["name"] for one in first["tools"]] == ["notes_add", "mcp_files_read"]
+        assert first["tools"][0]["input_schema"]["required"] == ["text"]
+        called, told = second["messages"][1:]
+        assert [one["type"] for one in called["content"]] == ["tool_use", "tool_use"]
+        assert called["content"][0]["input"] == {"text": "milk"}
+        assert told["role"] == "user"
+        ids = [one["tool_use_id"] for one in told["content"]]
+        assert ids == [one["id"] for one in called["content"]] == asked.ids
+    elif api == "openai":
+        assert first["tools"][1]["function"]["name"] == "mcp_files_read"
+        called, *told = second["messages"][1:]
+        assert called["tool_calls"][0]["function"] == {
+            "name": "notes_add",
+            "arguments": '{"text": "milk"}',
+        }
+        assert [one["tool_call_id"] for one in told] == asked.ids
+        assert [one["role"] for one in told] == ["tool", "tool"]
+    elif api == "responses":
+        assert first["tools"][0]["type"] == "function"
+        assert first["tools"][0]["name"] == "notes_add"
+        kinds = [one.get("type") for one in second["input"][1:]]
+        assert kinds == ["function_call"] * 2 + ["function_call_output"] * 2
+        assert [one["call_id"] for one in second["input"][1:3]] == asked.ids
+        assert [one["call_id"] for one in second["input"][3:]] == asked.ids
+    else:
+        assert first["tools"][0]["function"]["name"] == "notes_add"
+        called, *told = second["messages"][1:]
+        assert called["tool_calls"][0]["function"]["arguments"] == {"text": "milk"}
+        assert [one["tool_name"] for one in told] == ["notes_add", "mcp_files_read"]
+
+
+def test_an_object_beside_tools_is_asked_for_as_the_protocol_can(api: str, serve: Any) -> None:
+    good = {"score": 7, "verdict": "good"}
+    server = serve(Reply("I think it is good."), good)
+    answer, _ = perform(agent(api, server), schema=VERDICT, tools=(NOTE,), call=Toolbox().call)
+    assert answer.value == good
+    first, again = body(server, 0), body(server, 1)
+    if api == "anthropic":
+        assert first["tool_choice"] == {"type": "auto"}
+        assert again["tool_choice"] == {"type": "tool", "name": "answer"}
+    elif api == "openai":
+        assert first["response_format"]["type"] == "json_schema"
+    elif api == "responses":
+        assert first["text"]["format"]["type"] == "json_schema"
+    else:
+        assert "format" not in first, "it would keep the model from calling anything"
+        assert "tools" not in again
+        assert again["format"]["type"] == "object"
+
+
+def test_a_server_like_openai_s_gets_no_schema_beside_tools(serve: Any) -> None:
+    good = {"score": 7, "verdict": "good"}
+    server = serve("Hm.", good)
+    found = agent("openai", server, provider="groq")
+    assert perform(found, schema=VERDICT, tools=(NOTE,))[0].value == good
+    assert "response_format" not in body(server, 0)
+    assert body(server, 0)["max_tokens"] == 4096
+    assert body(server, 1)["tool_choice"] == "none"
+    assert body(server, 1)["response_format"]["type"] == "json_schema"
+
+
+def test_an_answer_given_beside_calls_waits_for_what_they_come_to(serve: Any) -> None:
+    both = Reply(calls=[("answer", {"score": 1}), ("notes_add", {"text": "x"})])
+    server = serve(both, {"score": 7, "verdict": "good"})
+    box = Toolbox()
+    answer, _ = perform(agent("anthropic", server), schema=VERDICT, tools=(NOTE,), call=box.call)
+    assert answer.value == {"score": 7, "verdict": "good"}
+    assert box.made == [("notes.add", {"text": "x"})]
+
+
+def test_arguments_that_are_no_json_are_told_to_the_model(api: str, serve: Any) -> None:
+    server = serve(Reply(calls=[("notes_add", '{"text": ')]), "sorry")
+    box = Toolbox()
+    answer, _ = perform(agent(api, server), tools=(NOTE,), call=box.call)
+    assert answer.text == "sorry"
+    assert box.made == []
+    assert "not one JSON object" in str(body(server)) or api == "ollama"
+
+
+def test_an_earlier_conversation_with_tools_goes_on_without_them(api: str, serve: Any) -> None:
+    server = serve("yes")
+    perform(agent(api, server), prompt="Did you?", history=CALLED)
+    said = str(body(server))
+    assert "tool_use" not in said
+    assert "tool_calls" not in said
+    assert "called notes.add with" in said
+    assert said.index("noted") < said.index("Did you?")
+
+
+def test_ids_of_another_agent_are_made_to_fit(api: str, serve: Any) -> None:
+    server = serve("yes")
+    perform(agent(api, server), prompt="Did you?", history=CALLED, tools=(NOTE,))
+    assert "id with spaces" not in str(body(server))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("a.b", "a_b", "a/b"),
+        ("answer", "x" * 100, "x" * 101),
+        ("mcp:files/read", "mcp.files.read", "ünï"),
+    ],
+)
+def test_names_on_the_wire_are_apart_and_lead_back(names: tuple[str, ...]) -> None:
+    wire = Wire([ToolSpec(name, "", {}) for name in names])
+    sent = [wire.of(name) for name in names]
+    assert len(set(sent)) == len(names)
+    assert all(re.fullmatch(r"[A-Za-z0-9_-]{1,64}", one) for one in sent)
+    assert "answer" not in sent
+    assert tuple(wire.name(one) for one in sent) == names
+
+
+def test_mistral_takes_ids_of_nine_signs_only() -> None:
+    wire = Wire((NOTE,), "mistral")
+    call = wire.message(Message("assistant", "", (ToolCall("call_abc", "notes.add", {}),)))
+    told = wire.message(Message("tool", results={"call_abc": ToolResult("ok")}))
+    (found,) = call.calls
+    assert len(found.id) == 9
+    assert list(told.results) == [found.id]
+
+
+def test_images_stand_in_the_form_of_the_protocol(api: str, serve: Any) -> None:
+    server = serve("a dot")
+    perform(agent(api, server), prompt="What is it?", files=(PIXEL,))
+    data = "iVBORw=="
+    said = body(server)
+    if api == "anthropic":
+        image, text = said["messages"][0]["content"]
+        assert image["source"] == {"type": "base64", "media_type": "image/png", "data": data}
+        assert text["text"] == "What is it?"
+    elif api == "openai":
+        _, image = said["messages"][0]["content"]
+        assert image == {
+            "type": "image_url",
+            "image_url": {"url": f"data:image/png;base64,{data}"},
+        }
+    elif api == "responses":
+        _, image = said["input"][0]["content"]
+        assert image == {"type": "input_image", "image_url": f"data:image/png;base64,{data}"}
+    else:
+        assert said["messages"][0]["images"] == [data]
+
+
+def test_what_stays_the_same_is_marked_for_the_cache(serve: Any) -> None:
+    server = serve(Reply(calls=[("notes_add", {"text": "x"})]), "done")
+    history = (Message("user", "Hello."), Message("assistant", "Hi."))
+    perform(agent("anthropic", server), history=history, tools=(NOTE, READ), call=Toolbox().call)
+    for request in server.requests:
+        said = request["body"]
+        assert "cache_control" not in said["tools"][0]
+        assert said["tools"][-1]["cache_control"] == {"type": "ephemeral"}
+        assert said["messages"][1]["content"][-1]["cache_control"] == {"type": "ephemeral"}
+        assert said["messages"][-1]["content"][-1]["cache_control"] == {"type": "ephemeral"}
+        assert str(said).count("cache_control") <= 4, "more are refused"
+
+
+@pytest.mark.parametrize(
+    ("said", "believable"),
+    [
+        (Consumed(10, 20, 5), Consumed(10, 10, 5)),
+        (Consumed(10, 8, 5, None, 7), Consumed(10, 8, 5, None, 2)),
+        (Consumed(10**18, 0, 10**18), Consumed(12_000, 0, 4596)),
+    ],
+)
+def test_usage_is_believed_as_far_as_it_can_be_true(said: Consumed, believable: Consumed) -> None:
+    assert believed(said, 1000, 500, 4096) == believable
