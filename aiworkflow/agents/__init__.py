@@ -32,6 +32,7 @@ from aiworkflow.agents.contract import (
     ToolCall,
     ToolResult,
     ToolSpec,
+    Turned,
     Used,
 )
 from aiworkflow.agents.open import open_agent
@@ -62,6 +63,7 @@ __all__ = [
     "ToolCall",
     "ToolResult",
     "ToolSpec",
+    "Turned",
     "Used",
     "agent_problem",
     "described_agent",

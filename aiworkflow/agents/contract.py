@@ -167,6 +167,8 @@ class Task:
         call: makes a call; it never raises for what the tool itself does wrong.
         permit: answers the permission requests of an agent that acts by itself.
         history: what was said before in the conversation, oldest first.
+        so_far: what was said since the prompt by an attempt that was broken off: turns that asked for
+            calls, each followed by what these came to. The agent goes on after it.
         session: the agent's own id of that conversation, where it keeps one; "" for a new one.
         max_turns: exchanges with the model, each with the calls it asks for.
         cwd: folder an agent that acts by itself works in; None where it may touch no files.
@@ -183,6 +185,7 @@ class Task:
     call: CallTool = _no_tool
     permit: Permit = _nothing
     history: tuple[Message, ...] = ()
+    so_far: tuple[Message, ...] = ()
     session: str = ""
     max_turns: int = 50
     cwd: Path | None = None
@@ -201,6 +204,13 @@ class AskedAgain:
     """The answer did not fit, and was asked for again."""
 
     reason: str
+
+
+@record
+class Turned:
+    """The agent asks for calls with this message; emitted before any of them is made."""
+
+    message: Message
 
 
 @record
@@ -226,7 +236,7 @@ class Used:
     consumed: Consumed
 
 
-AgentEvent: TypeAlias = "TextDelta | AskedAgain | Called | Permitted | Used"
+AgentEvent: TypeAlias = "TextDelta | AskedAgain | Turned | Called | Permitted | Used"
 Emit: TypeAlias = Callable[[AgentEvent], None]
 
 

@@ -9,7 +9,7 @@ from aiworkflow.engine.carried import Failure, Inline, Left, Ref, Spent, Stored,
 from aiworkflow.engine.codec import UnknownEvent, decode, encode, type_name
 from aiworkflow.engine.commands import Answer, Asked, Bounds, Decision, Offer, Perform, Question
 from aiworkflow.engine.decide import Decider
-from aiworkflow.engine.desk import REPEATABLE
+from aiworkflow.engine.desk import REPEATABLE, idempotency_key
 from aiworkflow.engine.events import Event
 from aiworkflow.engine.fork import before, blobs_of, carried_over, has_begun, is_below
 from aiworkflow.engine.instance import Instance
@@ -52,6 +52,7 @@ __all__ = [
     "done_so_far",
     "encode",
     "has_begun",
+    "idempotency_key",
     "in_force",
     "is_below",
     "outlook",

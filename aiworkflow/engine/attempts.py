@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 from aiworkflow.bundle.workflow import Assign, Child
@@ -25,6 +26,13 @@ def role_of(node: Node) -> str:
             return "child"
         case _:
             return ""
+
+
+def what_is_done(node: Node, instance: Instance) -> Node:
+    """What an instance does, as a node: of a call the operation, else the step itself."""
+    if instance.role != "call":
+        return node
+    return node.handed.get(instance.tool) or dataclasses.replace(node, undo=None, check=None)
 
 
 def effect_of(node: Node) -> str:
@@ -64,6 +72,7 @@ def start_attempt(
             desk.has_budgets or bool(usd and desk.daily_left is not None),
             offer.agent if offer is not None else instance.agent,
             agents or instance.agents,
+            journalled=instance.journalled if offer is None else offer.journalled,
         )
     )
     if desk.daily_left is not None:

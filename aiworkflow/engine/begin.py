@@ -167,7 +167,7 @@ def start_next(desk: Desk) -> Asking:
     path = f"{above}[{index}]" if index is not None else f"{above}.{name}" if above else name
     known = desk.state.instances.get(path)
     if known is not None and known.arguments_seq:
-        offers: Sequence[Offer] = (Offer("", *known.reserve),)
+        offers: Sequence[Offer] = (Offer("", *known.reserve, journalled=known.journalled),)
         if known.agents or (not known.attempt and isinstance(node.action, AgentCall)):
             answer = yield Question(Asked.AGENTS, name, path, above, index)
             offers = answer.offers or offers
@@ -210,6 +210,7 @@ def start_next(desk: Desk) -> Asking:
             desk.has_budgets or (chosen.usd > 0 and desk.daily_left is not None),
             chosen.agent,
             _agents(offers),
+            journalled=chosen.journalled,
         )
     )
     if desk.daily_left is not None:

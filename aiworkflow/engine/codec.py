@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, cast
 
 from aiworkflow.engine import events as ev
 from aiworkflow.engine.carried import Failure, Inline, Json, Ref, Spent, Stored
+from aiworkflow.engine.said import Said
 from aiworkflow.errors import AIWorkflowError
 from aiworkflow.jsontext import compact
 
@@ -48,6 +49,7 @@ _NAMES: Mapping[type, str] = {
     ev.Entered: "entered",
     ev.Skipped: "skipped",
     ev.Started: "started",
+    Said: "said",
     ev.Reused: "reused",
     ev.Released: "released",
     ev.Ended: "ended",

@@ -68,12 +68,14 @@ class Offer:
     Attributes:
         agent: as it stands in the settings: `name/model`; "" where there is no choice.
         is_left_alone: whether its circuit breaker is open.
+        journalled: whether all that it does outside are calls that stand in the journal.
     """
 
     agent: str
     usd: float
     tokens: int
     is_left_alone: bool = False
+    journalled: bool = False
 
 
 @record

@@ -53,6 +53,7 @@ from aiworkflow.engine.begin import (
     start_next,
 )
 from aiworkflow.engine.budget import left_around
+from aiworkflow.engine.calls import go_on_after
 from aiworkflow.engine.carried import Failure
 from aiworkflow.engine.close import close_instance
 from aiworkflow.engine.commands import Answer, Asked, Bounds, Decision, Question
@@ -67,6 +68,7 @@ from aiworkflow.engine.ends import (
 )
 from aiworkflow.engine.instance import FAILED, IN_DOUBT, PENDING, RUNNING, WAITING, Instance
 from aiworkflow.engine.recover import rebuild, to_reset
+from aiworkflow.engine.said import Said
 from aiworkflow.engine.takeback import take_back_next, take_up
 from aiworkflow.engine.undo import prepare_undo
 from aiworkflow.engine.waits import answered, due
@@ -169,6 +171,9 @@ class Decider:
         while True:
             while desk.agenda:
                 yield from advance(desk, desk.agenda.popleft())
+            if desk.settled:
+                go_on_after(desk, desk.settled.pop())
+                continue
             if desk.perhaps:
                 doubt_whether_it_was(desk, desk.perhaps.pop())
                 continue
@@ -193,6 +198,10 @@ def happened(desk: Desk, event: Event, instance: Instance | None) -> None:
         case ev.RunStarted():
             assert instance is not None
             desk.open_frontier(instance)
+        case ev.Started() | Said():
+            pass  # what an agent does and says while its attempt goes on
+        case ev.Ended() if instance is not None and instance.role == "call":
+            pass  # the attempt goes on, or ends next
         case ev.Ended():
             assert instance is not None
             if instance.role == "check":

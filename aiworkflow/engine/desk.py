@@ -51,6 +51,7 @@ class Desk:
         undos: by path of what is being taken back: its undoable steps that are left, the last first
             at the end.
         take_backs: steps in doubt whose undo a person asked for, and that is to begin or has ended.
+        settled: steps of agents of which a call was in doubt.
         given: `set` steps whose reducers of tools/ have run.
         passed: steps whose breakpoint a person has let pass.
         timers: when (seconds since the epoch), path, and `timeout`, `due` or `pace`; a heap.
@@ -95,6 +96,7 @@ class Desk:
         self.restarts: list[Instance] = []
         self.undos: dict[str, list[Instance]] = {}
         self.take_backs: list[Instance] = []
+        self.settled: list[Instance] = []
         self.given: list[Instance] = []
         self.passed: list[Instance] = []
         self.timers: list[tuple[float, str, str]] = []

@@ -14,8 +14,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aiworkflow.engine import events as ev
-from aiworkflow.engine.attempts import start_attempt
+from aiworkflow.engine.attempts import start_attempt, what_is_done
 from aiworkflow.engine.begin import begin_again
+from aiworkflow.engine.calls import doubtful_calls
 from aiworkflow.engine.carried import Inline
 from aiworkflow.engine.commands import Asked, Perform, Question
 from aiworkflow.engine.ends import come_to_rest, try_again
@@ -48,6 +49,11 @@ def doubt(desk: Desk, instance: Instance) -> None:
     """
     if desk.is_cancelled and instance.role != "undo":
         come_to_rest(desk, instance)
+    elif doubtful := doubtful_calls(instance):
+        for call in doubtful:
+            doubt(desk, call)
+    elif instance.journalled and not (instance.error and instance.error.kind == "restored"):
+        desk.settled.append(instance)
     elif _looker(desk, instance) is not None and not _has_failed(instance.check):
         _look(desk, instance)
     else:
@@ -93,6 +99,9 @@ def stop_looking(desk: Desk, instance: Instance) -> None:
 def settled(desk: Desk, instance: Instance, outcome: str) -> None:
     """A doubt is settled; what was done can be taken back like any other step."""
     desk.doubts.pop(instance.path, None)
+    if instance.role == "call":
+        come_to_rest(desk, instance)
+        return
     if outcome == "undo":
         desk.take_backs.append(instance)
         return
@@ -168,8 +177,10 @@ def _look(desk: Desk, instance: Instance) -> None:
 def _looker(desk: Desk, instance: Instance) -> Node | None:
     node = desk.plan.nodes[instance.node]
     if instance.role == "undo":
+        assert instance.parent is not None
+        node = what_is_done(node, instance.parent)
         return node.undo.check if node.undo is not None else None
-    return node.check if not instance.role else None
+    return what_is_done(node, instance).check if instance.role in {"", "call"} else None
 
 
 def _has_failed(check: Instance | None) -> bool:

@@ -114,6 +114,10 @@ def come_to_rest(desk: Desk, child: Instance) -> None:
     parent = child.parent
     if parent is None:
         return
+    if child.role == "call":
+        if parent not in desk.settled:
+            desk.settled.append(parent)
+        return
     if child.role == "undo" and parent.taking_back:
         desk.take_backs.append(parent)
         return
@@ -221,11 +225,12 @@ def stop_below(desk: Desk, instance: Instance, *, everything: bool) -> None:
             if child.path in desk.running and (everything or effect in REPEATABLE):
                 desk.cancels.append(child.path)
             elif child.status == IN_DOUBT and desk.is_cancelled:
-                if child.check is not None and child.check.path in desk.running:
-                    desk.cancels.append(child.check.path)
-                elif child.path in desk.doubts:
-                    del desk.doubts[child.path]
-                    come_to_rest(desk, child)
+                for one in (child, *child.calls):
+                    if one.check is not None and one.check.path in desk.running:
+                        desk.cancels.append(one.check.path)
+                    elif one.path in desk.doubts:
+                        del desk.doubts[one.path]
+                        come_to_rest(desk, one)
             continue
         if not child.stopping:
             desk.emit(ev.Stopping(desk.now, child.path, "cancelled"))

@@ -4,9 +4,8 @@ An event is a *fact* (the world did it: an attempt ended), a *decision* (the dec
 started, was skipped, a group closed) or a *signal* (somebody outside did it: a cancel, a resolution).
 Facts and signals survive a lost race for the journal's tail; decisions are made again.
 
-Paths are addresses within a run: `review`, `files[3].lint`, `improve#2.draft`; "" is the run itself.
-`at` is wall-clock time in seconds since the epoch. A `Ref` is a value that is in the event itself or,
-when it is large, in a blob.
+Paths are addresses within a run: `files[3].lint`, `improve#2.draft`; "" is the run itself. `at` is
+wall-clock time in seconds since the epoch. A `Ref` is a value in the event or, if large, in a blob.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from dataclasses import field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
+from aiworkflow.engine.said import Said
 from aiworkflow.records import record
 
 if TYPE_CHECKING:
@@ -207,8 +207,9 @@ class Started:
         usd, tokens: what the attempt may cost at most, reserved from the budgets around it.
         metered: whether there are budgets around it that its end counts in.
         role: "" for the step itself; `assign` for the reducers of tools/ that a `set` needs, `join`
-            for those a join needs, `undo` for taking back what `parent` did, `check` for finding
-            out whether `parent` has happened, `child` for a child run.
+            for those of a join, `undo` for taking back what `parent` did, `check` for finding out if
+            it has happened, `child` for a child run; a fact is `call`: `parent`'s agent calls `tool`.
+        journalled: whether all that the attempt does outside are such calls.
         agent: who makes the attempt, where `agents` may, in order of preference.
     """
 
@@ -229,6 +230,8 @@ class Started:
     metered: bool = False
     agent: str = ""
     agents: tuple[str, ...] = ()
+    tool: str = ""
+    journalled: bool = False
 
 
 @record
@@ -425,8 +428,7 @@ class Resolved:
     """A person, or the tool's `check`, settled a doubt: it is `done`, to `redo`, or it `failed`.
 
     Or a person wants it settled by the step's undo (`undo`; `output` is what is known of its output).
-    What came of that is told by the decider: it is `undone`, and begun again with a new key, or
-    `kept`: the undo failed, and it is in doubt as before.
+    The decider tells what came of that: `undone`, and begun again with a new key, or `kept`: it failed.
     """
 
     at: float
@@ -493,6 +495,6 @@ class Closed:
 
 _OfRuns: TypeAlias = RunStarted | RunResumed | Replanned | Changed | CancelRequested | RunFinished
 _OfGroups: TypeAlias = Entered | Skipped | Broken | Assigned | Stopping | Closed | Repeated
-_OfAttempts: TypeAlias = Started | Reused | Released | Ended | Warned | Delayed | Resolved
+_OfAttempts: TypeAlias = Started | Said | Reused | Released | Ended | Warned | Delayed | Resolved
 _OfWaits: TypeAlias = Opened | Answered | Approved
 Event: TypeAlias = _OfRuns | _OfGroups | _OfAttempts | _OfWaits | Undoable | Undoing

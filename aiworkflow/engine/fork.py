@@ -109,7 +109,7 @@ def _newest(prefix: Sequence[Event]) -> dict[str, _Found]:
             case ev.Skipped() | ev.Reused() | ev.Assigned():
                 found[event.path] = _Found(event.node, event.parent, event.visit, end=at)
             case ev.Ended(status="succeeded", path=path) if path.endswith(_UNDO):
-                _forget_whole(found, path.removesuffix(_UNDO))
+                _forget_whole(found, path.removesuffix(_UNDO).partition("/call[")[0])
             case ev.Ended() if event.path in found:
                 is_end = event.status in {SUCCEEDED, FAILED}
                 found[event.path].end = at if is_end else -1

@@ -97,6 +97,11 @@ class Instance:
         check: the attempt to find out whether it has happened, when that is in doubt.
         undoing: whether what was done below is being taken back, as far as after `undo_bound`.
         rollback: whether it is to be taken back when it is quiet.
+        journalled: whether all that its attempt does outside are calls that stand in the journal.
+        calls: of an agent's step: those of this visit, in order; `called` how many over all visits;
+            of a call itself, `tool` is the operation.
+        said: of an agent's step: seqs of the turns of this visit with which the agent asked for calls;
+            `talk_seq` of what the step adds to its session, 0 for nothing.
         join: the pseudo-step that runs reducers of tools/ before this closes.
     """
 
@@ -108,6 +113,8 @@ class Instance:
         "attempt",
         "because",
         "cache",
+        "called",
+        "calls",
         "check",
         "children",
         "count",
@@ -125,6 +132,7 @@ class Instance:
         "index",
         "items_seq",
         "join",
+        "journalled",
         "key",
         "metered",
         "node",
@@ -137,11 +145,14 @@ class Instance:
         "role",
         "rollback",
         "round",
+        "said",
         "scope",
         "seq",
         "status",
         "stopping",
         "taking_back",
+        "talk_seq",
+        "tool",
         "tried",
         "undo",
         "undo_bound",
@@ -206,6 +217,12 @@ class Instance:
         self.children: dict[str | int, Instance] | None = None if form == "leaf" else {}
         self.scope: Scope | None = None
         self.join: Instance | None = None
+        self.journalled = False
+        self.tool = ""
+        self.called = 0
+        self.calls: tuple[Instance, ...] = ()
+        self.said: tuple[int, ...] = ()
+        self.talk_seq = 0
 
     @property
     def at_rest(self) -> bool:
@@ -225,6 +242,7 @@ class Instance:
         self.because = ""
         self.done_seq = 0
         self.undo_seq = 0
+        self.talk_seq = 0
         self.undone = ""
         self.undoing = False
         self.rollback = False
@@ -242,6 +260,8 @@ class Instance:
         self.arguments_seq = 0
         self.cache = ""
         self.count = 0
+        self.calls = ()
+        self.said = ()
         self.clear()
 
     def visit_all(self) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from aiworkflow.bundle.workflow import OnError
 from aiworkflow.engine import events as ev
 from aiworkflow.engine.attempts import start_attempt
+from aiworkflow.engine.calls import lose_calls
 from aiworkflow.engine.carried import Failure
 from aiworkflow.engine.desk import REPEATABLE, Desk
 from aiworkflow.engine.doubt import doubt
@@ -97,6 +98,8 @@ def rebuild_frontier(desk: Desk, instance: Instance) -> None:
 def recover(desk: Desk, leaf: Instance) -> None:
     """Settle an attempt that no process of ours is running."""
     parent = leaf.parent
+    if leaf.role == "call":
+        return  # its step settles it
     if leaf.status == SUCCEEDED and not leaf.undo_seq and not leaf.role:
         if desk.plan.nodes[leaf.node].undo is not None and desk.state.is_own(leaf):
             desk.done.append(leaf)
@@ -120,10 +123,15 @@ def lost(desk: Desk, leaf: Instance) -> None:
     if leaf.role == "assign" and leaf.seq:
         desk.given.append(leaf)
         return
-    if leaf.effect not in REPEATABLE:
+    stops = bool(leaf.parent.stopping or desk.is_cancelled) and not final and not apart
+    doubtful = lose_calls(desk, leaf, begun_again=not stops)
+    if doubtful:
+        status, kind = IN_DOUBT, "lost"
+        text = f"whether a call of its agent had its effect is not known: `{doubtful[0].path}`"
+    elif leaf.effect not in REPEATABLE and not leaf.journalled:
         status, kind = IN_DOUBT, "lost"
         text = "the process that ran it is gone; whether it had its effect is not known"
-    elif (leaf.parent.stopping or desk.is_cancelled) and not final and not apart:
+    elif stops:
         status, kind, text = CANCELLED, "cancelled", "the run was stopping"
     else:
         start_attempt(desk, leaf)

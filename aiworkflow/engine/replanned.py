@@ -76,7 +76,7 @@ def _below(instance: Instance) -> Iterator[Instance]:
     yield instance
     for child in (instance.children or {}).values():
         yield from _below(child)
-    for apart in (instance.undo, instance.check, instance.join):
+    for apart in (instance.undo, instance.check, instance.join, *instance.calls):
         if apart is not None:
             yield from _below(apart)
 

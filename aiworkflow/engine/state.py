@@ -26,6 +26,7 @@ from aiworkflow.engine.instance import (
 from aiworkflow.engine.join import reduce_all, start_value
 from aiworkflow.engine.replanned import replan
 from aiworkflow.engine.resumed import resume
+from aiworkflow.engine.said import Said
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -307,6 +308,8 @@ class RunState:
             if found is None:
                 found = Instance(event.path, event.node, above, "leaf")
                 self.instances[event.path] = above.join = found
+        elif event.role == "call":
+            found = self._call(event)
         elif event.role in {"undo", "check"}:
             above = self.instances[event.parent]
             found = self.instances.get(event.path)
@@ -333,10 +336,28 @@ class RunState:
         found.at = event.at
         found.cache = event.cache or found.cache
         found.agent, found.agents = event.agent, event.agents
+        found.tool, found.journalled = event.tool, event.journalled
         if event.metered:
             found.reserved(event.usd, event.tokens)
         if event.arguments is not None:
             found.arguments_seq = self.seq
+        return found
+
+    def _call(self, event: ev.Started) -> Instance:
+        above = self.instances[event.parent]
+        found = self.instances.get(event.path)
+        if found is None:
+            found = self.instances[event.path] = Instance(event.path, event.node, above, "leaf")
+            above.called += 1
+            above.calls = (*above.calls, found)
+        return found
+
+    def _said(self, event: Said) -> Instance:
+        found = self.instances[event.path]
+        if event.whole:
+            found.talk_seq = self.seq
+        else:
+            found.said = (*found.said, self.seq)
         return found
 
     def _reused(self, event: ev.Reused) -> Instance:
@@ -450,6 +471,7 @@ class RunState:
         ev.Skipped: _skipped,
         ev.Broken: _broken,
         ev.Started: _started,
+        Said: _said,
         ev.Reused: _reused,
         ev.Released: _released,
         ev.Ended: _ended,

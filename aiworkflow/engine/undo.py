@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from aiworkflow.bundle.workflow import OnError
 from aiworkflow.engine import events as ev
-from aiworkflow.engine.attempts import perform, start_attempt
+from aiworkflow.engine.attempts import perform, start_attempt, what_is_done
 from aiworkflow.engine.commands import Asked, Question
 from aiworkflow.engine.desk import idempotency_key
 from aiworkflow.engine.instance import SUCCEEDED, UNDER_WAY
@@ -102,7 +102,7 @@ def begin_undo(desk: Desk, entry: Instance) -> None:
         start_attempt(desk, entry.undo)
         return
     assert desk.state.started is not None
-    node = desk.plan.nodes[entry.node].undo
+    node = what_is_done(desk.plan.nodes[entry.node], entry).undo
     path = f"{entry.path}/undo"
     visit = desk.visit(path)
     begun = desk.emit(
@@ -133,6 +133,10 @@ def undoable(state: RunState, below: Instance | None = None) -> Iterator[Instanc
         if is_left and child.undo_seq:
             if child.undone != "done":
                 yield child
+        elif child.calls:
+            for call in child.calls:
+                if call.status == SUCCEEDED and call.undo_seq and call.undone != "done":
+                    yield call
         elif child.children:
             stack.extend(child.children.values())
 
@@ -146,6 +150,9 @@ def standing(desk: Desk) -> tuple[str, ...]:
     while stack:
         child = stack.pop()
         if child.undo_seq and child.undone == "done":
+            continue
+        if child.calls and child.journalled and not child.undo_seq:
+            stack.extend(child.calls)
             continue
         is_step = child.form == "leaf" and child.status == SUCCEEDED and child.effect in WRITES
         is_step = is_step and desk.state.is_own(child)

@@ -368,6 +368,10 @@ _NODE: Final[Mapping[str, tuple[Callable[[Any], Json], Callable[[Any], Any]]]] =
             lambda node: node_to_json(node),  # noqa: PLW0108  defined below
             lambda data: _node_from_json(data),  # noqa: PLW0108
         ),
+        "handed": (
+            lambda nodes: {name: node_to_json(one) for name, one in nodes.items()},
+            lambda data: {name: _node_from_json(one) for name, one in data.items()},
+        ),
         "budget": (_budget_to_json, lambda data: p.Budget(*data)),
         "cache": (_cache_to_json, lambda data: p.Cache(value_from_json(data[0]), data[1])),
     }

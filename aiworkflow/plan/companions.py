@@ -43,6 +43,37 @@ def undo_node(draft: Draft, workflow: Workflow) -> Node | None:
     return _node(draft, back, reach, "undo") if reach is not None else None
 
 
+def handed_nodes(draft: Draft, workflow: Workflow) -> Mapping[str, Node]:
+    """The operations that an agent may call, each with its undo and its check, by name.
+
+    What they are given is not known before the run.
+    """
+    found: dict[str, Node] = {}
+    for name, reach in draft.reach.handed.items():
+        operation = reach.operation
+        if operation is None:
+            continue
+        call = ToolCall(name.partition(".")[0], operation.name)
+        node = _node(draft, call, reach, "call")
+        found[name] = dataclasses.replace(
+            node,
+            undo=_beside(draft, workflow, call, operation.undo, "undo"),
+            check=_beside(draft, workflow, call, operation.check, "check"),
+        )
+    return found
+
+
+def _beside(
+    draft: Draft, workflow: Workflow, call: ToolCall, verb: str | None, what: str
+) -> Node | None:
+    operation = _sibling(workflow, call, verb) if verb is not None else None
+    if operation is None:
+        return None
+    called = ToolCall(call.tool, operation.name)
+    reach = _allowed(workflow, draft, called, operation)
+    return _node(draft, called, reach, what) if reach is not None else None
+
+
 def needs_output(node: Node) -> bool:
     """Whether what takes a step back cannot do without the step's output."""
     if node.undo is None or not isinstance(node.undo.action, ToolCall | Script):

@@ -19,7 +19,7 @@ from aiworkflow.bundle.workflow import (
 )
 from aiworkflow.diagnostics import Diagnostic, Report, Severity
 from aiworkflow.expr import references
-from aiworkflow.plan.companions import check_node, undo_node
+from aiworkflow.plan.companions import check_node, handed_nodes, undo_node
 from aiworkflow.plan.digest import file_digest, node_digest, plan_digest
 from aiworkflow.plan.effects import Effects, Reach, secret_names, worst
 from aiworkflow.plan.graph import ROOT, Node, Plan
@@ -102,8 +102,10 @@ def refusals(workflow: Workflow) -> list[Diagnostic]:
         step = steps.pop(0)
         for name in step.reserved:
             refuse(name, step.where.get(f"{name}@") or step.where.get(name) or step.place)
-        if isinstance(step.action, AgentCall) and step.action.tools:
-            refuse("tools", step.where.get("tools@") or step.place)
+        if isinstance(step.action, AgentCall):
+            for at, name in enumerate(step.action.tools):
+                if name.startswith("mcp:"):  # the servers are not there yet
+                    refuse(name, step.where.get(f"tools.{at}") or step.place)
         if isinstance(step.action, Group):
             steps[:0] = step.action.steps
     return sorted(found, key=lambda d: (d.place.path, d.place.span.start))
@@ -271,6 +273,7 @@ def _node(workflow: Workflow, draft: Draft) -> Node:
         approve=step.approve,
         undo=undo_node(draft, workflow),
         check=check_node(draft, workflow),
+        handed=handed_nodes(draft, workflow),
         budget=step.budget,
         cache=step.cache,
         savepoint=step.savepoint,

@@ -41,12 +41,13 @@ def node_digest(
     data = definition(node)
     if isinstance(node.action, Child):
         data["child"] = children.get(node.action.path, "")
-    if isinstance(node.action, ToolCall):
-        tool = workflow.tools.get(node.action.tool)
-        if tool is not None:
-            own = {path: file_digest(contents[path]) for path in sorted(contents)
-                   if path == tool.path or _is_shared(path)}  # fmt: skip
-            data["scripts"] = {**own}
+    called = [one.action for one in (node, *node.handed.values())]
+    tools = [workflow.tools.get(one.tool) for one in called if isinstance(one, ToolCall)]
+    scripts = {tool.path for tool in tools if tool is not None}
+    if scripts:
+        own = {path: file_digest(contents[path]) for path in sorted(contents)
+               if path in scripts or _is_shared(path)}  # fmt: skip
+        data["scripts"] = {**own}
     return hashlib.sha256(canonical(data)).hexdigest()
 
 
@@ -54,13 +55,19 @@ def definition(node: Node) -> dict[str, Json]:
     """What a node says of itself as plain data, without its name and place."""
     from aiworkflow.plan.codec import node_to_json
 
-    data = node_to_json(node)
-    for name in _WHERE_IT_STANDS:
-        data.pop(name, None)
+    return _itself(node_to_json(node))
+
+
+def _itself(data: dict[str, Json]) -> dict[str, Json]:
+    found = {name: value for name, value in data.items() if name not in _WHERE_IT_STANDS}
     for beside in ("undo", "check"):
-        if isinstance(found := data.get(beside), dict):
-            data[beside] = {k: v for k, v in found.items() if k not in _WHERE_IT_STANDS}
-    return data
+        if isinstance(one := found.get(beside), dict):
+            found[beside] = _itself(one)
+    if isinstance(handed := found.get("handed"), dict):
+        found["handed"] = {
+            name: _itself(one) for name, one in handed.items() if isinstance(one, dict)
+        }
+    return found
 
 
 _WHERE_IT_STANDS: Final = (

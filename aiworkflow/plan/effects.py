@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from dataclasses import field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from aiworkflow.bundle.builtins import BUILTINS
@@ -46,6 +48,7 @@ class Reach:
         operation: of a tool call, declared or built in; None where it is unknown.
         writes: the operations it needs `allow.write` for.
         paths: the files it writes, as far as they are known; `*` where they are not.
+        handed: of an agent: the reach of each operation that it may call, by name.
     """
 
     effect: Effect
@@ -54,6 +57,7 @@ class Reach:
     network: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
+    handed: Mapping[str, Reach] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def is_dangerous(self) -> bool:
@@ -210,27 +214,25 @@ class Effects:
 
     def _agent(self, step: Step, tools: tuple[str, ...], allow: Allow) -> Reach:
         """What the tools that an agent may call can do, together."""
-        found: list[Reach] = []
+        found: dict[str, Reach] = {}
         for at, name in enumerate(tools):
             place = step.where.get(f"tools.{at}") or step.where.get("tools") or step.place
             if name.startswith("mcp:"):
-                found.append(Reach(Effect.DESTRUCTIVE, writes=(name,)))
+                found[name] = Reach(Effect.DESTRUCTIVE, writes=(name,))
                 continue
             tool = self.calls.tool(name.partition(".")[0], place)
             if tool is None:
                 continue
-            found += [
-                self._of_operation(tool.name, operation, {}, None, allow)
-                for operation in self.calls.handed(tool, name, place)
-            ]
-        return Reach(
-            step.effect or worst(one.effect for one in found),
-            None,
-            *(
-                tuple(dict.fromkeys(x for one in found for x in getattr(one, kind)))
-                for kind in ("secrets", "network", "writes", "paths")
-            ),
+            for operation in self.calls.handed(tool, name, place):
+                called = ToolCall(tool.name, operation.name).name
+                found[called] = self._of_operation(tool.name, operation, {}, None, allow)
+        reaches = found.values()
+        secrets, network, writes, paths = (
+            tuple(dict.fromkeys(x for one in reaches for x in getattr(one, kind)))
+            for kind in ("secrets", "network", "writes", "paths")
         )
+        effect = step.effect or worst(one.effect for one in reaches)
+        return Reach(effect, None, secrets, network, writes, paths, found)
 
     def undo(self, step: Step, outer_env: Mapping[str, str], allow: Allow) -> Reach | None:
         """The reach of a step's undo: a call like any other, whose operation must be allowed."""

@@ -64,6 +64,7 @@ class Node:
         code_line: line of the fence of its code, from 1; 0 where it has none.
         undo: what takes its effect back, as a node that is in no group.
         check: what tells whether its call has happened, likewise.
+        handed: of an agent step: the operations that it may call, by name, likewise.
         savepoint: whether what a later failure undoes reaches back to here and no further.
         digest: identity of the definition (settings, prompt, includes, tool content), sha256 hex.
     """
@@ -99,6 +100,7 @@ class Node:
     approve: Approval | None = None
     undo: Node | None = None
     check: Node | None = None
+    handed: Mapping[str, Node] = field(default_factory=_nothing)
     budget: Budget | None = None
     cache: Cache | None = None
     savepoint: bool = False

@@ -26,13 +26,13 @@ from aiworkflow.engine import (
 from aiworkflow.engine import events as ev
 from aiworkflow.journal import Append, Conflict, Journal, Moved, RegisterWrite, RunRow
 from aiworkflow.plan import needs_output
-from aiworkflow.runtime.facts import cost_of, reused_blobs
+from aiworkflow.runtime.facts import are_durable, cost_of, reused_blobs
 from aiworkflow.runtime.patience import patiently
 from aiworkflow.runtime.restored import RESTORED, as_restored
 from aiworkflow.runtime.waits import WAKE, Waits, can_go_on, child_id, waiting_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from aiworkflow.engine import Instance
     from aiworkflow.engine.carried import Json
@@ -73,6 +73,7 @@ class Drive:
         self._row = driven.row
         self._saved_row: RunRow | None = None
         self._facts: list[Event] = []
+        self._noted: list[asyncio.Future[None]] = []
         self._waiter: asyncio.Future[bool] | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._look_at = 0.0
@@ -158,7 +159,9 @@ class Drive:
         while True:
             self._facts.extend(self._children_that_go_on())
             facts, self._facts = self._facts, []
+            noted, self._noted = self._noted, []
             decision = await self._commit(facts, arrived)
+            are_durable(noted)
             self._open = decision.waits
             for path in decision.cancels:
                 task = self._tasks.get(path)
@@ -188,7 +191,7 @@ class Drive:
 
     async def _attempt(self, path: str) -> None:
         if self._attempts is None:
-            self._attempts = self._it.attempts(self._state)
+            self._attempts = self._it.attempts(self._state, self._note)
         try:  # a group of tasks would do this too, and takes longer than all else here
             fact = await self._attempts.perform(path)
             del self._tasks[path]
@@ -196,6 +199,13 @@ class Drive:
         except Exception as error:  # noqa: BLE001  whoever drives gets it
             self._broken = self._broken or error
         self._wake()
+
+    def _note(self, event: Event) -> Awaitable[None]:
+        """A fact of an attempt that goes on; what this gives is done when it is durable."""
+        self._facts.append(event)
+        self._noted.append(durable := asyncio.get_running_loop().create_future())
+        self._wake()
+        return durable
 
     async def _wait(self, wake_at: float | None) -> list[Event]:
         """Until a fact comes in, somebody else appends, or it is time; what others appended.

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from aiworkflow.plan.graph import Plan
     from aiworkflow.runtime.account import Account
     from aiworkflow.runtime.cache import Cache
+    from aiworkflow.runtime.calls import Note
     from aiworkflow.runtime.evaluate import Evaluator
     from aiworkflow.runtime.lanes import Lane
     from aiworkflow.runtime.ledger import Ledger
@@ -42,7 +43,7 @@ class Driven:
     state: RunState
     values: Values
     evaluator: Callable[[RunState], Evaluator]
-    attempts: Callable[[RunState], Attempts]
+    attempts: Callable[[RunState, Note], Attempts]
     clock: Clock
     ids: Ids
     bounds: Bounds

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 _BYTES_A_TOKEN = 2.5
 """Fewer than any tokenizer in use needs for prose and code, so that the estimate is no less."""
 
+_ACTS = frozenset({"acp", "cli", "python"})
+"""Kinds of agents that act by themselves, not only by calls that stand in the journal."""
+
 
 class Estimate:
     """Estimates for one run.
@@ -69,7 +72,9 @@ class Estimate:
         usd = asked * (dearest_in if price_in is None else price_in)
         usd += answered * (dearest_out if price_out is None else price_out)
         usd = round(usd / 1_000_000, 9)
-        return Offer(name, usd, asked + answered, self._is_left_alone(spec.name))
+        is_alone = self._is_left_alone(spec.name)
+        journalled = config is not None and config.kind not in _ACTS
+        return Offer(name, usd, asked + answered, is_alone, journalled)
 
     def _config(self, spec: AgentSpec) -> AgentConfig | None:
         from aiworkflow.agents import resolve_agent

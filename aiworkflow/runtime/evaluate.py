@@ -161,9 +161,7 @@ class Evaluator:
         offers = self._offers(node, action, rendered)
         if not offers:
             return found
-        several = offers if len(offers) > 1 else ()
-        first = offers[0]
-        return Answer(found.value, found.ref, usd=first.usd, tokens=first.tokens, offers=several)
+        return Answer(found.value, found.ref, offers=offers)
 
     def _offers(
         self, node: Node, action: AgentCall, rendered: Mapping[str, Json]

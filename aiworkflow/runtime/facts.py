@@ -1,4 +1,4 @@
-"""What the events of one append say of money, and of blobs that other runs have stored."""
+"""What the events of one append say of money and of foreign blobs, and who waits for them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from aiworkflow.engine import events as ev
 from aiworkflow.engine.carried import Stored
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Sequence
 
     from aiworkflow.engine import Event
@@ -26,3 +27,10 @@ def reused_blobs(events: Sequence[Event]) -> list[str]:
     """Blobs of other runs that this one refers to from now on."""
     outputs = [event.output for event in events if isinstance(event, ev.Reused)]
     return [output.digest for output in outputs if isinstance(output, Stored)]
+
+
+def are_durable(noted: Sequence[asyncio.Future[None]]) -> None:
+    """Let those go on who wait for facts that have just become durable."""
+    for one in noted:
+        if not one.done():
+            one.set_result(None)

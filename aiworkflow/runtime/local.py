@@ -450,8 +450,8 @@ class LocalRuntime:
                 lane=Lane(self.journal, run, started.lane),
                 ledger=Ledger(self.journal, started, plan, state, settings.agent),
                 cache=cache,
-                attempts=lambda folded: Attempts(
-                    plan, folded, values, place, doors, logs, inputs, about, children, guard
+                attempts=lambda folded, note: Attempts(
+                    plan, folded, values, place, doors, logs, inputs, about, children, guard, note
                 ),
                 clock=self.clock,
                 ids=self.ids,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import shutil
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
@@ -19,6 +20,7 @@ from aiworkflow.bundle.workflow import (
 )
 from aiworkflow.engine import REPEATABLE, Failure, Instance, RunState, Spent
 from aiworkflow.engine import events as ev
+from aiworkflow.engine.attempts import what_is_done
 from aiworkflow.errors import AIWorkflowError
 from aiworkflow.journal import Fenced
 from aiworkflow.plan.graph import Node, Plan
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
     from aiworkflow.clock import Clock
     from aiworkflow.engine.carried import Json, Ref
+    from aiworkflow.runtime.calls import AgentCalls, Note
     from aiworkflow.runtime.logs import AttemptLog, LogFolder
     from aiworkflow.runtime.mask import Masking
     from aiworkflow.runtime.values import Values
@@ -106,6 +109,7 @@ class Attempts:
         run: Mapping[str, Json],
         children: Children,
         guard: Guard,
+        note: Note,
     ) -> None:
         self._plan = plan
         self._state = state
@@ -118,6 +122,8 @@ class Attempts:
         self._children = children
         self._under_way = 0
         self._guard = guard
+        self._note = note
+        self._calls: dict[str, AgentCalls] = {}
         self._scratches = str(place.scratch)
 
     async def perform(self, path: str) -> ev.Ended | ev.Opened:
@@ -178,6 +184,17 @@ class Attempts:
             text = f"{type(bug).__name__}: {bug}"
             status = "failed" if effect in REPEATABLE else "in_doubt"
             error = Failure("bug", text, None, path, "please report this")
+        calls = self._calls.pop(path, None)
+        if calls is not None and calls.doubtful is not None:
+            status, outcome = "in_doubt", None
+            text = (
+                f"whether a call of its agent had its effect is not known: {calls.doubtful.message}"
+            )
+            error = Failure("in_doubt", text, step=path)
+        elif instance.journalled and status == "in_doubt" and error is not None:
+            status = "failed"
+            if error.kind == "cancelled":
+                status, error = "cancelled", Failure("cancelled", "cancelled", step=path)
         if instance.role not in {"", "child"}:
             way_back = None
         try:
@@ -257,11 +274,28 @@ class Attempts:
             if "reduce" in arguments:
                 return await self._reduce(instance, node, arguments, log.stem, ports)
             work = self._work(instance, node, arguments, self._place.scratch, log.stem)
+            if node.handed:
+                ports = dataclasses.replace(ports, calls=self._agent_calls(instance, work, ports))
             return await self._guard(self._doors.performers[node.kind], work, ports)
         finally:
             scratch = f"{self._scratches}/{log.stem}"  # as a Path it takes longer than all the rest
             if os.path.lexists(scratch):  # noqa: ASYNC240  microseconds
                 shutil.rmtree(scratch, ignore_errors=True)
+
+    def _agent_calls(self, instance: Instance, work: Work, ports: Ports) -> AgentCalls:
+        from aiworkflow.runtime.calls import AgentCalls, Around
+
+        doors = self._doors
+        around = Around(doors.clock, self._values, doors.masking, self._note, self._call)
+        found = self._calls[instance.path] = AgentCalls(instance, work, ports, around)
+        return found
+
+    async def _call(self, work: Work, ports: Ports) -> Outcome:
+        """Make a call of an agent, as an attempt of a tool step."""
+        try:
+            return await self._guard(self._doors.performers[Kind.TOOL], work, ports)
+        finally:
+            shutil.rmtree(work.scratch, ignore_errors=True)
 
     def _waiting(self, instance: Instance, due: float | None) -> ev.Opened:
         assert instance.parent is not None
@@ -282,12 +316,18 @@ class Attempts:
         if instance.role == "check":
             doubtful = instance.parent
             assert doubtful is not None
-            looked = node.undo if doubtful.role == "undo" else node
+            if doubtful.role == "undo":
+                assert doubtful.parent is not None
+                looked = what_is_done(node, doubtful.parent).undo
+            else:
+                looked = what_is_done(node, doubtful)
             assert looked is not None
             assert looked.check is not None
             return looked.check
         if instance.role != "undo":
             return node
+        assert instance.parent is not None
+        node = what_is_done(node, instance.parent)
         if node.undo is not None:
             return node.undo
         tool, _, operation = str(arguments["uses"]).partition(".")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 from aiworkflow.engine import decode, output_ref
 from aiworkflow.engine import events as ev
 from aiworkflow.engine.carried import Inline, Json, Ref, Stored
+from aiworkflow.engine.said import Said
 from aiworkflow.jsontext import compact
 
 if TYPE_CHECKING:
@@ -106,6 +107,10 @@ class Values:
         """What is shown of the wait opened at `seq`."""
         return cast("dict[str, Json]", self._get(seq, "spec"))
 
+    def said(self, seq: int) -> Json:
+        """The messages that the event at `seq` holds."""
+        return self._get(seq, "messages")
+
     def load(self, ref: Ref | None) -> Json:
         """The value of a reference."""
         match ref:
@@ -148,6 +153,8 @@ def _ref_of(event: Event, what: str) -> Ref | None:
             return event.arguments
         case ev.Ended() if what == "arguments":
             return event.undo
+        case Said() if what == "messages":
+            return event.messages
         case ev.Opened() if what == "spec":
             return event.spec
         case _:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 from aiworkflow.agents import (
     AgentError,
     AgentEvent,
     AskedAgain,
+    Called,
     Consumed,
     Roster,
     Surroundings,
     Task,
     TextDelta,
+    Turned,
     resolve_agent,
 )
 from aiworkflow.bundle.workflow import AgentCall, OutputForm, agent_spec
@@ -66,6 +69,10 @@ class AgentPerformer:
             )
         schema = _schema(work)
         task = Task(prompt, schema, work.timeout_s, key=work.key)
+        calls = ports.calls
+        if calls is not None:
+            so_far = await calls.so_far() if config.kind == "api" else ()
+            task = dataclasses.replace(task, tools=calls.specs, call=calls, so_far=so_far)
         around = Surroundings(ports.environ, work.scratch, ports.process, ports.lock_fd, ports.log)
         agent = self._roster.open(config, key, around)
         try:
@@ -105,6 +112,10 @@ def _logged(ports: Ports) -> Emit:
                 ports.log(text)
             case AskedAgain(reason):
                 ports.log(f"\n[asked again: {reason}]\n")
+            case Turned(message) if ports.calls is not None:
+                ports.calls.said(message)
+            case Called(call, None):
+                ports.log(f"\n[calls {call.name}]\n")
             case _:
                 pass
 

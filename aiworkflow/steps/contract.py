@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from aiworkflow.agents.contract import Message, ToolCall, ToolResult, ToolSpec
     from aiworkflow.bundle.workflow import AgentSpec
     from aiworkflow.plan.graph import Node
 
@@ -173,6 +174,27 @@ class Secrets(Protocol):
         ...
 
 
+class Calls(Protocol):
+    """What the agent of a step may call; each call stands in the journal, before and after."""
+
+    @property
+    def specs(self) -> tuple[ToolSpec, ...]:
+        """What it may call."""
+        ...
+
+    def said(self, message: Message) -> None:
+        """The agent asks for calls with this turn; told before they are made."""
+        ...
+
+    async def so_far(self) -> tuple[Message, ...]:
+        """What earlier attempts of the visit said since the prompt, each turn with what it came to."""
+        ...
+
+    async def __call__(self, call: ToolCall) -> ToolResult:
+        """Make a call. A failure is an answer too."""
+        ...
+
+
 @record
 class Ports:
     """The doors to the outside that a performer may use.
@@ -188,6 +210,7 @@ class Ports:
         environ: the operating system's environment, as it was when the program started.
         limit: looks up a number under `limits` in the settings (`output`, `log`, …).
         interpreters: language → command line, from the settings.
+        calls: what the agent of a step may call; None where it may call nothing.
     """
 
     secrets: Secrets
@@ -197,6 +220,7 @@ class Ports:
     environ: Mapping[str, str]
     limit: Callable[[str], int]
     interpreters: Mapping[str, str]
+    calls: Calls | None = None
 
 
 class Performer(Protocol):

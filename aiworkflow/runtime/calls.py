@@ -1,0 +1,369 @@
+"""The calls that the agent of a step makes: each stands in the journal before it is made, and after.
+
+Theory. A call is an attempt like that of a tool step, at `review/call[3]`: its intent is durable before
+its effect begins, its end before the agent hears of it. Its key follows from the run, the step's visit,
+its number and what is called with what; so a call that is made again after a crash has the key it had.
+
+An attempt of the step goes on where an earlier one of the same visit broke off. What was said is handed
+to the agent (`so_far`): calls that were answered are not made again, those that were begun and may be
+repeated are made again, those that never began are left to the agent. An agent that begins anew
+instead, and asks for what was called before, is answered from the journal, once for each such call.
+
+A failure is an answer to the agent, as is a refusal. A call whose outcome is unknown is no answer: the
+attempt is ended there, and goes on when the call is settled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+from typing import TYPE_CHECKING, NoReturn, cast
+
+from aiworkflow.agents.contract import Message, ToolCall, ToolResult, ToolSpec
+from aiworkflow.bundle.workflow import ToolCall as Operated
+from aiworkflow.engine import REPEATABLE, Failure, idempotency_key
+from aiworkflow.engine import events as ev
+from aiworkflow.engine.said import Said
+from aiworkflow.errors import AIWorkflowError
+from aiworkflow.expr import ObjectOf, Property, json_schema
+from aiworkflow.journal import Fenced
+from aiworkflow.records import record
+from aiworkflow.runtime.patience import NOT_NOW, patiently
+from aiworkflow.runtime.talk import talk_from_json, talk_to_json
+from aiworkflow.runtime.values import digest_of
+from aiworkflow.steps.contract import Outcome, StepError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+    from typing import TypeAlias
+
+    from aiworkflow.clock import Clock
+    from aiworkflow.engine import Instance
+    from aiworkflow.engine.carried import Json, Ref
+    from aiworkflow.engine.events import Event
+    from aiworkflow.plan.graph import Node
+    from aiworkflow.runtime.mask import Masking
+    from aiworkflow.runtime.values import Values
+    from aiworkflow.steps.contract import Ports, Work
+
+    Note: TypeAlias = Callable[[Event], Awaitable[None]]
+    """Takes a fact; what it gives is awaited by who must know that it is durable."""
+    Make: TypeAlias = Callable[[Work, Ports], Awaitable[Outcome]]
+
+
+@dataclasses.dataclass(slots=True)
+class _Known:
+    """A call of this visit that the journal knows.
+
+    Attributes:
+        number: in its path; `attempt` how often it was begun.
+        status: as in the journal: a call that `succeeded` or `failed` was answered.
+        end: seq of the event with its output, 0 for none.
+    """
+
+    number: int
+    attempt: int
+    status: str
+    key: str
+    tool: str
+    arguments: Mapping[str, Json]
+    end: int = 0
+    error: Failure | None = None
+
+
+@record
+class Around:
+    """What the calls of a run are made with."""
+
+    clock: Clock
+    values: Values
+    masking: Masking
+    note: Note
+    make: Make
+
+
+class AgentCalls:
+    """The calls of one attempt; made in the task of the attempt, which it may have to end.
+
+    Args:
+        instance: of the step, as it is when the attempt begins.
+        work, ports: of the step's attempt.
+    """
+
+    def __init__(self, instance: Instance, work: Work, ports: Ports, around: Around) -> None:
+        self._work = work
+        self._ports = ports
+        self._around = around
+        self._node = work.node
+        self._number = instance.called
+        self._said = instance.said
+        self._known = [self._recall(call) for call in instance.calls]
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self.doubtful: Failure | None = None
+
+    def _recall(self, call: Instance) -> _Known:
+        given = self._around.values.arguments(call.arguments_seq)
+        return _Known(
+            number=int(call.path.rpartition("[")[2].rstrip("]")),
+            attempt=call.attempt,
+            status=call.status,
+            key=call.key,
+            tool=call.tool,
+            arguments=cast("dict[str, Json]", given.get("with", {})),
+            end=call.seq,
+            error=call.error,
+        )
+
+    @property
+    def specs(self) -> tuple[ToolSpec, ...]:
+        """What the agent may call."""
+        return tuple(_spec(name, node) for name, node in self._node.handed.items())
+
+    # -- what was said ----------------------------------------------------------------------------
+
+    def said(self, message: Message) -> None:
+        """The agent asks for calls; kept with the intent of the first of them."""
+        masked = self._around.masking.mask_json(talk_to_json([message]))
+        self._tell(Said(self._now(), *self._whose, self._around.values.ref(masked)))
+
+    async def so_far(self) -> tuple[Message, ...]:
+        """What was said since the prompt by earlier attempts of this visit, up to the last turn."""
+        found: list[Message] = []
+        for seq in self._said:
+            for message in talk_from_json(self._around.values.said(seq)):
+                results = {call.id: await self._heard(call) for call in message.calls}
+                found += [message, Message("tool", results=results)]
+        return tuple(found)
+
+    async def _heard(self, call: ToolCall) -> ToolResult:
+        known = self._take(call.name, call.arguments)
+        if known is None:
+            return ToolResult("this was not called; call it again if it is still needed", True)
+        return await self._again(known)
+
+    # -- calls ------------------------------------------------------------------------------------
+
+    async def __call__(self, call: ToolCall) -> ToolResult:
+        """Make a call, unless the journal knows what it came to. Never raises for what a tool does."""
+        node = self._node.handed.get(call.name)
+        if node is None:
+            known = ", ".join(self._node.handed) or "none"
+            text = f"there is no tool `{call.name}`; tools are: {known}"
+            return ToolResult(text, is_error=True)
+        masked = self._around.masking.mask_json(dict(call.arguments))
+        arguments = cast("dict[str, Json]", masked)
+        known_call = self._take(call.name, arguments)
+        if known_call is not None:
+            return await self._again(known_call)
+        self._number += 1
+        path = self._path(self._number)
+        what = digest_of([call.name, arguments])
+        key = idempotency_key(self._work.run, f"{path}\n{what}", self._work.visit)
+        new = _Known(self._number, 0, "pending", key, call.name, arguments)
+        given: dict[str, Json] = {"uses": call.name, "with": arguments, "id": call.id}
+        return await self._make(new, node, self._around.values.ref(given))
+
+    def _take(self, name: str, arguments: Mapping[str, Json]) -> _Known | None:
+        """A call of an earlier attempt that this is: the same operation with the same arguments."""
+        for known in self._known:
+            if known.tool == name and dict(known.arguments) == dict(arguments):
+                self._known.remove(known)
+                return known
+        return None
+
+    async def _again(self, known: _Known) -> ToolResult:
+        if known.status == "succeeded":
+            return self._shown(self._around.values.output(known.end))
+        if known.status == "failed":
+            return _refused(known.error)
+        node = self._node.handed.get(known.tool)
+        if node is None:
+            return ToolResult(f"there is no tool `{known.tool}` any more", is_error=True)
+        return await self._make(known, node, None)
+
+    async def _make(self, call: _Known, node: Node, given: Ref | None) -> ToolResult:
+        path, visit = self._path(call.number), self._work.visit
+        attempt = call.attempt + 1
+        await self._around.note(
+            ev.Started(
+                self._now(),
+                path,
+                self._node.id,
+                self._work.path,
+                visit,
+                attempt,
+                str(node.effect),
+                call.key,
+                given,
+                role="call",
+                tool=call.tool,
+            )
+        )
+        began = self._around.clock.monotonic()
+        outcome: Outcome | None = None
+        error: Failure | None = None
+        status = "succeeded"
+        is_repeatable = str(node.effect) in REPEATABLE
+        work = self._of_call(call, node, path, attempt)
+        try:
+            outcome = await patiently(lambda: self._around.make(work, self._ports), lambda: False)
+        except asyncio.CancelledError:
+            status = "cancelled" if is_repeatable else "in_doubt"
+            text = "cancelled while it was called; whether it had its effect is not known"
+            error = Failure("cancelled", "cancelled" if is_repeatable else text, step=path)
+            raise
+        except (*NOT_NOW, Fenced):
+            status = ""  # the run stops here; what became of the call is for the next driver to say
+            raise
+        except StepError as failed:
+            status = "in_doubt" if failed.in_doubt and not is_repeatable else "failed"
+            error = Failure(failed.kind, failed.message, failed.process_exit, path, failed.hint)
+        except AIWorkflowError as failed:
+            status, error = "failed", Failure(failed.code, failed.message, None, path, failed.hint)
+        except Exception as bug:  # noqa: BLE001  a call ends as a step does
+            status = "failed" if is_repeatable else "in_doubt"
+            error = Failure("bug", f"{type(bug).__name__}: {bug}", step=path)
+        finally:
+            error = self._masked(error)
+            if status in {"in_doubt", "cancelled"}:
+                self._end(path, attempt, status, error=error, began=began)
+            if status == "in_doubt":
+                self.doubtful = self.doubtful or error
+        if status == "in_doubt":
+            await self._break_off()
+        if outcome is None:
+            await self._end(path, attempt, status, error=error, began=began)
+            return _refused(error)
+        output = self._around.masking.mask_json(outcome.output)
+        output_ref, undo = await patiently(
+            lambda: self._keep(call, node, outcome, output), lambda: False
+        )
+        await self._end(path, attempt, status, output_ref, undo=undo, began=began)
+        return self._shown(output)
+
+    async def _keep(
+        self, call: _Known, node: Node, outcome: Outcome, output: Json
+    ) -> tuple[Ref, Ref | None]:
+        way_back = outcome.undo or _way_back(node, call.arguments, output)
+        undo = None if way_back is None else self._around.values.ref(dict(way_back))
+        return self._around.values.ref(output), undo
+
+    async def _break_off(self) -> NoReturn:
+        """End the attempt: its agent can be told nothing true of this call."""
+        self._task.cancel()
+        await asyncio.Event().wait()
+        raise AssertionError("the attempt has ended")
+
+    def _end(
+        self,
+        path: str,
+        attempt: int,
+        status: str,
+        output: Ref | None = None,
+        *,
+        error: Failure | None = None,
+        undo: Ref | None = None,
+        began: float,
+    ) -> Awaitable[None]:
+        clock = self._around.clock
+        seconds = round(clock.monotonic() - began, 6)
+        return self._around.note(
+            ev.Ended(
+                self._now(),
+                path,
+                self._work.visit,
+                attempt,
+                status,
+                output,
+                error,
+                seconds=seconds,
+                undo=undo,
+            )
+        )
+
+    def _of_call(self, call: _Known, node: Node, path: str, attempt: int) -> Work:
+        """A call as an attempt of a tool step."""
+        work = self._work
+        return dataclasses.replace(
+            work,
+            path=path,
+            attempt=attempt,
+            key=call.key,
+            node=node,
+            effect=node.effect,
+            arguments=call.arguments,
+            context={**work.context, "with": dict(call.arguments)},
+            name=f"{work.name}.call{call.number}",
+            secret_env={},
+            timeout_s=node.timeout_s,
+            agent=None,
+        )
+
+    def _path(self, number: int) -> str:
+        return f"{self._work.path}/call[{number}]"
+
+    @property
+    def _whose(self) -> tuple[str, int, int]:
+        return self._work.path, self._work.visit, self._work.attempt
+
+    def _now(self) -> float:
+        return self._around.clock.now().timestamp()
+
+    def _tell(self, event: Event) -> None:
+        self._around.note(event)
+
+    def _masked(self, error: Failure | None) -> Failure | None:
+        if error is None:
+            return None
+        mask = self._around.masking.mask
+        hint = mask(error.hint) if error.hint else None
+        return dataclasses.replace(error, message=mask(error.message), hint=hint)
+
+    def _shown(self, output: Json) -> ToolResult:
+        """An output as the agent is told; no more of it than a prompt may have."""
+        text = output if isinstance(output, str) else json.dumps(output, ensure_ascii=False)
+        limit = self._ports.limit("prompt")
+        if len(text) * 4 > limit and len(data := text.encode()) > limit:
+            text = data[:limit].decode("utf-8", "ignore")
+            text += f"\n… cut after {limit:,} of {len(data):,} bytes"
+        return ToolResult(text)
+
+
+def _refused(error: Failure | None) -> ToolResult:
+    if error is None:
+        return ToolResult("it failed", is_error=True)
+    text = f"{error.message} ({error.hint})" if error.hint else error.message
+    return ToolResult(text, is_error=True)
+
+
+def _spec(name: str, node: Node) -> ToolSpec:
+    operation = node.operation
+    assert operation is not None
+    fields = operation.inputs or ()
+    schema = ObjectOf({one.name: Property(one.schema, not one.required) for one in fields})
+    document = json_schema(schema)
+    properties = cast("dict[str, dict[str, Json]]", document["properties"])
+    for one in fields:
+        if one.description:
+            properties[one.name]["description"] = one.description
+    return ToolSpec(name, operation.description or f"The operation `{name}`.", document)
+
+
+def _way_back(node: Node, given: Mapping[str, Json], output: Json) -> Mapping[str, Json] | None:
+    """The call of a tool's own undo: what it takes are fields of the output, else arguments."""
+    back = node.undo
+    if back is None or back.operation is None or not isinstance(back.action, Operated):
+        return None
+    fields = output if isinstance(output, dict) else {}
+    found: dict[str, Json] = {}
+    for one in back.operation.inputs or ():
+        if one.name in fields:
+            found[one.name] = fields[one.name]
+        elif one.name in given:
+            found[one.name] = given[one.name]
+        elif one.required:
+            return None
+    return {"uses": back.action.name, "with": found}
