@@ -51,7 +51,7 @@ def step_text(step: StepProgress, now: float) -> tuple[str, str, str]:
     """Mark, style and words of a step in a tree."""
     mark, style = MARKS.get(step.status, ("·", "dim"))
     words = [step.label.lstrip("/")]
-    if step.title and step.round is None and not step.label.startswith(("[", "/")):
+    if step.title and step.round is None and (step.tool or not step.label.startswith(("[", "/"))):
         words.append(step.title)
     if step.form == "each" and step.count is not None:
         done = sum(child.status != "running" for child in step.children)

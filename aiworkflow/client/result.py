@@ -115,6 +115,27 @@ class StepResult:
             found["undone"] = step.undone
         if step.input_tokens or step.output_tokens:
             found["tokens"] = {"input": step.input_tokens, "output": step.output_tokens}
+        if step.calls:
+            found["calls"] = [self._call(one) for one in step.calls]
+        return found
+
+    def _call(self, call: StepProgress) -> Json:
+        given = self._load(call.given)
+        error = _error(call.error)
+        found: dict[str, Json] = {
+            "path": call.path,
+            "visit": call.visit,
+            "tool": call.tool,
+            "with": given.get("with") if isinstance(given, dict) else None,
+            "effect": call.effect,
+            "status": call.status,
+            "attempts": call.attempts,
+            "output": self._load(call.output),
+            "error": error.to_json() if error is not None else None,
+            "seconds": round(call.seconds, 3),
+        }
+        if call.undone is not None:
+            found["undone"] = call.undone
         return found
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 
 from aiworkflow.engine import Event, Inline, Stored, UnknownEvent, decode, encode, type_name
 from aiworkflow.engine import events as ev
+from aiworkflow.engine.said import Said
 from aiworkflow.jsontext import compact
 from aiworkflow.records import record
 
@@ -109,6 +110,11 @@ def event_line(event: Happened) -> str:
             return event.form + _again(event.visit)
         case ev.Skipped():
             return skipped_because(event.because)
+        case ev.Started(tool=str(tool)) if tool and event.role == "call":
+            again = f", attempt {event.attempt}" if event.attempt > 1 else ""
+            return f"{call_line(tool, event.arguments)}, {event.effect}{again}"
+        case Said():
+            return f"{'what was said' if event.whole else 'a turn with calls'}{_gives(event.messages)}"
         case ev.Started():
             role = f"{event.role}, " if event.role else ""
             by = f", by {event.agent}" if event.agent else ""
@@ -134,6 +140,13 @@ def event_line(event: Happened) -> str:
             return event.reason + _because(event.error)
         case _:
             return _fields(event)
+
+
+def call_line(tool: str, given: Ref | None) -> str:
+    """A call that an agent makes: the operation, and what is known at once of its arguments."""
+    value = given.value if isinstance(given, Inline) else None
+    arguments = value.get("with") if isinstance(value, dict) else None
+    return f"{tool} {short_json(arguments, _MOST)}" if arguments else tool
 
 
 def _replanned(event: ev.Replanned) -> str:

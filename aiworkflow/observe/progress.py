@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from aiworkflow.engine import Event, Failure, Ref
 from aiworkflow.engine import events as ev
+from aiworkflow.engine.said import Said
+from aiworkflow.observe.eventline import call_line
 from aiworkflow.observe.replanning import apply_replanned
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ class StepProgress:
         source: run and path of the attempt whose output was used again; None where it ran itself.
         undone: whether it was taken back; None while nobody tried.
         waits: what kind of wait is open: `approve gate ask timer event`; "" for none.
+        tool: of a call that an agent made: the operation; `given` holds its arguments, under `with`.
         due: while it waits: when it goes on, seconds since the epoch; None for no moment.
     """
 
@@ -66,6 +69,8 @@ class StepProgress:
     round: int | None = None
     undone: bool | None = None
     source: str | None = None
+    tool: str = ""
+    given: Ref | None = None
     children: list[StepProgress] = field(default_factory=list)
 
     @property
@@ -77,6 +82,11 @@ class StepProgress:
     def is_undo(self) -> bool:
         """Whether it takes back what the step above did."""
         return self.label == "/undo"
+
+    @property
+    def calls(self) -> list[StepProgress]:
+        """The calls that the agent of the step made, over all visits."""
+        return [child for child in self.children if child.tool]
 
     def walk(self) -> Iterator[StepProgress]:
         """This and everything below, parents first."""
@@ -229,6 +239,9 @@ class RunProgress:
                 step.visit, step.attempt = event.visit, event.attempt
                 step.attempts += 1
                 step.effect = event.effect
+                if event.tool:
+                    step.tool, step.given = event.tool, event.arguments or step.given
+                    step.title = call_line(step.tool, step.given)
             case ev.Ended():
                 step = self._ended(event)
             case ev.Reused():
@@ -237,7 +250,7 @@ class RunProgress:
                 step.output = event.output
                 step.source = event.source
                 step.started = step.ended = event.at
-            case ev.Undoable() | ev.Undoing() | ev.Warned():
+            case ev.Undoable() | ev.Undoing() | ev.Warned() | Said():
                 step = self.steps[event.path]
             case ev.Repeated():
                 step = self._repeated(event)
@@ -318,7 +331,7 @@ class RunProgress:
         step = self.steps[event.path]
         begin = [child for child in step.children if child.node in event.names]
         for one in begin if event.names else [step]:
-            for below in one.walk():
+            for below in (found for found in one.walk() if not found.tool):
                 below.status = "pending"
                 below.error = None
                 below.ended = None

@@ -21,7 +21,7 @@ def apply_replanned(progress: RunProgress, event: ev.Replanned) -> None:
             _drop(progress, found)  # there may never be such a round again
             continue
         for step in found.walk():
-            if not step.is_undo:  # that it was taken back is still so
+            if not (step.is_undo or step.tool):  # that it was taken back, or called, is still so
                 _begin_again(step)
     for path in event.opened:
         _go_on(progress.steps[path])

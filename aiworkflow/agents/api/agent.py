@@ -25,6 +25,7 @@ from aiworkflow.agents.contract import (
     TextDelta,
     ToolCall,
     ToolResult,
+    Turned,
     Used,
 )
 from aiworkflow.expr import JsonSchema, ObjectOf, Property, check, json_schema
@@ -139,7 +140,7 @@ class _Exchange:
         self._wanted = _as_object(task.schema)
         self._document = json_schema(self._wanted) if self._wanted is not None else None
         prompt = _prompt(task, self._document)
-        self._said = [Message("user", prompt, files=task.files)]
+        self._said = [Message("user", prompt, files=task.files), *task.so_far]
         self._consumed = Consumed()
         self._ends = None if task.timeout_s is None else time.monotonic() + task.timeout_s
 
@@ -206,6 +207,7 @@ class _Exchange:
         calls = tuple(self._wire.call(one) for one in turn.calls)
         broken = turn.broken or {}
         results: dict[str, ToolResult] = {}
+        self._emit(Turned(Message("assistant", turn.text, calls)))
 
         async def make(call: ToolCall) -> None:
             self._emit(Called(call))

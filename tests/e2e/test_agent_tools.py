@@ -1,0 +1,198 @@
+"""Tools in the hands of an agent, through the command: calls are made, recorded, limited, undone."""
+
+from __future__ import annotations
+
+from tests.contract.agents.model_server import ModelServer
+from tests.e2e.agent_tools import board, bundle, calls, env, results, run, text_of
+from tests.support import Project, script
+
+
+def test_an_agent_calls_the_tools_it_is_handed(project: Project) -> None:
+    bundle(project, "tools: [board.comment, file.read]\n")
+    project.write("notes.txt", "mind the gap")
+    answers = [
+        calls(
+            ("file.read", {"path": "notes.txt"}), ("board.comment", {"body": "hello", "number": 3})
+        ),
+        "done",
+    ]
+    with ModelServer(answers) as server:
+        done = run(project, server)
+        assert done.code == 0, done.out + done.err
+        assert done.json["steps"]["review"]["output"] == "done"
+        first, second = server.requests
+        offered = {one["name"]: one for one in first["body"]["tools"]}
+        assert [*offered] == ["board_comment", "file_read"]
+        body = offered["board_comment"]["input_schema"]["properties"]["body"]
+        assert body == {"type": "string", "description": "What it says"}
+        assert offered["board_comment"]["description"] == "Write a comment."
+        read, comment = results(second)
+        assert text_of(read) == "mind the gap"
+        assert text_of(comment) == '{"id": 1}'
+    (call,) = board(project)
+    assert (call["verb"], call["body"], call["number"]) == ("comment", "hello", "3")
+
+
+def test_calls_are_shown_with_what_they_came_to(project: Project) -> None:
+    bundle(project, "tools: [board.comment, board.fail]\n")
+    answers = [calls(("board.comment", {"body": "hello"})), calls(("board.fail", {})), "done"]
+    with ModelServer(answers) as server:
+        done = run(project, server)
+    assert done.code == 0, done.out + done.err
+    comment, fail = done.json["steps"]["review"]["calls"]
+    assert comment["path"] == "review/call[1]"
+    assert (comment["tool"], comment["with"]) == ("board.comment", {"body": "hello"})
+    assert (comment["status"], comment["output"], comment["effect"]) == (
+        "succeeded",
+        {"id": 1},
+        "write",
+    )
+    assert fail["status"] == "failed"
+    assert fail["error"]["kind"] == "exit"
+    assert "seconds" in fail
+    shown = project.run("runs", "show", "last").out
+    assert '✓ call[1]  board.comment {"body":"hello"}' in shown
+    assert "✗ call[2]  board.fail" in shown
+    looked = project.run("runs", "inspect", "last", "--events", "100").out
+    assert 'started  review/call[1]  board.comment {"body":"hello"}, write' in looked
+    assert "review/call[2]  failed" in looked
+    detail = project.run("runs", "inspect", "last", "--step", "review/call[1]", "--json").json
+    assert detail["step"]["arguments"]["with"] == {"body": "hello"}
+    assert detail["step"]["undo_arguments"] == {"uses": "board.delete", "with": {"id": 1}}
+
+
+def test_a_failure_and_a_refusal_are_answers_to_the_agent(project: Project) -> None:
+    bundle(project, "tools: [board.fail, file.write, board.comment]\n")
+    answers = [
+        calls(("board.fail", {}), ("file.write", {"path": "secret.txt", "content": "x"})),
+        calls(("board.comment", {"text": "no such argument"}), ("board.destroy", {})),
+        "done",
+    ]
+    with ModelServer(answers) as server:
+        done = run(project, server)
+        assert done.code == 0, done.out + done.err
+        failed, refused = results(server.requests[1])
+        assert failed["is_error"]
+        assert refused["is_error"]
+        assert "the board is closed" in text_of(failed) or "exit" in text_of(failed)
+        assert "allow" in text_of(refused)
+        misfit, unknown = results(server.requests[2])
+        assert "body" in text_of(misfit)
+        assert "there is no tool" in text_of(unknown)
+    assert not (project.root / "secret.txt").exists()
+    assert board(project) == []
+    statuses = [one["status"] for one in done.json["steps"]["review"]["calls"]]
+    assert statuses == ["failed", "failed"]
+
+
+def test_calls_of_one_turn_run_at_once(project: Project) -> None:
+    bundle(project, "tools: [board.comment]\n")
+    answers = [calls(*(("board.comment", {"body": f"n{n}"}) for n in range(4))), "done"]
+    with ModelServer(answers) as server:
+        done = run(project, server)
+        assert done.code == 0, done.out + done.err
+        assert len(results(server.requests[1])) == 4
+    assert sorted(one["body"] for one in board(project)) == ["n0", "n1", "n2", "n3"]
+    assert len({one["key"] for one in board(project)}) == 4
+
+
+def test_calls_are_taken_back_with_the_run_the_last_first(project: Project) -> None:
+    bundle(
+        project,
+        "tools: [board.comment, file.write]\n",
+        script("boom", "exit 1"),
+        head="on_error: rollback\n",
+    )
+    project.write("out/a.txt", "before")
+    answers = [
+        calls(("board.comment", {"body": "one"})),
+        calls(("file.write", {"path": "out/a.txt", "content": "after"})),
+        calls(("board.comment", {"body": "two"})),
+        "done",
+    ]
+    with ModelServer(answers) as server:
+        done = run(project, server)
+    assert done.code == 1
+    assert done.json["status"] == "rolled_back", done.out + done.err
+    assert [(one["verb"], one.get("id")) for one in board(project)] == [
+        ("comment", None),
+        ("comment", None),
+        ("delete", "2"),
+        ("delete", "1"),
+    ]
+    assert (project.root / "out/a.txt").read_text() == "before"
+    assert [one["undone"] for one in done.json["steps"]["review"]["calls"]] == [True] * 3
+    assert done.json["standing"] == []
+
+
+def test_calls_of_a_step_that_fails_are_taken_back_too(project: Project) -> None:
+    bundle(project, "tools: [board.comment]\n", head="on_error: rollback\n")
+    refusal = (400, {}, '{"error": {"message": "no more"}}')
+    with ModelServer([calls(("board.comment", {"body": "one"})), refusal]) as server:
+        done = run(project, server)
+    assert done.json["status"] == "rolled_back", done.out + done.err
+    assert [one["verb"] for one in board(project)] == ["comment", "delete"]
+
+
+def test_an_effect_with_no_way_back_is_said_to_stand(project: Project) -> None:
+    bundle(
+        project,
+        "tools: [board.careful]\n",
+        script("boom", "exit 1"),
+        head="on_error: rollback\n",
+    )
+    with ModelServer([calls(("board.careful", {"body": "one"})), "done"]) as server:
+        done = run(project, server)
+    assert done.json["standing"] == ["review/call[1]"], done.out + done.err
+
+
+def test_another_attempt_goes_on_where_the_last_one_broke_off(project: Project) -> None:
+    bundle(project, "tools: [board.comment]\nretry: {times: 1, base: 0s}\n")
+    down = (529, {}, '{"error": {"message": "overloaded"}}')
+    answers = [calls(("board.comment", {"body": "one"}), text="Let me see."), down, "done"]
+    with ModelServer(answers) as server:
+        done = run(project, server)
+        assert done.code == 0, done.out + done.err
+        assert done.json["steps"]["review"]["attempts"] == 2
+        said = server.requests[-1]["body"]["messages"]
+        assert [one["role"] for one in said] == ["user", "assistant", "user"]
+        assert "Let me see." in str(said[1])
+        assert text_of(results(server.requests[-1])[0]) == '{"id": 1}'
+    assert len(board(project)) == 1
+
+
+def test_a_tool_that_fails_again_and_again_is_left_alone(project: Project) -> None:
+    bundle(project, "tools: [http.get]\n", head="")
+    project.write(
+        "bundles/flow/workflow.md",
+        (project.root / "bundles/flow/workflow.md")
+        .read_text()
+        .replace("paths:", "network: [127.0.0.1], paths:"),
+    )
+    project.write(".aiworkflow/config.yaml", "breaker: {threshold: 2, cool_down: 1h}\n")
+    ask = calls(("http.get", {"url": "http://127.0.0.1:9/"}))
+    with ModelServer([ask, ask, ask, "done"]) as server:
+        done = run(project, server)
+        assert done.code == 0, done.out + done.err
+        assert "circuit breaker of host:127.0.0.1:9 is open" in text_of(
+            results(server.requests[3])[0]
+        )
+
+
+def test_secrets_reach_the_tool_and_nothing_else(project: Project) -> None:
+    leak = "import os; print('token', os.environ['BOARD_TOKEN'])"
+    body = "## Review\n\n```yaml step\nid: review\ntools: [leaky]\n```\n\nReview it.\n\n"
+    project.workflow(body, head="allow: {secrets: [BOARD_TOKEN]}\n", leaky=leak)
+    project.write(
+        "bundles/flow/tools.yaml", "leaky: {inputs: {}, secrets: [BOARD_TOKEN], effect: read}\n"
+    )
+    secret = "tok-123456-very-secret"
+    with ModelServer([calls(("leaky", {})), "done"]) as server:
+        done = project.run(
+            "run", "flow", "--agent", "anthropic/m1", "--json", **env(server), BOARD_TOKEN=secret
+        )
+        assert done.code == 0, done.out + done.err
+        assert text_of(results(server.requests[1])[0]) == "token ***"
+    for path in project.root.rglob("*"):
+        if path.is_file():
+            assert secret.encode() not in path.read_bytes(), path
