@@ -110,15 +110,8 @@ def event_line(event: Happened) -> str:
             return event.form + _again(event.visit)
         case ev.Skipped():
             return skipped_because(event.because)
-        case ev.Started(tool=str(tool)) if tool and event.role == "call":
-            again = f", attempt {event.attempt}" if event.attempt > 1 else ""
-            return f"{call_line(tool, event.arguments)}, {event.effect}{again}"
-        case Said():
-            return f"{'what was said' if event.whole else 'a turn with calls'}{_gives(event.messages)}"
-        case ev.Started():
-            role = f"{event.role}, " if event.role else ""
-            by = f", by {event.agent}" if event.agent else ""
-            return f"{role}attempt {event.attempt}, {event.effect}{by}" + _again(event.visit)
+        case ev.Started() | Said():
+            return _attempt(event)
         case ev.Ended():
             by = f" by {event.agent}" if event.agent else ""
             took = f" after {event.seconds:.1f} s"
@@ -140,6 +133,18 @@ def event_line(event: Happened) -> str:
             return event.reason + _because(event.error)
         case _:
             return _fields(event)
+
+
+def _attempt(event: ev.Started | Said) -> str:
+    if isinstance(event, Said):
+        what = "what was said" if event.whole else "a turn that asks for calls"
+        return what + _gives(event.messages)
+    if event.role == "call":
+        again = f", attempt {event.attempt}" if event.attempt > 1 else ""
+        return f"{call_line(event.tool, event.arguments)}, {event.effect}{again}"
+    role = f"{event.role}, " if event.role else ""
+    by = f", by {event.agent}" if event.agent else ""
+    return f"{role}attempt {event.attempt}, {event.effect}{by}" + _again(event.visit)
 
 
 def call_line(tool: str, given: Ref | None) -> str:

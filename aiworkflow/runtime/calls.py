@@ -5,9 +5,9 @@ its effect begins, its end before the agent hears of it. Its key follows from th
 its number and what is called with what; so a call that is made again after a crash has the key it had.
 
 An attempt of the step goes on where an earlier one of the same visit broke off. What was said is handed
-to the agent (`so_far`): calls that were answered are not made again, those that were begun and may be
-repeated are made again, those that never began are left to the agent. An agent that begins anew
-instead, and asks for what was called before, is answered from the journal, once for each such call.
+to the agent (`so_far`): calls that were answered are not made again, all others of the last turn are
+made. An agent that begins anew instead, and asks for what was called before, is answered from the
+journal, once for each such call.
 
 A failure is an answer to the agent, as is a refusal. A call whose outcome is unknown is no answer: the
 attempt is ended there, and goes on when the call is settled.
@@ -98,6 +98,8 @@ class AgentCalls:
         self._node = work.node
         self._number = instance.called
         self._said = instance.said
+        self._turn: list[Message] = []
+        self._made: set[str] = set()
         self._known = [self._recall(call) for call in instance.calls]
         task = asyncio.current_task()
         assert task is not None
@@ -126,28 +128,47 @@ class AgentCalls:
 
     def said(self, message: Message) -> None:
         """The agent asks for calls; kept with the intent of the first of them."""
-        masked = self._around.masking.mask_json(talk_to_json([message]))
-        self._tell(Said(self._now(), *self._whose, self._around.values.ref(masked)))
+        self._turn = [message]
+        self._made = set()
+
+    def heard(self, call: ToolCall, result: ToolResult) -> None:
+        """The agent knows what a call came to; one that was not made was refused by its adapter."""
+        if call.id not in self._made:
+            self._turn.append(Message("tool", results={call.id: result}))
+            self._keep_turn()
+
+    def _keep_turn(self) -> None:
+        """Tell what was said and is not in the journal yet, in one append with what comes next."""
+        if self._turn:
+            masked = self._around.masking.mask_json(talk_to_json(self._turn))
+            said = Said(self._now(), *self._whose, self._around.values.ref(masked))
+            self._around.note(said)
+            self._turn = []
 
     async def so_far(self) -> tuple[Message, ...]:
         """What was said since the prompt by earlier attempts of this visit, up to the last turn."""
-        found: list[Message] = []
+        turns: list[tuple[Message, dict[str, ToolResult]]] = []
         for seq in self._said:
             for message in talk_from_json(self._around.values.said(seq)):
-                results = {call.id: await self._heard(call) for call in message.calls}
-                found += [message, Message("tool", results=results)]
+                if message.role == "tool":  # refused, and so not among the calls
+                    turns[-1][1].update(message.results)
+                else:
+                    turns.append((message, {}))
+        found: list[Message] = []
+        for message, refused in turns:
+            results = {
+                call.id: refused[call.id] if call.id in refused else await self(call)
+                for call in message.calls
+            }
+            found += [message, Message("tool", results=results)]
         return tuple(found)
-
-    async def _heard(self, call: ToolCall) -> ToolResult:
-        known = self._take(call.name, call.arguments)
-        if known is None:
-            return ToolResult("this was not called; call it again if it is still needed", True)
-        return await self._again(known)
 
     # -- calls ------------------------------------------------------------------------------------
 
     async def __call__(self, call: ToolCall) -> ToolResult:
         """Make a call, unless the journal knows what it came to. Never raises for what a tool does."""
+        self._made.add(call.id)
+        self._keep_turn()
         node = self._node.handed.get(call.name)
         if node is None:
             known = ", ".join(self._node.handed) or "none"
@@ -311,9 +332,6 @@ class AgentCalls:
 
     def _now(self) -> float:
         return self._around.clock.now().timestamp()
-
-    def _tell(self, event: Event) -> None:
-        self._around.note(event)
 
     def _masked(self, error: Failure | None) -> Failure | None:
         if error is None:

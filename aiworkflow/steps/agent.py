@@ -114,8 +114,11 @@ def _logged(ports: Ports) -> Emit:
                 ports.log(f"\n[asked again: {reason}]\n")
             case Turned(message) if ports.calls is not None:
                 ports.calls.said(message)
-            case Called(call, None):
-                ports.log(f"\n[calls {call.name}]\n")
+            case Called(call, result) if ports.calls is not None:
+                if result is None:
+                    ports.log(f"\n[calls {call.name}]\n")
+                else:
+                    ports.calls.heard(call, result)
             case _:
                 pass
 

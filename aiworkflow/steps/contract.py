@@ -186,6 +186,10 @@ class Calls(Protocol):
         """The agent asks for calls with this turn; told before they are made."""
         ...
 
+    def heard(self, call: ToolCall, result: ToolResult) -> None:
+        """The agent knows what a call came to."""
+        ...
+
     async def so_far(self) -> tuple[Message, ...]:
         """What earlier attempts of the visit said since the prompt, each turn with what it came to."""
         ...
