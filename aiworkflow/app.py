@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aiworkflow.bundle.workflow import AgentSpec, Kind
+from aiworkflow.bundle.workflow import AgentSpec, Kind, ToolCall
 from aiworkflow.client.project import Project
 from aiworkflow.clock import Clock, Ids, OnwardClock, SystemClock, SystemIds
 from aiworkflow.errors import UsageError
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from aiworkflow.runtime.given import InForce
     from aiworkflow.runtime.local import LocalRuntime
     from aiworkflow.steps.contract import Outcome, Performer, Ports, Work
+    from aiworkflow.tools.resident import Residents
 
 
 def open_project(
@@ -91,6 +92,10 @@ def connect(
     environment = found.environ
     the_clock, the_ids = found.clock, found.ids
 
+    from aiworkflow.tools.resident import Residents
+
+    residents = Residents()
+
     def open_store() -> Journal:
         from aiworkflow.journal import open_first
 
@@ -111,14 +116,16 @@ def connect(
             ids=the_ids,
             masking=Masking(EnvironmentSecrets(environment)),
             environ=environment,
-            performers=lambda settings: _performers(settings, environment, the_roster),
+            performers=lambda settings: _performers(
+                settings, environment, the_roster, residents, found.folders.state / "mcp"
+            ),
             on_append=on_append,
             check_inputs=check_inputs,
         )
 
     from aiworkflow.client.client import Client
 
-    return Client(found, open_store, make_runtime)
+    return Client(found, open_store, make_runtime, residents)
 
 
 def run(
@@ -134,9 +141,12 @@ def run(
     """
     import asyncio
 
-    from aiworkflow.client.client import run_to_end
+    async def to_its_end() -> RunResult:
+        async with connect(project) as client:
+            started = await client.start(bundle, inputs or {})
+            return await started.result()
 
-    return asyncio.run(run_to_end(connect(project), bundle, inputs or {}))
+    return asyncio.run(to_its_end())
 
 
 def _agent_problems(
@@ -152,7 +162,11 @@ def _agent_problems(
 
 
 def _performers(
-    settings: InForce, environ: Mapping[str, str], roster: Callable[[], Roster]
+    settings: InForce,
+    environ: Mapping[str, str],
+    roster: Callable[[], Roster],
+    residents: Residents,
+    memory: Path,
 ) -> Mapping[Kind, Performer]:
     """What does the attempts of each kind; each is imported when it is first needed."""
 
@@ -162,6 +176,11 @@ def _performers(
         return await perform_script(work, ports)
 
     async def tool(work: Work, ports: Ports) -> Outcome:
+        if isinstance(work.node.action, ToolCall) and work.node.action.server is not None:
+            from aiworkflow.steps.mcp import perform_mcp
+            from aiworkflow.tools.mcp.offers import offers_of
+
+            return await perform_mcp(work, ports, offers_of(settings.servers, residents, memory))
         from aiworkflow.steps.tool import perform_tool
 
         return await perform_tool(work, ports)

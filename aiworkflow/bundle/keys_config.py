@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from aiworkflow.bundle.keys_mcp import SERVERS
 from aiworkflow.bundle.keys_policies import BUDGET
 from aiworkflow.bundle.keys_step import chosen_agents
 from aiworkflow.bundle.readers import (
@@ -156,5 +157,5 @@ CONFIG_KEYS: Final[tuple[Key, ...]] = (
     _row("records", Text("a directory", r"[^\n]*\S[^\n]*", 500), "Directory where records of runs are written.", "docs/runs"),
     _row("journal", OneOrMany(_JOURNAL, f"{_JOURNAL.expects}, or a list of these"), "Where runs are kept; of a list the first, the others by `--journal-fallback`.", "postgresql://db.example.org/runs"),
     _row("sandbox", Plain("the name of a sandbox, or a map"), "The sandbox that scripts run in.", "container", True),
-    _row("mcp", Record("mcp", (_row("servers", MapOf(Plain("a map"), "names to servers", *_NAME), "MCP servers by name.", "{files: {command: mcp-files}}", required=True),)), "MCP servers.", "{servers: {files: {command: mcp-files}}}", True),
+    _row("mcp", Record("mcp", (_row("servers", SERVERS, "MCP servers by name.", "{files: {command: mcp-files}}", required=True),)), "MCP servers.", "{servers: {files: {command: mcp-files}}}"),
 )  # fmt: skip

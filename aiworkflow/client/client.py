@@ -25,6 +25,7 @@ from aiworkflow.runtime.waits import WAKE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
     from datetime import date
     from pathlib import Path
     from types import TracebackType
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from aiworkflow.client.builder import BuiltWorkflow
     from aiworkflow.client.carrier import Carrier
     from aiworkflow.client.onward import Proposal
-    from aiworkflow.client.result import RunResult
     from aiworkflow.engine.carried import Json
     from aiworkflow.journal import Journal, RunPage
     from aiworkflow.observe.costs import CostReport
@@ -53,6 +53,7 @@ class Client:
         project: where it is and what its settings say.
         journal: opens the journal; called when it is first needed.
         runtime: makes the runtime on that journal, given what to call after each append.
+        kept: what stays alive between the steps of its runs; entered and left with the client.
     """
 
     def __init__(
@@ -60,8 +61,10 @@ class Client:
         project: Project,
         journal: Callable[[], Journal],
         runtime: Callable[[Journal, Callable[[str], None]], LocalRuntime],
+        kept: AbstractAsyncContextManager[object],
     ) -> None:
         self.project = project
+        self._kept = kept
         self._open_journal = journal
         self._make_runtime = runtime
         self._journal: Journal | None = None
@@ -72,6 +75,7 @@ class Client:
     # -- life -------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
+        await self._kept.__aenter__()
         await self._drives.open()
         return self
 
@@ -85,7 +89,10 @@ class Client:
         try:
             await self._drives.close()
         finally:
-            self.close()
+            try:
+                await self._kept.__aexit__(None, None, None)
+            finally:
+                self.close()
 
     def close(self) -> None:
         """Close what was opened. Needed only where the client is used without `async with`."""
@@ -441,12 +448,3 @@ class Client:
 
     def _now(self) -> float:
         return self.project.clock.now().timestamp()
-
-
-async def run_to_end(
-    client: Client, bundle: str | Path | BuiltWorkflow, inputs: Mapping[str, Json]
-) -> RunResult:
-    """Start a run and wait for what it comes to."""
-    async with client:
-        started = await client.start(bundle, inputs)
-        return await started.result()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -12,6 +12,7 @@ from aiworkflow.bundle.configfile import read_config_file
 from aiworkflow.bundle.workflow import AgentCall, Workflow, agent_spec
 from aiworkflow.client.builder import BuiltWorkflow
 from aiworkflow.client.inputs import check_inputs
+from aiworkflow.client.servers import calls_servers, servers_in_use, servers_of, uses_servers
 from aiworkflow.errors import UsageError
 from aiworkflow.plan import compile_plan, refusals, seal
 from aiworkflow.records import record
@@ -334,7 +335,8 @@ class Project:
             for path, child in called.items()
         }
         plans = {path: one.plan for path, one in children.items() if one.plan is not None}
-        plan = compile_plan(workflow, report, plans)
+        servers = servers_of(settings, self.root) if calls_servers(workflow) else {}
+        plan = compile_plan(workflow, report, plans, servers)
         refused = [*refusals(workflow), *(x for one in children.values() for x in one.refused)]
         return Checked(label, workflow, plan, report, settings, refused, children)
 
@@ -369,7 +371,7 @@ class Project:
             values: Mapping[str, Json] = {}
             if inputs is not None:
                 values = check_inputs(plan.name, plan.inputs, inputs, texts)
-            settings = in_force(checked.settings)
+            settings = self._in_force(plan, checked.settings)
             settings = keep(settings) if keep is not None else settings
             self._check_agents(plan, settings)
             for one in called.values():
@@ -404,8 +406,16 @@ class Project:
             plan = seal(child.plan, child.workflow, self._seal_children(child, found))
             digests[path] = plan.digest
             files = child.workflow.files
-            found[plan.digest] = Called(plan, files, in_force(child.settings), child.label)
+            settings = self._in_force(plan, child.settings)
+            found[plan.digest] = Called(plan, files, settings, child.label)
         return digests
+
+    def _in_force(self, plan: Plan, settings: Layered) -> InForce:
+        """What a run keeps of the settings, the servers that its plan uses among them."""
+        found = in_force(settings)
+        if not uses_servers(plan):
+            return found
+        return replace(found, servers=servers_in_use(plan, servers_of(settings, self.root)))
 
     def _check_agents(self, plan: Plan, settings: InForce) -> None:
         wanted: list[AgentSpec] = []

@@ -32,6 +32,7 @@ from aiworkflow.plan.taint import find_taint
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from aiworkflow.bundle.servers import McpServer
     from aiworkflow.diagnostics import Place
 
 
@@ -55,7 +56,10 @@ class Draft:
 
 
 def compile_plan(
-    workflow: Workflow, report: Report, children: Mapping[str, Plan] | None = None
+    workflow: Workflow,
+    report: Report,
+    children: Mapping[str, Plan] | None = None,
+    servers: Mapping[str, McpServer] | None = None,
 ) -> Plan | None:
     """The plan of a workflow; None when there are errors. All of them are found in one pass.
 
@@ -63,8 +67,9 @@ def compile_plan(
 
     Args:
         children: the plans of the workflows it calls, by path as written.
+        servers: the MCP servers that the settings know; what is not known counts as `destructive`.
     """
-    compiler = _Compiler(workflow, report, children or {})
+    compiler = _Compiler(workflow, report, Effects(workflow, report, children, servers))
     compiler.group(workflow.steps, ROOT, secret_names(workflow.env), workflow.allow)
     drafts = compiler.drafts
     readings = Readings()
@@ -112,9 +117,9 @@ def refusals(workflow: Workflow) -> list[Diagnostic]:
 
 
 class _Compiler:
-    def __init__(self, workflow: Workflow, report: Report, children: Mapping[str, Plan]) -> None:
+    def __init__(self, workflow: Workflow, report: Report, effects: Effects) -> None:
         self.report = report
-        self.effects = Effects(workflow, report, children)
+        self.effects = effects
         self.drafts: dict[str, Draft] = {}
         self.everywhere = frozenset(_ids(workflow.steps))
 

@@ -26,6 +26,7 @@ from aiworkflow.settings.layers import covers
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from aiworkflow.bundle.servers import McpServer
     from aiworkflow.bundle.workflow import Step, Value, Workflow
     from aiworkflow.diagnostics import Place, Report
     from aiworkflow.plan.graph import Plan
@@ -85,9 +86,14 @@ class Effects:
     """Works out the reach of the steps of one workflow, and reports what is not allowed."""
 
     def __init__(
-        self, workflow: Workflow, report: Report, children: Mapping[str, Plan] | None = None
+        self,
+        workflow: Workflow,
+        report: Report,
+        children: Mapping[str, Plan] | None = None,
+        servers: Mapping[str, McpServer] | None = None,
     ) -> None:
         self.workflow = workflow
+        self.servers = servers or {}
         self.children = children or {}
         self.report = report
         self.calls = Calls(workflow, report)
@@ -159,7 +165,17 @@ class Effects:
 
     def _tool(self, step: Step, call: ToolCall, secrets: tuple[str, ...], allow: Allow) -> Reach:
         if call.server is not None:
-            return Reach(step.effect or Effect.DESTRUCTIVE, None, secrets, (), (call.name,))
+            remote = self._remote(call.server, call.tool, secrets)
+            if step.effect is None:
+                return remote
+            if RANK[step.effect] < RANK[remote.effect] and self._declares(call):
+                self.report.error(
+                    "AW701",
+                    step.where.get("effect") or step.place,
+                    f"`{call.name}` is declared as `{remote.effect}`, and a step cannot make it less",
+                    f"remove `effect`, or change it in config.yaml, under `mcp.servers.{call.server}`",
+                )
+            return self._remote(call.server, call.tool, secrets, step.effect)
         place = step.where.get("uses") or step.place
         tool = self.calls.tool(call.tool, place)
         if tool is None:
@@ -188,6 +204,27 @@ class Effects:
         writes = (call.name,) if effect in WRITES and call.name != "file.write" else ()
         own = tuple(dict.fromkeys((*secrets, *found.secrets)))
         return Reach(effect, operation, own, found.network, writes, found.paths)
+
+    def _declares(self, call: ToolCall) -> bool:
+        server = self.servers.get(call.server or "")
+        return server is not None and server.effect_of(call.tool) is not None
+
+    def _remote(
+        self, name: str, tool: str, secrets: tuple[str, ...] = (), effect: Effect | None = None
+    ) -> Reach:
+        """The reach of an MCP server's tool, as far as the settings know the server."""
+        server = self.servers.get(name)
+        called = (f"mcp:{name}/{tool}",)
+        if server is None:
+            found = effect or Effect.DESTRUCTIVE
+            return Reach(found, None, secrets, (), called)
+        found = effect or server.effect_of(tool) or Effect.DESTRUCTIVE
+        # a program that only a `.mcp.json` names is begun for nobody who does not allow it by name
+        writes = called if found in WRITES or server.is_imported else ()
+        network = (_host(server.url),) if server.url else ()
+        return Reach(
+            found, None, tuple(dict.fromkeys((*secrets, *server.secrets))), network, writes
+        )
 
     def _of_operation(
         self,
@@ -218,7 +255,8 @@ class Effects:
         for at, name in enumerate(tools):
             place = step.where.get(f"tools.{at}") or step.where.get("tools") or step.place
             if name.startswith("mcp:"):
-                found[name] = Reach(Effect.DESTRUCTIVE, writes=(name,))
+                server, _, pattern = name.removeprefix("mcp:").partition("/")
+                found[name] = self._remote(server, pattern)
                 continue
             tool = self.calls.tool(name.partition(".")[0], place)
             if tool is None:
@@ -255,7 +293,7 @@ class Effects:
         if isinstance(call, Script):
             return Reach(Effect.WRITE, None, secrets)
         if call.server is not None:
-            return Reach(Effect.DESTRUCTIVE, None, secrets, (), (call.name,))
+            return self._remote(call.server, call.tool, secrets)
         place = step.where.get("undo.uses") or step.where.get("undo") or step.place
         tool = self.calls.tool(call.tool, place)
         if tool is None:

@@ -35,6 +35,7 @@ class InForce:
             workflow and its steps say.
         budget: the run's: `usd`, `tokens`, `seconds`, `on_exceed`, and `daily` of the project.
         breaker: `threshold`, `cool_down_s` and `window_s` of circuit breakers.
+        servers: the MCP servers that its workflow uses, by name, as plain data.
     """
 
     env: Mapping[str, str]
@@ -45,6 +46,7 @@ class InForce:
     final_env: Sequence[str] = ()
     budget: Mapping[str, Json] = field(default_factory=dict)
     breaker: Mapping[str, float] = field(default_factory=dict)
+    servers: Mapping[str, Json] = field(default_factory=dict)
 
     @property
     def daily_usd(self) -> float | None:
@@ -63,6 +65,7 @@ class InForce:
             "final_env": list(self.final_env),
             "budget": dict(self.budget),
             "breaker": dict(self.breaker),
+            "servers": dict(self.servers),
         }
 
     @classmethod
@@ -77,6 +80,7 @@ class InForce:
             final_env=cast("Sequence[str]", data.get("final_env", ())),
             budget=cast("Mapping[str, Json]", data.get("budget", {})),
             breaker=cast("Mapping[str, float]", data.get("breaker", {})),
+            servers=cast("Mapping[str, Json]", data.get("servers", {})),
         )
 
 

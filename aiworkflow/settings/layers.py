@@ -126,7 +126,7 @@ class Layered:
             full = prefix + name
             old = into.get(name)
             if isinstance(value, dict):
-                if not isinstance(old, dict):
+                if not isinstance(old, dict) or prefix in _WHOLE:
                     self._forget(full)
                     old = into[name] = {}
                 self._merge(old, value, full + ".", stratum)
@@ -172,6 +172,9 @@ class Layered:
         values[name] = value
         self._leaves[f"{group}.{name}"] = (value, origin)
 
+
+# Half a server of one layer and half of another would hand the secrets of one to the other.
+_WHOLE = frozenset({"mcp.servers."})
 
 _BUDGET: Mapping[str, Callable[[object], Decimal | float]] = {
     "usd": units.money,

@@ -53,6 +53,16 @@ class Pipe:
             self.close()
         self._news.set()
 
+    def pause(self) -> None:
+        """Read no further for now: whoever writes has to wait."""
+        if not self.is_closed:
+            self._loop.remove_reader(self._file.fileno())
+
+    def resume(self) -> None:
+        """Read on."""
+        if not self.is_closed:
+            self._loop.add_reader(self._file.fileno(), self._read)
+
     def close(self) -> None:
         """Read no more; safe to call twice."""
         if not self.is_closed:

@@ -84,10 +84,9 @@ async def run(command: Command, watch: Watch) -> Finished:
         ToolError: `not_found`, `limit`, `timeout`, `input` or `output`; an exit code is no error here.
         asyncio.CancelledError: after the process and all it began have ended.
     """
-    began = _spawn(command, watch.lock_fd)
-    child = _Child(began, command, watch)
+    child = Child(spawn(command, watch.lock_fd), command, watch)
     try:
-        with watch.process(began.pid):
+        with watch.process(child.pid):
             try:
                 await child.end_by_itself()
             finally:
@@ -120,11 +119,24 @@ def succeed(finished: Finished, name: str) -> bytes:
     )
 
 
-class _Child:
-    """A process that has begun. Used once."""
+class Child:
+    """A process that has begun. Used once.
 
-    def __init__(self, began: subprocess.Popen[bytes], command: Command, watch: Watch) -> None:
+    Args:
+        take: gets standard output as it comes, instead of it being kept.
+        grace_s: from SIGTERM to SIGKILL, seconds.
+    """
+
+    def __init__(
+        self,
+        began: subprocess.Popen[bytes],
+        command: Command,
+        watch: Watch,
+        take: Callable[[bytes], None] | None = None,
+        grace_s: float = GRACE_S,
+    ) -> None:
         self._process = began
+        self._grace_s = grace_s
         self._command = command
         self._loop = asyncio.get_running_loop()
         self._news = asyncio.Event()
@@ -136,10 +148,45 @@ class _Child:
         assert began.stdout is not None
         assert began.stderr is not None
         self._pipes = (
-            Pipe(self._loop, began.stdout, self._take, self._news),
+            Pipe(self._loop, began.stdout, take or self._take, self._news),
             Pipe(self._loop, began.stderr, self._log.take, self._news),
         )
         self._exit_fd = _watch_exit(self._loop, began, self._note_exit)
+
+    @property
+    def pid(self) -> int:
+        """Of the leader, and of its process group."""
+        return self._process.pid
+
+    @property
+    def stdout(self) -> Pipe:
+        """Standard output."""
+        return self._pipes[0]
+
+    @property
+    def has_exited(self) -> bool:
+        """Whether the leader has; what it began may live."""
+        return self._exited
+
+    @property
+    def exit_code(self) -> int | None:
+        """Of a leader that has exited and is not reaped; negative: the signal that killed it."""
+        if not (self._exited and hasattr(os, "waitid")) or self._reaped:
+            return self._process.returncode
+        with contextlib.suppress(ChildProcessError):
+            found = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if found is not None:
+                return found.si_status if found.si_code == os.CLD_EXITED else -found.si_status
+        return None
+
+    @property
+    def tail(self) -> str:
+        """The last line of its log that says something."""
+        return _last_line(self._log.tail)
+
+    async def until(self, done: Callable[[], bool], within_s: float | None = None) -> bool:
+        """Wait until something is so that a pipe or the exit brings about; whether it is in time."""
+        return await self._until(done, within_s)
 
     async def end_by_itself(self) -> None:
         """Wait for the end that the program itself comes to, within its bounds."""
@@ -183,7 +230,7 @@ class _Child:
         cancelled = False
         while not self._reaped:
             try:
-                await self._end(grace_s=0.0 if cancelled else GRACE_S)
+                await self._end(grace_s=0.0 if cancelled else self._grace_s)
             except asyncio.CancelledError:
                 cancelled = True
         if cancelled:
@@ -258,7 +305,14 @@ class _Child:
             os.killpg(self._process.pid, number)
 
 
-def _spawn(command: Command, lock_fd: int | None) -> subprocess.Popen[bytes]:
+def spawn(
+    command: Command, lock_fd: int | None, stdin: int = subprocess.DEVNULL
+) -> subprocess.Popen[bytes]:
+    """Begin a process in a session of its own.
+
+    Raises:
+        ToolError: `not_found`, `limit`, `input` or `io`.
+    """
     argv = [_encoded(word, f"an argument of {command.name}") for word in command.argv]
     env = {
         name.encode(): _encoded(value, f"environment variable `{name}`")
@@ -268,7 +322,7 @@ def _spawn(command: Command, lock_fd: int | None) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             argv,
             bufsize=0,
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=command.cwd,

@@ -1,0 +1,406 @@
+"""A connection to an MCP server: its tools, and calls of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Final, cast
+
+import mcp
+import mcp_types as types
+from jsonschema import SchemaError
+from pydantic import ValidationError
+
+from aiworkflow.bundle.workflow import Effect
+from aiworkflow.diagnostics.suggest import did_you_mean
+from aiworkflow.errors import AIWorkflowError
+from aiworkflow.expr.validator import TooManyReferences, validator_for
+from aiworkflow.records import record
+from aiworkflow.tools.contract import ToolError, Watch
+from aiworkflow.tools.mcp.result import text_of, value_of
+from aiworkflow.tools.mcp.tool import McpTool
+from aiworkflow.tools.mcp.transport import Answers, lines_of, requests_to
+from aiworkflow.tools.process import Command
+from aiworkflow.tools.program import Listeners, Program, begun
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from aiworkflow.bundle.servers import McpServer
+    from aiworkflow.bundle.workflow import Json
+
+KEY: Final = "aiworkflow/key"
+"""Where in a call's `_meta` its idempotency key stands."""
+_MOST_PAGES: Final = 50
+_MOST_TOOLS: Final = 2000
+_MOST_PROBLEMS: Final = 5
+
+
+@record
+class Opening:
+    """What a server is begun or reached with; secrets are values here.
+
+    Attributes:
+        argv, env, cwd: of a program.
+        headers: of requests.
+    """
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    cwd: Path
+    headers: Mapping[str, str]
+    watch: Watch
+    output_limit: int
+    log_limit: int
+
+
+@record
+class Call:
+    """One call.
+
+    Attributes:
+        timeout_s: seconds it may take, or None.
+        log: gets what the server says beside the answer.
+        check: raises what refuses the tool as it is offered.
+    """
+
+    tool: str
+    arguments: Mapping[str, Json]
+    key: str
+    timeout_s: float | None
+    output_limit: int
+    log: Callable[[str], None]
+    check: Callable[[McpTool], None]
+
+
+class Connection:
+    """An MCP server that answers."""
+
+    def __init__(
+        self, server: McpServer, client: mcp.Client, program: Program | None, answers: Answers
+    ) -> None:
+        self._server = server
+        self._client = client
+        self._program = program
+        self._answers = answers
+        self._tools: dict[str, McpTool] | None = None
+        self._is_lost = False
+        self.listeners = Listeners()
+        self.declined: list[str] = []
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it can be asked once more."""
+        return not self._is_lost and (self._program is None or self._program.is_alive)
+
+    async def tools(self) -> Mapping[str, McpTool]:
+        """The tools it offers, by name; asked for once, and again when it says that they changed."""
+        if self._tools is None:
+            found: dict[str, McpTool] = {}
+            cursor = None
+            for _ in range(_MOST_PAGES):
+                page = await self._client.list_tools(cursor=cursor)
+                found |= {one.name: _tool(self._server.name, one) for one in page.tools}
+                cursor = page.next_cursor
+                if not cursor or len(found) > _MOST_TOOLS:
+                    break
+            self._tools = {name: one for name, one in found.items() if self._server.lets(name)}
+        return self._tools
+
+    async def offered(self) -> Mapping[str, McpTool]:
+        """The same, with errors of ours. Raises ToolError."""
+        with self._translated(f"MCP server {self._server.name}", sent=False):
+            async with asyncio.timeout(self._server.timeout_s):
+                return await self.tools()
+
+    def forget_tools(self) -> None:
+        """They have changed."""
+        self._tools = None
+
+    async def call(self, call: Call) -> tuple[Json, bool]:
+        """Call a tool.
+
+        Returns:
+            The value, and whether it is bare text.
+
+        Raises:
+            ToolError: `input`, `not_found`: nothing was sent. `tool`: the tool says that it failed.
+                `timeout`, `unavailable`: in doubt. `output`, `limit`, `auth`, `rate_limit`.
+            TimeoutError: time is up.
+        """
+        name = f"mcp:{self._server.name}/{call.tool}"
+        self.declined.clear()
+        with self.listeners.listening(call.log):
+            async with asyncio.timeout(call.timeout_s):
+                tool = await self._found(call.tool, name)
+                call.check(tool)
+                check_arguments(name, tool.inputs, call.arguments)
+                self._answers.failed = None
+                result = await self._sent(call, name)
+            value, is_text = value_of(result)
+            if result.is_error:
+                raise self._reported(name, text_of(result.content))
+        return value, is_text
+
+    async def _found(self, tool: str, name: str) -> McpTool:
+        with self._translated(name, sent=False):
+            tools = await self.tools()
+        if tool in tools:
+            return tools[tool]
+        if not self._server.lets(tool):
+            text = (
+                f"`{name}` may not be used: `mcp.servers.{self._server.name}.tools` leaves it out"
+            )
+            raise ToolError("permission", text, hint="add it there")
+        listed = ", ".join(sorted(tools)[:20]) or "none"
+        raise ToolError(
+            "not_found",
+            f"MCP server `{self._server.name}` offers no tool `{tool}`",
+            hint=did_you_mean(tool, list(tools)) or f"it offers {listed}",
+        )
+
+    async def _sent(self, call: Call, name: str) -> types.CallToolResult:
+        async def heard(progress: float, total: float | None, message: str | None) -> None:
+            of = f" of {total:g}" if total is not None else ""
+            call.log(f"{progress:g}{of}{': ' + message if message else ''}\n")
+
+        with self._translated(name, sent=True):
+            return await self._client.call_tool(
+                call.tool,
+                dict(call.arguments),
+                progress_callback=heard,
+                meta=cast("types.RequestParamsMeta", {KEY: call.key}),
+            )
+
+    def _reported(self, name: str, text: str) -> ToolError:
+        said = text.strip() or "it does not say why"
+        if self.declined:
+            asked = "; ".join(self.declined)
+            return ToolError(
+                "input",
+                f"`{name}` asked a person for {asked}, and nobody could answer: {said}",
+                hint="give it in `with`, or ask with an `ask` step before and hand the answer over",
+            )
+        return ToolError("tool", f"`{name}` failed: {said}")
+
+    @contextlib.contextmanager
+    def _translated(self, name: str, *, sent: bool) -> Iterator[None]:
+        """Turn what the library raises into ours."""
+        try:
+            yield
+        except mcp.MCPError as error:
+            raise self._of_mcp(error, name, sent=sent) from error
+        except ValidationError as error:
+            text = f"`{name}` answered what is no answer: {error.errors()[0]['msg']}"
+            raise ToolError("output", text) from error
+        except mcp.InputRequiredRoundsExceededError as error:
+            raise self._reported(name, "it asked again and again") from error
+        except RuntimeError as error:  # its answer does not fit its own schema
+            raise ToolError("output", f"`{name}`: {_one_line(str(error))}") from error
+
+    def _of_mcp(self, error: mcp.MCPError, name: str, *, sent: bool) -> ToolError:
+        status = self._answers.failed
+        if self._program is not None and not self._program.is_alive:
+            found = self._program.gone()
+            found.in_doubt = sent
+            return found
+        if status in {401, 403}:
+            text = f"`{name}`: the server refuses access (HTTP {status})"
+            return ToolError(
+                "auth", text, http_status=status, hint="look at `headers` of the server"
+            )
+        if status == 429:
+            text, later = f"`{name}`: too many requests", self._answers.retry_after_s
+            return ToolError("rate_limit", text, http_status=status, retry_after_s=later)
+        if error.code == types.CONNECTION_CLOSED or status is not None:
+            self._is_lost = True
+            how = f" (HTTP {status})" if status is not None else ""
+            text = (
+                f"`{name}`: the connection to the server was lost{how}: {_one_line(error.message)}"
+            )
+            return ToolError(
+                "unavailable", text, in_doubt=sent and status != 404, http_status=status
+            )
+        if self.declined:
+            return self._reported(name, error.message)
+        kinds = {types.INVALID_PARAMS: "input", types.METHOD_NOT_FOUND: "not_found"}
+        return ToolError(kinds.get(error.code, "tool"), f"`{name}`: {_one_line(error.message)}")
+
+    async def decline(
+        self, context: object, params: types.ElicitRequestParams
+    ) -> types.ElicitResult | types.ErrorData:
+        """Nobody answers the server's question: a person is asked by `ask` steps, which are durable."""
+        del context
+        asked = _one_line(params.message)
+        schema = getattr(params, "requested_schema", None)
+        names = ", ".join(schema.get("properties", {})) if isinstance(schema, dict) else ""
+        self.declined.append(f"“{asked}”" + (f" ({names})" if names else ""))
+        self.listeners.say(f"[the server asked, and was declined: {self.declined[-1]}]\n")
+        return types.ElicitResult(action="decline")
+
+    async def hear(self, message: object) -> None:
+        """Something that the server says by itself."""
+        match message:
+            case types.ToolListChangedNotification():
+                self.forget_tools()
+            case types.LoggingMessageNotification(params=params):
+                self.listeners.say(f"[{params.level}] {_one_line(str(params.data))}\n")
+            case _:
+                pass
+
+
+@contextlib.asynccontextmanager
+async def connected(server: McpServer, opening: Opening) -> AsyncIterator[Connection]:
+    """A connection while it is needed.
+
+    Raises:
+        ToolError: the server could not be begun or reached, or is none.
+    """
+    about = f"MCP server `{server.name}`"
+    program: Program | None = None
+    answers = Answers()
+    is_open = False
+    try:
+        async with contextlib.AsyncExitStack() as stack:
+            made: list[Connection] = []
+            limit = opening.output_limit
+
+            async def decline(
+                context: object, params: types.ElicitRequestParams
+            ) -> types.ElicitResult | types.ErrorData:
+                return await made[0].decline(context, params)
+
+            async def hear(message: object) -> None:
+                if made:
+                    await made[0].hear(message)
+
+            listeners = Listeners()
+            if server.url:
+                transport = requests_to(server.url, opening.headers, answers, limit)
+            else:
+                watch = Watch(listeners.say, opening.watch.process, opening.watch.lock_fd)
+                command = Command(
+                    opening.argv, opening.cwd, opening.env, about, None, limit, opening.log_limit
+                )
+                with listeners.listening(opening.watch.log):
+                    program = await stack.enter_async_context(begun(command, watch))
+                transport = lines_of(program)
+            client = mcp.Client(
+                transport,
+                elicitation_callback=decline,
+                message_handler=hear,
+                client_info=types.Implementation(name="aiworkflow", version="1"),
+                cache=None,
+            )
+            connection = Connection(server, client, program, answers)
+            connection.listeners = listeners
+            made.append(connection)
+            async with asyncio.timeout(server.timeout_s):
+                await stack.enter_async_context(client)
+            is_open = True
+            yield connection
+    except TimeoutError as error:
+        raise ToolError(
+            "unavailable",
+            f"{about} did not answer within {server.timeout_s:g} s when it was begun",
+            hint=f"try it by hand: {server.shown}; or give it more time with `timeout`",
+        ) from error
+    except Exception as error:
+        if is_open:
+            raise
+        raise _not_open(about, server, error, program, answers) from error
+
+
+def check_arguments(name: str, schema: Mapping[str, Json], arguments: Mapping[str, Json]) -> None:
+    """Refuse arguments that do not fit.
+
+    Raises:
+        ToolError: `input`, with every problem. `output`: the schema is none.
+    """
+    value: Json = dict(arguments)
+    try:
+        found = sorted(
+            validator_for(schema, value).iter_errors(value), key=lambda one: str(one.path)
+        )
+    except TooManyReferences as error:
+        raise ToolError("input", f"`{name}`: its schema is too deep to check") from error
+    except (SchemaError, ValueError, TypeError, AttributeError, LookupError) as error:
+        text = f"`{name}`: the schema of its arguments is wrong: {_one_line(str(error))}"
+        raise ToolError("output", text, hint="tell whoever makes the server") from error
+    if not found:
+        return
+    problems = [f"{_where(one.absolute_path)}{_one_line(one.message)}" for one in found]
+    listed = "; ".join(problems[:_MOST_PROBLEMS])
+    properties = schema.get("properties")
+    required = schema.get("required")
+    needed = required if isinstance(required, list) else []
+    known = properties if isinstance(properties, dict) else {}
+    takes = ", ".join(one if one in needed else f"{one}?" for one in known)
+    raise ToolError(
+        "input",
+        f"`{name}` was not called: {listed}",
+        hint=f"it takes {takes}" if takes else "it takes no arguments: leave `with` out",
+    )
+
+
+def _where(path: object) -> str:
+    words = "".join(f"[{one}]" if isinstance(one, int) else f".{one}" for one in path)  # type: ignore[attr-defined]
+    return f"`{words.removeprefix('.')}`: " if words else ""
+
+
+def _tool(server: str, one: types.Tool) -> McpTool:
+    return McpTool(
+        server=server,
+        name=one.name,
+        description=one.description or one.title or "",
+        inputs=one.input_schema,
+        output=one.output_schema,
+        hint=_hint(one.annotations),
+    )
+
+
+def _hint(said: types.ToolAnnotations | None) -> Effect | None:
+    if said is None:
+        return None
+    if said.read_only_hint:
+        return Effect.READ
+    if said.idempotent_hint:
+        return Effect.IDEMPOTENT
+    if said.destructive_hint is False:
+        return Effect.WRITE
+    return Effect.DESTRUCTIVE if said.destructive_hint else None
+
+
+def _not_open(
+    about: str,
+    server: McpServer,
+    error: Exception,
+    program: Program | None,
+    answers: Answers,
+) -> ToolError:
+    """Why a server cannot be used."""
+    first = error
+    while isinstance(first, ExceptionGroup):
+        first = first.exceptions[0]
+    if isinstance(first, ToolError):
+        return first
+    if isinstance(first, AIWorkflowError):
+        return ToolError("unavailable", first.message, hint=first.hint)
+    if program is not None and not program.is_alive:
+        gone = program.gone()
+        gone.in_doubt = False
+        gone.hint = f"try it by hand: {server.shown}"
+        return gone
+    if answers.failed in {401, 403}:
+        text = f"{about} at {server.url} refuses access (HTTP {answers.failed})"
+        return ToolError("auth", text, http_status=answers.failed, hint="look at its `headers`")
+    how = f" (HTTP {answers.failed})" if answers.failed else ""
+    said = _one_line(str(first)) or type(first).__name__
+    hint = f"is a server there? {server.url}" if server.url else f"try it by hand: {server.shown}"
+    return ToolError("unavailable", f"{about} cannot be used{how}: {said}", hint=hint)
+
+
+def _one_line(text: str) -> str:
+    plain = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return plain if len(plain) <= 300 else plain[:299] + "…"

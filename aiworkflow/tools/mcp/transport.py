@@ -1,0 +1,126 @@
+"""How messages reach an MCP server: lines of a program, or requests over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+import anyio
+import httpx2
+import mcp_types as types
+from mcp.client.streamable_http import streamable_http_client
+from mcp.shared.message import SessionMessage
+
+from aiworkflow.tools.contract import ToolError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from mcp.client._transport import TransportStreams
+
+    from aiworkflow.tools.program import Program
+
+_CONNECT_S = 10.0
+
+
+@contextlib.asynccontextmanager
+async def lines_of(program: Program) -> AsyncIterator[TransportStreams]:
+    """A transport over a program's lines."""
+    to_read, reading = anyio.create_memory_object_stream[SessionMessage | Exception](0)
+    writing, to_write = anyio.create_memory_object_stream[SessionMessage](0)
+
+    async def read() -> None:
+        async with to_read:
+            while (line := await program.line()) is not None:
+                try:
+                    message = types.jsonrpc_message_adapter.validate_json(line, by_name=False)
+                except ValueError as error:
+                    await to_read.send(error)
+                else:
+                    await to_read.send(SessionMessage(message))
+
+    async def write() -> None:
+        async with to_write:
+            async for one in to_write:
+                text = one.message.model_dump_json(by_alias=True, exclude_unset=True)
+                with contextlib.suppress(ToolError):  # the reader says that it has ended
+                    await program.write(text.encode())
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(_quiet(read())), group.create_task(_quiet(write()))]
+        try:
+            yield reading, writing
+        finally:
+            reading.close()
+            writing.close()
+            for task in tasks:
+                task.cancel()
+
+
+async def _quiet(work: object) -> None:
+    """Until the other side is closed."""
+    with contextlib.suppress(anyio.ClosedResourceError, anyio.BrokenResourceError):
+        await work  # type: ignore[misc]
+
+
+class Answers:
+    """What the server's HTTP layer said last beside its messages."""
+
+    def __init__(self) -> None:
+        self.failed: int | None = None
+        self.retry_after_s: float | None = None
+
+    async def note(self, response: httpx2.Response) -> None:
+        """A response came."""
+        if response.status_code >= 400:
+            self.failed = response.status_code
+            with contextlib.suppress(ValueError):
+                self.retry_after_s = float(response.headers.get("retry-after", ""))
+
+
+class _Bounded(httpx2.AsyncByteStream):
+    def __init__(self, stream: httpx2.AsyncByteStream, limit: int) -> None:
+        self._stream = stream
+        self._left = limit
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for piece in self._stream:
+            self._left -= len(piece)
+            if self._left < 0:
+                raise httpx2.StreamError("the answer is too large")
+            yield piece
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+class _Transport(httpx2.AsyncHTTPTransport):
+    """Refuses answers that are too large, before they are in memory."""
+
+    limit = 0
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        response = await super().handle_async_request(request)
+        if isinstance(response.stream, httpx2.AsyncByteStream) and request.method == "POST":
+            response.stream = _Bounded(response.stream, self.limit)
+        return response
+
+
+@contextlib.asynccontextmanager
+async def requests_to(
+    url: str, headers: Mapping[str, str], answers: Answers, limit: int
+) -> AsyncIterator[TransportStreams]:
+    """A transport over HTTP; large answers are refused."""
+    transport = _Transport()
+    transport.limit = limit
+    async with (
+        httpx2.AsyncClient(
+            headers=dict(headers),
+            timeout=httpx2.Timeout(_CONNECT_S, read=None),
+            event_hooks={"response": [answers.note]},
+            transport=transport,
+        ) as client,
+        streamable_http_client(url, http_client=client) as streams,
+    ):
+        yield streams

@@ -1,0 +1,350 @@
+"""MCP servers by the command: over pipes and over HTTP, what they may, and what happens when they fail."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import ROOT, Project
+
+SERVER = str(ROOT / "tests" / "mcp_servers.py")
+EFFECT = "effect: {add: read, say: read, whoami: read, slow: read, flood: read, picture: read}"
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Project:
+    made = Project(tmp_path / "p")
+    config(made)
+    return made
+
+
+def config(project: Project, more: str = EFFECT, **servers: str) -> None:
+    lines = [f"    t: {{command: {sys.executable}, args: [{SERVER}], {more}}}"]
+    lines += [f"    {name}: {about}" for name, about in servers.items()]
+    project.write(".aiworkflow/config.yaml", "mcp:\n  servers:\n" + "\n".join(lines) + "\n")
+
+
+def step(id_: str, tool: str, more: str = "") -> str:
+    return f"## {id_}\n\n```yaml step\nid: {id_}\nuses: mcp:{tool}\n{more}```\n\n"
+
+
+def outputs(project: Project, *words: str, **env: str) -> dict:
+    done = project.run("run", "bundles/flow", "--json", *words, **env)
+    assert done.code == 0, done.out + done.err
+    return {name: one["output"] for name, one in done.json["steps"].items()}
+
+
+def failed(project: Project, step: str = "a", *words: str, **env: str) -> dict:
+    done = project.run("run", "bundles/flow", "--json", *words, **env)
+    assert done.code == 1, done.out + done.err
+    return done.json["steps"][step]["error"]
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """A server over HTTP."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = subprocess.Popen(
+        [sys.executable, SERVER, "streamable-http", str(port)], cwd=ROOT, start_new_session=True
+    )
+    try:
+        until(lambda: answers(port))
+        yield f"http://127.0.0.1:{port}/mcp"
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def answers(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+def until(done) -> None:
+    give_up = time.monotonic() + 30
+    while not done():
+        assert time.monotonic() < give_up
+        time.sleep(0.02)
+
+
+def gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+# -- calls ----------------------------------------------------------------------------------------
+
+
+def test_values_texts_and_pictures(place: Project) -> None:
+    body = (
+        step("a", "t/add", "with: {a: 1, b: 2}\n")
+        + step("b", "t/say", 'with: {text: "sum: {{ steps.a.output.result }}"}\n')
+        + step("c", "t/say", "with: {text: '{\"deep\": [1]}'}\noutput: {deep: [integer]}\n")
+        + step("d", "t/picture")
+    )
+    place.workflow(body)
+    assert outputs(place) == {
+        "a": {"result": 3},
+        "b": "sum: 3",
+        "c": {"deep": [1]},
+        "d": [{"type": "image", "mime_type": "image/png", "data": "iVBORw=="}],
+    }
+
+
+def test_one_program_serves_the_whole_run_and_ends_with_it(place: Project) -> None:
+    place.workflow(step("a", "t/whoami") + step("b", "t/whoami"))
+    found = outputs(place, INHERITED="no")
+    assert found["a"]["pid"] == found["b"]["pid"]
+    assert found["a"]["cwd"] == str(place.root)
+    assert found["a"]["INHERITED"] is None
+    assert found["a"]["HOME"] == place.env["HOME"]
+    assert gone(found["a"]["pid"])
+
+
+def test_what_it_says_beside_the_answer_is_the_log_of_the_step(place: Project) -> None:
+    place.workflow(step("a", "t/add", "with: {a: 1, b: 2}\n") + step("b", "t/slow"))
+    outputs(place)
+    assert "adding" in place.run("runs", "show", "last", "--log", "a").out
+    assert "1 of 2: half" in place.run("runs", "show", "last", "--log", "b").out
+
+
+def test_arguments_that_do_not_fit_are_not_sent(place: Project) -> None:
+    place.workflow(step("a", "t/add", "with: {a: one}\n"))
+    error = failed(place)
+    assert error["kind"] == "input"
+    assert error["message"] == (
+        "`mcp:t/add` was not called: 'b' is a required property; "
+        "`a`: 'one' is not of type 'integer'"
+    )
+    assert error["hint"] == "it takes a, b"
+
+
+def test_a_tool_that_is_not_there(place: Project) -> None:
+    place.workflow(step("a", "t/ad"), head='allow: {write: ["mcp:t/*"]}\n')
+    error = failed(place)
+    assert (error["kind"], error["hint"]) == ("not_found", "did you mean `add`?")
+    assert error["message"] == "MCP server `t` offers no tool `ad`"
+
+
+def test_a_failure_that_the_tool_reports(place: Project) -> None:
+    place.workflow(step("a", "t/refuse"), head='allow: {write: ["mcp:t/refuse"]}\n')
+    error = failed(place)
+    assert error["kind"] == "tool"
+    assert error["message"] == "`mcp:t/refuse` failed: no such customer"
+
+
+def test_a_server_that_asks_is_declined_and_the_step_says_what_it_asked(place: Project) -> None:
+    place.workflow(step("a", "t/ask"), head='allow: {write: ["mcp:t/ask"]}\n')
+    error = failed(place)
+    assert error["kind"] == "input"
+    assert error["message"] == (
+        "`mcp:t/ask` asked a person for “Which street?” (street), and nobody could answer: "
+        "the person said decline"
+    )
+    assert (
+        "was declined: “Which street?” (street)"
+        in place.run("runs", "show", "last", "--log", "a").out
+    )
+
+
+# -- permission -----------------------------------------------------------------------------------
+
+
+def test_what_the_settings_do_not_call_a_read_must_be_allowed(place: Project) -> None:
+    place.workflow(step("a", "t/note", "with: {path: x, text: y}\n"))
+    done = place.run("bundle", "validate", "bundles/flow")
+    assert done.code == 2
+    assert "`mcp:t/note` writes, and `allow.write` does not name it" in done.err
+    place.workflow(
+        step("a", "t/note", "with: {path: x, text: y}\n"), head='allow: {write: ["mcp:t/note"]}\n'
+    )
+    assert outputs(place) == {"a": "noted"}
+
+
+def test_a_step_cannot_make_an_effect_less_than_the_settings_say(place: Project) -> None:
+    config(place, "effect: {note: write}")
+    place.workflow(step("a", "t/note", "effect: read\nwith: {path: x, text: y}\n"))
+    done = place.run("bundle", "validate", "bundles/flow")
+    assert "`mcp:t/note` is declared as `write`, and a step cannot make it less" in done.err
+
+
+def test_a_server_that_nobody_configured(place: Project) -> None:
+    place.workflow(step("a", "tt/add"), head='allow: {write: ["mcp:tt/*"]}\n')
+    done = place.run("run", "bundles/flow")
+    assert done.code == 2
+    assert "step `a` uses the MCP server `tt`, which is not configured" in done.err
+    assert "did you mean `t`?" in done.err
+
+
+def test_tools_that_the_settings_leave_out(place: Project) -> None:
+    config(place, "tools: [add, s*]")
+    place.workflow(step("a", "t/note"), head='allow: {write: ["mcp:t/*"]}\n')
+    done = place.run("run", "bundles/flow")
+    assert done.code == 2
+    assert "`mcp:t/note`, which `mcp.servers.t.tools` does not let through: add, s*" in done.err
+
+
+def test_secrets_reach_a_server_by_name_only_and_never_a_record(place: Project) -> None:
+    config(place, 'env: {TOKEN: "{{ secrets.MY_TOKEN }}"}, effect: {whoami: read}')
+    place.workflow(step("a", "t/whoami"))
+    done = place.run("run", "bundles/flow")
+    assert done.code == 2
+    assert "secret `MY_TOKEN`, which `allow.secrets` does not name" in done.err
+    place.workflow(step("a", "t/whoami"), head="allow: {secrets: [MY_TOKEN]}\n")
+    assert failed(place)["kind"] == "auth"
+    assert outputs(place, MY_TOKEN="hush-hush-1")["a"]["TOKEN"] == "***"
+    for file in place.root.rglob("*"):
+        if file.is_file():
+            assert b"hush-hush-1" not in file.read_bytes(), file
+
+
+# -- over HTTP ------------------------------------------------------------------------------------
+
+
+def test_over_http(place: Project, address: str) -> None:
+    host = address.split("/")[2]
+    config(place, EFFECT, web=f"{{url: {address}, effect: {{add: read}}}}")
+    place.workflow(step("a", "web/add", "with: {a: 1, b: 2}\n"))
+    done = place.run("run", "bundles/flow")
+    assert done.code == 2
+    assert f"this step talks to `{host}`, which `allow.network` does not name" in done.err
+    place.workflow(
+        step("a", "web/add", "with: {a: 1, b: 2}\n"), head=f'allow: {{network: ["{host}"]}}\n'
+    )
+    assert outputs(place) == {"a": {"result": 3}}
+
+
+def test_an_address_where_nobody_is(place: Project) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+        config(place, EFFECT, web=f"{{url: 'http://127.0.0.1:{port}/mcp', effect: {{add: read}}}}")
+        place.workflow(step("a", "web/add"), head="allow: {network: [127.0.0.1]}\n")
+        error = failed(place)
+    assert error["kind"] == "unavailable"
+    assert error["message"].startswith("MCP server `web` cannot be used: ")
+
+
+# -- when it goes wrong ---------------------------------------------------------------------------
+
+
+def test_a_program_that_dies_in_the_middle_of_a_write_leaves_it_in_doubt(place: Project) -> None:
+    place.workflow(
+        step("a", "t/die", "with: {path: died}\n"), head='allow: {write: ["mcp:t/die"]}\n'
+    )
+    done = place.run("run", "bundles/flow", "--json")
+    assert done.json["steps"]["a"]["status"] == "in_doubt"
+    assert "has ended with exit code 3" in done.json["steps"]["a"]["error"]["message"]
+    assert (place.root / "died").read_text() == "died\n"
+
+
+def test_a_program_that_died_is_begun_again(place: Project) -> None:
+    config(place, "effect: {die: read, add: read}")
+    body = step(
+        "a", "t/die", "with: {path: died}\nretry: {times: 1, base: 1ms}\non_error: continue\n"
+    )
+    place.workflow(body + step("b", "t/add", "with: {a: 1, b: 2}\n"))
+    found = outputs(place)
+    assert found["b"] == {"result": 3}
+    assert (place.root / "died").read_text() == "died\ndied\n"
+
+
+def test_time_is_up_and_what_hangs_is_ended(place: Project) -> None:
+    place.workflow(
+        step("a", "t/hang", "with: {path: pid}\ntimeout: 3s\n"),
+        head='allow: {write: ["mcp:t/hang"]}\n',
+    )
+    done = place.run("run", "bundles/flow", "--json")
+    found = done.json["steps"]["a"]
+    assert (found["status"], found["error"]["kind"]) == ("in_doubt", "timeout")
+    assert found["error"]["message"] == "`mcp:t/hang` did not end within 3 s"
+    assert gone(int((place.root / "pid").read_text()))
+
+
+def test_cancelling_ends_the_program(place: Project) -> None:
+    place.workflow(
+        step("a", "t/hang", "with: {path: pid}\n"), head='allow: {write: ["mcp:t/hang"]}\n'
+    )
+    running = place.start("run", "bundles/flow")
+    until(lambda: (place.root / "pid").exists() and (place.root / "pid").read_text())
+    pid = int((place.root / "pid").read_text())
+    began = time.monotonic()
+    running.send_signal(signal.SIGINT)
+    running.communicate(timeout=30)
+    assert time.monotonic() - began < 10
+    assert gone(pid)
+
+
+def test_a_flood_is_a_failure_of_the_step(place: Project) -> None:
+    place.write(
+        ".aiworkflow/config.yaml",
+        (place.root / ".aiworkflow/config.yaml").read_text() + "limits: {output: 100kB}\n",
+    )
+    place.workflow(
+        step("a", "t/flood", "with: {size: 5000000}\non_error: continue\n")
+        + step("b", "t/add", "with: {a: 1, b: 2}\n")
+    )
+    done = place.run("run", "bundles/flow", "--json")
+    assert done.code == 0, done.out
+    error = done.json["steps"]["a"]["error"]
+    assert error["kind"] == "limit"
+    assert error["message"] == "MCP server `t` wrote a line of more than 100000 bytes"
+    assert done.json["steps"]["b"]["output"] == {"result": 3}
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("{command: mcp-nowhere}", "MCP server `x` needs `mcp-nowhere`, which is not there"),
+        ("{command: sh, args: [-c, 'echo no config >&2; exit 2']}",
+         "MCP server `x` has ended with exit code 2: no config"),
+        ("{command: sleep, args: ['1000'], timeout: 300ms}",
+         "MCP server `x` did not answer within 0.3 s when it was begun"),
+    ],
+)  # fmt: skip
+def test_a_program_that_is_no_server(place: Project, command: str, message: str) -> None:
+    config(place, EFFECT, x=command)
+    place.workflow(step("a", "x/add"), head='allow: {write: ["mcp:x/add"]}\n')
+    assert failed(place)["message"] == message
+
+
+# -- .mcp.json ------------------------------------------------------------------------------------
+
+
+def test_servers_of_an_existing_mcp_json(place: Project) -> None:
+    about = {"command": sys.executable, "args": [SERVER], "env": {"TOKEN": "${MY_TOKEN}"}}
+    place.write(".mcp.json", json.dumps({"mcpServers": {"other": about, "t": {"command": "no"}}}))
+    place.workflow(step("a", "other/whoami", "effect: read\n"))
+    done = place.run("run", "bundles/flow")
+    assert "`mcp:other/whoami` writes, and `allow.write` does not name it" in done.err
+    head = 'allow: {write: ["mcp:other/whoami"], secrets: [MY_TOKEN]}\n'
+    place.workflow(
+        step("a", "other/whoami") + step("b", "t/add", "with: {a: 1, b: 2}\n"), head=head
+    )
+    found = outputs(place, MY_TOKEN="hush-hush-2")
+    assert found["a"]["TOKEN"] == "***"
+    assert found["b"] == {"result": 3}
+
+
+def test_an_mcp_json_that_is_none(place: Project) -> None:
+    place.write(".mcp.json", "{")
+    place.workflow(step("a", "t/add", "with: {a: 1, b: 2}\n"))
+    done = place.run("run", "bundles/flow")
+    assert done.code == 2
+    assert "`.mcp.json` cannot be used: it is not JSON" in done.err
