@@ -8,8 +8,13 @@ import sys
 from pathlib import Path
 
 from mcp.server.mcpserver import Context, Image, MCPServer
-from mcp_types import ToolAnnotations
-from pydantic import BaseModel
+from mcp.server.mcpserver.exceptions import ToolError
+from mcp_types import (
+    ElicitRequest,
+    ElicitRequestFormParams,
+    InputRequiredResult,
+    ToolAnnotations,
+)
 
 DESCRIPTION = os.environ.get("TEST_DESCRIPTION", "Add two numbers.")
 server = MCPServer("test", log_level="CRITICAL")
@@ -45,8 +50,6 @@ def whoami() -> dict[str, object]:
 
 @server.tool()
 def refuse() -> str:
-    from mcp.server.mcpserver.exceptions import ToolError
-
     raise ToolError("no such customer")
 
 
@@ -74,18 +77,13 @@ def picture() -> Image:
     return Image(data=b"\x89PNG", format="png")
 
 
-class Address(BaseModel):
-    street: str
-
-
 @server.tool(structured_output=False)
-async def ask(context: Context) -> str:
-    found = await context.elicit("Which street?", Address)
-    if found.action != "accept":
-        from mcp.server.mcpserver.exceptions import ToolError
-
-        raise ToolError(f"the person said {found.action}")
-    return "ok"
+async def ask(context: Context) -> str | InputRequiredResult:
+    if context.input_responses is None:
+        schema = {"type": "object", "properties": {"street": {"type": "string"}}}
+        asked = ElicitRequestFormParams(message="Which street?", requested_schema=schema)
+        return InputRequiredResult(input_requests={"q": ElicitRequest(params=asked)})
+    raise ToolError(f"the person said {context.input_responses['q'].action}")
 
 
 @server.tool()

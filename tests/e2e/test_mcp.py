@@ -37,6 +37,12 @@ def step(id_: str, tool: str, more: str = "") -> str:
     return f"## {id_}\n\n```yaml step\nid: {id_}\nuses: mcp:{tool}\n{more}```\n\n"
 
 
+def old(*words: str) -> str:
+    """A quick server of the older protocol."""
+    args = json.dumps([str(ROOT / "tests" / "mcp_old_server.py"), *words])
+    return f"{{command: {sys.executable}, args: {args}, effect: {{echo: read}}}}"
+
+
 def outputs(project: Project, *words: str, **env: str) -> dict:
     done = project.run("run", "bundles/flow", "--json", *words, **env)
     assert done.code == 0, done.out + done.err
@@ -120,8 +126,8 @@ def test_one_program_serves_the_whole_run_and_ends_with_it(place: Project) -> No
 def test_what_it_says_beside_the_answer_is_the_log_of_the_step(place: Project) -> None:
     place.workflow(step("a", "t/add", "with: {a: 1, b: 2}\n") + step("b", "t/slow"))
     outputs(place)
-    assert "adding" in place.run("runs", "show", "last", "--log", "a").out
-    assert "1 of 2: half" in place.run("runs", "show", "last", "--log", "b").out
+    assert "adding" in place.run("runs", "log", "last", "a").out
+    assert "1 of 2: half" in place.run("runs", "log", "last", "b").out
 
 
 def test_arguments_that_do_not_fit_are_not_sent(place: Project) -> None:
@@ -129,8 +135,8 @@ def test_arguments_that_do_not_fit_are_not_sent(place: Project) -> None:
     error = failed(place)
     assert error["kind"] == "input"
     assert error["message"] == (
-        "`mcp:t/add` was not called: 'b' is a required property; "
-        "`a`: 'one' is not of type 'integer'"
+        "`mcp:t/add` was not called: `a`: 'one' is not of type 'integer'; "
+        "'b' is a required property"
     )
     assert error["hint"] == "it takes a, b"
 
@@ -146,21 +152,57 @@ def test_a_failure_that_the_tool_reports(place: Project) -> None:
     place.workflow(step("a", "t/refuse"), head='allow: {write: ["mcp:t/refuse"]}\n')
     error = failed(place)
     assert error["kind"] == "tool"
-    assert error["message"] == "`mcp:t/refuse` failed: no such customer"
+    assert (
+        error["message"] == "`mcp:t/refuse` failed: Error executing tool refuse: no such customer"
+    )
 
 
-def test_a_server_that_asks_is_declined_and_the_step_says_what_it_asked(place: Project) -> None:
-    place.workflow(step("a", "t/ask"), head='allow: {write: ["mcp:t/ask"]}\n')
+@pytest.mark.parametrize("server", ["t", "old"])
+def test_a_server_that_asks_is_declined_and_the_step_says_what_it_asked(
+    place: Project, server: str
+) -> None:
+    config(place, EFFECT, old=old())
+    place.workflow(step("a", f"{server}/ask"), head=f'allow: {{write: ["mcp:{server}/ask"]}}\n')
     error = failed(place)
     assert error["kind"] == "input"
-    assert error["message"] == (
-        "`mcp:t/ask` asked a person for “Which street?” (street), and nobody could answer: "
-        "the person said decline"
+    assert error["message"].startswith(
+        f"`mcp:{server}/ask` asked a person for “Which street?” (street), and nobody could answer: "
     )
-    assert (
-        "was declined: “Which street?” (street)"
-        in place.run("runs", "show", "last", "--log", "a").out
-    )
+    assert error["message"].endswith("the person said decline")
+    assert "give it in `with`" in error["hint"]
+    log = place.run("runs", "log", "last", "a").out
+    assert "was declined: “Which street?” (street)" in log
+
+
+def test_the_key_of_a_step_is_handed_on(place: Project) -> None:
+    config(place, old=old())
+    place.workflow(step("a", "old/echo", "with: {text: hi}\n"))
+    found = outputs(place)["a"]
+    assert found["given"] == {"text": "hi"}
+    assert len(found["key"]) > 20
+
+
+@pytest.mark.parametrize(
+    ("word", "kind", "message"),
+    [
+        ("schema", "output", "`mcp:old/echo`: the schema of its arguments is wrong: "),
+        ("shape", "output", "`mcp:old/echo`: Invalid structured content returned by tool echo: "),
+        ("nonsense", "output", "`mcp:old/echo` answered what is no answer: "),
+    ],
+)
+def test_a_server_that_breaks_its_word(place: Project, word: str, kind: str, message: str) -> None:
+    config(place, old=old(word))
+    place.workflow(step("a", "old/echo", "with: {text: hi}\n"))
+    error = failed(place)
+    assert error["kind"] == kind
+    assert error["message"].startswith(message), error
+
+
+@pytest.mark.parametrize("word", ["garbage", "chatter"])
+def test_noise_between_the_answers_does_no_harm(place: Project, word: str) -> None:
+    config(place, old=old(word))
+    place.workflow(step("a", "old/echo", "with: {text: hi}\n"))
+    assert outputs(place)["a"]["given"] == {"text": "hi"}
 
 
 # -- permission -----------------------------------------------------------------------------------
