@@ -181,6 +181,10 @@ def _performers(
             from aiworkflow.tools.mcp.offers import offers_of
 
             return await perform_mcp(work, ports, offers_of(settings.servers, residents, memory))
+        if isinstance(work.node.action, ToolCall) and work.node.action.tool in work.protocols:
+            from aiworkflow.steps.lasting import perform_lasting
+
+            return await perform_lasting(work, ports, residents)
         from aiworkflow.steps.tool import perform_tool
 
         return await perform_tool(work, ports)

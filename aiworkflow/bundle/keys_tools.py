@@ -49,6 +49,7 @@ TOOL_KEYS: Final = (
         "Its operations; a tool without them has one only.",
         "{comment: {effect: write}}",
     ),
-)
+    _row(Scope.TOOL, "protocol", Choice(("jsonrpc",)), "For a tool that stays alive between calls: how it is spoken to.", "jsonrpc"),
+)  # fmt: skip
 SINGLE_ONLY: Final = ("inputs", "output", "check", "undo")
 """Settings of a tool that speak of its one operation: they exclude `operations`."""

@@ -220,6 +220,7 @@ class _Reader:
                 said.operations if said else MappingProxyType({}),
                 said.description if said else "",
                 said.place if said else None,
+                said.protocol if said else "",
             )
         return MappingProxyType(tools)
 

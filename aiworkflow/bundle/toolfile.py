@@ -49,12 +49,14 @@ class ToolDeclaration:
         description: what it does.
         operations: by name; the one operation of a tool without verbs has the name "".
         place: its name in tools.yaml.
+        protocol: `jsonrpc` for one that stays alive between calls, else "".
     """
 
     name: str
     description: str
     operations: MappingType[str, Operation]
     place: Place
+    protocol: str = ""
 
 
 def read_toolfile(
@@ -111,6 +113,7 @@ def _tool(entry: Entry, settings: dict[str, object], report: Report) -> ToolDecl
     operations = cast("dict[str, dict[str, object]] | None", settings.get("operations"))
     name = entry.key.text
     description = str(settings.get("description", ""))
+    protocol = str(settings.get("protocol", ""))
     if operations is None:
         single = _operation("", settings, {}, entry.key.place)
         targets = {"check": single.check, "undo": single.undo}
@@ -118,7 +121,8 @@ def _tool(entry: Entry, settings: dict[str, object], report: Report) -> ToolDecl
             if target is not None and isinstance(node, Mapping):
                 _no_such_operation(node, setting, target, {}, report)
                 return None
-        return ToolDeclaration(name, description, MappingProxyType({"": single}), entry.key.place)
+        only = MappingProxyType({"": single})
+        return ToolDeclaration(name, description, only, entry.key.place, protocol)
     assert isinstance(node, Mapping)
     complete = True
     for setting in SINGLE_ONLY:
@@ -143,7 +147,7 @@ def _tool(entry: Entry, settings: dict[str, object], report: Report) -> ToolDecl
         made[verb] = operation
     if not complete:
         return None
-    return ToolDeclaration(name, description, MappingProxyType(made), entry.key.place)
+    return ToolDeclaration(name, description, MappingProxyType(made), entry.key.place, protocol)
 
 
 def _no_such_operation(

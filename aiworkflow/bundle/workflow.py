@@ -394,6 +394,7 @@ class Tool:
     Attributes:
         path: path within the bundle, `/`-separated, for example `tools/github.py`.
         operations: by name; empty where tools.yaml is silent (any operation, undeclared).
+        protocol: `jsonrpc` for one that stays alive between calls; "" for one process a call.
     """
 
     name: str
@@ -401,6 +402,7 @@ class Tool:
     operations: Mapping[str, Operation] = field(default_factory=lambda: MappingProxyType({}))
     description: str = ""
     place: Place | None = None
+    protocol: str = ""
 
     def operation(self, name: str) -> Operation | None:
         """The declared operation of that name, or None."""

@@ -187,6 +187,9 @@ def _assemble(workflow: Workflow, drafts: Mapping[str, Draft]) -> Plan:
         budget=workflow.budget,
         concurrency=workflow.concurrency,
         tools=MappingProxyType({name: tool.path for name, tool in workflow.tools.items()}),
+        protocols=MappingProxyType(
+            {name: tool.protocol for name, tool in workflow.tools.items() if tool.protocol}
+        ),
         document=workflow.document,
         config=workflow.config,
         effect=effect,

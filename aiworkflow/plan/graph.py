@@ -113,6 +113,7 @@ class Plan:
     Attributes:
         nodes: by id, in document order, the root "" first.
         tools: path of each tool script within the bundle, by tool name.
+        protocols: of tools that stay alive between calls, how they are spoken to.
         children: digest of the plan of each workflow it calls, by path as written.
         files: digest (sha256 hex) of each file of the bundle, by path.
         effect: the worst class of all nodes.
@@ -135,6 +136,7 @@ class Plan:
     budget: Budget | None = None
     concurrency: Concurrency | None = None
     tools: Mapping[str, str] = field(default_factory=_nothing)
+    protocols: Mapping[str, str] = field(default_factory=_nothing)
     files: Mapping[str, str] = field(default_factory=_nothing)
     children: Mapping[str, str] = field(default_factory=_nothing)
     document: str = "workflow.md"

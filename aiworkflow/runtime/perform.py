@@ -368,6 +368,7 @@ class Attempts:
             project=self._place.project,
             secret_env=cast("dict[str, str]", arguments.get("secret_env", {})),
             tools=self._plan.tools,
+            protocols=self._plan.protocols,
             allow=self._plan.allow,
             timeout_s=node.timeout_s,
             agent=agent_spec(instance.agent) if instance.agent else None,

@@ -133,6 +133,7 @@ class Work:
         project: the project's root.
         timeout_s: seconds this attempt may take, or None.
         agent: who is to do it, where the step has several; None for the first.
+        protocols: of tools that stay alive between calls, how they are spoken to.
     """
 
     run: str
@@ -155,6 +156,7 @@ class Work:
     allow: Allow = field(default_factory=Allow)
     timeout_s: float | None = None
     agent: AgentSpec | None = None
+    protocols: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def scratch(self) -> Path:

@@ -70,12 +70,12 @@ async def _run_script(
         cwd=work.cwd,
         env=env,
         name=name,
-        timeout_s=_timeout_s(work),
+        timeout_s=timeout_s_of(work),
         output_limit=ports.limit("output"),
         log_limit=ports.limit("log"),
     )
     stdout = succeed(await run(command, watch_of(ports)), name)
-    return parse_output(stdout, _output(work))
+    return parse_output(stdout, output_of(work))
 
 
 async def _call_builtin(
@@ -98,7 +98,7 @@ async def _call_builtin(
         before=work.scratch.parent / "before" / work.key,
         way_back=ways_back.append,
     )
-    timeout_s = _timeout_s(work)
+    timeout_s = timeout_s_of(work)
     try:
         async with asyncio.timeout(timeout_s):
             value = await call_builtin(call.tool, call.operation, arguments, surroundings)
@@ -109,17 +109,17 @@ async def _call_builtin(
             in_doubt=True,
             hint="give it more time with `timeout`",
         ) from error
-    return Outcome(shape_output(value, _output(work)), undo=ways_back[-1] if ways_back else None)
+    return Outcome(shape_output(value, output_of(work)), undo=ways_back[-1] if ways_back else None)
 
 
-def _timeout_s(work: Work) -> float | None:
-    """The step's own bound, else the operation's."""
+def timeout_s_of(work: Work) -> float | None:
+    """The step's own bound, else the operation's, seconds."""
     if work.timeout_s is not None or work.node.operation is None:
         return work.timeout_s
     return work.node.operation.timeout_s
 
 
-def _output(work: Work) -> Output:
+def output_of(work: Work) -> Output:
     """The step's own declaration, else the operation's."""
     own = work.node.output
     if own == Output() and work.node.operation is not None:

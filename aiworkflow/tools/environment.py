@@ -100,6 +100,26 @@ def environment(facts: Facts, environ: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
+def lasting_environment(
+    env: Mapping[str, str], secrets: Mapping[str, str], environ: Mapping[str, str]
+) -> dict[str, str]:
+    """The whole environment of a program that stays alive: nothing that belongs to one call only.
+
+    Raises:
+        ToolError: `input`: a name or value that no environment can hold.
+    """
+    found = {name: environ[name] for name in PASSED_ON if name in environ}
+    found.setdefault("PATH", _DEFAULT_PATH)
+    for name, value in {**env, **secrets}.items():
+        _check_name(name)
+        if is_large(value):
+            text = f"`{name}` is larger than 64 KiB, which a tool that stays alive cannot be given"
+            raise ToolError("input", text, hint="hand it over in `with`")
+        check_text(value, f"`{name}`")
+        found[name] = value
+    return found
+
+
 def as_text(value: Json) -> str:
     """A value as a program gets it: text as it is, everything else as JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
