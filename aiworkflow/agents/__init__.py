@@ -9,6 +9,7 @@ from aiworkflow.agents.config import (
     agent_problem,
     described_agent,
     found_programs,
+    given_price,
     known_agents,
     resolve_agent,
 )
@@ -36,7 +37,7 @@ from aiworkflow.agents.contract import (
     Used,
 )
 from aiworkflow.agents.open import open_agent
-from aiworkflow.agents.price import Price
+from aiworkflow.agents.price import Price, cost_of
 from aiworkflow.agents.roster import Roster
 
 __all__ = [
@@ -66,8 +67,10 @@ __all__ = [
     "Turned",
     "Used",
     "agent_problem",
+    "cost_of",
     "described_agent",
     "found_programs",
+    "given_price",
     "known_agents",
     "open_agent",
     "resolve_agent",

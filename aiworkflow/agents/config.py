@@ -7,7 +7,7 @@ from dataclasses import field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, cast
 
-from aiworkflow.agents.price import Price
+from aiworkflow.agents.price import PRICE_NAMES, Price
 from aiworkflow.agents.providers import PROTOCOLS, PROVIDERS, provider_at, provider_of
 from aiworkflow.diagnostics.suggest import did_you_mean
 from aiworkflow.errors import UsageError
@@ -115,7 +115,7 @@ def described_agent(
             key_variable=None,
             max_tokens=units.count(said["max_tokens"]) if "max_tokens" in said else 4096,
             timeout_s=units.duration(said["timeout"]) if "timeout" in said else 300.0,
-            price=_price(said.get("price")),
+            price=given_price(said.get("price")),
             kind=kind or "echo",
             program=program if isinstance(program, dict) else {},
         )
@@ -146,7 +146,7 @@ def described_agent(
         temperature=cast("float | None", said.get("temperature")),
         timeout_s=units.duration(said["timeout"]) if "timeout" in said else 300.0,
         headers=cast("Mapping[str, str]", said.get("headers") or {}),
-        price=_price(said.get("price")),
+        price=given_price(given),
         provider=provider_at(url) if "url" in said else provider.name,
     )
 
@@ -162,13 +162,15 @@ def agent_problem(
     return None
 
 
-def _price(given: Json) -> Price:
+def given_price(agent: Json) -> Price:
+    """The price that an agent of the settings has there; nothing known where it has none."""
+    given = agent.get("price") if isinstance(agent, dict) else None
     if not isinstance(given, dict):
         return Price()
     return Price(
         **{
             name: float(cast("float", given[name]))
-            for name in ("input", "output", "cached")
+            for name in PRICE_NAMES
             if given.get(name) is not None
         }
     )

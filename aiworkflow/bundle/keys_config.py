@@ -89,6 +89,9 @@ PRICE: Final = Record(
         _row("input", _DOLLARS, "US dollars for a million input tokens.", "3"),
         _row("output", _DOLLARS, "US dollars for a million output tokens.", "15"),
         _row("cached", _DOLLARS, "US dollars for a million input tokens read from a cache.", "0.3"),
+        _row(
+            "written", _DOLLARS, "US dollars for a million input tokens written to a cache.", "3.75"
+        ),
     ),
 )
 APIS: Final = ("anthropic", "openai", "responses", "ollama", "google", "openrouter", "groq", "mistral", "deepseek", "vllm", "llamacpp", "lmstudio")  # fmt: skip
@@ -112,7 +115,7 @@ AGENT: Final = Record(
         _row("temperature", Decimal(0, 2), "How varied the answers are.", "0.2"),
         _row("timeout", DURATION, "Longest wait for an answer.", "2m"),
         _row("headers", MapOf(Text("text", r"[^\r\n]*", 2000), "headers to texts", r"[A-Za-z0-9-]+", "letters, digits and `-`"), "Further headers of each request.", "{X-Team: platform}"),
-        _row("price", PRICE, "What a million tokens cost; without it the cost is not known.", "{input: 3, output: 15}"),
+        _row("price", PRICE, "What a million tokens cost, where that is not in the price list or differs.", "{input: 3, output: 15}"),
     ),
     exactly_one=("api", "echo"),
 )  # fmt: skip

@@ -114,7 +114,11 @@ class StepResult:
         if step.undone is not None:
             found["undone"] = step.undone
         if step.input_tokens or step.output_tokens:
-            found["tokens"] = {"input": step.input_tokens, "output": step.output_tokens}
+            found["tokens"] = {
+                "input": step.input_tokens,
+                "cached": step.cached_tokens,
+                "output": step.output_tokens,
+            }
         if step.calls:
             found["calls"] = [self._call(one) for one in step.calls]
         return found

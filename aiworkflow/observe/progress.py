@@ -56,6 +56,7 @@ class StepProgress:
     seconds: float = 0.0
     cost_usd: float | None = None
     input_tokens: int = 0
+    cached_tokens: int = 0
     output_tokens: int = 0
     agent: str | None = None
     effect: str = ""
@@ -353,6 +354,7 @@ class RunProgress:
         step.log = event.log or step.log
         if event.spent is not None:
             step.input_tokens += event.spent.input_tokens
+            step.cached_tokens += event.spent.cached_tokens
             step.output_tokens += event.spent.output_tokens
             if event.spent.cost_usd is not None:
                 step.cost_usd = (step.cost_usd or 0.0) + event.spent.cost_usd

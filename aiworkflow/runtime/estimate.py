@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from aiworkflow.bundle.workflow import AgentSpec, agent_spec
 from aiworkflow.engine import Offer
@@ -11,7 +11,7 @@ from aiworkflow.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from aiworkflow.agents import AgentConfig
+    from aiworkflow.agents import AgentConfig, Consumed
     from aiworkflow.bundle.workflow import AgentCall
     from aiworkflow.engine.carried import Json
 
@@ -25,8 +25,9 @@ _ACTS = frozenset({"acp", "cli", "python"})
 class Estimate:
     """Estimates for one run.
 
-    A price that is not known counts as the dearest that the settings name; where they name none, a
-    budget in US dollars cannot hold, and the estimate is 0: see `docs/how-to`.
+    A price that is not known counts as the dearest that is known of the step's agents, the default
+    ones and those that the settings name; where none is, a budget in US dollars cannot hold, and the
+    estimate is 0: see `docs/how-to`.
 
     Args:
         agents, default: as in the settings in force.
@@ -54,11 +55,19 @@ class Estimate:
         """
         specs = action.agents or tuple(agent_spec(text) for text in self._default)
         if len(specs) == 1:
-            return [self._offer(specs[0], "", prompt, is_checked=is_checked)]
-        return [self._offer(one, _name(one), prompt, is_checked=is_checked) for one in specs]
+            return [self._offer(specs[0], "", specs, prompt, is_checked=is_checked)]
+        return [self._offer(one, _name(one), specs, prompt, is_checked=is_checked) for one in specs]
 
-    def _offer(self, spec: AgentSpec, name: str, prompt: str, *, is_checked: bool) -> Offer:
-        from aiworkflow.agents import Task  # most runs have no agent
+    def _offer(
+        self,
+        spec: AgentSpec,
+        name: str,
+        specs: Sequence[AgentSpec],
+        prompt: str,
+        *,
+        is_checked: bool,
+    ) -> Offer:
+        from aiworkflow.agents import Consumed, Task, cost_of  # most runs have no agent
 
         config = self._config(spec)
         asked = int(len(prompt.encode("utf-8", "surrogatepass")) / _BYTES_A_TOKEN) + 500
@@ -66,15 +75,13 @@ class Estimate:
         calls = 1 + Task("").asks if is_checked else 1
         asked = asked * calls + answered * calls * (calls - 1) // 2
         answered *= calls
-        dearest_in, dearest_out = self._dearest()
-        price_in = config.price.input if config is not None else None
-        price_out = config.price.output if config is not None else None
-        usd = asked * (dearest_in if price_in is None else price_in)
-        usd += answered * (dearest_out if price_out is None else price_out)
-        usd = round(usd / 1_000_000, 9)
+        most = Consumed(asked, 0, answered)
+        usd = cost_of(config, most) if config is not None else None
+        if usd is None:
+            usd = self._dearest(specs, most)
         is_alone = self._is_left_alone(spec.name)
         journalled = config is not None and config.kind not in _ACTS
-        return Offer(name, usd, asked + answered, is_alone, journalled)
+        return Offer(name, round(usd, 9), asked + answered, is_alone, journalled)
 
     def _config(self, spec: AgentSpec) -> AgentConfig | None:
         from aiworkflow.agents import resolve_agent
@@ -84,16 +91,16 @@ class Estimate:
         except UsageError:
             return None
 
-    def _dearest(self) -> tuple[float, float]:
-        prices = [
-            cast("dict[str, float]", one["price"])
-            for one in self._agents.values()
-            if isinstance(one, dict) and isinstance(one.get("price"), dict)
-        ]
-        return (
-            max((float(price.get("input") or 0) for price in prices), default=0.0),
-            max((float(price.get("output") or 0) for price in prices), default=0.0),
-        )
+    def _dearest(self, specs: Sequence[AgentSpec], most: Consumed) -> float:
+        """What the dearest agent would cost of those whose price is known here."""
+        from aiworkflow.agents import cost_of, given_price
+
+        named = [*specs, *(agent_spec(text) for text in (*self._default, *self._agents))]
+        configs = [self._config(one) for one in dict.fromkeys(named)]
+        costs = [cost_of(one, most) for one in configs if one is not None]
+        # of the settings also those whose key is not set here
+        costs += [given_price(one).cost(most) for one in self._agents.values()]
+        return max((one for one in costs if one is not None), default=0.0)
 
 
 def _name(spec: AgentSpec) -> str:

@@ -16,6 +16,7 @@ from aiworkflow.agents import (
     Task,
     TextDelta,
     Turned,
+    cost_of,
     resolve_agent,
 )
 from aiworkflow.bundle.workflow import AgentCall, OutputForm, agent_spec
@@ -90,7 +91,7 @@ class AgentPerformer:
         output: Json = answer.value if schema is not None else answer.text.strip()
         if work.node.output.form is OutputForm.LINES:
             output = [line for line in answer.text.strip().splitlines() if line.strip()]
-        return Outcome(output, _usage(answer.consumed, config), agent.name)
+        return Outcome(output, _usage(answer.consumed, config, answer.model), agent.name)
 
     def _spec(self, action: AgentCall) -> AgentSpec:
         if action.agents:
@@ -125,13 +126,12 @@ def _logged(ports: Ports) -> Emit:
     return emit
 
 
-def _usage(consumed: Consumed, config: AgentConfig) -> Usage | None:
+def _usage(consumed: Consumed, config: AgentConfig, model: str = "") -> Usage | None:
     if consumed == Consumed():
         return None
-    cost = config.price.cost(consumed)
     return Usage(
         consumed.input_tokens,
         consumed.cached_tokens,
         consumed.output_tokens,
-        cost if cost is not None else consumed.cost_usd,
+        cost_of(config, consumed, model),
     )
