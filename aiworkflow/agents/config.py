@@ -115,7 +115,7 @@ def described_agent(
             key_variable=None,
             max_tokens=units.count(said["max_tokens"]) if "max_tokens" in said else 4096,
             timeout_s=units.duration(said["timeout"]) if "timeout" in said else 300.0,
-            price=given_price(said.get("price")),
+            price=given_price(said),
             kind=kind or "echo",
             program=program if isinstance(program, dict) else {},
         )

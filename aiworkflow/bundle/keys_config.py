@@ -143,6 +143,7 @@ LIMITS: Final = Record(
         _row("inline_output", SIZE, "Larger outputs are stored apart from the journal.", "32KiB"),
         _row("log", SIZE, "Most of a step's standard error that is kept.", "10MB"),
         _row("prompt", SIZE, "Largest prompt.", "1MB"),
+        _row("file", SIZE, "Largest file that goes with a prompt.", "5MB"),
     ),
 )
 CONFIG_KEYS: Final[tuple[Key, ...]] = (

@@ -30,7 +30,7 @@ from aiworkflow.bundle.readers_step import (
     UsesReader,
     WaitReader,
 )
-from aiworkflow.bundle.readers_value import EXPRESSION, VALUE
+from aiworkflow.bundle.readers_value import EXPRESSION, VALUE, ValueReader
 from aiworkflow.bundle.reading import Key, Reader, Scope
 from aiworkflow.bundle.schema_form import OutputReader
 from aiworkflow.bundle.workflow import Ask, Effect, Kind, Wait
@@ -111,6 +111,7 @@ STEP_KEYS: Final[tuple[Key, ...]] = (
     _row("set", MapOf(VALUE, "state to values"), "Values to write to the run's state.", '{best: "{{ steps.review.output }}"}', frozenset({K.ASSIGN})),
     _row("agent", AgentsReader(), "The agent, or several in order of preference.", "ollama/llama3.2", frozenset({K.AGENT}), reserved=chosen_agents),
     _row("tools", ListOf(Text("a tool such as `github.comment` or `mcp:files/*`", r"mcp:[A-Za-z_][\w-]*/[\w.*-]+|[A-Za-z_][\w-]*(?:\.(?:[A-Za-z_][\w-]*|\*))?"), "tools"), "Tools the agent may call.", "[github.comment]", frozenset({K.AGENT})),
+    _row("files", ListOf(ValueReader("a path within the project, or `{{ expression }}`", text=True), "paths", least=1, unique=False), "Images that go with the prompt.", "[docs/plan.png]", frozenset({K.AGENT})),
     _row("output", OutputReader(), "What the output is: `text`, `json`, `lines`, or a type.", "{score: integer}", _WORK | {K.WAIT}),
     _row("timeout", DURATION, "Longest time of one attempt, of a group for the whole.", "5m", _LONG),
     _row("cwd", Text("a directory within the project", INSIDE, 500, "AW524", "write it relative to the project, without `..`"), "Directory to run in, within the project.", "services/api", _WORK),

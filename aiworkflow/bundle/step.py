@@ -325,6 +325,7 @@ class StepReader:
             prompt,
             cast("tuple[w.AgentSpec, ...]", settings.values.get("agent", ())),
             cast("tuple[str, ...]", settings.values.get("tools", ())),
+            files=cast("tuple[Value, ...]", settings.values.get("files", ())),
         )
 
     def _message(self, section: Section) -> Template | None:

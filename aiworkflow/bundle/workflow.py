@@ -132,11 +132,16 @@ def agent_label(text: str) -> str:
 
 @record
 class AgentCall:
-    """Prose for an agent. `agents` in order of preference; empty means the configured default."""
+    """Prose for an agent. `agents` in order of preference; empty means the configured default.
+
+    Attributes:
+        files: paths of images that go with the prompt, each a text or a list of texts.
+    """
 
     prompt: Template
     agents: tuple[AgentSpec, ...] = ()
     tools: tuple[str, ...] = ()
+    files: tuple[Value, ...] = ()
 
 
 @record

@@ -453,6 +453,7 @@ def in_force(settings: Layered) -> InForce:
             "inline_output": limits.inline_output_bytes,
             "log": limits.log_bytes,
             "prompt": limits.prompt_bytes,
+            "file": limits.file_bytes,
         },
         agents=agents if isinstance(agents, dict) else {},
         agent=options.agent,

@@ -231,7 +231,16 @@ def _action_to_json(action: w.Action) -> Json:
         case w.ToolCall(tool, operation, arguments, server, cwd):
             return ["tool", tool, operation, _map(arguments), server, cwd]
         case w.AgentCall(prompt, agents, tools):
-            return ["agent", template_to_json(prompt), _agents_to_json(agents), list(tools)]
+            said: list[Json] = [
+                "agent",
+                template_to_json(prompt),
+                _agents_to_json(agents),
+                [*tools],
+            ]
+            more: dict[str, Json] = {}  # what most have not is left out, so that digests stay
+            if action.files:
+                more["files"] = [value_to_json(one) for one in action.files]
+            return [*said, more] if more else said
         case w.Assign(values):
             return ["assign", _map(values)]
         case w.Group():
@@ -272,8 +281,14 @@ def _action_from_json(data: Any) -> w.Action:
             return w.Script(language, code, _unmap(arguments), cwd)
         case ["tool", tool, operation, arguments, server, cwd]:
             return w.ToolCall(tool, operation, _unmap(arguments), server, cwd)
-        case ["agent", prompt, agents, tools]:
-            return w.AgentCall(template_from_json(prompt), _agents_from_json(agents), tuple(tools))
+        case ["agent", prompt, agents, tools, *rest]:
+            more = rest[0] if rest else {}
+            return w.AgentCall(
+                template_from_json(prompt),
+                _agents_from_json(agents),
+                tuple(tools),
+                files=tuple(value_from_json(one) for one in more.get("files", ())),
+            )
         case ["assign", values]:
             return w.Assign(_unmap(values))
         case ["group", parallel, enough, until, max_rounds, has_result, result]:

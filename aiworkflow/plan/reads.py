@@ -63,6 +63,7 @@ def body_values(node: Node) -> Iterator[Value]:
         case action:
             yield dict(getattr(action, "arguments", {}))
             yield getattr(action, "prompt", None)
+            yield list(getattr(action, "files", ()))
     if node.approve is not None:
         yield node.approve.message
     if node.cache is not None:

@@ -294,8 +294,10 @@ def action_values(step: Step) -> Iterator[tuple[str, Value]]:
         ):
             for name, value in arguments.items():
                 yield f"with.{name}", value
-        case AgentCall(prompt=prompt):
+        case AgentCall(prompt=prompt, files=files):
             yield "prompt", prompt
+            for at, value in enumerate(files):
+                yield f"files.{at}", value
         case Assign(values):
             for name, value in values.items():
                 yield f"set.{name}", value

@@ -21,6 +21,9 @@ _BYTES_A_TOKEN = 2.5
 _ACTS = frozenset({"acp", "cli", "python"})
 """Kinds of agents that act by themselves, not only by calls that stand in the journal."""
 
+_TOKENS_AN_IMAGE = 5_000
+"""As many as a large one takes with Anthropic; with OpenAI's smallest models one may take more."""
+
 
 class Estimate:
     """Estimates for one run.
@@ -46,31 +49,35 @@ class Estimate:
         self._environ = environ
         self._is_left_alone = is_left_alone
 
-    def __call__(self, action: AgentCall, prompt: str, *, is_checked: bool) -> list[Offer]:
+    def __call__(
+        self, action: AgentCall, prompt: str, *, is_checked: bool, files: int = 0
+    ) -> list[Offer]:
         """What an attempt with a prompt may cost at most, with each agent that may make it.
 
         Args:
             is_checked: whether an answer that does not fit is asked for again: each time with all
                 that was said before.
+            files: images that go with it.
         """
+        asked = int(len(prompt.encode("utf-8", "surrogatepass")) / _BYTES_A_TOKEN) + 500
+        asked += files * _TOKENS_AN_IMAGE
         specs = action.agents or tuple(agent_spec(text) for text in self._default)
         if len(specs) == 1:
-            return [self._offer(specs[0], "", specs, prompt, is_checked=is_checked)]
-        return [self._offer(one, _name(one), specs, prompt, is_checked=is_checked) for one in specs]
+            return [self._offer(specs[0], "", specs, asked, is_checked=is_checked)]
+        return [self._offer(one, _name(one), specs, asked, is_checked=is_checked) for one in specs]
 
     def _offer(
         self,
         spec: AgentSpec,
         name: str,
         specs: Sequence[AgentSpec],
-        prompt: str,
+        asked: int,
         *,
         is_checked: bool,
     ) -> Offer:
         from aiworkflow.agents import Consumed, Task, cost_of  # most runs have no agent
 
         config = self._config(spec)
-        asked = int(len(prompt.encode("utf-8", "surrogatepass")) / _BYTES_A_TOKEN) + 500
         answered = config.max_tokens if config is not None else 4096
         calls = 1 + Task("").asks if is_checked else 1
         asked = asked * calls + answered * calls * (calls - 1) // 2

@@ -167,7 +167,9 @@ class Evaluator:
         self, node: Node, action: AgentCall, rendered: Mapping[str, Json]
     ) -> Sequence[Offer]:
         is_checked = node.output.form not in {OutputForm.AUTO, OutputForm.TEXT}
-        return self._estimate(action, str(rendered["prompt"]), is_checked=is_checked)
+        given = cast("list[Json]", rendered.get("files", []))
+        files = sum(len(one) if isinstance(one, list) else 1 for one in given)
+        return self._estimate(action, str(rendered["prompt"]), is_checked=is_checked, files=files)
 
     def _agents(self, node: Node, question: Question) -> Answer:
         """What each agent may cost with arguments that are rendered already."""
@@ -199,8 +201,10 @@ class Evaluator:
                     rendered["with"] = {
                         key: resolve(value, names) for key, value in arguments.items()
                     }
-            case AgentCall(prompt=prompt):
+            case AgentCall(prompt=prompt, files=files):
                 rendered["prompt"] = render(prompt, names, fenced=node.fenced)
+                if files:
+                    rendered["files"] = [resolve(one, names) for one in files]
             case _:
                 pass
         if env:

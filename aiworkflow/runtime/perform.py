@@ -343,7 +343,7 @@ class Attempts:
     ) -> Work:
         given = arguments.get("with", {})
         if "prompt" in arguments:
-            given = {"prompt": arguments["prompt"]}
+            given = {name: arguments[name] for name in ("prompt", "files") if name in arguments}
         context: dict[str, Json] = {
             "inputs": dict(self._inputs),
             "run": dict(self._run),

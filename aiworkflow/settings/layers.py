@@ -236,6 +236,7 @@ _VARIABLES: Mapping[str, Callable[[str], object]] = {
     "limits.inline_output": units.size,
     "limits.log": units.size,
     "limits.prompt": units.size,
+    "limits.file": units.size,
 }
 _PREFIX = "AIWORKFLOW_"
 # Set for the children of a step, or read before settings are: no settings, and no mistakes.

@@ -43,6 +43,7 @@ class Limits:
         inline_output_bytes: larger outputs are stored apart from the journal.
         log_bytes: most of a step's standard error that is kept.
         prompt_bytes: largest prompt.
+        file_bytes: largest file that goes with a prompt.
     """
 
     max_parallel: int = 8
@@ -51,6 +52,7 @@ class Limits:
     inline_output_bytes: int = 32 * 1024
     log_bytes: int = 10_000_000
     prompt_bytes: int = 1_000_000
+    file_bytes: int = 5_000_000
 
 
 @record
@@ -104,6 +106,7 @@ _LIMITS = {
     "inline_output": ("inline_output_bytes", units.size),
     "log": ("log_bytes", units.size),
     "prompt": ("prompt_bytes", units.size),
+    "file": ("file_bytes", units.size),
 }
 
 

@@ -22,6 +22,7 @@ from aiworkflow.agents import (
 from aiworkflow.bundle.workflow import AgentCall, OutputForm, agent_spec
 from aiworkflow.expr import Anything
 from aiworkflow.steps.contract import Outcome, Ports, StepError, Usage, Work
+from aiworkflow.steps.files import attachments
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -69,7 +70,7 @@ class AgentPerformer:
                 hint="give the agent less, or raise `limits.prompt`",
             )
         schema = _schema(work)
-        task = Task(prompt, schema, work.timeout_s, key=work.key)
+        task = Task(prompt, schema, work.timeout_s, key=work.key, files=attachments(work, ports))
         calls = ports.calls
         if calls is not None:
             so_far = await calls.so_far() if config.kind == "api" else ()

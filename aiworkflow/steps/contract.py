@@ -123,7 +123,8 @@ class Work:
         run, path, visit, attempt: whose attempt this is; both numbers from 1.
         key: idempotency key: the same for all attempts of a visit.
         effect: class of the step.
-        arguments: the rendered `with`; for an agent step `{"prompt": text}`.
+        arguments: the rendered `with`; for an agent step `{"prompt": text}`, with
+            `files` where it has some.
         env: the declared layers, rendered, without secrets.
         secret_env: environment variable → name of the secret it asks for.
         context: what the context file holds: inputs, run, item, index, round, with.

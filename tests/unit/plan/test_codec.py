@@ -38,6 +38,7 @@ EVERYTHING = (
     + agent("agent", "{% if inputs.n > 1 %}A{% elif inputs.n %}B{% else %}C{% endif %}"
             "{% for x in steps.built.output.items %}- {{ x }}{% else %}none{% endfor %}",
             "agent: ollama/llama3\n")
+    + agent("sees", "Look", 'files: [a.png, "{{ inputs.n }}.png"]\n')
     + group("rounds", 'until: round > 2\nmax_rounds: 3\nresult: "{{ steps.inner.output }}"\n',
             step("inner", level=3))
     + group("any", "parallel: any\n", step("p", level=3), step("q", level=3))

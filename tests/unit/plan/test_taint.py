@@ -262,6 +262,7 @@ def test_approval_of_an_earlier_step_does_not_make_its_output_trusted() -> None:
         (step("s", SECRET + f'with: {{x: "{BODY}"}}\n'), "Step s"),
         (step("s", f'effect: write\nwith: {{x: "{BODY}"}}\n'), "Step s"),
         (agent("s", f"On {BODY}", "tools: [git.status]\n"), "Step s"),
+        (agent("s", "Look", f'tools: [git.status]\nfiles: ["{BODY}"]\n'), "Step s"),
         (group("g", SECRET, step("s", f'env: {{X: "{BODY}"}}\n', level=3)), "Step s"),
         (does("s", SECRET + f'uses: git.diff\nwith: {{base: "{BODY}"}}\n'), "git.diff"),
     ],
