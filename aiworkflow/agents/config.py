@@ -6,6 +6,7 @@ import shutil
 from dataclasses import field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, cast
+from urllib.parse import urlsplit
 
 from aiworkflow.agents.price import PRICE_NAMES, Price
 from aiworkflow.agents.providers import PROTOCOLS, PROVIDERS, provider_at, provider_of
@@ -31,6 +32,8 @@ class AgentConfig:
         program: how a program is begun and spoken to, as plain data.
         key_variable: environment variable that holds the key; None where none is needed.
         timeout_s: longest wait for a whole answer, seconds.
+        urls: of its instances, where it is a pool; then `url` is the first.
+        pool: how the pool goes about it, as in the settings.
     """
 
     name: str
@@ -46,6 +49,8 @@ class AgentConfig:
     kind: str = "api"
     program: Mapping[str, Json] = field(default_factory=lambda: MappingProxyType({}))
     provider: str = ""
+    urls: tuple[str, ...] = ()
+    pool: Mapping[str, Json] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def label(self) -> str:
@@ -115,7 +120,7 @@ def described_agent(
             key_variable=None,
             max_tokens=units.count(said["max_tokens"]) if "max_tokens" in said else 4096,
             timeout_s=units.duration(said["timeout"]) if "timeout" in said else 300.0,
-            price=given_price(said),
+            price=given_price(given),
             kind=kind or "echo",
             program=program if isinstance(program, dict) else {},
         )
@@ -130,16 +135,19 @@ def described_agent(
             f"there is no agent `{spec.name}`",
             hint=hint or f"agents are {', '.join(known)}, and those under `agents:` in config.yaml",
         )
-    url = str(said.get("url") or provider.address(environ))
-    if "://" not in url:  # OLLAMA_HOST is a host and a port
-        url = f"http://{url}"
+    usual = provider.address(environ)
+    urls, pool = _instances(api, said, usual)
+    url = urls[0] if urls else _address(str(said.get("url") or usual))
     own_key = said.get("key")
-    key = str(own_key) if own_key else (None if "url" in said else provider.key(environ))
+    is_own = "url" in said or urls
+    key = str(own_key) if own_key else (None if is_own else provider.key(environ))
     model = spec.model or cast("str | None", said.get("model"))
     return AgentConfig(
         name=spec.name,
         api=api if api in PROTOCOLS else provider.api,
-        url=url.rstrip("/"),
+        url=url,
+        urls=urls,
+        pool=pool,
         model=model,
         key_variable=key,
         max_tokens=units.count(said["max_tokens"]) if "max_tokens" in said else 4096,
@@ -147,8 +155,31 @@ def described_agent(
         timeout_s=units.duration(said["timeout"]) if "timeout" in said else 300.0,
         headers=cast("Mapping[str, str]", said.get("headers") or {}),
         price=given_price(given),
-        provider=provider_at(url) if "url" in said else provider.name,
+        provider=provider_at(url) if is_own else provider.name,
     )
+
+
+def _instances(
+    api: str, said: Mapping[str, Json], usual: str
+) -> tuple[tuple[str, ...], Mapping[str, Json]]:
+    """The addresses of a pool, none where the agent is no pool; and how it goes about it."""
+    url, given = said.get("url"), said.get("pool")
+    if not isinstance(url, list) and not isinstance(given, dict):
+        return (), {}
+    from aiworkflow.agents.pool import PORTS
+
+    pool: Mapping[str, Json] = given if isinstance(given, dict) else {}
+    several = [str(one) for one in url] if isinstance(url, list) else [str(url)] if url else []
+    discover = pool.get("discover")
+    ports = discover if isinstance(discover, list) else PORTS.get(api, ()) if discover else ()
+    path = urlsplit(usual).path.rstrip("/")
+    found = [*several, *(f"127.0.0.1:{port}{path}" for port in ports)]
+    return tuple(dict.fromkeys(_address(one) for one in found or [usual])), pool
+
+
+def _address(url: str) -> str:
+    # OLLAMA_HOST is a host and a port
+    return (url if "://" in url else f"http://{url}").rstrip("/")
 
 
 def agent_problem(

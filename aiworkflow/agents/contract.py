@@ -230,13 +230,26 @@ class Permitted:
 
 
 @record
+class Served:
+    """An instance of a pool was given the task.
+
+    Attributes:
+        by: its host and port.
+        reason: why it is not the one before; "" for the first.
+    """
+
+    by: str
+    reason: str = ""
+
+
+@record
 class Used:
     """What the task has consumed so far."""
 
     consumed: Consumed
 
 
-AgentEvent: TypeAlias = "TextDelta | AskedAgain | Turned | Called | Permitted | Used"
+AgentEvent: TypeAlias = "TextDelta | AskedAgain | Turned | Called | Permitted | Served | Used"
 Emit: TypeAlias = Callable[[AgentEvent], None]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from aiworkflow.agents.config import AgentConfig
     from aiworkflow.agents.contract import Agent, Surroundings
+    from aiworkflow.agents.pool import Instance, Pool
     from aiworkflow.agents.python import AgentFunction
 
 _NO_FUNCTIONS: Mapping[str, AgentFunction] = MappingProxyType({})
@@ -27,6 +29,8 @@ class Roster:
 
     def __init__(self, functions: Mapping[str, AgentFunction] = _NO_FUNCTIONS) -> None:
         self._functions = functions
+        self._pools: dict[str, Pool] = {}
+        self._instances: dict[str, Instance] = {}
 
     def open(self, config: AgentConfig, key: str, around: Surroundings) -> Agent:
         """An agent that can be given tasks; see `open_agent`.
@@ -34,6 +38,8 @@ class Roster:
         Raises:
             UsageError: this version, or this process, has no such agent.
         """
+        if config.urls:
+            return self._pooled(config, key, around)
         if config.kind != "python":
             return open_agent(config, key, around)
         from aiworkflow.agents.python import PythonAgent
@@ -46,3 +52,29 @@ class Roster:
                 hint=f"go on from there: connect(agents={{{config.name!r}: …}})",
             )
         return PythonAgent(config, function)
+
+    def _pooled(self, config: AgentConfig, key: str, around: Surroundings) -> Agent:
+        """A pool is made once; instances are known by their address, whatever pool they are in."""
+        from aiworkflow.agents.pool import Instance, Pool, PooledAgent, manner_of
+        from aiworkflow.settings import units
+
+        id_ = f"{config!r} {key}"
+        pool = self._pools.get(id_)
+        if pool is None:
+            members = []
+            for url in config.urls:
+                instance = self._instances.setdefault(url, Instance(url))
+                one = replace(config, url=url, urls=(), pool={})
+                members.append((instance, open_agent(one, key, around)))
+            warm = None
+            if config.api == "ollama":
+
+                async def warm(url: str) -> None:
+                    from aiworkflow.agents.api.http import warm_ollama
+
+                    await warm_ollama(url, config.model or "", config.timeout_s)
+
+            manner = manner_of(config.pool, units.duration)
+            pool = Pool(config.label, config.model or "", members, manner, warm)
+            self._pools[id_] = pool
+        return PooledAgent(pool)

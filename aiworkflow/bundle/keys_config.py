@@ -17,13 +17,15 @@ from aiworkflow.bundle.readers import (
     SIZE,
     Choice,
     Decimal,
+    Flag,
+    ListOf,
     Plain,
     Text,
     Whole,
     text_of,
     wrong,
 )
-from aiworkflow.bundle.readers_map import MapOf, OneOrMany, Record
+from aiworkflow.bundle.readers_map import ByShape, MapOf, OneOrMany, Record
 from aiworkflow.bundle.readers_step import ALLOW, AgentsReader
 from aiworkflow.bundle.readers_value import ENV_NAME, ENV_WORDS, settable
 from aiworkflow.bundle.reading import WRONG, JsonSchema, Key, Reader, Reading, Scope
@@ -103,13 +105,23 @@ ECHO: Final = Record(
         _row("fail", Choice(("unavailable", "rate_limit", "timeout", "bad_output", "refused", "cut_off", "auth")), "How it fails, instead of answering.", "unavailable"),
     ),
 )  # fmt: skip
+POOL: Final = Record(
+    "pool",
+    (
+        _row("choose", Choice(("least_loaded", "round_robin", "random", "sticky")), "Which instance is asked; `sticky` is the same one for the same conversation.", "least_loaded"),
+        _row("check_every", DURATION, "How long an instance that does not answer is left alone at first.", "10s"),
+        _row("warm", Flag(), "Have each instance load the model before its first task (Ollama).", "true"),
+        _row("discover", ByShape("`true`, or a list of ports", Flag(), ListOf(Whole(1, 65_535), "ports")), "Use the servers found on the usual ports of this machine, or on these.", "true"),
+    ),
+)  # fmt: skip
 AGENT: Final = Record(
     "agents",
     (
         _row("api", Choice(APIS), "The protocol it speaks, or the provider it is from.", "anthropic"),
         _row("echo", ECHO, "Instead of a protocol: it answers with what it was asked, to try things out.", "{seconds: 0.5}"),
         _row("model", Text("the name of a model", r"\S+", 200), "The model, unless the workflow names one.", "llama3.2"),
-        _row("url", _URL, "Its address, where it is not the provider's own.", "http://localhost:11434"),
+        _row("url", OneOrMany(_URL, f"{_URL.expects}, or a list of these"), "Its address, where it is not the provider's own; a list makes a pool.", "http://localhost:11434"),
+        _row("pool", POOL, "How the instances of a pool are used.", "{choose: least_loaded, check_every: 10s}"),
         _row("key", KeyVariableReader(), "The environment variable that holds its key.", "ANTHROPIC_API_KEY"),
         _row("max_tokens", COUNT, "Most tokens of an answer.", "4096"),
         _row("temperature", Decimal(0, 2), "How varied the answers are.", "0.2"),

@@ -204,7 +204,7 @@ def _described(
         agent_problem(asked, said, environ) or "",
         api=config.api,
         model=config.model or "",
-        url=config.url,
+        url=", ".join(config.urls) or config.url,
         abilities=tuple(sorted(_abilities(config))),
         key_variable=config.key_variable or "",
         has_key=bool(config.key_variable and environ.get(config.key_variable)),

@@ -12,6 +12,7 @@ from aiworkflow.agents import (
     Called,
     Consumed,
     Roster,
+    Served,
     Surroundings,
     Task,
     TextDelta,
@@ -121,6 +122,8 @@ def _logged(ports: Ports) -> Emit:
                     ports.log(f"\n[calls {call.name}]\n")
                 else:
                     ports.calls.heard(call, result)
+            case Served(by, reason):
+                ports.log(f"[asked {by}{f', after {reason}' if reason else ''}]\n")
             case _:
                 pass
 

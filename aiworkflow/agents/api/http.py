@@ -171,6 +171,16 @@ def _key_hint(key: str | None) -> str:
     return f"check the key in {key}" if key else "the server asks for a key: set `key:`"
 
 
+async def warm_ollama(url: str, model: str, timeout_s: float) -> None:
+    """Have a model loaded, which a request without a prompt does. Raises AgentError."""
+    async with (
+        connect(url, {}, None) as connection,
+        connection.post("/api/generate", {"model": model}, timeout_s) as chunks,
+    ):
+        async for _ in chunks:
+            pass
+
+
 def _host(url: str) -> str:
     return url.split("://", 1)[-1].split("/", 1)[0]
 
