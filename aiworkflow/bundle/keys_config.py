@@ -136,6 +136,7 @@ PROJECT_BUDGET: Final = Record(
     (
         *BUDGET.keys,
         _row("daily", MONEY, "Most US dollars that all runs together may spend in a day (UTC).", "50"),
+        _row("ask_above", MONEY, "`run` asks before a run that may cost more than so many US dollars, or nobody knows how much.", "2"),
     ),
 )  # fmt: skip
 BREAKER: Final = Record(

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from aiworkflow.client.batch_lines import Given
     from aiworkflow.client.batch_result import BatchReport, BatchResult, Earlier
     from aiworkflow.client.client import Client
+    from aiworkflow.client.project import Checked
     from aiworkflow.engine.carried import Json
 
 _SAY_EVERY_S = 1.0
@@ -76,13 +77,19 @@ def run_batch(request: RunRequest, batch: BatchRequest, out: Out) -> int:
 
 
 async def _run(request: RunRequest, asked: BatchRequest, output: _Output, out: Out) -> int:
+    from aiworkflow.cli.bounding import agree_to_cost
+    from aiworkflow.cli.given import overrides
     from aiworkflow.cli.running import interrupts
     from aiworkflow.cli.where import connect
 
     async with connect(request.project) as client:
-        batch = _plan(client, request, asked)
+        checked = client.project.check(request.bundle, overrides(request.agent, request.settings))
+        batch = _plan(client, request, asked, checked)
         if asked.dry_run:
             return _say_plan(batch, asked, out)
+        planned = batch.planned
+        count = planned["start"] + planned["resume"]
+        agree_to_cost(client, checked, None, {}, out, agreed=request.agreed, count=count)
         output.open()
         out.note(f"batch {batch.id}: {_count(len(batch.lines), 'line')} of {asked.lines}")
         go_on = f"take it up again with: --again {asked.output or batch.id}"
@@ -113,20 +120,19 @@ def _place(batch: Batch, result: BatchResult) -> int:
     return bisect_left(batch.lines, result.line, key=lambda line: line.number)
 
 
-def _plan(client: Client, request: RunRequest, asked: BatchRequest) -> Batch:
+def _plan(client: Client, request: RunRequest, asked: BatchRequest, checked: Checked) -> Batch:
     """Everything checked, nothing started."""
-    from aiworkflow.cli.given import overrides, pairs, read_inputs
+    from aiworkflow.cli.given import pairs, read_inputs
     from aiworkflow.client.batch import name_of
 
     return client.batch(
-        request.bundle,
+        checked,
         _read(asked.lines),
         max_parallel=_width(asked.max_parallel),
         skip_invalid=asked.skip_invalid,
         earlier=_earlier(client, request.bundle, asked.again),
         base=read_inputs(request.inputs_file),
         texts=pairs(request.inputs, "--input"),
-        overrides=overrides(request.agent, request.settings),
         name=request.name,
         attached=request.attached,
         where="standard input" if asked.lines == "-" else asked.lines,

@@ -99,6 +99,9 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would run; start nothing.")
     ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Agree to what it may cost (`budget.ask_above`).")
+    ] = False,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
     quiet: QuietOption = False,
@@ -127,6 +130,7 @@ def run(
         project=Where(project, journal_fallback=journal_fallback),
         attached=wait,
         breaks=breaks or [],
+        agreed=yes,
     )
     if batch is not None:
         from aiworkflow.cli.batch import BatchRequest, run_batch

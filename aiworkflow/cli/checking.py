@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
 from aiworkflow.errors import EXIT_OK, EXIT_USAGE, UsageError
@@ -47,21 +47,26 @@ def validate_bundle(bundle: str, form: str, project: str | None, out: Out) -> in
 
 def show_info(bundle: str, project: str | None, out: Out) -> int:
     """Print what a bundle takes, does and may touch."""
+    from aiworkflow.cli.bounding import outlay_lines
+    from aiworkflow.client.bounds import outlay
     from aiworkflow.plan import describe_plan, seal
 
-    checked = _valid(_project(project).check(bundle))
+    place = _project(project)
+    checked = _valid(place.check(bundle))
     assert checked.plan is not None
     assert checked.workflow is not None
     about = describe_plan(seal(checked.plan, checked.workflow))
     about["bundle"] = checked.label
     about["not_executable_yet"] = [d.message.split("`")[1] for d in checked.refused]
+    found = outlay(place, checked)
+    about["cost"] = found.to_json()
     out.object(about)
     if not out.json:
-        out.result(_info_text(about, out))
+        out.result(_info_text(about, out, outlay_lines(found, steps=False)))
     return EXIT_OK
 
 
-def _info_text(about: Mapping[str, Json], out: Out) -> str:
+def _info_text(about: Mapping[str, Json], out: Out, cost: Iterable[str] = ()) -> str:
     version = f" {about['version']}" if about["version"] else ""
     lines = [out.paint(f"{about['name']}{version}", "bold"), f"  {about['description']}", ""]
     inputs = cast("list[dict[str, Json]]", about["inputs"])
@@ -79,6 +84,7 @@ def _info_text(about: Mapping[str, Json], out: Out) -> str:
     granted = [f"{kind}: {', '.join(names)}" for kind, names in allow.items() if names]
     lines.append(f"allow      {'; '.join(granted) or 'nothing beyond reading the working tree'}")
     lines.append(f"effect     {about['effect']}")
+    lines += cost
     lines.append(f"digest     {str(about['digest'])[:16]}")
     if about["not_executable_yet"]:
         later = dict.fromkeys(cast("list[str]", about["not_executable_yet"]))
@@ -241,6 +247,8 @@ def dry_run(
     out: Out,
 ) -> int:
     """Print what a run would do: order, agents, tools, secrets, effects, every live block."""
+    from aiworkflow.cli.bounding import outlay_lines
+    from aiworkflow.client.bounds import outlay
     from aiworkflow.plan import describe_plan, draw_terminal
 
     place = _project(project)
@@ -252,6 +260,8 @@ def dry_run(
     about["default_agent"] = list(new.settings.agent)
     secrets = sorted({name for node in new.plan.nodes.values() for name in node.secrets})
     about["secrets"] = {name: name in place.environ for name in secrets}
+    found = outlay(place, checked, given, texts=texts)
+    about["cost"] = found.to_json()
     out.object(about)
     if out.json:
         return EXIT_OK
@@ -274,6 +284,9 @@ def dry_run(
     if new.inputs:
         lines += ["", "inputs"]
         lines += [f"  {name} = {_short(value)}" for name, value in new.inputs.items()]
+    cost = list(outlay_lines(found))
+    if cost:
+        lines += ["", *cost]
     lines += ["", "nothing was started"]
     out.result("\n".join(lines))
     return EXIT_OK

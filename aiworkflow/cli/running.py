@@ -41,6 +41,7 @@ class RunRequest:
     project: Where
     attached: bool = False
     breaks: Sequence[str] = ()
+    agreed: bool = False
 
 
 def run_bundle(request: RunRequest, out: Out) -> int:
@@ -51,8 +52,12 @@ def run_bundle(request: RunRequest, out: Out) -> int:
     project = request.project.with_journal(chosen.get("journal"))
 
     async def start(client: Client) -> Run:
+        from aiworkflow.cli.bounding import agree_to_cost
+
+        checked = client.project.check(request.bundle, chosen)
+        agree_to_cost(client, checked, given, texts, out, agreed=request.agreed)
         return await client.start(
-            request.bundle,
+            checked,
             given,
             texts=texts,
             overrides=chosen,

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from aiworkflow.client.batch import Batch
     from aiworkflow.client.batch_lines import Given
     from aiworkflow.client.batch_result import Earlier
+    from aiworkflow.client.bounds import Outlay
     from aiworkflow.client.builder import BuiltWorkflow
     from aiworkflow.client.carrier import Carrier
     from aiworkflow.client.onward import Proposal
@@ -407,6 +408,22 @@ class Client:
         from aiworkflow.client.costs import costs
 
         return costs(self, by, since=since, until=until, only=only)
+
+    def outlay(
+        self, bundle: str | Path | BuiltWorkflow | Checked, inputs: Mapping[str, Json] | None = None
+    ) -> Outlay:
+        """What a run may cost: the most by its plan at known prices, and what past runs cost.
+
+        Args:
+            inputs: values of the declared inputs; None for their defaults.
+
+        Raises:
+            BundleInvalid, InputsInvalid: see `start`.
+        """
+        from aiworkflow.client.bounds import outlay
+
+        checked = bundle if isinstance(bundle, Checked) else self.project.check(bundle)
+        return outlay(self.project, checked, inputs, journal=lambda: self.journal)
 
     # -- waits ------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from aiworkflow.bundle.workflow import AgentSpec, agent_spec
 from aiworkflow.engine import Offer
 from aiworkflow.errors import UsageError
+from aiworkflow.plan.bound import most_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -15,14 +16,8 @@ if TYPE_CHECKING:
     from aiworkflow.bundle.workflow import AgentCall
     from aiworkflow.engine.carried import Json
 
-_BYTES_A_TOKEN = 2.5
-"""Fewer than any tokenizer in use needs for prose and code, so that the estimate is no less."""
-
 _ACTS = frozenset({"acp", "cli", "python"})
 """Kinds of agents that act by themselves, not only by calls that stand in the journal."""
-
-_TOKENS_AN_IMAGE = 5_000
-"""As many as a large one takes with Anthropic; with OpenAI's smallest models one may take more."""
 
 
 class Estimate:
@@ -59,29 +54,29 @@ class Estimate:
                 that was said before.
             files: images that go with it.
         """
-        asked = int(len(prompt.encode("utf-8", "surrogatepass")) / _BYTES_A_TOKEN) + 500
-        asked += files * _TOKENS_AN_IMAGE
+        size = len(prompt.encode("utf-8", "surrogatepass"))
         specs = action.agents or tuple(agent_spec(text) for text in self._default)
         if len(specs) == 1:
-            return [self._offer(specs[0], "", specs, asked, is_checked=is_checked)]
-        return [self._offer(one, _name(one), specs, asked, is_checked=is_checked) for one in specs]
+            return [self._offer(specs[0], "", specs, size, files, is_checked=is_checked)]
+        return [
+            self._offer(one, _name(one), specs, size, files, is_checked=is_checked) for one in specs
+        ]
 
     def _offer(
         self,
         spec: AgentSpec,
         name: str,
         specs: Sequence[AgentSpec],
-        asked: int,
+        size: int,
+        files: int,
         *,
         is_checked: bool,
     ) -> Offer:
-        from aiworkflow.agents import Consumed, Task, cost_of  # most runs have no agent
+        from aiworkflow.agents import Consumed, cost_of  # most runs have no agent
 
         config = self._config(spec)
-        answered = config.max_tokens if config is not None else 4096
-        calls = 1 + Task("").asks if is_checked else 1
-        asked = asked * calls + answered * calls * (calls - 1) // 2
-        answered *= calls
+        longest = config.max_tokens if config is not None else 4096
+        asked, answered = most_tokens(size, longest, is_checked=is_checked, images=files)
         most = Consumed(asked, 0, answered)
         usd = cost_of(config, most) if config is not None else None
         if usd is None:

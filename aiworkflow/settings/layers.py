@@ -179,6 +179,7 @@ _WHOLE = frozenset({"mcp.servers."})
 _BUDGET: Mapping[str, Callable[[object], Decimal | float]] = {
     "usd": units.money,
     "daily": units.money,
+    "ask_above": units.money,
     "tokens": units.count,
     "seconds": units.duration,
     "on_exceed": ("stop", "wait", "switch").index,  # the strictest wins
