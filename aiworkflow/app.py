@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from aiworkflow.agents.python import AgentFunction
     from aiworkflow.client.builder import BuiltWorkflow
     from aiworkflow.client.client import Client
+    from aiworkflow.client.replaying import CaseTests, Stage
     from aiworkflow.client.result import RunResult
     from aiworkflow.engine.carried import Json
     from aiworkflow.journal import Journal
@@ -128,6 +129,62 @@ def connect(
     return Client(found, open_store, make_runtime, residents)
 
 
+def open_tests(project: str | Path | None, bundle: str | Path) -> CaseTests:
+    """The cases of a bundle, ready to be replayed; use it in a `with`.
+
+    Raises:
+        BundleInvalid, NotBuiltYet, UsageError: the bundle cannot be run.
+    """
+    from aiworkflow.client.replaying import CaseTests
+
+    return CaseTests(open_project(project), bundle, _connect_stage)
+
+
+def _connect_stage(project: Project, stage: Stage) -> Client:
+    """A client whose runs nobody else sees: in memory, with recorded steps, on a clock that jumps."""
+    from aiworkflow.agents import Roster
+    from aiworkflow.client.client import Client
+    from aiworkflow.journal import open_journal
+    from aiworkflow.runtime.given import Folders
+    from aiworkflow.tools.resident import Residents
+
+    folders = Folders(stage.root, stage.state)
+    residents = Residents()
+    found = Project(
+        project.location,
+        environ=stage.environ,
+        clock=stage.clock,
+        ids=stage.ids,
+        resolve_agents=lambda *_: (),
+        folders=folders,
+    )
+
+    def make_runtime(store: Journal, on_append: Callable[[str], None]) -> LocalRuntime:
+        from aiworkflow.client.inputs import check_inputs
+        from aiworkflow.runtime.local import LocalRuntime
+        from aiworkflow.runtime.mask import Masking
+        from aiworkflow.trust.secrets import EnvironmentSecrets
+
+        return LocalRuntime(
+            journal=store,
+            folders=folders,
+            clock=stage.clock,
+            ids=stage.ids,
+            masking=Masking(EnvironmentSecrets(stage.environ)),
+            environ=stage.environ,
+            performers=lambda settings: stage.performers(
+                _performers(settings, stage.environ, Roster, residents, stage.state / "mcp")
+            ),
+            on_append=on_append,
+            check_inputs=check_inputs,
+        )
+
+    def open_store() -> Journal:
+        return open_journal("memory", stage.state, clock=stage.clock, ids=stage.ids)
+
+    return Client(found, open_store, make_runtime, residents)
+
+
 def run(
     bundle: str | Path | BuiltWorkflow,
     inputs: Mapping[str, Json] | None = None,
@@ -192,7 +249,7 @@ def _performers(
     async def agent(work: Work, ports: Ports) -> Outcome:
         from aiworkflow.steps.agent import AgentPerformer
 
-        performer = AgentPerformer(settings.agents, settings.agent, environ, roster())
+        performer = AgentPerformer(settings.agents, settings.agent, environ, roster().open)
         return await performer(work, ports)
 
     return {Kind.SCRIPT: script, Kind.TOOL: tool, Kind.AGENT: agent}

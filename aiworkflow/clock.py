@@ -21,6 +21,10 @@ class Clock(Protocol):
         """Seconds since an arbitrary point, including sleep of the machine; for timeouts."""
         ...
 
+    def skip_to(self, at: float) -> None:
+        """Nothing happens before `at` (seconds since the epoch): a clock of tests goes there."""
+        ...
+
 
 class Ids(Protocol):
     """Source of new identifiers."""
@@ -45,6 +49,33 @@ class SystemClock:
         """Seconds since boot, including suspension where the system can say so."""
         boot = getattr(time, "CLOCK_BOOTTIME", None)
         return time.clock_gettime(boot) if boot is not None else time.monotonic()
+
+    def skip_to(self, at: float) -> None:
+        """Time passes by itself."""
+
+
+class JumpingClock:
+    """A clock that stands still, but for jumping over the time in which nothing happens.
+
+    Args:
+        start: seconds since the epoch.
+    """
+
+    def __init__(self, start: float) -> None:
+        self._now = start
+
+    def now(self) -> datetime:
+        """Where the clock stands."""
+        return datetime.fromtimestamp(self._now, UTC)
+
+    def monotonic(self) -> float:
+        """The same, as seconds."""
+        return self._now
+
+    def skip_to(self, at: float) -> None:
+        """Go to a later moment; an earlier one is past."""
+        # a datetime has microseconds: what is due then must be due when the clock is read
+        self._now = max(self._now, at + 0.000_001)
 
 
 class OnwardClock:
@@ -73,6 +104,10 @@ class OnwardClock:
     def monotonic(self) -> float:
         """Seconds since an arbitrary point, as the clock followed has it."""
         return self._clock.monotonic()
+
+    def skip_to(self, at: float) -> None:
+        """As the clock followed has it."""
+        self._clock.skip_to(at)
 
 
 class SystemIds:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from aiworkflow.cli.bundle_tests import add_to as add_tests
 from aiworkflow.cli.command import Command, Group
 from aiworkflow.cli.options import (
     BundleArgument,
@@ -56,8 +57,15 @@ def run(
     name: Annotated[str, typer.Option("--name", help="A name for this run, for its record.")] = "",
     record: Annotated[
         str | None,
-        typer.Option("--record", metavar="DIR", help="Also write the run's record there."),
+        typer.Option(
+            "--record",
+            metavar="CASE|DIR/",
+            help="Also make a test case of it; with a slash, or of a folder: its record, there.",
+        ),
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="With --record CASE: also in the place of a case.")
+    ] = False,
     wait: WaitOption = False,
     breaks: Annotated[
         list[str] | None,
@@ -131,6 +139,7 @@ def run(
         attached=wait,
         breaks=breaks or [],
         agreed=yes,
+        force=force,
     )
     if batch is not None:
         from aiworkflow.cli.batch import BatchRequest, run_batch
@@ -219,3 +228,6 @@ def list_(
 
     out = Out(as_json=as_json, verbose=verbose, quiet=quiet)
     raise typer.Exit(list_bundles(project, out))
+
+
+add_tests(app)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiworkflow.cli.given import overrides, pairs, read_inputs
+from aiworkflow.cli.recording import is_case, record_case, refuse_case
 from aiworkflow.cli.where import Where, connect
 from aiworkflow.errors import (
     EXIT_FAILED,
@@ -42,6 +43,7 @@ class RunRequest:
     attached: bool = False
     breaks: Sequence[str] = ()
     agreed: bool = False
+    force: bool = False
 
 
 def run_bundle(request: RunRequest, out: Out) -> int:
@@ -50,6 +52,9 @@ def run_bundle(request: RunRequest, out: Out) -> int:
     given = read_inputs(request.inputs_file)
     chosen = overrides(request.agent, request.settings)
     project = request.project.with_journal(chosen.get("journal"))
+    case = request.record if request.record and is_case(request.record) else None
+    if case is not None:
+        refuse_case(request.bundle, case, project.project, force=request.force)
 
     async def start(client: Client) -> Run:
         from aiworkflow.cli.bounding import agree_to_cost
@@ -67,7 +72,13 @@ def run_bundle(request: RunRequest, out: Out) -> int:
             tell=out.note,
         )
 
-    return drive(connect(project), start, out, record=request.record)
+    async def record(client: Client, run: str) -> None:
+        assert case is not None
+        await record_case(client, run, case, out, project.project, force=request.force)
+
+    after = record if case is not None else None
+    folder = None if case is not None else request.record
+    return drive(connect(project), start, out, record=folder, after=after)
 
 
 def drive(
@@ -78,17 +89,19 @@ def drive(
     record: str | None = None,
     done: str = "succeeded",
     more: Mapping[str, Json] | None = None,
+    after: Callable[[Client, str], Awaitable[None]] | None = None,
 ) -> int:
     """Drive a run that `start` gives, with a live view and Ctrl-C, and print what it came to.
 
     Args:
         done: the status that the command was to bring about.
         more: what the JSON object says besides.
+        after: called with the run once it has come to rest.
     """
     import asyncio
 
     try:
-        return asyncio.run(_drive(client, start, out, record, done, more or {}))
+        return asyncio.run(_drive(client, start, out, record, done, more or {}, after))
     except asyncio.CancelledError:  # the second Ctrl-C; it has been said
         message = "stopped at once; the run can be resumed"
         out.object({"error": {"code": "interrupted", "message": message, "hint": None}})
@@ -102,6 +115,7 @@ async def _drive(
     record: str | None,
     done: str,
     more: Mapping[str, Json],
+    after: Callable[[Client, str], Awaitable[None]] | None,
 ) -> int:
     from aiworkflow.cli.live import follow
 
@@ -125,6 +139,8 @@ async def _drive(
             from aiworkflow.observe.record import write_record
 
             out.note(f"record: {write_record(run.data(), Path(record))}")
+        if after is not None and not interrupted:
+            await after(client, run.id)
         # while the journal is open: large outputs are read when they are shown
         report(result, out, more)
     if result.status == done:

@@ -98,6 +98,7 @@ class Project:
         location: the project's root and the working tree in use.
         resolve_agents: says what is wrong with the agents a workflow names, as one line each.
         functions: names of agents that are functions of this process.
+        folders: where runs act and are kept, where that is not the location's own.
     """
 
     def __init__(
@@ -109,6 +110,7 @@ class Project:
         ids: Ids,
         resolve_agents: Callable[[Sequence[AgentSpec], Mapping[str, Json]], Sequence[str]],
         functions: Sequence[str] = (),
+        folders: Folders | None = None,
     ) -> None:
         self.location = location
         self.environ = environ
@@ -116,6 +118,7 @@ class Project:
         self.ids = ids
         self._resolve_agents = resolve_agents
         self._functions = functions
+        self._folders = folders
         self._strata: list[Stratum] | None = None
         self.strangers: Sequence[str] = ()
 
@@ -129,7 +132,7 @@ class Project:
         """Where runs act and where state is kept."""
         from aiworkflow.runtime.given import Folders
 
-        return Folders(self.root, self.location.state / "state")
+        return self._folders or Folders(self.root, self.location.state / "state")
 
     @property
     def actor(self) -> str:

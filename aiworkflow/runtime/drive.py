@@ -221,6 +221,8 @@ class Drive:
                 return self._others() if loop.time() >= self._look_at else []
             timeout = _POLL_S
             if wake_at is not None:
+                if not self._tasks:
+                    self._it.clock.skip_to(wake_at)
                 timeout = min(timeout, max(0.0, wake_at - self._now()))
             if not await self._woken(loop, timeout):
                 others = self._others()

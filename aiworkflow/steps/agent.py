@@ -11,7 +11,6 @@ from aiworkflow.agents import (
     AskedAgain,
     Called,
     Consumed,
-    Roster,
     Served,
     Surroundings,
     Task,
@@ -26,12 +25,16 @@ from aiworkflow.steps.contract import Outcome, Ports, StepError, Usage, Work
 from aiworkflow.steps.files import attachments
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import TypeAlias
 
-    from aiworkflow.agents import AgentConfig
+    from aiworkflow.agents import Agent, AgentConfig
     from aiworkflow.agents.contract import Emit
     from aiworkflow.bundle.workflow import AgentSpec, Json
     from aiworkflow.expr import Schema
+
+    Resolve: TypeAlias = Callable[[AgentSpec, Mapping[str, Json], Mapping[str, str]], AgentConfig]
+    Opened: TypeAlias = Callable[[AgentConfig, str, Surroundings], Agent]
 
 
 class AgentPerformer:
@@ -41,7 +44,8 @@ class AgentPerformer:
         agents: `agents` of the settings a run has in force, as plain data.
         default: agents in order of preference, for steps that name none.
         environ: where keys are.
-        roster: opens agents; the same for all runs of the process.
+        opened: how an agent is opened.
+        resolve: which agent a name stands for.
     """
 
     def __init__(
@@ -49,9 +53,12 @@ class AgentPerformer:
         agents: Mapping[str, Json],
         default: Sequence[str],
         environ: Mapping[str, str],
-        roster: Roster,
+        opened: Opened,
+        *,
+        resolve: Resolve = resolve_agent,
     ) -> None:
-        self._roster = roster
+        self._resolve = resolve
+        self._open = opened
         self._agents = agents
         self._default = default
         self._environ = environ
@@ -60,7 +67,7 @@ class AgentPerformer:
         """Do one attempt. Raises StepError."""
         action = work.node.action
         assert isinstance(action, AgentCall)
-        config = resolve_agent(work.agent or self._spec(action), self._agents, self._environ)
+        config = self._resolve(work.agent or self._spec(action), self._agents, self._environ)
         key = ports.secrets.get(config.key_variable) if config.key_variable else ""
         prompt = str(work.arguments["prompt"])
         limit = ports.limit("prompt")
@@ -77,7 +84,7 @@ class AgentPerformer:
             so_far = await calls.so_far() if config.kind == "api" else ()
             task = dataclasses.replace(task, tools=calls.specs, call=calls, so_far=so_far)
         around = Surroundings(ports.environ, work.scratch, ports.process, ports.lock_fd, ports.log)
-        agent = self._roster.open(config, key, around)
+        agent = self._open(config, key, around)
         try:
             answer = await agent.perform(task, _logged(ports))
         except AgentError as error:

@@ -210,7 +210,7 @@ def test_a_record_reads_well_and_carries_its_facts(project: Project) -> None:
     project.git("add", ".")
     project.git("commit", "-qm", "x")
     commit = project.git("rev-parse", "HEAD").strip()
-    words = ("-i", "count=2", "-i", "who=me", "--record", "records", "--json")
+    words = ("-i", "count=2", "-i", "who=me", "--record", "./records", "--json")
     run = project.run("run", "flow", *words).json["run"]
     (path,) = (project.root / "records").iterdir()
     assert path.name == f"{run}.md"
@@ -236,7 +236,7 @@ def test_secrets_are_masked_wherever_anything_is_written(project: Project) -> No
         'env: {T: "{{ secrets.TOKEN }}"}\n',
     ) + script("fail", 'echo "bad $T" >&2; exit 1', 'env: {T: "{{ secrets.TOKEN }}"}\n')
     project.workflow(body, head="allow: {secrets: [TOKEN]}\n")
-    done = project.run("run", "flow", "--record", "records", TOKEN=secret)
+    done = project.run("run", "flow", "--record", "./records", TOKEN=secret)
     assert done.code == 1
     shown = [done.out, done.err]
     for words in (("show", "last"), ("log", "last"), ("log", "last", "leak"), ("list",)):

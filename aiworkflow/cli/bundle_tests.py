@@ -1,0 +1,77 @@
+"""The commands of `aiworkflow bundle` that test bundles."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from aiworkflow.cli.command import Command
+from aiworkflow.cli.options import (
+    FallbackOption,
+    JsonOption,
+    ProjectOption,
+    QuietOption,
+    VerboseOption,
+)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands to the group."""
+    app.command("test", cls=Command)(replay)
+
+
+def replay(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[BUNDLE | add RUN]",
+            help="A bundle; all bundles without it. `add RUN` makes a case of a run that was.",
+        ),
+    ] = None,
+    case: Annotated[
+        list[str] | None, typer.Option("--case", metavar="NAME", help="Only this case.")
+    ] = None,
+    update: Annotated[
+        bool,
+        typer.Option("--update", help="Expect what cases come to now; show what that changes."),
+    ] = False,
+    junit: Annotated[
+        str | None, typer.Option("--junit", metavar="FILE", help="Also write JUnit XML there.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="CASE", help="With `add`: the case's name.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="With `add`: also in the place of a case.")
+    ] = False,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+    quiet: QuietOption = False,
+    project: ProjectOption = None,
+    journal_fallback: FallbackOption = False,
+) -> None:
+    """Replay the cases of bundles: recorded answers, no network, no tokens.
+
+    Exit status: 0 all cases are as expected, 1 some are not, 2 there are none or one cannot be read.
+    """
+    from aiworkflow.cli.out import Out
+    from aiworkflow.cli.testing import add_case, test_bundles
+    from aiworkflow.cli.where import Where
+    from aiworkflow.errors import UsageError
+
+    out = Out(as_json=as_json, verbose=verbose, quiet=quiet)
+    given = words or []
+    if given[:1] == ["add"]:
+        if len(given) != 2 or case or update or junit:
+            raise UsageError("`add` takes a run", hint="aiworkflow bundle test add RUN --name CASE")
+        where = Where(project, journal_fallback=journal_fallback)
+        raise typer.Exit(add_case(where, given[1], name, out, force=force))
+    if len(given) > 1:
+        raise UsageError(
+            "one bundle at a time, or all of them", hint="aiworkflow bundle test BUNDLE"
+        )
+    if name or force:
+        raise UsageError("--name and --force are for `add`", hint="bundle test add RUN --name CASE")
+    bundle = given[0] if given else None
+    raise typer.Exit(test_bundles(bundle, case or [], project, out, junit=junit, update=update))
