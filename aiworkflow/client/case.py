@@ -194,7 +194,7 @@ def _names(data: Mapping[str, Json], name: str, shown: str) -> frozenset[str]:
 
 
 def _said(data: Json, path: str, shown: str) -> Said:
-    if data in {"approve", "reject"}:
+    if isinstance(data, str) and data in {"approve", "reject"}:
         return Said(str(data))
     hint = "write `approve`, `reject`, {answer: {…}}, {signal: {…}} or {settle: done}; `by: NAME`"
     if not isinstance(data, dict):
