@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from aiworkflow.engine.carried import Json
 
 _MOST_PROBLEMS = 20
+_AT_ONCE = 4  # while scripts of one case run, another can go on
 
 
 @record
@@ -94,16 +95,23 @@ def _test(
         results: list[CaseResult] = []
         changed: dict[str, list[str]] = {}
 
-        async def replay() -> None:
-            for name in names:
+        async def replay(name: str, turns: asyncio.Semaphore) -> CaseResult:
+            async with turns:
                 result = await tests.test(name, rekey=update)
                 if update and result.came is not None and not result.misses:
                     changed[name] = update_case(tests.folder / name, result)
                     result = await tests.test(name)
-                results.append(result)
-                _show(result, changed.get(name), tests, out)
+                return result
 
-        asyncio.run(replay())
+        async def replay_all() -> None:
+            turns = asyncio.Semaphore(_AT_ONCE)
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(replay(name, turns)) for name in names]
+                for name, task in zip(names, tasks, strict=True):
+                    results.append(await task)
+                    _show(results[-1], changed.get(name), tests, out)
+
+        asyncio.run(replay_all())
         return Tested(tests.label, results, changed)
 
 

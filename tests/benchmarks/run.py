@@ -123,7 +123,7 @@ def main() -> None:
     for measured in (start_up, reading):
         with tempfile.TemporaryDirectory() as folder:
             measured(Path(folder))
-    for name in ("engine.py", "journal.py", "waiting.py", "pools.py"):
+    for name in ("engine.py", "journal.py", "waiting.py", "pools.py", "cases.py"):
         subprocess.run([sys.executable, str(HERE / name)], check=True, cwd=ROOT)
 
 

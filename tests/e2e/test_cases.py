@@ -256,7 +256,7 @@ def test_a_recorded_run_with_people_children_and_undo_replays(project: Project) 
     )
     waits = project.run("run", "flow", "--json")
     assert waits.code == 3
-    answered = project.run("runs", "answer", "last", "-f", "who=Ada", "--json", timeout=120)
+    project.run("runs", "answer", "last", "-f", "who=Ada", "--json", timeout=120)
     added = project.run("bundle", "test", "add", "last", "--name", "taken-back", "--json")
     assert added.code == 0, added.err
     assert added.json["replays"] is True, added.err
