@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from aiworkflow.diagnostics import Report
 
+LOCK: Final = "workflow.lock"
+"""What `bundle lock` writes into a bundle; it decides nothing by itself."""
+
 MOST_TEXT: Final = 1_048_576
 MOST_FILE: Final = 10_485_760
 MOST_TOTAL: Final = 67_108_864
@@ -149,7 +152,7 @@ def _walk(
         name = entry.name
         if name.startswith(".") or name in _SKIPPED or name.endswith(".pyc"):
             continue
-        if not prefix and name == "tests":  # cases, read by `bundle test` alone
+        if not prefix and name in {"tests", LOCK}:  # of `bundle test` and `bundle lock` alone
             continue
         path = prefix + name
         try:

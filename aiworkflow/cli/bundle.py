@@ -66,6 +66,9 @@ def run(
     force: Annotated[
         bool, typer.Option("--force", help="With --record CASE: also in the place of a case.")
     ] = False,
+    locked: Annotated[
+        bool, typer.Option("--locked", help="Refuse a bundle that is not what was locked.")
+    ] = False,
     wait: WaitOption = False,
     breaks: Annotated[
         list[str] | None,
@@ -141,6 +144,11 @@ def run(
         agreed=yes,
         force=force,
     )
+    if locked:
+        from aiworkflow.cli.given import overrides
+        from aiworkflow.cli.locking import refuse_unlocked
+
+        refuse_unlocked(bundle, project, overrides(agent, settings or []))
     if batch is not None:
         from aiworkflow.cli.batch import BatchRequest, run_batch
 

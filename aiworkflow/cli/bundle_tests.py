@@ -1,4 +1,4 @@
-"""The commands of `aiworkflow bundle` that test bundles."""
+"""The commands of `aiworkflow bundle` that test, lock and compare bundles."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import typer
 
 from aiworkflow.cli.command import Command
 from aiworkflow.cli.options import (
+    BundleArgument,
     FallbackOption,
     JsonOption,
     ProjectOption,
@@ -19,6 +20,7 @@ from aiworkflow.cli.options import (
 def add_to(app: typer.Typer) -> None:
     """Add the commands to the group."""
     app.command("test", cls=Command)(replay)
+    app.command(cls=Command)(lock)
 
 
 def replay(
@@ -75,3 +77,24 @@ def replay(
         raise UsageError("--name and --force are for `add`", hint="bundle test add RUN --name CASE")
     bundle = given[0] if given else None
     raise typer.Exit(test_bundles(bundle, case or [], project, out, junit=junit, update=update))
+
+
+def lock(
+    bundle: BundleArgument,
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit status 1 when it has drifted.")
+    ] = False,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+    quiet: QuietOption = False,
+    project: ProjectOption = None,
+) -> None:
+    """Write workflow.lock: a line for each fact that decides what the bundle does.
+
+    `run --locked` refuses a bundle that is not what was locked, with exit status 4.
+    """
+    from aiworkflow.cli.locking import lock_bundle
+    from aiworkflow.cli.out import Out
+
+    out = Out(as_json=as_json, verbose=verbose, quiet=quiet)
+    raise typer.Exit(lock_bundle(bundle, project, out, check=check))

@@ -394,6 +394,16 @@ class Project:
             children=list(called.values()),
         )
 
+    def sealed(self, checked: Checked) -> Plan:
+        """The plan of a bundle with all its digests.
+
+        Raises:
+            BundleInvalid: it has none.
+        """
+        if checked.plan is None or checked.workflow is None or checked.report.has_errors:
+            raise BundleInvalid(checked.label, checked.report.sorted())
+        return seal(checked.plan, checked.workflow, self._seal_children(checked, {}))
+
     def _seal_children(self, checked: Checked, found: dict[str, Called]) -> dict[str, str]:
         """Seal the plans of the workflows that one calls, the innermost first.
 

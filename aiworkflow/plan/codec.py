@@ -153,7 +153,8 @@ def _output_from_json(data: Any) -> w.Output:
     return w.Output(w.OutputForm(data[0]), from_json(data[1]) if data[1] is not None else None)
 
 
-def _operation_to_json(operation: w.Operation) -> Json:
+def operation_to_json(operation: w.Operation) -> Json:
+    """What tools.yaml, or a built-in, says of an operation."""
     inputs = operation.inputs
     return {
         "name": operation.name,
@@ -367,7 +368,7 @@ _NODE: Final[Mapping[str, tuple[Callable[[Any], Json], Callable[[Any], Any]]]] =
         "effect": (str, _members(w.Effect)),
         "env": (_map, _unmap),
         "fenced": (_sorted, frozenset),
-        "operation": (_operation_to_json, _operation_from_json),
+        "operation": (operation_to_json, _operation_from_json),
         "secrets": (list, tuple),
         "network": (list, tuple),
         "writes": (list, tuple),

@@ -1,0 +1,117 @@
+"""The lock of a bundle through the command: what it says, and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.support import Project, script
+
+TOOLS = "box:\n  operations:\n    put: {effect: write, inputs: {text: string}}\n    get: {effect: read}\n"
+BODY = (
+    script("get", "echo facts")
+    + '## Ask\n\n```yaml step\nid: ask\nagent: openai/m1\n```\n\n{% include "how.md" %}\nScore {{ steps.get.output }}\n\n'
+    + "## Save\n\n```yaml step\nid: save\nuses: box.put\nwith: {text: '{{ steps.ask.output }}'}\napprove: true\n```\n\n"
+    + "## Call\n\n```yaml step\nid: call\nworkflow: ../inner\n```\n\n"
+)
+HEAD = "allow: {write: [box.put]}\noutputs: {it: '{{ steps.save.output }}'}\n"
+
+
+def bundle(project: Project) -> None:
+    project.workflow(script("one", "echo 1"), name="inner")
+    project.workflow(BODY, head=HEAD, box="print(1)\n")
+    project.write("bundles/flow/how.md", "Be brief.\n")
+    project.write("bundles/flow/data.json", "{}\n")
+    project.write("bundles/flow/README.md", "Read me.\n")
+    project.write("bundles/flow/config.yaml", "limits: {max_parallel: 2}\n")
+    project.write("bundles/flow/tools.yaml", TOOLS)
+
+
+def edit(path: str, old: str, new: str) -> Callable[[Project], None]:
+    def change(project: Project) -> None:
+        file = project.root / "bundles" / path
+        text = file.read_text()
+        assert old in text
+        file.write_text(text.replace(old, new))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "facts"),
+    [
+        (edit("flow/workflow.md", "Score {{", "Rate {{"), ["prompt ask"]),
+        (edit("flow/how.md", "brief", "long"), ["include how.md", "prompt ask"]),
+        (edit("flow/workflow.md", "echo facts", "echo more"), ["script get"]),
+        (edit("flow/workflow.md", "openai/m1", "openai/m2"), ["agent ask", "step ask"]),
+        (edit("flow/workflow.md", "approve: true\n", ""), ["step save"]),
+        (edit("flow/workflow.md", "outputs: {it:", "outputs: {that:"), ["workflow outputs"]),
+        (edit("flow/workflow.md", "write: [box.put]", "write: [box.put], network: [a.example]"), ["workflow allow"]),
+        (edit("flow/tools/box.py", "1", "2"), ["tool tools/box.py"]),
+        (edit("flow/tools.yaml", "text: string", "text: string, more?: string"), ["operation box.put"]),
+        (edit("flow/data.json", "{}", "[]"), ["file data.json"]),
+        (edit("flow/config.yaml", "2", "3"), ["config limits"]),
+        (edit("inner/workflow.md", "echo 1", "echo 2"), ["child ../inner"]),
+        (edit("flow/README.md", "Read", "Do read"), []),
+        (edit("flow/workflow.md", "# Test", "# Another title"), []),
+    ],
+)  # fmt: skip
+def test_each_change_is_named_and_nothing_else(
+    project: Project, change: Callable[[Project], None], facts: list[str]
+) -> None:
+    bundle(project)
+    assert project.run("bundle", "lock", "flow").code == 0
+    change(project)
+    done = project.run("bundle", "lock", "flow", "--check", "--json")
+    assert [one["fact"] for one in done.json["drift"]] == facts
+    assert done.code == (1 if facts else 0)
+
+
+def test_a_lock_is_the_same_everywhere_and_says_only_facts(project: Project) -> None:
+    bundle(project)
+    project.run("bundle", "lock", "flow")
+    path = project.root / "bundles/flow/workflow.lock"
+    content = path.read_bytes()
+    lines = content.decode().splitlines()
+    assert lines == sorted(lines)
+    assert b"\r" not in content
+    assert b"agent ask = openai/m1\n" in content
+    assert str(project.root).encode() not in content
+    other = Project(project.root.parent / "other")
+    bundle(other)
+    other.run("bundle", "lock", "flow")
+    assert (other.root / "bundles/flow/workflow.lock").read_bytes() == content
+    again = project.run("bundle", "lock", "flow")
+    assert "unchanged:" in again.err
+    plan = project.run("bundle", "info", "flow", "--json").json["digest"]
+    path.unlink()
+    assert project.run("bundle", "info", "flow", "--json").json["digest"] == plan
+
+
+def test_a_run_of_what_was_locked_runs(project: Project) -> None:
+    project.workflow(script("one", "echo 1"))
+    none = project.run("run", "flow", "--locked")
+    assert none.code == 2
+    assert "bundle `bundles/flow` has no workflow.lock" in none.err
+    assert "aiworkflow bundle lock bundles/flow" in none.err
+    assert project.run("bundle", "lock", "flow").code == 0
+    assert project.run("run", "flow", "--locked").code == 0
+    edit("flow/workflow.md", "echo 1", "echo 2")(project)
+    before = project.run("runs", "list", "--json").json["runs"]
+    refused = project.run("run", "flow", "--locked", "--json")
+    assert refused.json["error"]["code"] == "lock-drift"
+    assert [one["fact"] for one in refused.json["drift"]] == ["script one"]
+    assert project.run("runs", "list", "--json").json["runs"] == before, "nothing was started"
+    refused = project.run("run", "flow", "--locked")
+    assert refused.code == 4
+    assert "bundle `bundles/flow` is not what was locked: `script one`" in refused.err
+    shown = project.run("bundle", "lock", "flow")
+    assert "- script one = " in shown.out
+    assert "+ script one = " in shown.out
+    project.write("bundles/flow/workflow.lock", "nonsense\n")
+    assert "is no fact: nonsense" in project.run("bundle", "lock", "flow", "--check").err
+    project.write(
+        "lone.md", (project.root / "bundles/flow/workflow.md").read_text().replace("flow", "lone")
+    )
+    assert "has no place for a lock" in project.run("bundle", "lock", "lone.md").err
