@@ -4,13 +4,16 @@ Each adapter passes the same contract suite.
 """
 
 from aiworkflow.agents.config import (
+    CLI_PROGRAMS,
     PROGRAMS,
     AgentConfig,
     agent_problem,
     described_agent,
+    editing,
     found_programs,
     given_price,
     known_agents,
+    passed_variables,
     resolve_agent,
 )
 from aiworkflow.agents.contract import (
@@ -42,6 +45,7 @@ from aiworkflow.agents.price import Price, cost_of
 from aiworkflow.agents.roster import Roster
 
 __all__ = [
+    "CLI_PROGRAMS",
     "PROGRAMS",
     "Ability",
     "Agent",
@@ -71,9 +75,11 @@ __all__ = [
     "agent_problem",
     "cost_of",
     "described_agent",
+    "editing",
     "found_programs",
     "given_price",
     "known_agents",
     "open_agent",
+    "passed_variables",
     "resolve_agent",
 ]

@@ -58,7 +58,21 @@ class AgentConfig:
         return f"{self.name}/{self.model}" if self.model else self.name
 
 
-# Programs that are agents of their own; steps cannot use them in this version, `doctor` lists them.
+# Agents that are programs, known without set-up: name → program
+CLI_PROGRAMS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "claude-code": "claude",
+        "codex": "codex",
+        "gemini": "gemini",
+        "copilot": "copilot",
+        "cursor": "cursor-agent",
+        "aider": "aider",
+        "opencode": "opencode",
+    }
+)
+_CLI_TIMEOUT_S: Final = 1800.0
+
+# Programs that `doctor` looks for.
 PROGRAMS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "claude": "Claude Code: npm install -g @anthropic-ai/claude-code",
@@ -89,6 +103,8 @@ def resolve_agent(
         raise UsageError(
             f"agent `{spec.name}` needs a model", hint=f"name one: `agent: {spec.name}/MODEL`"
         )
+    if found.kind == "cli":
+        _refuse_missing(found, environ)
     key = found.key_variable
     if key is not None and not environ.get(key):
         raise UsageError(
@@ -108,29 +124,49 @@ def described_agent(
     """
     given = agents.get(spec.name)
     said: Mapping[str, Json] = given if isinstance(given, dict) else {}
-    kind = next((one for one in ("echo", "python") if one in said), "")
-    if kind or (spec.name == "echo" and not said):
-        about = said.get(kind)
-        program = {"function": about} if kind == "python" else about
-        return AgentConfig(
-            name=spec.name,
-            api="",
-            url="",
-            model=spec.model or cast("str | None", said.get("model")),
-            key_variable=None,
-            max_tokens=units.count(said["max_tokens"]) if "max_tokens" in said else 4096,
-            timeout_s=units.duration(said["timeout"]) if "timeout" in said else 300.0,
-            price=given_price(given),
-            kind=kind or "echo",
-            program=program if isinstance(program, dict) else {},
-        )
+    if "cli" in said or ("api" not in said and "echo" not in said and spec.name in CLI_PROGRAMS):
+        return _cli_agent(spec, said, environ)
+    if "echo" in said or "python" in said or (spec.name == "echo" and not said):
+        return _own_agent(spec, said)
+    return _api_agent(spec, agents, said, environ)
+
+
+def _own_agent(spec: AgentSpec, said: Mapping[str, Json]) -> AgentConfig:
+    """An agent that answers within this process: `echo`, or a function."""
+    kind = "python" if "python" in said else "echo"
+    about = said.get(kind)
+    program = {"function": about} if kind == "python" else about
+    return AgentConfig(
+        name=spec.name,
+        api="",
+        url="",
+        model=spec.model or cast("str | None", said.get("model")),
+        key_variable=None,
+        max_tokens=units.count(said["max_tokens"]) if "max_tokens" in said else 4096,
+        timeout_s=units.duration(said["timeout"]) if "timeout" in said else 300.0,
+        price=_price(said),
+        kind=kind,
+        program=program if isinstance(program, dict) else {},
+    )
+
+
+def _api_agent(
+    spec: AgentSpec,
+    agents: Mapping[str, Json],
+    said: Mapping[str, Json],
+    environ: Mapping[str, str],
+) -> AgentConfig:
+    """A model over an API. Raises UsageError."""
     api = str(said.get("api") or spec.name)
     provider = provider_of(api)
+    if provider is None and said:
+        raise UsageError(
+            f"agent `{spec.name}` does not say what it is",
+            hint="add the protocol of its API, `api: openai`, or the program it is, `cli: codex`",
+        )
     if provider is None:
         known = list(dict.fromkeys([*agents, *known_agents()]))
         hint = did_you_mean(spec.name, known)
-        if hint is None and spec.name in {"claude-code", *PROGRAMS}:
-            hint = "agents that are programs cannot be used by this version yet; use an API"
         raise UsageError(
             f"there is no agent `{spec.name}`",
             hint=hint or f"agents are {', '.join(known)}, and those under `agents:` in config.yaml",
@@ -154,7 +190,7 @@ def described_agent(
         temperature=cast("float | None", said.get("temperature")),
         timeout_s=units.duration(said["timeout"]) if "timeout" in said else 300.0,
         headers=cast("Mapping[str, str]", said.get("headers") or {}),
-        price=given_price(given),
+        price=_price(said),
         provider=provider_at(url) if is_own else provider.name,
     )
 
@@ -182,6 +218,94 @@ def _address(url: str) -> str:
     return (url if "://" in url else f"http://{url}").rstrip("/")
 
 
+def _cli_agent(
+    spec: AgentSpec, said: Mapping[str, Json], environ: Mapping[str, str]
+) -> AgentConfig:
+    """An agent that is a program. Raises UsageError."""
+    from aiworkflow.agents.cli.profile import known_profile, read_profile
+
+    given = said.get("cli", spec.name)
+    like = given if isinstance(given, str) else cast("dict[str, Json]", given).get("like")
+    program: dict[str, Json] = {}
+    if like is not None:
+        if like not in CLI_PROGRAMS:
+            near = did_you_mean(str(like), CLI_PROGRAMS)
+            raise UsageError(
+                f"agent `{spec.name}`: `cli: {like}` is no program that is known",
+                hint=near
+                or f"these are: {', '.join(CLI_PROGRAMS)}; or say how it is begun: "
+                "`cli: {command: […]}`",
+            )
+        program = dict(known_profile(str(like)))
+    if isinstance(given, dict):
+        program |= {name: value for name, value in given.items() if name not in {"like", "program"}}
+        command = program.get("command")
+        if given.get("program") and isinstance(command, list):
+            program["command"] = [given["program"], *command[1:]]
+    if said.get("mode") == "read":
+        program["modes"] = ["read"]
+    read_profile(spec.name, program)
+    return AgentConfig(
+        name=spec.name,
+        api="",
+        url=str(said.get("url") or "").rstrip("/"),
+        model=spec.model or cast("str | None", said.get("model")),
+        key_variable=str(said["key"]) if said.get("key") else None,
+        timeout_s=units.duration(said["timeout"]) if "timeout" in said else _CLI_TIMEOUT_S,
+        price=_price(said),
+        kind="cli",
+        program=program,
+    )
+
+
+def _refuse_missing(found: AgentConfig, environ: Mapping[str, str]) -> None:
+    """Raise UsageError where the program of an agent is not there."""
+    from aiworkflow.agents.cli.profile import read_profile
+
+    profile = read_profile(found.name, found.program)
+    where = profile.command[0]
+    if shutil.which(where, path=environ.get("PATH")) is None:
+        install = f"install it: {profile.install}" if profile.install else "put it on the PATH"
+        raise UsageError(
+            f"agent `{found.name}` needs the program `{where}`, which is not there", hint=install
+        )
+
+
+def passed_variables(config: AgentConfig, environ: Mapping[str, str]) -> list[str]:
+    """Variables of the operating system that a program is given, and that may hold its keys."""
+    given = config.program.get("passes")
+    if config.key_variable or not isinstance(given, list):
+        return []
+    return [str(name) for name in given if environ.get(str(name))]
+
+
+def editing(agents: Mapping[str, Json]) -> dict[str, str]:
+    """What agents that act by themselves may do to files, by name.
+
+    `never`: they only read; `allowed`: they edit where a step allows them files; `always`: nothing
+    keeps them from it. Agents that are not named act only through the tools they are handed.
+
+    Args:
+        agents: `agents` of the settings, as plain data.
+    """
+    found = dict.fromkeys(CLI_PROGRAMS, "allowed")
+    for name, said in agents.items():
+        found.pop(name, None)
+        if not isinstance(said, dict) or "api" in said:
+            continue
+        given = said.get("cli", name if name in CLI_PROGRAMS else None)
+        if given is None:
+            continue
+        modes = given.get("modes") if isinstance(given, dict) else None
+        known = isinstance(given, str) or (isinstance(given, dict) and "like" in given)
+        readable = "read" in modes if isinstance(modes, list) else known
+        if said.get("mode") == "read" or modes == ["read"]:
+            found[name] = "never"
+        else:
+            found[name] = "allowed" if readable else "always"
+    return found
+
+
 def agent_problem(
     spec: AgentSpec, agents: Mapping[str, Json], environ: Mapping[str, str]
 ) -> str | None:
@@ -195,7 +319,11 @@ def agent_problem(
 
 def given_price(agent: Json) -> Price:
     """The price that an agent of the settings has there; nothing known where it has none."""
-    given = agent.get("price") if isinstance(agent, dict) else None
+    return _price(agent if isinstance(agent, dict) else {})
+
+
+def _price(said: Mapping[str, Json]) -> Price:
+    given = said.get("price")
     if not isinstance(given, dict):
         return Price()
     return Price(
@@ -209,7 +337,7 @@ def given_price(agent: Json) -> Price:
 
 def known_agents() -> tuple[str, ...]:
     """Agents that need no settings, only a model as a rule."""
-    return (*PROVIDERS, "echo")
+    return (*PROVIDERS, *CLI_PROGRAMS, "echo")
 
 
 def found_programs(path: str | None) -> dict[str, str | None]:

@@ -30,8 +30,11 @@ def open_agent(config: AgentConfig, key: str, around: Surroundings) -> Agent:
             from aiworkflow.agents.echo import EchoAgent
 
             return EchoAgent(config)
+        case "cli":
+            from aiworkflow.agents.cli import CliAgent
+
+            return CliAgent(config, key, around)
         case _:
-            del around
             raise UsageError(
                 f"agent `{config.name}` is of a kind that this version cannot use: {config.kind}",
                 hint="use an API",

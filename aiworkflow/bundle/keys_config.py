@@ -118,7 +118,9 @@ AGENT: Final = Record(
     "agents",
     (
         _row("api", Choice(APIS), "The protocol it speaks, or the provider it is from.", "anthropic"),
+        _row("cli", Plain("the name of a known program such as `codex`, or a map"), "The program it is: a known one by name, or how it is begun.", "codex"),
         _row("echo", ECHO, "Instead of a protocol: it answers with what it was asked, to try things out.", "{seconds: 0.5}"),
+        _row("mode", Choice(("read", "edit")), "Whether a program may edit the files that steps allow it; `read` for never.", "read"),
         _row("model", Text("the name of a model", r"\S+", 200), "The model, unless the workflow names one.", "llama3.2"),
         _row("url", OneOrMany(_URL, f"{_URL.expects}, or a list of these"), "Its address, where it is not the provider's own; a list makes a pool.", "http://localhost:11434"),
         _row("pool", POOL, "How the instances of a pool are used.", "{choose: least_loaded, check_every: 10s}"),

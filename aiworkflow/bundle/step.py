@@ -326,6 +326,7 @@ class StepReader:
             cast("tuple[w.AgentSpec, ...]", settings.values.get("agent", ())),
             cast("tuple[str, ...]", settings.values.get("tools", ())),
             files=cast("tuple[Value, ...]", settings.values.get("files", ())),
+            cwd=cast("str | None", settings.values.get("cwd")),
         )
 
     def _message(self, section: Section) -> Template | None:

@@ -142,6 +142,7 @@ class AgentCall:
     agents: tuple[AgentSpec, ...] = ()
     tools: tuple[str, ...] = ()
     files: tuple[Value, ...] = ()
+    cwd: str | None = None
 
 
 @record

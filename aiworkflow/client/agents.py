@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, cast
 
 from aiworkflow.agents import (
+    CLI_PROGRAMS,
     AgentError,
     Roster,
     Standing,
@@ -118,12 +119,9 @@ def survey(client: Client) -> list[KnownAgent]:
     names: dict[str, str] = {name: _origin(layered, name) for name in said}
     for name in wanted:
         names.setdefault(name, f"default, {default_origin}")
-    for name in known_agents():
-        names.setdefault(name, "")
     programs = found_programs(project.environ.get("PATH"))
-    for name, where in programs.items():
-        if where is not None:
-            names.setdefault(name, where)
+    for name in known_agents():
+        names.setdefault(name, programs.get(CLI_PROGRAMS.get(name, "")) or "")
     breakers, figures = _kept(client)
     found = []
     for name, origin in names.items():

@@ -10,6 +10,7 @@ from aiworkflow.bundle import Reading, read_bundle, read_document
 from aiworkflow.bundle.children import read_children
 from aiworkflow.bundle.configfile import read_config_file
 from aiworkflow.bundle.workflow import AgentCall, Workflow, agent_spec
+from aiworkflow.client.acting import acting
 from aiworkflow.client.builder import BuiltWorkflow
 from aiworkflow.client.inputs import check_inputs
 from aiworkflow.client.servers import calls_servers, servers_in_use, servers_of, uses_servers
@@ -339,7 +340,7 @@ class Project:
         }
         plans = {path: one.plan for path, one in children.items() if one.plan is not None}
         servers = servers_of(settings, self.root) if calls_servers(workflow) else {}
-        plan = compile_plan(workflow, report, plans, servers)
+        plan = compile_plan(workflow, report, plans, servers, acting(workflow, settings))
         refused = [*refusals(workflow), *(x for one in children.values() for x in one.refused)]
         return Checked(label, workflow, plan, report, settings, refused, children)
 

@@ -13,10 +13,12 @@ from aiworkflow.plan.companions import needs_output
 from aiworkflow.plan.compile import compile_plan, refusals, seal
 from aiworkflow.plan.describe import describe_plan, live_blocks
 from aiworkflow.plan.draw import draw_dot, draw_mermaid, draw_terminal
+from aiworkflow.plan.effects import Agents
 from aiworkflow.plan.graph import ROOT, Node, Plan
 
 __all__ = [
     "ROOT",
+    "Agents",
     "Node",
     "Plan",
     "compile_plan",

@@ -241,6 +241,8 @@ def _action_to_json(action: w.Action) -> Json:
             more: dict[str, Json] = {}  # what most have not is left out, so that digests stay
             if action.files:
                 more["files"] = [value_to_json(one) for one in action.files]
+            if action.cwd is not None:
+                more["cwd"] = action.cwd
             return [*said, more] if more else said
         case w.Assign(values):
             return ["assign", _map(values)]
@@ -289,6 +291,7 @@ def _action_from_json(data: Any) -> w.Action:
                 _agents_from_json(agents),
                 tuple(tools),
                 files=tuple(value_from_json(one) for one in more.get("files", ())),
+                cwd=more.get("cwd"),
             )
         case ["assign", values]:
             return w.Assign(_unmap(values))

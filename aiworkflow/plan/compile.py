@@ -21,7 +21,7 @@ from aiworkflow.diagnostics import Diagnostic, Report, Severity
 from aiworkflow.expr import references
 from aiworkflow.plan.companions import check_node, handed_nodes, undo_node
 from aiworkflow.plan.digest import file_digest, node_digest, plan_digest
-from aiworkflow.plan.effects import Effects, Reach, secret_names, worst
+from aiworkflow.plan.effects import Agents, Effects, Reach, secret_names, worst
 from aiworkflow.plan.graph import ROOT, Node, Plan
 from aiworkflow.plan.order import turns
 from aiworkflow.plan.references import check_references
@@ -60,6 +60,7 @@ def compile_plan(
     report: Report,
     children: Mapping[str, Plan] | None = None,
     servers: Mapping[str, McpServer] | None = None,
+    agents: Agents | None = None,
 ) -> Plan | None:
     """The plan of a workflow; None when there are errors. All of them are found in one pass.
 
@@ -68,8 +69,10 @@ def compile_plan(
     Args:
         children: the plans of the workflows it calls, by path as written.
         servers: the MCP servers that the settings know; what is not known counts as `destructive`.
+        agents: what settings say of agents; without it, none acts by itself.
     """
-    compiler = _Compiler(workflow, report, Effects(workflow, report, children, servers))
+    effects = Effects(workflow, report, children, servers, agents)
+    compiler = _Compiler(workflow, report, effects)
     compiler.group(workflow.steps, ROOT, secret_names(workflow.env), workflow.allow)
     drafts = compiler.drafts
     readings = Readings()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from dataclasses import field
 from types import MappingProxyType
@@ -27,10 +28,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from aiworkflow.bundle.servers import McpServer
-    from aiworkflow.bundle.workflow import Step, Value, Workflow
+    from aiworkflow.bundle.workflow import AgentSpec, Step, Value, Workflow
     from aiworkflow.diagnostics import Place, Report
     from aiworkflow.plan.graph import Plan
 
+ALLOWED: Final = "allowed"
+ALWAYS: Final = "always"
 RANK: Final = {effect: number for number, effect in enumerate(Effect)}
 WRITES: Final = frozenset({Effect.IDEMPOTENT, Effect.WRITE, Effect.DESTRUCTIVE})
 ANY_HOST: Final = "*"
@@ -39,6 +42,20 @@ ANY_HOST: Final = "*"
 _PORTS: Final = {"http": 80, "https": 443}
 _PATHS: Final = frozenset({"file.write", "git.worktree"})
 _URL: Final = re.compile(r"(https?)://([^/?#\\\s]+)(?=([/?#])|$)", re.IGNORECASE)
+
+
+@record
+class Agents:
+    """What is known of agents before the run.
+
+    Attributes:
+        default: those of steps that name none.
+        edits: those that act by themselves → whether they edit files: `never`, `allowed` (where the
+            step allows them files) or `always` (nothing keeps them from it).
+    """
+
+    default: tuple[AgentSpec, ...] = ()
+    edits: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @record
@@ -91,9 +108,11 @@ class Effects:
         report: Report,
         children: Mapping[str, Plan] | None = None,
         servers: Mapping[str, McpServer] | None = None,
+        agents: Agents | None = None,
     ) -> None:
         self.workflow = workflow
         self.servers = servers or {}
+        self.agents = agents or Agents()
         self.children = children or {}
         self.report = report
         self.calls = Calls(workflow, report)
@@ -116,9 +135,9 @@ class Effects:
                 found = Reach(step.effect or derived, None, secrets)
             case ToolCall():
                 found = self._tool(step, step.action, _secrets(step, outer_env), allow)
-            case AgentCall(tools=tools) if tools:
-                found = self._agent(step, tools, allow)
-                place = step.where.get("tools") or step.place
+            case AgentCall(tools=tools) as call:
+                found = self._acting(step, call, self._agent(step, tools, allow), allow)
+                place = step.where.get("tools") or step.where.get("agent") or step.place
             case Child():
                 found = self._child(step, step.action)
                 place = step.where.get("workflow") or step.place
@@ -271,6 +290,26 @@ class Effects:
         )
         effect = step.effect or worst(one.effect for one in reaches)
         return Reach(effect, None, secrets, network, writes, paths, found)
+
+    def _acting(self, step: Step, call: AgentCall, found: Reach, allow: Allow) -> Reach:
+        """The reach of an agent that edits files by itself, beside that of its tools."""
+        specs = call.agents or self.workflow.agents or self.agents.default
+        ways = {self.agents.edits.get(getattr(spec, "name", "")) for spec in specs}
+        if ALWAYS in ways and step.effect is Effect.READ:
+            self.report.error(
+                "AW701",
+                step.where.get("effect") or step.place,
+                "nothing keeps this agent from writing, and a step cannot make it less",
+                "remove `effect`, or say `mode: read` with the agent where it changes nothing",
+            )
+        wants = bool(allow.paths) if step.effect is None else step.effect in WRITES
+        if ALWAYS not in ways and not (ALLOWED in ways and wants):
+            return found
+        return dataclasses.replace(
+            found,
+            effect=step.effect or worst((found.effect, Effect.WRITE)),
+            paths=tuple(dict.fromkeys((*found.paths, ANY_HOST))),
+        )
 
     def undo(self, step: Step, outer_env: Mapping[str, str], allow: Allow) -> Reach | None:
         """The reach of a step's undo: a call like any other, whose operation must be allowed."""

@@ -408,7 +408,7 @@ def _power(draft: Draft) -> str:
         host = draft.reach.network[0]
         found.append(f"the host `{host}`" if host != "*" else "the network")
     if isinstance(draft.step.action, AgentCall):
-        found.append("tools")
+        found.append("tools" if draft.step.action.tools else "files to edit")
     elif draft.reach.writes or draft.reach.paths or not found:
         found.append("something to write")
     return " and ".join(found)
@@ -417,7 +417,7 @@ def _power(draft: Draft) -> str:
 def _is_sink(draft: Draft) -> bool:
     action = draft.step.action
     if isinstance(action, AgentCall):
-        return bool(action.tools)
+        return bool(action.tools or draft.reach.paths)
     if isinstance(action, Script) and draft.step.effect is None:
         return bool(draft.reach.secrets)  # a class that is only derived is no power
     return draft.reach.is_dangerous

@@ -9,6 +9,7 @@ import shutil
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from aiworkflow.bundle.workflow import (
+    AgentCall,
     Child,
     Effect,
     Kind,
@@ -376,7 +377,7 @@ class Attempts:
 
     def _cwd(self, node: Node) -> Path:
         match node.action:
-            case Script(cwd=str(cwd)) | ToolCall(cwd=str(cwd)):
+            case Script(cwd=str(cwd)) | ToolCall(cwd=str(cwd)) | AgentCall(cwd=str(cwd)):
                 found = (self._place.project / cwd).resolve()
                 if not found.is_relative_to(self._place.project.resolve()):
                     raise StepError("permission", f"`cwd: {cwd}` leads out of the project")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from typing import TYPE_CHECKING
 
 from aiworkflow.agents import (
@@ -15,20 +16,23 @@ from aiworkflow.agents import (
     Surroundings,
     Task,
     TextDelta,
+    ToolResult,
     Turned,
     cost_of,
+    passed_variables,
     resolve_agent,
 )
-from aiworkflow.bundle.workflow import AgentCall, OutputForm, agent_spec
+from aiworkflow.bundle.workflow import AgentCall, Effect, OutputForm, agent_spec
 from aiworkflow.expr import Anything
 from aiworkflow.steps.contract import Outcome, Ports, StepError, Usage, Work
 from aiworkflow.steps.files import attachments
+from aiworkflow.tools.paths import matches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import TypeAlias
 
-    from aiworkflow.agents import Agent, AgentConfig
+    from aiworkflow.agents import Agent, AgentConfig, Answer
     from aiworkflow.agents.contract import Emit
     from aiworkflow.bundle.workflow import AgentSpec, Json
     from aiworkflow.expr import Schema
@@ -69,6 +73,8 @@ class AgentPerformer:
         assert isinstance(action, AgentCall)
         config = self._resolve(work.agent or self._spec(action), self._agents, self._environ)
         key = ports.secrets.get(config.key_variable) if config.key_variable else ""
+        for name in passed_variables(config, ports.environ):
+            ports.secrets.get(name)  # from now on masked, wherever it is written
         prompt = str(work.arguments["prompt"])
         limit = ports.limit("prompt")
         if len(prompt.encode()) > limit:
@@ -78,7 +84,17 @@ class AgentPerformer:
                 hint="give the agent less, or raise `limits.prompt`",
             )
         schema = _schema(work)
-        task = Task(prompt, schema, work.timeout_s, key=work.key, files=attachments(work, ports))
+        paths = (work.node.allow or work.allow).paths
+        may_edit = config.kind != "api" and work.effect is not Effect.READ and bool(paths)
+        task = Task(
+            prompt,
+            schema,
+            work.timeout_s,
+            key=work.key,
+            files=attachments(work, ports),
+            cwd=work.cwd,
+            may_edit=may_edit,
+        )
         calls = ports.calls
         if calls is not None:
             so_far = await calls.so_far() if config.kind == "api" else ()
@@ -97,6 +113,7 @@ class AgentPerformer:
                 usage=_usage(error.consumed, config),
                 agent=agent.name,
             ) from error
+        _check_changes(answer, work, paths, config, ports)
         output: Json = answer.value if schema is not None else answer.text.strip()
         if work.node.output.form is OutputForm.LINES:
             output = [line for line in answer.text.strip().splitlines() if line.strip()]
@@ -106,6 +123,32 @@ class AgentPerformer:
         if action.agents:
             return action.agents[0]
         return agent_spec(self._default[0])
+
+
+def _check_changes(
+    answer: Answer, work: Work, paths: Sequence[str], config: AgentConfig, ports: Ports
+) -> None:
+    """Say which files an agent has changed; those that it may not are a failure."""
+    if not answer.changed:
+        return
+    listed = ", ".join(answer.changed[:20])
+    more = len(answer.changed) - 20
+    ports.log(f"\n[changed: {listed}{f' and {more} more' if more > 0 else ''}]\n")
+    try:
+        start = work.cwd.resolve().relative_to(work.project.resolve()).as_posix()
+    except ValueError:
+        start = "."
+    within = [one if start == "." else f"{start}/{one}" for one in answer.changed]
+    outside = [one for one in within if not any(matches(path, one) for path in paths)]
+    if outside:
+        raise StepError(
+            "permission",
+            f"`{config.label}` changed files that `allow.paths` does not name: "
+            + ", ".join(outside[:5]),
+            hint="look at them with `git diff`; take them back, or widen `allow.paths`",
+            usage=_usage(answer.consumed, config),
+            agent=config.label,
+        )
 
 
 def _schema(work: Work) -> Schema | None:
@@ -124,10 +167,12 @@ def _logged(ports: Ports) -> Emit:
                 ports.log(f"\n[asked again: {reason}]\n")
             case Turned(message) if ports.calls is not None:
                 ports.calls.said(message)
-            case Called(call, result) if ports.calls is not None:
-                if result is None:
-                    ports.log(f"\n[calls {call.name}]\n")
-                else:
+            case Called(call, None):
+                ports.log(f"\n[{call.name} {_shown(call.arguments)}]\n")
+            case Called(call, ToolResult() as result):
+                if result.is_error:
+                    ports.log(f"\n[{call.name} failed: {result.text[:200]}]\n")
+                if ports.calls is not None:
                     ports.calls.heard(call, result)
             case Served(by, reason):
                 ports.log(f"[asked {by}{f', after {reason}' if reason else ''}]\n")
@@ -135,6 +180,11 @@ def _logged(ports: Ports) -> Emit:
                 pass
 
     return emit
+
+
+def _shown(arguments: Mapping[str, Json]) -> str:
+    text = json.dumps(dict(arguments), ensure_ascii=False)
+    return text if len(text) <= 200 else text[:199] + "…"
 
 
 def _usage(consumed: Consumed, config: AgentConfig, model: str = "") -> Usage | None:

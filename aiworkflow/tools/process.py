@@ -28,7 +28,7 @@ import signal
 import subprocess
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from aiworkflow.records import record
 from aiworkflow.tools.contract import ToolError
@@ -57,6 +57,9 @@ class Command:
         timeout_s: seconds it may take, or None.
         output_limit: most bytes of standard output.
         log_limit: most bytes of standard error that are handed on; the rest is dropped.
+        stdin: file that standard input reads from; None for an empty one.
+        take: gets standard output as it comes; it is then not kept.
+        grace_s: seconds from SIGTERM to SIGKILL.
     """
 
     argv: tuple[str, ...]
@@ -66,6 +69,9 @@ class Command:
     timeout_s: float | None = None
     output_limit: int = 10_000_000
     log_limit: int = 10_000_000
+    stdin: Path | None = None
+    take: Callable[[bytes], None] | None = None
+    grace_s: float = GRACE_S
 
 
 @record
@@ -124,7 +130,6 @@ class Child:
 
     Args:
         take: gets standard output as it comes, instead of it being kept.
-        grace_s: from SIGTERM to SIGKILL, seconds.
     """
 
     def __init__(
@@ -133,16 +138,15 @@ class Child:
         command: Command,
         watch: Watch,
         take: Callable[[bytes], None] | None = None,
-        grace_s: float = GRACE_S,
     ) -> None:
         self._process = began
-        self._grace_s = grace_s
         self._command = command
         self._loop = asyncio.get_running_loop()
         self._news = asyncio.Event()
         self._exited = False
         self._reaped = False
         self._stdout = bytearray()
+        self._written = 0
         self._too_much = False
         self._log = Log(watch.log, command.log_limit)
         assert began.stdout is not None
@@ -230,7 +234,7 @@ class Child:
         cancelled = False
         while not self._reaped:
             try:
-                await self._end(grace_s=0.0 if cancelled else self._grace_s)
+                await self._end(grace_s=0.0 if cancelled else self._command.grace_s)
             except asyncio.CancelledError:
                 cancelled = True
         if cancelled:
@@ -294,9 +298,12 @@ class Child:
         self._news.set()
 
     def _take(self, data: bytes) -> None:
-        if len(self._stdout) + len(data) > self._command.output_limit:
+        self._written += len(data)
+        if self._written > self._command.output_limit:
             self._too_much = True
-        if not self._too_much:
+        elif self._command.take is not None:
+            self._command.take(data)
+        else:
             self._stdout += data
 
     def _signal(self, number: signal.Signals) -> None:
@@ -319,17 +326,21 @@ def spawn(
         for name, value in command.env.items()
     }
     try:
-        return subprocess.Popen(
-            argv,
-            bufsize=0,
-            stdin=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            cwd=command.cwd,
-            env=env,
-            pass_fds=() if lock_fd is None else (lock_fd,),
-            start_new_session=True,
-        )
+        with contextlib.ExitStack() as files:
+            given: int | BinaryIO = stdin
+            if command.stdin is not None:
+                given = files.enter_context(command.stdin.open("rb"))
+            return subprocess.Popen(
+                argv,
+                bufsize=0,
+                stdin=given,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                cwd=command.cwd,
+                env=env,
+                pass_fds=() if lock_fd is None else (lock_fd,),
+                start_new_session=True,
+            )
     except OSError as error:
         raise _not_started(command, error) from error
 

@@ -51,7 +51,7 @@ class Program:
     """A program that has begun."""
 
     def __init__(self, began: subprocess.Popen[bytes], command: Command, watch: Watch) -> None:
-        self._child = Child(began, command, watch, self._take, GRACE_S)
+        self._child = Child(began, command, watch, self._take)
         self._name = command.name
         self._stdin = _Sink()
         self._limit = command.output_limit

@@ -120,7 +120,10 @@ def test_a_price_in_the_settings_makes_a_cost(project: Project) -> None:
         (("--agent", "anthropic/m1"), "ANTHROPIC_API_KEY"),
         (("--agent", "antropic/m1"), "anthropic"),
         (("--agent", "ollama"), "needs a model"),
-        (("--agent", "claude-code"), "cannot be used by this version"),
+        (
+            ("--agent", "claude-code"),
+            "needs the program `claude`, which is not there; install it: npm",
+        ),
     ],
 )
 def test_without_a_usable_agent_nothing_starts(

@@ -1,0 +1,306 @@
+"""What a program says, line by line, made into events and an answer by the rows of its profile.
+
+Lines come in pieces of any size. A line that is no JSON is no part of the answer: programs print
+warnings where they should not. Numbers of tokens that cannot be are a failure of the program, never
+a sum in a budget.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Final, cast
+
+from aiworkflow.agents.contract import Called, Consumed, TextDelta, ToolCall, ToolResult, Used
+from aiworkflow.records import record
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aiworkflow.agents.cli.profile import Beside, Profile, Row
+    from aiworkflow.agents.contract import Emit
+    from aiworkflow.bundle.workflow import Json
+
+LONGEST_LINE: Final = 20_000_000  # bytes; longer ones are passed over
+MOST_TEXT: Final = 10_000_000  # characters of an answer
+_MOST_TOKENS: Final = 10_000_000_000
+_MOST_DOLLARS: Final = 1_000_000.0
+_FAILURE: Final = re.compile(r"^[\w.]*(?:Error|Exception)\b.*$", re.MULTILINE)
+_SHOWN: Final = 2000  # characters of a tool's result that are handed on
+
+
+class UsageImpossible(ValueError):
+    """A program reports numbers that no use of a model can have."""
+
+
+@record
+class Said:
+    """What a program said, all told.
+
+    Attributes:
+        text: its answer.
+        error: the last failure it reported itself; "" for none.
+        understood: lines that some row of the profile knew.
+        impossible: a usage that cannot be, in words; "" for none.
+    """
+
+    text: str
+    session: str
+    model: str
+    stop: str
+    error: str
+    consumed: Consumed
+    whole: Consumed
+    understood: int
+    impossible: str
+
+
+class Reading:
+    """Takes what a program writes to standard output, as it comes."""
+
+    def __init__(self, profile: Profile, emit: Emit) -> None:
+        self._profile = profile
+        self._emit = emit
+        self._rest = b""
+        self._skipping = False
+        self._message = ""
+        self._answer: str | None = None
+        self._streamed = False
+        self._fresh = True
+        self._found = {"session": "", "model": "", "stop": "", "error": ""}
+        self._consumed = Consumed()
+        self._whole = Consumed()
+        self._understood = 0
+        self._impossible = ""
+        self._calls: dict[str, ToolCall] = {}
+        self._plain = bytearray()
+
+    # -- standard output --------------------------------------------------------------------------
+
+    def take(self, data: bytes) -> None:
+        """Take a piece of standard output."""
+        if self._profile.output != "jsonl":
+            self._plain += data
+            if self._profile.output == "text" and not self._profile.beside:
+                self._emit(TextDelta(data.decode("utf-8", "replace")))
+            return
+        *lines, rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            if not self._skipping:
+                self._line(line)
+            self._skipping = False
+        if len(rest) > LONGEST_LINE:
+            rest, self._skipping = b"", True
+        self._rest = rest
+
+    def close(self) -> None:
+        """There is no more standard output."""
+        if self._rest and not self._skipping:
+            self._line(self._rest)
+        self._rest = b""
+        if self._profile.output == "json":
+            self._line(bytes(self._plain))
+        elif self._profile.output == "text" and not self._profile.beside:
+            self._message = self._plain.decode("utf-8", "replace")
+        elif self._profile.output == "text":
+            failures = _FAILURE.findall(self._plain.decode("utf-8", "replace"))
+            self._found["error"] = failures[-1].strip()[:_SHOWN] if failures else ""
+
+    def _line(self, line: bytes) -> None:
+        line = line.strip()
+        if not line.startswith((b"{", b"[")):
+            return
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError):
+            return
+        self.apply(value, self._profile.rows)
+
+    def beside(self, found: Beside, text: str) -> None:
+        """Take a file that the program wrote beside its output."""
+        if found.line:
+            self._lines(found, text)
+        for line in text.splitlines() if found.rows else ():
+            try:
+                value = json.loads(line)
+            except (ValueError, RecursionError):
+                continue
+            self.apply(value, found.rows)
+
+    def _lines(self, found: Beside, text: str) -> None:
+        said: list[str] = []
+        for line in text.splitlines():
+            if found.after and re.search(found.after, line):
+                said = []
+            elif hit := re.search(found.line, line):
+                said.append(hit[1])
+            else:
+                said = said if not found.after else []
+        self._answer = "\n".join(said)
+        self._understood += len(said)
+        if self._answer:
+            self._emit(TextDelta(self._answer))
+
+    # -- rows -------------------------------------------------------------------------------------
+
+    def apply(self, value: Json, rows: Sequence[Row]) -> None:
+        """Apply all rows that match."""
+        for row in rows:
+            if not all(_matches(value, path, wanted) for path, wanted in row.match.items()):
+                continue
+            self._understood += 1
+            if row.each:
+                elements = look(value, row.each)
+                for element in elements if isinstance(elements, list) else ():
+                    self.apply(element, row.rows)
+            self._apply(value, row)
+
+    def _apply(self, value: Json, row: Row) -> None:
+        if row.begins:
+            self._fresh = True
+        if row.delta:
+            self._delta(_text(look(value, row.delta)))
+        if row.text:
+            self._text(_text(look(value, row.text)))
+        if row.answer:
+            given = look(value, row.answer)
+            if given is not None:
+                self._answer = _text(given)[:MOST_TEXT]
+        for name in self._found:
+            path = getattr(row, name)
+            if path and (given := look(value, path)) not in {None, ""}:
+                self._found[name] = _text(given)[:_SHOWN]
+        if row.call:
+            self._call(value, row)
+        if row.result:
+            self._result(value, row)
+        if row.usage:
+            self._usage(value, row)
+
+    def _delta(self, text: str) -> None:
+        if not text:
+            return
+        if self._fresh:
+            self._message, self._fresh = "", False
+        self._streamed = True
+        if len(self._message) < MOST_TEXT:
+            self._message += text
+        self._emit(TextDelta(text))
+
+    def _text(self, text: str) -> None:
+        """A whole message; where its pieces came before, they are not handed on again."""
+        if not text:
+            return
+        if not self._streamed:
+            self._emit(TextDelta(text))
+        self._message, self._streamed, self._fresh = text[:MOST_TEXT], False, True
+
+    def _call(self, value: Json, row: Row) -> None:
+        arguments = look(value, row.call.get("arguments", ""))
+        call = ToolCall(
+            _text(look(value, row.call.get("id", "")))[:200],
+            _text(look(value, row.call.get("name", "")))[:200] or "tool",
+            arguments if isinstance(arguments, dict) else {"": arguments},
+        )
+        self._calls[call.id] = call
+        self._fresh = True
+        if not row.result:
+            self._emit(Called(call))
+
+    def _result(self, value: Json, row: Row) -> None:
+        name = _text(look(value, row.result.get("id", "")))[:200]
+        call = self._calls.pop(name, None) or ToolCall(name, "tool", {})
+        failed = look(value, row.result.get("failed", ""))
+        text = _text(look(value, row.result.get("text", "")))
+        if failed and not text:
+            text = _text(failed)
+        self._emit(Called(call, ToolResult(text[:_SHOWN], is_error=bool(failed))))
+
+    def _usage(self, value: Json, row: Row) -> None:
+        try:
+            numbers = {
+                name: sum(_tokens(value, path) for path in row.usage.get(name, ()))
+                for name in ("input", "cached", "output")
+            }
+            costs = [cost for path in row.usage.get("cost", ()) if (cost := _cost(value, path))]
+        except UsageImpossible as error:
+            self._impossible = str(error)
+            return
+        found = Consumed(
+            max(numbers["input"], numbers["cached"]),
+            numbers["cached"],
+            numbers["output"],
+            sum(costs) if costs else None,
+        )
+        if row.whole:
+            self._whole = found
+        else:
+            self._consumed += found
+        self._emit(Used(self._consumed + self._whole))
+
+    def said(self) -> Said:
+        """All told; call `close` first."""
+        return Said(
+            text=self._message if self._answer is None else self._answer,
+            consumed=self._consumed,
+            whole=self._whole,
+            understood=self._understood,
+            impossible=self._impossible,
+            **self._found,
+        )
+
+
+def look(value: Json, path: str) -> Json:
+    """The field at a dotted path, None where there is none; `%` stands for a dot within a name."""
+    if not path:
+        return None
+    for name in path.split("."):
+        if isinstance(value, dict):
+            value = value.get(name.replace("%", "."))
+        elif isinstance(value, list) and name.isdecimal() and int(name) < len(value):
+            value = value[int(name)]
+        else:
+            return None
+    return value
+
+
+def _matches(value: Json, path: str, wanted: Json) -> bool:
+    found = look(value, path)
+    return found is not None if wanted == "*" else found == wanted
+
+
+def _text(value: Json) -> str:
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    if isinstance(value, list) and all(isinstance(one, dict) and "text" in one for one in value):
+        return "".join(str(cast("dict[str, Json]", one)["text"]) for one in value)
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _tokens(value: Json, path: str) -> int:
+    found = look(value, path)
+    if found is None:
+        return 0
+    if isinstance(found, bool) or not isinstance(found, int | float) or found != found:  # noqa: PLR0124  NaN
+        raise UsageImpossible(f"{path} is {_shown(found)}")
+    if found < 0 or found > _MOST_TOKENS or found != int(found):
+        raise UsageImpossible(f"{path} is {_shown(found)}")
+    return int(found)
+
+
+def _cost(value: Json, path: str) -> float | None:
+    found = look(value, path)
+    if found is None:
+        return None
+    if isinstance(found, bool) or not isinstance(found, int | float):
+        raise UsageImpossible(f"{path} is {_shown(found)}")
+    if not 0 <= found <= _MOST_DOLLARS:
+        raise UsageImpossible(f"{path} is {_shown(found)}")
+    return float(found)
+
+
+def _shown(value: Json) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 40 else text[:39] + "…"
