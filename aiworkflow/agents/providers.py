@@ -27,6 +27,9 @@ class Provider:
         url: its address, unless the variable `url_variable` has another.
         key_variable: environment variable that holds the key.
         is_open: whether it may be used without a key.
+        objects: how an object is asked for: `schema`; `json` where the server knows no schemas; `words`
+            where even that fails with most of its models or with streams.
+        reports: whether it must be asked to report usage in a stream.
     """
 
     name: str
@@ -35,6 +38,8 @@ class Provider:
     url_variable: str
     key_variable: str
     is_open: bool = False
+    objects: str = "schema"
+    reports: bool = True
 
     def address(self, environ: Mapping[str, str]) -> str:
         """Its URL here."""
@@ -48,14 +53,14 @@ class Provider:
 
 
 _ROWS: Final = (
-    # name, protocol, address, variable of the address, variable of the key, is open
+    # name, protocol, address, variable of the address, variable of the key, is open, objects, reports
     ("anthropic", "anthropic", "https://api.anthropic.com", "ANTHROPIC_BASE_URL", "ANTHROPIC_API_KEY"),
     ("openai", "openai", "https://api.openai.com/v1", "OPENAI_BASE_URL", "OPENAI_API_KEY"),
     ("google", "openai", "https://generativelanguage.googleapis.com/v1beta/openai", "GOOGLE_BASE_URL", "GEMINI_API_KEY"),
     ("openrouter", "openai", "https://openrouter.ai/api/v1", "OPENROUTER_BASE_URL", "OPENROUTER_API_KEY"),
-    ("groq", "openai", "https://api.groq.com/openai/v1", "GROQ_BASE_URL", "GROQ_API_KEY"),
-    ("mistral", "openai", "https://api.mistral.ai/v1", "MISTRAL_BASE_URL", "MISTRAL_API_KEY"),
-    ("deepseek", "openai", "https://api.deepseek.com", "DEEPSEEK_BASE_URL", "DEEPSEEK_API_KEY"),
+    ("groq", "openai", "https://api.groq.com/openai/v1", "GROQ_BASE_URL", "GROQ_API_KEY", False, "words"),
+    ("mistral", "openai", "https://api.mistral.ai/v1", "MISTRAL_BASE_URL", "MISTRAL_API_KEY", False, "schema", False),
+    ("deepseek", "openai", "https://api.deepseek.com", "DEEPSEEK_BASE_URL", "DEEPSEEK_API_KEY", False, "json"),
     ("ollama", "ollama", "http://127.0.0.1:11434", "OLLAMA_HOST", "OLLAMA_API_KEY", True),
     ("vllm", "openai", "http://127.0.0.1:8000/v1", "VLLM_BASE_URL", "VLLM_API_KEY", True),
     ("llamacpp", "openai", "http://127.0.0.1:8080/v1", "LLAMACPP_BASE_URL", "LLAMACPP_API_KEY", True),
@@ -64,6 +69,10 @@ _ROWS: Final = (
 
 PROVIDERS: Final[Mapping[str, Provider]] = {row[0]: Provider(*row) for row in _ROWS}
 _OF_PROTOCOL: Final = {"responses": "openai"}
+
+
+OTHER: Final = Provider("", "openai", "", "", "")
+"""A server that nothing is known of."""
 
 
 def provider_of(api: str) -> Provider | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import pytest
 
-from tests.contract.agents.model_server import ModelServer
+from tests.contract.agents.model_server import ModelServer, Reply
 from tests.support import Done, Project, script
 
 KEY = "sk-test-very-secret"
@@ -217,3 +218,42 @@ def test_an_answer_of_a_stand_in_is_not_used_again(project: Project) -> None:
         assert step(two(project, first, second))["output"] == "of the first"
         assert step(two(project, first, second))["output"] == "of the first"
         assert (len(first.requests), len(second.requests)) == (2, 1)
+
+
+# -- keys ------------------------------------------------------------------------------------------
+
+
+def everything(project: Project) -> bytes:
+    return b"\n".join(one.read_bytes() for one in project.root.rglob("*") if one.is_file())
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (401, {}, f'{{"error": {{"message": "wrong key {KEY}"}}}}'),
+        (500, {}, f"<html>{KEY}</html>"),
+        f"your key is {KEY}",
+        Reply("ok", stop=KEY),
+    ],
+)
+def test_a_key_that_a_server_gives_back_is_written_nowhere(
+    project: Project, answer: object
+) -> None:
+    with ModelServer([answer]) as server:
+        done = ask(project, server, PLAIN, "--json")
+        shown = project.run("runs", "log", "last", "ask")
+    written = everything(project) + (done.out + done.err + shown.out + shown.err).encode()
+    for form in (KEY.encode(), base64.b64encode(KEY.encode())):
+        assert form not in written
+
+
+@pytest.mark.parametrize("key", ["two\nlines", "schlüssel", "tab\there"])
+def test_a_key_that_cannot_be_sent_is_said_and_not_shown(project: Project, key: str) -> None:
+    project.workflow(PLAIN.replace("{{ steps.get.output }}", "it"))
+    with ModelServer(["hi"]) as server:
+        env = {"ANTHROPIC_BASE_URL": server.url, "ANTHROPIC_API_KEY": key}
+        done = project.run("run", "flow", "--agent", "anthropic/m1", **env)
+        assert server.requests == []
+    assert done.code == 1
+    assert "the key in ANTHROPIC_API_KEY holds signs that no key has" in done.err
+    assert key not in done.err + done.out

@@ -47,7 +47,7 @@ class ApiAgent:
 
     def __init__(self, config: AgentConfig, key: str) -> None:
         self.config = config
-        self._key = key
+        self._key = key.strip()  # of a file, a key comes with its newline
         self._protocol = PROTOCOLS[config.api]
 
     @property
@@ -64,6 +64,8 @@ class ApiAgent:
         """Look whether the server answers, and which models it lists."""
         path, field, name = self._protocol.models
         config = self.config
+        if not self._is_sendable():
+            return Standing(self._unsendable().message)
         standing, listed = await look(config.url, self._headers(), path, config.key_variable)
         found = listed.get(field) if isinstance(listed, dict) else None
         models = tuple(
@@ -85,6 +87,8 @@ class ApiAgent:
             AgentError: see the contract.
         """
         config = self.config
+        if not self._is_sendable():
+            raise self._unsendable()
         async with connect(config.url, self._headers(), config.key_variable) as connection:
             return await _Exchange(self, task, emit, connection).run()
 
@@ -121,6 +125,18 @@ class ApiAgent:
             checked(turn.consumed),
             turn.calls,
             turn.broken,
+            turn.kept,
+        )
+
+    def _is_sendable(self) -> bool:
+        """Whether the key can stand in a header: what refuses it there would quote it."""
+        return self._key.isascii() and (not self._key or self._key.isprintable())
+
+    def _unsendable(self) -> AgentError:
+        return AgentError(
+            "auth",
+            f"the key in {self.config.key_variable} holds signs that no key has",
+            hint="set it again, on one line and without quotes",
         )
 
     def _headers(self) -> dict[str, str]:
@@ -141,6 +157,7 @@ class _Exchange:
         self._document = json_schema(self._wanted) if self._wanted is not None else None
         prompt = _prompt(task, self._document)
         self._said = [Message("user", prompt, files=task.files), *task.so_far]
+        self._kept: dict[str, Mapping[str, Any]] = {}
         self._consumed = Consumed()
         self._ends = None if task.timeout_s is None else time.monotonic() + task.timeout_s
 
@@ -195,6 +212,7 @@ class _Exchange:
             self._wire.tools(self._task.tools),
             self._document,
             is_correction,
+            self._kept,
         )
         wait = min(self._agent.config.timeout_s, self._left())
         turn = await self._agent.ask(self._connection, query, wait, self._emit)
@@ -205,13 +223,13 @@ class _Exchange:
     async def _call(self, turn: Turn) -> None:
         """Make the calls of a turn, all at once, and add what they came to to the conversation."""
         calls = tuple(self._wire.call(one) for one in turn.calls)
-        broken = turn.broken or {}
+        self._kept.update({self._wire.id(one): kept for one, kept in turn.kept.items()})
         results: dict[str, ToolResult] = {}
         self._emit(Turned(Message("assistant", turn.text, calls)))
 
         async def make(call: ToolCall) -> None:
             self._emit(Called(call))
-            result = self._refusal(call, broken.get(call.id))
+            result = self._refusal(call, turn.broken.get(call.id))
             if result is None:
                 result = await self._task.call(call)
             results[call.id] = result

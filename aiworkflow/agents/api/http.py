@@ -11,11 +11,13 @@ import time
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from aiworkflow.agents.contract import AgentError, Standing
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import AsyncIterator, Mapping
 
     import httpx2
@@ -127,6 +129,14 @@ class Connection:
             yield chunk
 
 
+@cache
+def _certificates() -> ssl.SSLContext:
+    """The certificates that are trusted; read once, since they take 25 ms and a megabyte."""
+    import httpx2
+
+    return httpx2.create_ssl_context(trust_env=False)
+
+
 @asynccontextmanager
 async def connect(
     url: str, headers: Mapping[str, str], key: str | None
@@ -138,8 +148,8 @@ async def connect(
     """
     import httpx2
 
-    # certificates are loaded for https only: it takes longer than a whole answer on loopback
-    async with httpx2.AsyncClient(trust_env=False, verify=url.startswith("https:")) as client:
+    verify = _certificates() if url.startswith("https:") else False
+    async with httpx2.AsyncClient(trust_env=False, verify=verify) as client:
         yield Connection(client, url, headers, key)
 
 
@@ -210,9 +220,17 @@ def _message(content: bytes) -> str:
         data = json.loads(text)
     except (ValueError, RecursionError):
         return " ".join(text.split())[:300]
-    found = data.get("error", data) if isinstance(data, dict) else data
+    found = data[0] if isinstance(data, list) and data else data  # Gemini's
+    for name in ("error", "message", "detail"):  # each may hold the next
+        if isinstance(found, dict) and name in found:
+            found = found[name]
+    if isinstance(found, list):  # Mistral's and vLLM's: what is wrong with which field
+        found = "; ".join(
+            f"{one.get('loc')}: {one.get('msg')}" if isinstance(one, dict) else str(one)
+            for one in found
+        )
     if isinstance(found, dict):
-        found = found.get("message", found.get("type", ""))
+        found = found.get("type", found)
     return " ".join(str(found).split())[:300]
 
 

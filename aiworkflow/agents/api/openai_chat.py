@@ -18,9 +18,10 @@ from aiworkflow.agents.api.turn import (
     whole,
 )
 from aiworkflow.agents.contract import AgentError, Consumed
+from aiworkflow.agents.providers import OTHER, PROVIDERS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from aiworkflow.agents.api.http import Connection
     from aiworkflow.agents.api.turn import Delta
@@ -33,6 +34,8 @@ async def openai_chat(
 ) -> Turn:
     """One turn; see `AskOnce`."""
     texts: list[str] = []
+    thoughts: list[str] = []
+    signed: dict[object, object] = {}
     calls = Calls()
     model, stop, refusal = config.model or "", "", ""
     consumed, done = Consumed(), False
@@ -50,18 +53,29 @@ async def openai_chat(
                 texts.append(part.get("content") or "")
                 delta(part.get("content") or "")
                 refusal += part.get("refusal") or ""
+                thoughts.append(part.get("reasoning_content") or "")
                 for place, call in enumerate(part.get("tool_calls") or ()):
                     function = call.get("function") or {}
                     at = call.get("index", call.get("id") or place)
                     calls.begin(at, call.get("id"), function.get("name"))
                     calls.add(at, function.get("arguments") or "")
+                    if call.get("extra_content"):
+                        signed[at] = call["extra_content"]
                 stop = choice.get("finish_reason") or stop
             if event.get("usage"):
                 consumed = _usage(event["usage"])
     if refusal:
         raise AgentError("refused", f"the model refuses: {refusal[:300]}", consumed=consumed)
     asked, broken = calls.whole()
-    return whole(Turn("".join(texts), model, stop, consumed, asked, broken), config, done=done)
+    kept: dict[str, dict[str, Any]] = {}
+    if asked and config.provider == "deepseek" and any(thoughts):
+        # refused without it
+        kept[asked[0].id] = {"message": {"reasoning_content": "".join(thoughts)}}
+    for call, at in zip(asked, calls.places(), strict=True):
+        if at in signed:  # Gemini refuses calls that come back without their signature
+            kept.setdefault(call.id, {})["call"] = {"extra_content": signed[at]}
+    turn = Turn("".join(texts), model, stop, consumed, asked, broken, kept)
+    return whole(turn, config, done=done or bool(stop))  # not all say [DONE]
 
 
 def _body(config: AgentConfig, query: Query) -> dict[str, Any]:
@@ -69,11 +83,13 @@ def _body(config: AgentConfig, query: Query) -> dict[str, Any]:
     bound = "max_completion_tokens" if config.provider == "openai" else "max_tokens"
     body: dict[str, Any] = {
         "model": config.model,
-        "messages": [part for one in query.messages for part in _messages(one)],
+        "messages": [part for one in query.messages for part in _messages(one, query.kept)],
         "stream": True,
-        "stream_options": {"include_usage": True},
         bound: config.max_tokens,
     }
+    provider = PROVIDERS.get(config.provider, OTHER)
+    if provider.reports:  # Mistral refuses it, and reports by itself
+        body["stream_options"] = {"include_usage": True}
     if config.temperature is not None:
         body["temperature"] = config.temperature
     if query.tools:
@@ -93,18 +109,21 @@ def _body(config: AgentConfig, query: Query) -> dict[str, Any]:
     if query.schema is not None and (is_free or query.is_correction):
         if not is_free:
             body["tool_choice"] = "none"
-        body["response_format"] = {
-            "type": "json_schema",
-            "json_schema": {
-                "name": ANSWER,
-                "schema": query.schema,
-                "strict": is_strict(query.schema),
-            },
-        }
+        if provider.objects == "json":
+            body["response_format"] = {"type": "json_object"}
+        elif provider.objects == "schema":
+            body["response_format"] = {
+                "type": "json_schema",
+                "json_schema": {
+                    "name": ANSWER,
+                    "schema": query.schema,
+                    "strict": is_strict(query.schema),
+                },
+            }
     return body
 
 
-def _messages(one: Message) -> Iterator[dict[str, Any]]:
+def _messages(one: Message, kept: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
     match one.role:
         case "tool":
             for call, result in one.results.items():
@@ -113,10 +132,12 @@ def _messages(one: Message) -> Iterator[dict[str, Any]]:
             yield {
                 "role": "assistant",
                 "content": one.text or None,
+                **kept.get(one.calls[0].id, {}).get("message", {}),
                 "tool_calls": [
                     {
                         "id": call.id,
                         "type": "function",
+                        **kept.get(call.id, {}).get("call", {}),
                         "function": {
                             "name": call.name,
                             "arguments": json.dumps(dict(call.arguments), ensure_ascii=False),

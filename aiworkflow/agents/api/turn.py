@@ -9,6 +9,8 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from aiworkflow.agents.contract import AgentError, Consumed, Message, ToolCall, ToolSpec
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from aiworkflow.agents.contract import Attachment
 
 Delta = Callable[[str], None]
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 ANSWER: Final = "answer"
 """The tool that takes the answer, where a protocol has no other way to ask for an object."""
 
@@ -34,6 +37,7 @@ class Query:
         tools: with names as the wire takes them.
         schema: JSON Schema of the answer, an object; None for text.
         is_correction: whether the last message asks for the same answer again.
+        kept: what the server wants back with earlier calls of this task, by their ids.
     """
 
     messages: tuple[Message, ...]
@@ -41,6 +45,7 @@ class Query:
     tools: tuple[ToolSpec, ...] = ()
     schema: Mapping[str, Any] | None = None
     is_correction: bool = False
+    kept: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: _NOTHING)
 
 
 @record
@@ -50,6 +55,7 @@ class Turn:
     Attributes:
         calls: what it asks for, with names as the wire has them.
         broken: calls whose arguments are no JSON object: id → what came.
+        kept: what the server wants back with these calls, by their ids; nobody else's business.
     """
 
     text: str
@@ -57,7 +63,8 @@ class Turn:
     stop_reason: str
     consumed: Consumed
     calls: tuple[ToolCall, ...] = ()
-    broken: Mapping[str, str] | None = None
+    broken: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    kept: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: _NOTHING)
 
 
 class AskOnce(Protocol):
@@ -99,6 +106,10 @@ class Calls:
         found = [at for at, one in self._names.items() if one == name]
         return "".join(self._pieces[found[-1]]) if found else None
 
+    def places(self) -> tuple[object, ...]:
+        """Where in the stream each call stood, in their order."""
+        return tuple(self._names)
+
     def whole(self, skip: str = "") -> tuple[tuple[ToolCall, ...], dict[str, str]]:
         """The calls, without those of the tool `skip`, and those whose arguments are no object."""
         calls: list[ToolCall] = []
@@ -132,7 +143,9 @@ def base64_of(file: Attachment) -> str:
     return base64.b64encode(file.content).decode("ascii")
 
 
-_CUT: Final = frozenset({"max_tokens", "length", "max_output_tokens"})
+_CUT: Final = frozenset(
+    {"max_tokens", "length", "max_output_tokens", "model_context_window_exceeded"}
+)
 _REFUSED: Final = frozenset({"refusal", "content_filter"})
 
 

@@ -70,17 +70,16 @@ class Wire:
             return _told(one)
         return replace(
             one,
-            calls=tuple(
-                replace(c, id=self._call_id(c.id), name=self.of(c.name)) for c in one.calls
-            ),
-            results={self._call_id(call): result for call, result in one.results.items()},
+            calls=tuple(replace(c, id=self.id(c.id), name=self.of(c.name)) for c in one.calls),
+            results={self.id(call): result for call, result in one.results.items()},
         )
 
     def call(self, one: ToolCall) -> ToolCall:
         """A call by our name."""
         return replace(one, name=self.name(one.name))
 
-    def _call_id(self, call: str) -> str:
+    def id(self, call: str) -> str:
+        """The id of a call as it is sent."""
         return call if self._id.fullmatch(call) else _digest(call)[:9]
 
 

@@ -27,12 +27,15 @@ class Reply:
         calls: tools by their names on the wire, with their arguments (text: as it stands).
         usage: the usage report as the protocol has it; None for the ordinary one.
         stop: the reason to stop, where it is not the ordinary one.
+        thoughts, signature: what DeepSeek and Gemini want back with the calls (chat completions only).
     """
 
     value: Any = ""
     calls: Sequence[tuple[str, Any]] = ()
     usage: Any = None
     stop: str = ""
+    thoughts: str = ""
+    signature: Any = None
     ids: list[str] = field(default_factory=list)
 
     @property
@@ -268,11 +271,15 @@ class ModelServer:
         if odd == "error":
             return [event(error={"message": "Overloaded", "type": "server_error"})]
         parts = [": keep-alive\n\n", *(delta(content=piece) for piece in reply.pieces())]
+        if reply.thoughts:
+            parts.append(delta(reasoning_content=reply.thoughts))
         for number, (name, arguments) in enumerate(reply.calls):
             text = arguments if isinstance(arguments, str) else json.dumps(arguments)
             call = f"call_{len(self.requests)}_{number}"
             reply.ids.append(call)
-            head = {"index": number, "id": call, "type": "function"}
+            head: dict[str, Any] = {"index": number, "id": call, "type": "function"}
+            if reply.signature is not None:
+                head["extra_content"] = reply.signature
             parts.append(delta(tool_calls=[{**head, "function": {"name": name, "arguments": ""}}]))
             parts += [
                 delta(tool_calls=[{"index": number, "function": {"arguments": text[at : at + 5]}}])

@@ -13,7 +13,7 @@ from aiworkflow.agents.api.wire import Wire
 from aiworkflow.agents.contract import Consumed
 from tests.contract.agents.model_server import Reply
 from tests.contract.agents.suite import NOTE, READ, VERDICT, Toolbox
-from tests.contract.agents.test_api import agent, perform
+from tests.contract.agents.test_api import agent, failing, perform
 
 PIXEL = Attachment("dot.png", "image/png", b"\x89PNG")
 CALLED = (
@@ -87,12 +87,78 @@ def test_an_object_beside_tools_is_asked_for_as_the_protocol_can(api: str, serve
 def test_a_server_like_openai_s_gets_no_schema_beside_tools(serve: Any) -> None:
     good = {"score": 7, "verdict": "good"}
     server = serve("Hm.", good)
-    found = agent("openai", server, provider="groq")
+    found = agent("openai", server, provider="google")
     assert perform(found, schema=VERDICT, tools=(NOTE,))[0].value == good
     assert "response_format" not in body(server, 0)
     assert body(server, 0)["max_tokens"] == 4096
     assert body(server, 1)["tool_choice"] == "none"
     assert body(server, 1)["response_format"]["type"] == "json_schema"
+
+
+@pytest.mark.parametrize(
+    ("provider", "asked"),
+    [
+        ("openai", "json_schema"),
+        ("mistral", "json_schema"),
+        ("vllm", "json_schema"),
+        ("", "json_schema"),
+        ("deepseek", "json_object"),
+        ("groq", None),  # most of its models refuse any form, and none goes with a stream
+    ],
+)
+def test_an_object_is_asked_for_as_the_provider_can(
+    serve: Any, provider: str, asked: str | None
+) -> None:
+    server = serve({"score": 7, "verdict": "good"})
+    assert perform(agent("openai", server, provider=provider), schema=VERDICT)[0].value
+    assert body(server).get("response_format", {}).get("type") == asked
+    assert '"verdict"' in body(server)["messages"][0]["content"], "it is said in words as well"
+
+
+def test_mistral_is_not_asked_for_usage(serve: Any) -> None:
+    server = serve("hi")
+    assert perform(agent("openai", server, provider="mistral"))[0].consumed.output_tokens == 7
+    assert "stream_options" not in body(server)
+
+
+def test_signatures_come_back_with_their_calls(serve: Any) -> None:
+    sign = {"google": {"thought_signature": "c2lnbmVk"}}
+    server = serve(Reply(calls=[("notes_add", {"text": "x"})], signature=sign), "done")
+    perform(agent("openai", server, provider="google"), tools=(NOTE,), call=Toolbox().call)
+    (call,) = body(server)["messages"][1]["tool_calls"]
+    assert call["extra_content"] == sign
+
+
+@pytest.mark.parametrize(("provider", "sent"), [("deepseek", "Hm, milk."), ("mistral", None)])
+def test_thoughts_come_back_where_they_are_asked_for(
+    serve: Any, provider: str, sent: str | None
+) -> None:
+    server = serve(Reply(calls=[("notes_add", {"text": "x"})], thoughts="Hm, milk."), "done")
+    answer, _ = perform(
+        agent("openai", server, provider=provider), tools=(NOTE,), call=Toolbox().call
+    )
+    assert answer.text == "done"
+    assert body(server)["messages"][1].get("reasoning_content") == sent
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ('[{"error": {"code": 400, "message": "no signature"}}]', "answered 400: no signature"),
+        (
+            '{"object": "error", "message": {"detail": [{"loc": ["body", "n"], "msg": "Extra"}]}}',
+            "answered 400: ['body', 'n']: Extra",
+        ),
+        ('{"error": "model not found"}', "answered 400: model not found"),
+        ('{"error": {"type": "overloaded_error"}}', "answered 400: overloaded_error"),
+        ("[" * 100_000, "answered 400: [[["),
+        ("", "answered 400"),
+    ],
+)
+def test_what_a_refusal_says_is_shown(serve: Any, said: str, shown: str) -> None:
+    error = failing(agent("openai", serve((400, {}, said))))
+    assert shown in error.message
+    assert len(error.message) < 400
 
 
 def test_an_answer_given_beside_calls_waits_for_what_they_come_to(serve: Any) -> None:
