@@ -159,11 +159,6 @@ def _api_agent(
     """A model over an API. Raises UsageError."""
     api = str(said.get("api") or spec.name)
     provider = provider_of(api)
-    if provider is None and said:
-        raise UsageError(
-            f"agent `{spec.name}` does not say what it is",
-            hint="add the protocol of its API, `api: openai`, or the program it is, `cli: codex`",
-        )
     if provider is None:
         known = list(dict.fromkeys([*agents, *known_agents()]))
         hint = did_you_mean(spec.name, known)
@@ -292,6 +287,9 @@ def editing(agents: Mapping[str, Json]) -> dict[str, str]:
     for name, said in agents.items():
         found.pop(name, None)
         if not isinstance(said, dict) or "api" in said:
+            continue
+        if "acp" in said:
+            found[name] = "allowed"
             continue
         given = said.get("cli", name if name in CLI_PROGRAMS else None)
         if given is None:

@@ -131,7 +131,7 @@ AGENT: Final = Record(
         _row("headers", MapOf(Text("text", r"[^\r\n]*", 2000), "headers to texts", r"[A-Za-z0-9-]+", "letters, digits and `-`"), "Further headers of each request.", "{X-Team: platform}"),
         _row("price", PRICE, "What a million tokens cost, where that is not in the price list or differs.", "{input: 3, output: 15}"),
     ),
-    exactly_one=("api", "echo"),
+    exactly_one=("api", "cli", "echo"),
 )  # fmt: skip
 PROJECT_BUDGET: Final = Record(
     "budget",

@@ -33,7 +33,7 @@ from aiworkflow.agents.contract import (
     Task,
     Used,
 )
-from aiworkflow.agents.fitting import asking, asking_again, fitted
+from aiworkflow.agents.fitting import Fitting, fitting
 from aiworkflow.records import record
 from aiworkflow.tools.contract import ToolError, Watch
 from aiworkflow.tools.environment import write_text
@@ -131,7 +131,8 @@ class CliAgent:
         bound = self.config.timeout_s
         bound = bound if task.timeout_s is None else min(bound, task.timeout_s)
         give_up = time.monotonic() + bound
-        turn = _Turn(1, self._first(task), task.session)
+        wanted = fitting(task.schema) if task.schema is not None else None
+        turn = _Turn(1, self._first(task, wanted), task.session)
         consumed, whole, messages = Consumed(), Consumed(), [Message("user", task.prompt)]
         while True:
             left = max(0.001, give_up - time.monotonic())
@@ -148,8 +149,8 @@ class CliAgent:
             else:
                 consumed += said.consumed
             messages.append(Message("assistant", said.text))
-            value, problems = self._value(task, said)
-            if not problems:
+            value, problems = wanted.read(said.text) if wanted is not None else (None, [])
+            if wanted is None or not problems:
                 break
             reason = "; ".join(problems[:5])
             if turn.number > task.asks:
@@ -160,7 +161,7 @@ class CliAgent:
                     consumed=consumed,
                 )
             emit(AskedAgain(reason))
-            turn = self._next(turn, task, said, problems)
+            turn = self._next(turn, task, said, wanted, problems)
             messages.append(Message("user", turn.prompt))
         files = await asyncio.to_thread(self._changed, cwd, before)
         return Answer(
@@ -229,9 +230,9 @@ class CliAgent:
             raise AgentError("unavailable", f"cannot make {scratch}: {error.strerror}") from error
         return empty
 
-    def _first(self, task: Task) -> str:
+    def _first(self, task: Task, wanted: Fitting | None) -> str:
         """The first prompt: what was said before in words, where the program keeps no session."""
-        prompt = asking(task.prompt, task.schema)
+        prompt = task.prompt if wanted is None else f"{task.prompt}\n\n{wanted.words()}"
         if task.history and not task.session:
             said = "\n\n".join(f"{one.role}: {one.text}" for one in task.history if one.text)
             prompt = f"This is what was said so far:\n\n{said}\n\nGo on from there.\n\n{prompt}"
@@ -251,12 +252,14 @@ class CliAgent:
             found.append(path)
         return found
 
-    def _next(self, turn: _Turn, task: Task, said: Said, problems: list[str]) -> _Turn:
-        assert task.schema is not None
-        again = asking_again(problems, task.schema)
+    def _next(
+        self, turn: _Turn, task: Task, said: Said, wanted: Fitting, problems: list[str]
+    ) -> _Turn:
+        again = wanted.again(problems)
         if said.session and any("session" in words.when.given for words in self._profile.arguments):
             return _Turn(turn.number + 1, again, said.session)
-        told = f"{self._first(task)}\n\nYou have answered this before:\n\n{said.text}\n\n{again}"
+        first = self._first(task, wanted)
+        told = f"{first}\n\nYou have answered this before:\n\n{said.text}\n\n{again}"
         return _Turn(turn.number + 1, told, "")
 
     # -- one process ------------------------------------------------------------------------------
@@ -349,7 +352,7 @@ class CliAgent:
             said = reading.said()
             consumed = said.consumed + said.whole
             raise failures.of_tool(
-                self.name, profile, error, consumed, may_edit=may_edit
+                self.name, profile, error, consumed, may_edit=may_edit, bound_s=bound_s
             ) from error
         reading.close()
         for beside in profile.beside:
@@ -360,11 +363,7 @@ class CliAgent:
         """What a process came to. Raises AgentError."""
         consumed = said.consumed + said.whole
         if said.impossible:
-            raise AgentError(
-                "bad_output",
-                f"`{self.name}` reports a usage that cannot be: {said.impossible}",
-                hint="its answer is not used, since what it cost is not known",
-            )
+            self._around.log(f"\n[it reports a usage that cannot be: {said.impossible}]\n")
         if done.exit_code != 0 and said.error:
             raise failures.reported(
                 self.name, self._profile, said.error, consumed, hint_name=self.config.name
@@ -386,9 +385,6 @@ class CliAgent:
         return Watch(log, self._around.process, self._around.lock_fd)
 
     # -- after ------------------------------------------------------------------------------------
-
-    def _value(self, task: Task, said: Said) -> tuple[Json, list[str]]:
-        return (None, []) if task.schema is None else fitted(said.text, task.schema)
 
     def _changed(self, cwd: Path, before: Mapping[str, str] | None) -> tuple[str, ...]:
         if before is None:

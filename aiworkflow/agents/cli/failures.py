@@ -19,7 +19,7 @@ _MEANINGS: Final = tuple(
     for kind, pattern in (
         (
             "auth",
-            r"\b40[13]\b|unauthori[sz]ed|api.?key|invalid auth|log(?:ged)? ?in\b|authenticat",
+            r"\b40[13]\b|unauthori[sz]ed|api.?key|invalid (?:auth|key)|log(?:ged)? ?in\b|authenticat",
         ),
         ("rate_limit", r"\b429\b|rate.?limit|too many requests|quota|usage limit"),
         ("limit", r"context (?:length|window)|too many tokens|prompt is too long|max.?turns"),
@@ -70,21 +70,29 @@ def died(name: str, finished: Finished, consumed: Consumed, *, may_edit: bool) -
     return AgentError(
         kind,
         f"`{name}` {how}" + (f": {last}" if last else ""),
-        hint="see what it said: aiworkflow runs logs" if kind == "cut_off" else None,
+        hint="see what it said: aiworkflow runs log" if kind == "cut_off" else None,
         consumed=consumed,
         in_doubt=may_edit and kind == "cut_off",
     )
 
 
 def of_tool(
-    name: str, profile: Profile, error: ToolError, consumed: Consumed, *, may_edit: bool
+    name: str,
+    profile: Profile,
+    error: ToolError,
+    consumed: Consumed,
+    *,
+    may_edit: bool,
+    bound_s: float,
 ) -> AgentError:
     """The error for a process that did not start, took too long or said too much."""
     if error.kind == "not_found":
         return missing(name, profile)
     return AgentError(
         error.kind if error.kind in {"limit", "timeout"} else "cut_off",
-        error.message,
+        f"`{name}` did not end within {bound_s:.3g} s"
+        if error.kind == "timeout"
+        else error.message,
         hint="give it more time with `timeout`" if error.kind == "timeout" else error.hint,
         consumed=consumed,
         in_doubt=may_edit and error.in_doubt,

@@ -1,8 +1,8 @@
 """What a program says, line by line, made into events and an answer by the rows of its profile.
 
 Lines come in pieces of any size. A line that is no JSON is no part of the answer: programs print
-warnings where they should not. Numbers of tokens that cannot be are a failure of the program, never
-a sum in a budget.
+warnings where they should not. Numbers of tokens that cannot be count as none, so that no budget
+takes them for true.
 """
 
 from __future__ import annotations
@@ -27,10 +27,6 @@ _MOST_TOKENS: Final = 10_000_000_000
 _MOST_DOLLARS: Final = 1_000_000.0
 _FAILURE: Final = re.compile(r"^[\w.]*(?:Error|Exception)\b.*$", re.MULTILINE)
 _SHOWN: Final = 2000  # characters of a tool's result that are handed on
-
-
-class UsageImpossible(ValueError):
-    """A program reports numbers that no use of a model can have."""
 
 
 @record
@@ -217,15 +213,15 @@ class Reading:
         self._emit(Called(call, ToolResult(text[:_SHOWN], is_error=bool(failed))))
 
     def _usage(self, value: Json, row: Row) -> None:
-        try:
-            numbers = {
-                name: sum(_tokens(value, path) for path in row.usage.get(name, ()))
-                for name in ("input", "cached", "output")
-            }
-            costs = [cost for path in row.usage.get("cost", ()) if (cost := _cost(value, path))]
-        except UsageImpossible as error:
-            self._impossible = str(error)
-            return
+        numbers = {
+            name: sum(int(self._number(value, path)) for path in row.usage.get(name, ()))
+            for name in ("input", "cached", "output")
+        }
+        costs = [
+            self._number(value, path, most=_MOST_DOLLARS)
+            for path in row.usage.get("cost", ())
+            if look(value, path) is not None
+        ]
         found = Consumed(
             max(numbers["input"], numbers["cached"]),
             numbers["cached"],
@@ -237,6 +233,17 @@ class Reading:
         else:
             self._consumed += found
         self._emit(Used(self._consumed + self._whole))
+
+    def _number(self, value: Json, path: str, most: float = _MOST_TOKENS) -> float:
+        """A number that can be; 0 for others, which are noted."""
+        found = look(value, path)
+        if found is None:
+            return 0
+        if isinstance(found, int | float) and not isinstance(found, bool) and 0 <= found <= most:
+            return found
+        text = json.dumps(found, ensure_ascii=False)
+        self._impossible = f"{path} is {text if len(text) <= 40 else text[:39] + '…'}"
+        return 0
 
     def said(self) -> Said:
         """All told; call `close` first."""
@@ -277,30 +284,3 @@ def _text(value: Json) -> str:
     if isinstance(value, list) and all(isinstance(one, dict) and "text" in one for one in value):
         return "".join(str(cast("dict[str, Json]", one)["text"]) for one in value)
     return json.dumps(value, ensure_ascii=False)
-
-
-def _tokens(value: Json, path: str) -> int:
-    found = look(value, path)
-    if found is None:
-        return 0
-    if isinstance(found, bool) or not isinstance(found, int | float) or found != found:  # noqa: PLR0124  NaN
-        raise UsageImpossible(f"{path} is {_shown(found)}")
-    if found < 0 or found > _MOST_TOKENS or found != int(found):
-        raise UsageImpossible(f"{path} is {_shown(found)}")
-    return int(found)
-
-
-def _cost(value: Json, path: str) -> float | None:
-    found = look(value, path)
-    if found is None:
-        return None
-    if isinstance(found, bool) or not isinstance(found, int | float):
-        raise UsageImpossible(f"{path} is {_shown(found)}")
-    if not 0 <= found <= _MOST_DOLLARS:
-        raise UsageImpossible(f"{path} is {_shown(found)}")
-    return float(found)
-
-
-def _shown(value: Json) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 40 else text[:39] + "…"
