@@ -20,6 +20,10 @@ def doctor(
     verbose: VerboseOption = False,
     quiet: QuietOption = False,
     project: ProjectOption = None,
+    ask_servers: Annotated[
+        bool,
+        typer.Option("--ask-servers", help="Begin and ask the MCP servers of config.yaml, too."),
+    ] = False,
     reset_breaker: Annotated[
         str | None,
         typer.Option(
@@ -42,7 +46,7 @@ def doctor(
         if reset_breaker is not None:
             client.kept.reset_breaker(reset_breaker)
             out.say(f"the circuit breaker of {reset_breaker} is closed")
-        checks = examine(client)
+        checks = examine(client, ask=ask_servers)
     finally:
         client.close()
     ok = all(check.status != "problem" for check in checks)

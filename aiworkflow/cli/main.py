@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "approvals": ("approvals", "List, show, give and refuse approvals."),
     "cost": ("cost", "What agents were paid for."),
     "agents": ("agents", "List, check, show, measure and compare agents."),
+    "tools": ("tools", "List, show and call the tools that workflows can use."),
     "journal": ("journal", "Check, back up, restore, move and prune the journal of all runs."),
     "cache": ("cache", "Forget outputs that steps would use again."),
     "doctor": ("doctor", "Check this machine and project, and say how to fix what is wrong."),

@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from enum import StrEnum
 from typing import TYPE_CHECKING, Final, cast
 
 from aiworkflow.agents import agent_problem, found_programs
 from aiworkflow.bundle.workflow import AgentSpec
+from aiworkflow.client.health_check import Check
+from aiworkflow.client.health_check import ok as _ok
+from aiworkflow.client.health_check import problem as _problem
+from aiworkflow.client.health_check import warning as _warning
+from aiworkflow.client.health_servers import server_checks
 from aiworkflow.diagnostics import Report
 from aiworkflow.errors import AIWorkflowError
-from aiworkflow.records import record
 from aiworkflow.settings.options import INTERPRETERS
 
 if TYPE_CHECKING:
@@ -34,41 +37,12 @@ _OPTIONAL: Final = {"dot": "draws what `bundle graph --format dot` prints (Graph
 _KEYS: Final = {"anthropic": "ANTHROPIC_API_KEY", "openai": "OPENAI_API_KEY"}
 
 
-class CheckStatus(StrEnum):
-    """How a check came out; only a problem makes `doctor` fail."""
+def examine(client: Client, *, ask: bool = False) -> list[Check]:
+    """Look at everything; changes nothing, and asks no server but an Ollama that is set up.
 
-    OK = "ok"
-    WARNING = "warning"
-    PROBLEM = "problem"
-
-
-@record
-class Check:
-    """One thing that was looked at.
-
-    Attributes:
-        name: what, in a word or two.
-        text: what was found.
-        fix: what to do about it; None where nothing needs doing.
+    Args:
+        ask: begin and ask the MCP servers of config.yaml, too.
     """
-
-    name: str
-    status: CheckStatus
-    text: str
-    fix: str | None = None
-
-    def to_json(self) -> dict[str, Json]:
-        """As `doctor --json` prints it."""
-        return {
-            "check": self.name,
-            "status": str(self.status),
-            "text": self.text,
-            "fix": self.fix,
-        }
-
-
-def examine(client: Client) -> list[Check]:
-    """Look at everything; changes nothing, and asks no server but an Ollama that is set up."""
     checks = [_python(), _git(client), _project(client)]
     report = Report()
     try:
@@ -81,20 +55,9 @@ def examine(client: Client) -> list[Check]:
     checks.append(_sandbox(client))
     checks += _optional(client)
     checks += _agents(client)
+    checks += server_checks(client.project, ask=ask)
     checks += _breakers(client)
     return checks
-
-
-def _ok(name: str, text: str) -> Check:
-    return Check(name, CheckStatus.OK, text)
-
-
-def _warning(name: str, text: str, fix: str | None = None) -> Check:
-    return Check(name, CheckStatus.WARNING, text, fix)
-
-
-def _problem(name: str, text: str, fix: str | None) -> Check:
-    return Check(name, CheckStatus.PROBLEM, text, fix)
 
 
 # -- machine --------------------------------------------------------------------------------------

@@ -64,7 +64,9 @@ class Program:
     @property
     def is_alive(self) -> bool:
         """Whether it can be spoken to."""
-        return not (self._child.has_exited or self._stdin.is_lost or self._is_too_long)
+        child = self._child
+        is_deaf = child.has_exited or child.stdout.is_closed or self._stdin.is_lost
+        return not (is_deaf or self._is_too_long)
 
     def gone(self) -> ToolError:
         """What to say of a program that has ended; whether it did what it was told is not known."""
@@ -99,7 +101,12 @@ class Program:
     async def line(self) -> bytes | None:
         """The next line it wrote; None when there will be none."""
         while not self._lines:
-            if self._is_too_long or self._child.stdout.is_closed:
+            if self._is_too_long:
+                return None
+            if (
+                self._child.stdout.is_closed
+            ):  # as a rule it is about to exit: so that we can say how
+                await self._child.until(lambda: self._child.has_exited, _LAST_WORDS_S)
                 return None
             if self._child.has_exited:
                 # something it left behind may hold the pipe open

@@ -1,0 +1,225 @@
+"""Tools from the command line: listing, showing, and calling one as a run of one step."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+from aiworkflow.errors import EXIT_FAILED, EXIT_OK, RefusedError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aiworkflow.cli.out import Out
+    from aiworkflow.client.client import Client
+    from aiworkflow.client.project import Checked, Project
+    from aiworkflow.client.run import Run
+    from aiworkflow.client.tools import Asked, Offered
+    from aiworkflow.engine.carried import Json
+
+_LONG = 72
+_MARKS = {"answers": ("✓", "green"), "fails": ("✗", "red"), "not asked": ("·", "dim")}
+
+
+def list_tools(bundle: str | None, servers: Sequence[str], folder: str | None, out: Out) -> int:
+    """Print the tools there are, and which MCP servers answer."""
+    from aiworkflow.cli.out import printable
+    from aiworkflow.cli.show import table
+    from aiworkflow.client.tools import declared
+
+    project, checked = _opened(bundle, folder)
+    tools = [] if servers else declared(checked)
+    offered, asked = _asked(project, checked, servers)
+    tools += offered
+    listed = [{"name": one.name, "effect": str(one.effect), "from": one.origin,
+               "description": one.description} for one in tools]  # fmt: skip
+    out.object({"tools": listed, "servers": [one.to_json() for one in asked]})
+    if not out.json:
+        rows = [
+            (one.name, str(one.effect), printable(one.origin), _first(one.description))
+            for one in tools
+        ]
+        if rows:
+            out.result(table(rows, ("TOOL", "EFFECT", "FROM", "DESCRIPTION")))
+        for one in asked:
+            mark, style = _MARKS[one.state]
+            more = f": {one.text}" if one.text else f", {one.tools} tools"
+            line = f"server {one.name} ({one.origin}) {one.state}{more}"
+            out.note(f"{out.paint(mark, style, err=True)} {printable(line)}")
+    failed = any(one.state == "fails" for one in asked)
+    return EXIT_FAILED if failed and servers else EXIT_OK
+
+
+def show_tool(name: str, bundle: str | None, folder: str | None, out: Out) -> int:
+    """Print all there is to know of a tool."""
+    project, checked = _opened(bundle, folder)
+    tools = _found(name, project, checked)
+    out.object({"tools": [one.to_json() for one in tools]})
+    if not out.json:
+        out.result("\n\n".join("\n".join(_lines(one, out)) for one in tools))
+    return EXIT_OK
+
+
+def call_tool(
+    name: str,
+    given: str | None,
+    words: Sequence[str],
+    bundle: str | None,
+    agreed: bool,
+    folder: str | None,
+    out: Out,
+) -> int:
+    """Call a tool, as a run of one step."""
+    from aiworkflow.app import connect
+    from aiworkflow.cli.running import drive
+    from aiworkflow.client.tools import call_of
+
+    project, checked = _opened(bundle, folder)
+    tools = [one for one in _found(name, project, checked) if one.name == name or not one.fields]
+    exact = [one for one in tools if one.name == name]
+    if not exact:
+        raise UsageError(
+            f"`{name}` has several operations", hint=f"see them: aiworkflow tools show {name}"
+        )
+    tool = exact[0]
+    arguments = _arguments(tool, given, words)
+    _agree(tool, arguments, agreed, out)
+    of_bundle = checked if not name.startswith("mcp:") and tool.origin != "built in" else None
+    ready = call_of(project, tool, arguments, of_bundle)
+
+    async def start(client: Client) -> Run:
+        return await client.start(ready)
+
+    return drive(connect(folder), start, out)
+
+
+def _opened(bundle: str | None, folder: str | None) -> tuple[Project, Checked | None]:
+    from aiworkflow.app import open_project
+    from aiworkflow.client.project import BundleInvalid
+
+    project = open_project(folder)
+    if bundle is None:
+        return project, None
+    checked = project.check(bundle)
+    if checked.workflow is None:
+        raise BundleInvalid(checked.label, checked.report.sorted())
+    return project, checked
+
+
+def _asked(
+    project: Project, checked: Checked | None, names: Sequence[str]
+) -> tuple[list[Offered], list[Asked]]:
+    import asyncio
+
+    from aiworkflow.client.tools import ask_servers, server_settings
+
+    servers = server_settings(project, checked)
+    if not servers and not names:
+        return [], []
+    return asyncio.run(ask_servers(project, servers, names))
+
+
+def _found(name: str, project: Project, checked: Checked | None) -> list[Offered]:
+    from aiworkflow.client.tools import declared, find_tool
+
+    if not name.startswith("mcp:"):
+        return find_tool(declared(checked), name)
+    tools, asked = _asked(project, checked, [name[4:].partition("/")[0]])
+    for one in asked:
+        if one.state == "fails":
+            raise UsageError(f"MCP server `{one.name}` does not answer: {one.text}")
+    return find_tool(tools, name)
+
+
+def _arguments(tool: Offered, given: str | None, words: Sequence[str]) -> dict[str, Json]:
+    from aiworkflow.client.tools import value_of
+
+    found: dict[str, Json] = {}
+    if given is not None:
+        try:
+            said = json.loads(sys.stdin.read() if given == "-" else given)
+        except ValueError as error:
+            raise UsageError(f"--with takes a JSON object: {error}") from error
+        if not isinstance(said, dict):
+            raise UsageError(
+                "--with takes a JSON object", hint="""such as --with '{"path": "."}'"""
+            )
+        found.update(said)
+    for word in words:
+        name, equals, text = word.removeprefix("--").partition("=")
+        if not word.startswith("--") or not equals or not name:
+            raise UsageError(f"`{word}` is no argument", hint="write --name=value, or --with JSON")
+        found[name] = value_of(text, name, tool)
+    return found
+
+
+def _agree(tool: Offered, arguments: dict[str, Json], agreed: bool, out: Out) -> None:
+    """See to it that somebody agrees to a call that writes.
+
+    Raises:
+        RefusedError: nobody did.
+    """
+    from aiworkflow.cli.out import printable
+    from aiworkflow.cli.prompting import is_terminal
+
+    if agreed or tool.effect == "read":
+        return
+    if not is_terminal(out):
+        claim = f" (its server says: {tool.claimed})" if tool.claimed else ""
+        raise RefusedError(
+            f"`{tool.name}` counts as `{tool.effect}`{claim}, and nobody agreed to the call",
+            hint="agree beforehand with --yes",
+        )
+    shown = printable(json.dumps(arguments, ensure_ascii=False))
+    sys.stderr.write(
+        f"{tool.name} counts as {tool.effect}: {shown}\ncall it? [y]es, Enter for no: "
+    )
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+        raise RefusedError(f"`{tool.name}` was not called")
+
+
+def _lines(one: Offered, out: Out) -> list[str]:
+    from aiworkflow.cli.out import printable
+
+    lines = [out.paint(one.name, "bold"), *(f"  {x}" for x in one.description.splitlines()), ""]
+    lines.append(f"  from     {one.origin}")
+    claim = ""
+    if one.claimed is not None and one.claimed != one.effect:
+        claim = (
+            f"  (the server claims `{one.claimed}`; it counts when `effect` in config.yaml says so)"
+        )
+    lines.append(f"  effect   {one.effect}{claim}")
+    if one.network:
+        lines.append(f"  hosts    {', '.join(one.network)}")
+    if one.secrets:
+        lines.append(f"  secrets  {', '.join(one.secrets)}")
+    about = (one.inputs or {}).get("properties")
+    needed = (one.inputs or {}).get("required")
+    if one.inputs is None:
+        lines.append("  takes    it does not say")
+    elif isinstance(about, dict) and about:
+        lines.append("  takes")
+        for name, schema in about.items():
+            mark = "" if isinstance(needed, list) and name in needed else "?"
+            lines.append(f"    {name}{mark}: {_short(schema)}")
+    else:
+        lines.append("  takes    nothing")
+    return [printable(line) if "\x1b" not in line else line for line in lines]
+
+
+def _short(schema: Json) -> str:
+    if not isinstance(schema, dict):
+        return "any"
+    kind = schema.get("type") or schema.get("enum") or "any"
+    said = str(schema.get("description") or "")
+    text = kind if isinstance(kind, str) else json.dumps(kind, ensure_ascii=False)
+    return f"{text}  {said}".rstrip()
+
+
+def _first(text: str) -> str:
+    from aiworkflow.cli.out import printable
+
+    line = printable((text.strip().splitlines() or [""])[0])
+    return line if len(line) <= _LONG else line[: _LONG - 1] + "…"

@@ -1,0 +1,349 @@
+"""The tools there are: built in, in a bundle, offered by MCP servers; and calling one by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from aiworkflow.bundle.builtins import BUILTINS
+from aiworkflow.bundle.servers import IMPORTED, McpServer
+from aiworkflow.bundle.workflow import Effect, Json
+from aiworkflow.client.servers import refuse_without_extra, servers_of
+from aiworkflow.diagnostics import Report
+from aiworkflow.diagnostics.suggest import did_you_mean
+from aiworkflow.errors import UsageError
+from aiworkflow.expr import coerce, json_schema
+from aiworkflow.records import record
+from aiworkflow.tools.contract import ToolError, Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from aiworkflow.bundle.workflow import Field, Operation, Tool
+    from aiworkflow.client.project import Checked, Project
+    from aiworkflow.settings.layers import Layered
+    from aiworkflow.tools.mcp import McpTool
+
+_NAME = "tools-call"
+
+
+@record
+class Offered:
+    """A tool, or an operation of one, that a workflow can call.
+
+    Attributes:
+        name: as a workflow writes it.
+        origin: where it is from, for people.
+        effect: what a call does to the outside.
+        inputs: JSON Schema of its arguments; None where it does not say what it takes.
+        claimed: the effect that an MCP server claims, which counts for nothing.
+        fields: its declared arguments; none where it is of an MCP server.
+    """
+
+    name: str
+    origin: str
+    description: str
+    effect: Effect
+    inputs: Mapping[str, Json] | None = None
+    output: Mapping[str, Json] | None = None
+    network: Sequence[str] = ()
+    secrets: Sequence[str] = ()
+    claimed: Effect | None = None
+    fields: Sequence[Field] | None = None
+
+    def to_json(self) -> dict[str, Json]:
+        """As `tools show --json` prints it."""
+        return {
+            "name": self.name,
+            "from": self.origin,
+            "description": self.description,
+            "effect": str(self.effect),
+            "inputs": dict(self.inputs) if self.inputs is not None else None,
+            "output": dict(self.output) if self.output is not None else None,
+            "network": list(self.network),
+            "secrets": list(self.secrets),
+            "claimed": str(self.claimed) if self.claimed is not None else None,
+        }
+
+
+@record
+class Asked:
+    """An MCP server, and what came of asking it.
+
+    Attributes:
+        state: `answers`, `fails`, or `not asked`.
+        text: why it fails, or how it can be asked.
+    """
+
+    name: str
+    origin: str
+    shown: str
+    state: str
+    tools: int = 0
+    text: str = ""
+
+    def to_json(self) -> dict[str, Json]:
+        """As `tools list --json` prints it."""
+        return {
+            "server": self.name,
+            "from": self.origin,
+            "runs": self.shown,
+            "state": self.state,
+            "tools": self.tools,
+            "text": self.text,
+        }
+
+
+def declared(checked: Checked | None) -> list[Offered]:
+    """The built-in tools, and those of a bundle."""
+    found = [one for tool in BUILTINS.values() for one in _of_tool(tool, "built in")]
+    if checked is not None and checked.workflow is not None:
+        for tool in checked.workflow.tools.values():
+            found += _of_tool(tool, f"{checked.label}/{tool.path}")
+    return found
+
+
+def _of_tool(tool: Tool, origin: str) -> list[Offered]:
+    if not tool.operations:
+        return [Offered(tool.name, origin, tool.description, Effect.WRITE)]
+    return [_of_operation(tool, one, origin) for one in tool.operations.values()]
+
+
+def _of_operation(tool: Tool, one: Operation, origin: str) -> Offered:
+    inputs: dict[str, Json] | None = None
+    if one.inputs is not None:
+        inputs = {
+            "type": "object",
+            "properties": {arg.name: json_schema(arg.schema) for arg in one.inputs},
+            "required": [arg.name for arg in one.inputs if arg.required],
+            "additionalProperties": False,
+        }
+    touches = one.network or one.secrets
+    return Offered(
+        name=f"{tool.name}.{one.name}" if one.name else tool.name,
+        origin=origin,
+        description=one.description or (tool.description if not one.name else ""),
+        effect=one.effect or (Effect.WRITE if touches or one.inputs is None else Effect.READ),
+        inputs=inputs,
+        network=one.network,
+        secrets=one.secrets,
+        fields=one.inputs,
+    )
+
+
+# -- MCP servers ----------------------------------------------------------------------------------
+
+
+def server_settings(project: Project, checked: Checked | None) -> dict[str, McpServer]:
+    """The MCP servers that hold for a bundle, or for the project alone."""
+    settings = checked.settings if checked is not None else project.layered(Report())
+    return servers_of(settings, project.root)
+
+
+async def offered(
+    project: Project, settings: Layered, names: Collection[str] | None = None
+) -> tuple[McpTool, ...]:
+    """The tools that MCP servers offer, each server asked once and at the same time.
+
+    Args:
+        names: of the servers; None for all that config.yaml names.
+
+    Raises:
+        ToolError: a server does not answer. UsageError: there is no such server.
+    """
+    servers = servers_of(settings, project.root)
+    wanted = [one for one in servers if names is None and not servers[one].is_imported]
+    wanted += names or ()
+    found = await _ask(project, servers, wanted)
+    tools: list[McpTool] = []
+    for one in found.values():
+        if isinstance(one, ToolError):
+            raise one
+        tools += one
+    return tuple(tools)
+
+
+async def ask_servers(
+    project: Project, servers: Mapping[str, McpServer], named: Sequence[str]
+) -> tuple[list[Offered], list[Asked]]:
+    """Ask MCP servers what they offer.
+
+    A program that only a `.mcp.json` names is begun for nobody who does not name it.
+
+    Args:
+        named: those to ask; empty for all that config.yaml names.
+    """
+    wanted = list(named) or [one.name for one in servers.values() if not one.is_imported]
+    answers = await _ask(project, servers, wanted)
+    tools: list[Offered] = []
+    asked: list[Asked] = []
+    for server in servers.values():
+        answer = answers.get(server.name)
+        about = (server.name, server.origin, server.shown)
+        if answer is None:
+            if not named:
+                how = f"ask it: aiworkflow tools list --server {server.name}"
+                asked.append(Asked(*about, "not asked", text=how))
+        elif isinstance(answer, ToolError):
+            asked.append(Asked(*about, "fails", text=answer.message))
+        else:
+            asked.append(Asked(*about, "answers", len(answer)))
+            tools += [_of_server(server, one) for one in answer]
+    return tools, asked
+
+
+def _of_server(server: McpServer, tool: McpTool) -> Offered:
+    return Offered(
+        name=tool.full_name,
+        origin=f"server {server.name}, {server.origin}",
+        description=tool.description,
+        effect=server.effect_of(tool.name) or Effect.DESTRUCTIVE,
+        inputs=tool.inputs,
+        output=tool.output,
+        secrets=server.secrets,
+        claimed=tool.hint,
+    )
+
+
+async def _ask(
+    project: Project, servers: Mapping[str, McpServer], names: Sequence[str]
+) -> dict[str, tuple[McpTool, ...] | ToolError]:
+    from aiworkflow.tools.mcp.offers import Asker, Offers
+    from aiworkflow.tools.resident import Residents
+    from aiworkflow.trust.secrets import EnvironmentSecrets
+
+    for name in names:
+        if name not in servers:
+            raise UsageError(
+                f"there is no MCP server `{name}`",
+                hint=did_you_mean(name, list(servers))
+                or f"name it in config.yaml, or in {IMPORTED}",
+            )
+    if not names:
+        return {}
+    refuse_without_extra()
+    secrets = EnvironmentSecrets(project.environ)
+    asker = Asker(project.root, project.environ, Watch(lambda _: None), secrets.get, {})
+    found: dict[str, tuple[McpTool, ...] | ToolError] = {}
+
+    async def ask(name: str, offers: Offers) -> None:
+        try:
+            found[name] = await offers.tools([f"mcp:{name}/*"], asker)
+        except ToolError as error:
+            found[name] = error
+        except UsageError as error:
+            found[name] = ToolError("unavailable", error.message, hint=error.hint)
+
+    async with Residents() as residents, asyncio.TaskGroup() as group:
+        offers = Offers(servers, residents, project.folders.state / "mcp")
+        for name in names:
+            group.create_task(ask(name, offers))
+    return {name: found[name] for name in names}
+
+
+# -- a call ---------------------------------------------------------------------------------------
+
+
+def find_tool(known: Sequence[Offered], name: str) -> list[Offered]:
+    """A tool's operations, or one of them.
+
+    Raises:
+        UsageError: there is no such tool.
+    """
+    found = [
+        one for one in known if one.name == name or one.name.startswith((f"{name}.", f"{name}/"))
+    ]
+    if not found:
+        hint = did_you_mean(name, [one.name for one in known])
+        raise UsageError(
+            f"there is no tool `{name}`",
+            hint=hint or "list them: aiworkflow tools list; those of a bundle with --bundle",
+        )
+    return found
+
+
+def call_of(
+    project: Project, tool: Offered, arguments: Mapping[str, Json], checked: Checked | None
+) -> Checked:
+    """A workflow of one step, which is the call: it may do what the call needs, and nothing else.
+
+    Args:
+        checked: the bundle that the tool is of, if it is of one.
+    """
+    from aiworkflow.client.builder import WorkflowBuilder
+
+    allow = _needs(tool, arguments, project, checked)
+    written = WorkflowBuilder(
+        _NAME, description=f"A call of {tool.name} by hand.", allow=cast("Json", allow)
+    )
+    written.tool("call", tool.name, arguments).output("output", "{{ steps.call.output }}")
+    built = written.build()
+    if checked is None or checked.workflow is None:
+        return dataclasses.replace(project.check(built), label=f"call of {tool.name}")
+    files = [file for file in checked.workflow.files if not file.path.endswith(".md")]
+    with tempfile.TemporaryDirectory(prefix="aiworkflow-") as folder:
+        root = Path(folder).resolve() / _NAME
+        for file in files:
+            path = root / file.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(file.content)
+        for path in (root / "tests", root / "prompts"):
+            shutil.rmtree(path, ignore_errors=True)
+        root.mkdir(exist_ok=True)
+        (root / "workflow.md").write_text(built.document, encoding="utf-8")
+        for one in (*checked.workflow.tools.values(),):
+            (root / one.path).chmod(0o755)
+        return dataclasses.replace(project.check(root), label=f"call of {tool.name}")
+
+
+def _needs(
+    tool: Offered, arguments: Mapping[str, Json], project: Project, checked: Checked | None
+) -> dict[str, list[str]]:
+    """What the call must be allowed."""
+    from urllib.parse import urlsplit
+
+    network = list(tool.network)
+    if tool.name.startswith("http."):
+        network.append(urlsplit(str(arguments.get("url", ""))).netloc.rpartition("@")[2])
+    if tool.name.startswith("mcp:"):
+        server = server_settings(project, checked)[tool.name[4:].partition("/")[0]]
+        network += [urlsplit(server.url).netloc.rpartition("@")[2]] if server.url else []
+    needs = {
+        "write": [tool.name] if tool.name != "file.write" else [],
+        "network": [one for one in network if one],
+        "secrets": list(tool.secrets),
+        "paths": [],
+    }
+    if tool.name in {"file.write", "git.worktree"}:
+        needs["paths"] = [str(arguments.get("path", ""))]
+    if tool.effect is Effect.READ and not tool.name.startswith("mcp:"):
+        needs["write"] = []
+    return {kind: names for kind, names in needs.items() if names}
+
+
+def value_of(text: str, name: str, tool: Offered) -> Json:
+    """An argument of a command line in the type that the tool declares; text where it does not.
+
+    Raises:
+        UsageError: it is none of that type.
+    """
+    for one in tool.fields or ():
+        if one.name == name:
+            try:
+                return coerce(one.schema, text)
+            except ValueError as error:
+                raise UsageError(f"--{name}: {error}") from error
+    about = (tool.inputs or {}).get("properties")
+    said = about.get(name) if isinstance(about, dict) else None
+    if tool.fields is not None or (isinstance(said, dict) and said.get("type") == "string"):
+        return text
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return text
+    return cast("Json", found)
