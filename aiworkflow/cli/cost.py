@@ -1,4 +1,4 @@
-"""`aiworkflow cost …`: what agents were paid for."""
+"""`aiworkflow cost …`: what agents were paid for, and what another version would cost."""
 
 from __future__ import annotations
 
@@ -23,18 +23,14 @@ if TYPE_CHECKING:
 app = typer.Typer(
     cls=Group,
     name="cost",
-    help="What agents were paid for.",
+    help="What agents were paid for, and what another version would cost.",
     no_args_is_help=True,
     rich_markup_mode=None,
     add_completion=False,
 )
 
 _MOST_ROWS = 40
-
-
-@app.callback()
-def group() -> None:
-    """A group, also while it has one command."""
+_MOST_RUNS = 1000
 
 
 @app.command(cls=Command)
@@ -110,6 +106,54 @@ def report(
         out.object(found.to_json())
     else:
         out.result(_table(found, every=every))
+
+
+@app.command(cls=Command)
+def diff(
+    old: Annotated[
+        str, typer.Argument(metavar="REV1", help="A git revision: a branch, tag or commit.")
+    ],
+    new: Annotated[
+        str | None, typer.Argument(metavar="[REV2]", help="Another; else the working tree.")
+    ] = None,
+    bundle: Annotated[
+        str | None,
+        typer.Option("--bundle", metavar="BUNDLE", help="Which, unless there is only one."),
+    ] = None,
+    run: Annotated[
+        list[str] | None,
+        typer.Option("--run", metavar="RUN", help="Go by this recorded run; once for each."),
+    ] = None,
+    runs: Annotated[
+        str, typer.Option("--runs", metavar="N", help="Go by the last N that succeeded.")
+    ] = "20",
+    form: Annotated[
+        str, typer.Option("--format", help="How to print it: text or markdown.")
+    ] = "text",
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+    quiet: QuietOption = False,
+    project: ProjectOption = None,
+    journal_fallback: FallbackOption = False,
+) -> None:
+    """Compare what two versions of a bundle cost on the inputs of recorded runs; runs nothing."""
+    from aiworkflow.cli.costdiff import FORMS, bundle_of, show
+    from aiworkflow.cli.out import Out
+    from aiworkflow.cli.where import Where
+    from aiworkflow.client.costdiff import compare_costs
+    from aiworkflow.errors import UsageError
+
+    out = Out(as_json=as_json, verbose=verbose, quiet=quiet)
+    if form not in FORMS:
+        raise UsageError(f"there is no format `{form}`", hint=f"give one of {', '.join(FORMS)}")
+    if not (runs.isascii() and runs.isdecimal() and 1 <= int(runs) <= _MOST_RUNS):
+        raise UsageError(f"--runs takes a number from 1 to {_MOST_RUNS:,}, not `{runs}`")
+    client = Where(project, journal_fallback=journal_fallback).connect()
+    try:
+        named = bundle_of(client, bundle)
+        show(compare_costs(client, named, old, new, runs=run or (), most=int(runs)), form, out)
+    finally:
+        client.close()
 
 
 def _print_csv(found: CostReport) -> None:

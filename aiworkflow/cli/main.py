@@ -22,7 +22,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "workflow": ("workflow", "List, show and create workflows."),
     "runs": ("runs", "List, show, follow, resume and cancel runs."),
     "approvals": ("approvals", "List, show, give and refuse approvals."),
-    "cost": ("cost", "What agents were paid for."),
+    "cost": ("cost", "What agents were paid for, and what another version would cost."),
     "agents": ("agents", "List, check, show, measure and compare agents."),
     "tools": ("tools", "List, show and call the tools that workflows can use."),
     "journal": ("journal", "Check, back up, restore, move and prune the journal of all runs."),

@@ -14,6 +14,7 @@ from aiworkflow.records import record
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from aiworkflow.agents import AgentConfig
     from aiworkflow.bundle.workflow import AgentSpec
     from aiworkflow.client.project import Checked, Project
     from aiworkflow.engine.carried import Json
@@ -130,13 +131,11 @@ def terms_of(project: Project, checked: Checked, inputs: Mapping[str, Json]) -> 
 
 def tariff(spec: AgentSpec, settings: InForce, environ: Mapping[str, str]) -> Tariff:
     """What an agent costs, whether its key is there or not."""
-    from aiworkflow.agents import Consumed, cost_of, described_agent
+    from aiworkflow.agents import Consumed, cost_of
 
-    name = f"{spec.name}/{spec.model}" if spec.model else spec.name
-    try:
-        config = described_agent(spec, settings.agents, environ)
-    except UsageError:
-        return Tariff(name)
+    config = agent_without_key(spec, settings, environ)
+    if config is None:
+        return Tariff(f"{spec.name}/{spec.model}" if spec.model else spec.name)
     why = "it decides itself how often it asks its model" if config.kind in _BY_THEMSELVES else ""
     asked = cost_of(config, Consumed(_FEW))
     answered = cost_of(config, Consumed(output_tokens=_FEW))
@@ -145,6 +144,18 @@ def tariff(spec: AgentSpec, settings: InForce, environ: Mapping[str, str]) -> Ta
 
 def _million(price: float | None) -> float | None:
     return None if price is None else price * 1_000_000 / _FEW
+
+
+def agent_without_key(
+    spec: AgentSpec, settings: InForce, environ: Mapping[str, str]
+) -> AgentConfig | None:
+    """An agent as it would be used, were its key there; None where there is none of the name."""
+    from aiworkflow.agents import described_agent
+
+    try:
+        return described_agent(spec, settings.agents, environ)
+    except UsageError:
+        return None
 
 
 def past_runs(project: Project, bundle: str, journal: Callable[[], Journal] | None = None) -> Past:

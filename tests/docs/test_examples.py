@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.contract.agents.model_server import ModelServer
 from tests.support import ROOT, Project
 
 DOCS = ROOT / "docs"
@@ -117,8 +118,19 @@ def test_the_python_example_runs(tmp_path: Path) -> None:
 
 def test_the_commands_of_the_page_about_costs_run(tmp_path: Path) -> None:
     project = Project(tmp_path)
+    project.workflow("## Review\n\n```yaml step\n```\n\nReview it.\n", name="code-review")
+    project.git("add", "bundles")
+    project.git("commit", "-q", "-m", "one")
+    for tag in ("v1.2", "v1.3"):
+        project.git("tag", tag)
+    with ModelServer(["fine"]) as server:
+        agent = (
+            f'{{api: anthropic, url: "{server.url}", model: m, price: {{input: 3, output: 15}}}}'
+        )
+        project.write(".aiworkflow/config.yaml", f"agent: paid\nagents: {{paid: {agent}}}\n")
+        assert project.run("run", "code-review").code == 0
     lines = commands(DOCS / "how-to/know-what-runs-cost.md")
-    assert lines
+    assert len(lines) >= 6
     for line in lines:
         done = shell(project, line)
         assert done.returncode == 0, (line, done.stderr)
