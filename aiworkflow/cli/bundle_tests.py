@@ -21,6 +21,7 @@ def add_to(app: typer.Typer) -> None:
     """Add the commands to the group."""
     app.command("test", cls=Command)(replay)
     app.command(cls=Command)(lock)
+    app.command(cls=Command)(diff)
 
 
 def replay(
@@ -98,3 +99,43 @@ def lock(
 
     out = Out(as_json=as_json, verbose=verbose, quiet=quiet)
     raise typer.Exit(lock_bundle(bundle, project, out, check=check))
+
+
+def diff(
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="REV1 [REV2] [BUNDLE]",
+            help="Git revisions, or REV1..REV2; the working tree without the second.",
+        ),
+    ],
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Markdown for a pull request, risks on top.")
+    ] = False,
+    exit_code: Annotated[
+        bool, typer.Option("--exit-code", help="Exit status 1 when behaviour differs.")
+    ] = False,
+    fail_on: Annotated[
+        str,
+        typer.Option(
+            "--fail-on",
+            metavar="KINDS",
+            help="Exit status 1 when such differ: secrets,network,effects,… or risk.",
+        ),
+    ] = "",
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+    quiet: QuietOption = False,
+    project: ProjectOption = None,
+) -> None:
+    """Say what a change of bundles means: steps, order, prompts, agents, tools, what they may do.
+
+    Lines with `!` are risks: what can do more than before, or asks fewer people.
+    """
+    from aiworkflow.cli.differing import diff_bundles
+    from aiworkflow.cli.out import Out
+
+    out = Out(as_json=as_json, verbose=verbose, quiet=quiet)
+    raise typer.Exit(
+        diff_bundles(words, project, out, markdown=markdown, exit_code=exit_code, fail_on=fail_on)
+    )

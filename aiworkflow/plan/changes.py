@@ -121,7 +121,7 @@ class Changes:
 
 def find_changes(old: Version, new: Version, done: Done) -> Changes:
     """What is changed between two versions of a workflow, for a run of the old one."""
-    same, renamed = _match(old.plan, new.plan, done.unfinished)
+    same, renamed = match_steps(old.plan, new.plan, done.unfinished)
     closure = _Closure(old, new, done, same)
     closure.close()
     return Changes(
@@ -134,8 +134,8 @@ def find_changes(old: Version, new: Version, done: Done) -> Changes:
     )
 
 
-def _match(
-    old: Plan, new: Plan, unfinished: frozenset[str]
+def match_steps(
+    old: Plan, new: Plan, unfinished: frozenset[str] = frozenset()
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Steps that are in both plans, by id; then those of one group with the same definition."""
     same = {ROOT: ROOT}
