@@ -86,6 +86,12 @@ async def ask(context: Context) -> str | InputRequiredResult:
     raise ToolError(f"the person said {context.input_responses['q'].action}")
 
 
+@server.tool(structured_output=False)
+def heard(context: Context) -> dict[str, str | None]:
+    found = {name.lower(): value for name, value in (context.headers or {}).items()}
+    return {name: found.get(name) for name in ("authorization", "x-team", "user-agent")}
+
+
 @server.tool()
 async def slow(context: Context) -> str:
     await context.report_progress(1, 2, "half")

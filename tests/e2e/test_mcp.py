@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -121,6 +124,19 @@ def test_one_program_serves_the_whole_run_and_ends_with_it(place: Project) -> No
     assert found["a"]["INHERITED"] is None
     assert found["a"]["HOME"] == place.env["HOME"]
     assert gone(found["a"]["pid"])
+
+
+def test_the_folder_it_runs_in(place: Project) -> None:
+    (place.root / "data").mkdir()
+    config(place, f"{EFFECT}, cwd: data")
+    place.workflow(step("a", "t/whoami"))
+    assert outputs(place)["a"]["cwd"] == str(place.root / "data")
+    config(place, f"{EFFECT}, cwd: ..")
+    error = failed(place)
+    assert (error["kind"], error["message"]) == (
+        "permission",
+        "`cwd` of MCP server `t` leads out of the project",
+    )
 
 
 def test_what_it_says_beside_the_answer_is_the_log_of_the_step(place: Project) -> None:
@@ -270,6 +286,71 @@ def test_over_http(place: Project, address: str) -> None:
         step("a", "web/add", "with: {a: 1, b: 2}\n"), head=f'allow: {{network: ["{host}"]}}\n'
     )
     assert outputs(place) == {"a": {"result": 3}}
+
+
+def test_headers_with_a_secret(place: Project, address: str) -> None:
+    headers = 'headers: {Authorization: "Bearer {{ secrets.MY_TOKEN }}", X-Team: red}'
+    config(place, EFFECT, web=f"{{url: {address}, effect: {{heard: read}}, {headers}}}")
+    head = "allow: {network: [127.0.0.1], secrets: [MY_TOKEN]}\n"
+    place.workflow(step("a", "web/heard"), head=head)
+    found = outputs(place, MY_TOKEN="hush-hush-5")["a"]
+    assert (found["authorization"], found["x-team"]) == ("Bearer ***", "red")
+
+
+def test_a_flood_over_http(place: Project, address: str) -> None:
+    config(place, EFFECT, web=f"{{url: {address}, effect: {{flood: read}}}}")
+    path = place.root / ".aiworkflow/config.yaml"
+    path.write_text(path.read_text() + "limits: {output: 100kB}\n")
+    head = "allow: {network: [127.0.0.1]}\n"
+    place.workflow(step("a", "web/flood", "with: {size: 5000000}\n"), head=head)
+    assert failed(place)["kind"] == "limit"
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "text"),
+    [
+        (401, "auth", "refuses access (HTTP 401)"),
+        (429, "rate_limit", "too many requests"),
+        (503, "unavailable", "(HTTP 503)"),
+        (200, "unavailable", "MCP server `web` cannot be used"),
+    ],
+)
+def test_what_an_http_server_says_instead_of_an_answer(
+    place: Project, status: int, kind: str, text: str
+) -> None:
+    with plain_server(status) as port:
+        config(place, EFFECT, web=f"{{url: 'http://127.0.0.1:{port}/mcp', effect: {{add: read}}}}")
+        place.workflow(step("a", "web/add"), head="allow: {network: [127.0.0.1]}\n")
+        error = failed(place)
+    assert error["kind"] == kind, error
+    assert text in error["message"]
+
+
+@contextlib.contextmanager
+def plain_server(status: int) -> Iterator[int]:
+    """Answers everything with one status."""
+
+    class Answering(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", "text/plain")
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"no")
+
+        do_GET = do_POST
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answering) as http:
+        thread = threading.Thread(target=http.serve_forever)
+        thread.start()
+        try:
+            yield http.server_port
+        finally:
+            http.shutdown()
+            thread.join()
 
 
 def test_an_address_where_nobody_is(place: Project) -> None:

@@ -136,7 +136,7 @@ class Connection:
                 tool = await self._found(call.tool, name)
                 call.check(tool)
                 check_arguments(name, tool.inputs, call.arguments)
-                self._answers.failed = None
+                self._answers.forget()
                 result = await self._sent(call, name)
             value, is_text = value_of(result)
             if result.is_error:
@@ -205,14 +205,9 @@ class Connection:
             found = self._program.gone()
             found.in_doubt = sent
             return found
-        if status in {401, 403}:
-            text = f"`{name}`: the server refuses access (HTTP {status})"
-            return ToolError(
-                "auth", text, http_status=status, hint="look at `headers` of the server"
-            )
-        if status == 429:
-            text, later = f"`{name}`: too many requests", self._answers.retry_after_s
-            return ToolError("rate_limit", text, http_status=status, retry_after_s=later)
+        refusal = self._answers.refusal(f"`{name}`")
+        if refusal is not None:
+            return refusal
         if error.code == types.CONNECTION_CLOSED or status is not None:
             self._is_lost = True
             how = f" (HTTP {status})" if status is not None else ""
@@ -392,9 +387,9 @@ def _not_open(
         gone.in_doubt = False
         gone.hint = f"try it by hand: {server.shown}"
         return gone
-    if answers.failed in {401, 403}:
-        text = f"{about} at {server.url} refuses access (HTTP {answers.failed})"
-        return ToolError("auth", text, http_status=answers.failed, hint="look at its `headers`")
+    refusal = answers.refusal(f"{about} at {server.url}")
+    if refusal is not None:
+        return refusal
     how = f" (HTTP {answers.failed})" if answers.failed else ""
     said = _one_line(str(first)) or type(first).__name__
     hint = f"is a server there? {server.url}" if server.url else f"try it by hand: {server.shown}"

@@ -70,6 +70,29 @@ class Answers:
     def __init__(self) -> None:
         self.failed: int | None = None
         self.retry_after_s: float | None = None
+        self.too_large: int | None = None
+
+    def forget(self) -> None:
+        """A call begins."""
+        self.failed = self.retry_after_s = self.too_large = None
+
+    def refusal(self, name: str) -> ToolError | None:
+        """What there is to say of it, where a message of the server would say less."""
+        status = self.failed
+        if self.too_large is not None:
+            return ToolError(
+                "limit",
+                f"{name} answered with more than {self.too_large} bytes",
+                in_doubt=True,
+                hint="ask for less, or raise `limits: output` in config.yaml",
+            )
+        if status in {401, 403}:
+            text, hint = f"{name} refuses access (HTTP {status})", "look at the server's `headers`"
+            return ToolError("auth", text, http_status=status, hint=hint)
+        if status == 429:
+            text, later = f"{name} has had too many requests (HTTP 429)", self.retry_after_s
+            return ToolError("rate_limit", text, http_status=status, retry_after_s=later)
+        return None
 
     async def note(self, response: httpx2.Response) -> None:
         """A response came."""
@@ -80,14 +103,16 @@ class Answers:
 
 
 class _Bounded(httpx2.AsyncByteStream):
-    def __init__(self, stream: httpx2.AsyncByteStream, limit: int) -> None:
+    def __init__(self, stream: httpx2.AsyncByteStream, limit: int, answers: Answers) -> None:
         self._stream = stream
-        self._left = limit
+        self._limit = self._left = limit
+        self._answers = answers
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         async for piece in self._stream:
             self._left -= len(piece)
             if self._left < 0:
+                self._answers.too_large = self._limit
                 raise httpx2.StreamError("the answer is too large")
             yield piece
 
@@ -98,12 +123,15 @@ class _Bounded(httpx2.AsyncByteStream):
 class _Transport(httpx2.AsyncHTTPTransport):
     """Refuses answers that are too large, before they are in memory."""
 
-    limit = 0
+    def __init__(self, limit: int, answers: Answers) -> None:
+        super().__init__()
+        self._limit = limit
+        self._answers = answers
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         response = await super().handle_async_request(request)
         if isinstance(response.stream, httpx2.AsyncByteStream) and request.method == "POST":
-            response.stream = _Bounded(response.stream, self.limit)
+            response.stream = _Bounded(response.stream, self._limit, self._answers)
         return response
 
 
@@ -112,14 +140,12 @@ async def requests_to(
     url: str, headers: Mapping[str, str], answers: Answers, limit: int
 ) -> AsyncIterator[TransportStreams]:
     """A transport over HTTP; large answers are refused."""
-    transport = _Transport()
-    transport.limit = limit
     async with (
         httpx2.AsyncClient(
             headers=dict(headers),
             timeout=httpx2.Timeout(_CONNECT_S, read=None),
             event_hooks={"response": [answers.note]},
-            transport=transport,
+            transport=_Transport(limit, answers),
         ) as client,
         streamable_http_client(url, http_client=client) as streams,
     ):
