@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from aiworkflow.bundle.keys_policies import BUDGET
+from aiworkflow.bundle.keys_policies import BUDGET, SESSION
 from aiworkflow.bundle.keys_step import chosen_agents
 from aiworkflow.bundle.readers import DURATION, Choice, Plain, Text, describe, wrong
 from aiworkflow.bundle.readers_fields import FieldsReader
@@ -85,6 +85,7 @@ FRONTMATTER_KEYS: Final[tuple[Key, ...]] = (
     _row("budget", BUDGET, "The most a run may spend.", "{usd: 0.50}"),
     _row("workspace", Choice(("here", "worktree")), "Where runs work.", "here", lambda value: value == "worktree"),
     _row("concurrency", CONCURRENCY, "What happens when runs overlap.", "{key: deploy, overlap: queue}"),
+    _row("sessions", MapOf(SESSION, "names of sessions to what holds for them"), "How much of a session agents are reminded of.", "{design: {tokens: 20k}}"),
     _row("runs_on", OneOrMany(Text("a label", r"[\w.-]+", 100), "a label, or a list of labels"), "Labels of the machine to run on.", "gpu", True),
     _row("sandbox", Plain("the name of a sandbox, or a map"), "The sandbox that scripts run in.", "container", True),
 )  # fmt: skip

@@ -141,6 +141,11 @@ BUDGET: Final = Record(
     ),
     make=_budget,
 )  # fmt: skip
+SESSION: Final = Record(
+    "session",
+    (_row("tokens", COUNT, "Most tokens, roughly; the oldest exchanges are left out.", "20k", required=True),),
+    make=lambda values: values["tokens"],
+)  # fmt: skip
 CACHE: Final = ByShape(
     "`true`, or a map of `key` and `ttl`",
     Flag(),

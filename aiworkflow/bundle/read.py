@@ -315,6 +315,7 @@ class _Reader:
             on_error=cast("w.OnError", values.get("on_error", w.OnError.FAIL)),
             budget=settings.get("budget", p.Budget),
             concurrency=settings.get("concurrency", p.Concurrency),
+            sessions=cast("Mapping[str, int]", values.get("sessions", {})),
             workspace=settings.get("workspace", str),
             tools=tools,
             config=config.plain,

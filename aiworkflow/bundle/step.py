@@ -325,6 +325,8 @@ class StepReader:
             prompt,
             cast("tuple[w.AgentSpec, ...]", settings.values.get("agent", ())),
             cast("tuple[str, ...]", settings.values.get("tools", ())),
+            turns=settings.get("turns", int),
+            session=w.Session(name) if (name := settings.get("session", str)) else None,
             files=cast("tuple[Value, ...]", settings.values.get("files", ())),
             cwd=cast("str | None", settings.values.get("cwd")),
         )

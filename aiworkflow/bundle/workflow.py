@@ -131,16 +131,31 @@ def agent_label(text: str) -> str:
 
 
 @record
+class Session:
+    """A conversation that steps share.
+
+    Attributes:
+        tokens: how much of it an agent is reminded of, roughly; the oldest exchanges are left out.
+    """
+
+    name: str
+    tokens: int = 50_000
+
+
+@record
 class AgentCall:
     """Prose for an agent. `agents` in order of preference; empty means the configured default.
 
     Attributes:
+        turns: most exchanges with the model; None for the usual bound.
         files: paths of images that go with the prompt, each a text or a list of texts.
     """
 
     prompt: Template
     agents: tuple[AgentSpec, ...] = ()
     tools: tuple[str, ...] = ()
+    turns: int | None = None
+    session: Session | None = None
     files: tuple[Value, ...] = ()
     cwd: str | None = None
 
@@ -456,6 +471,7 @@ class Workflow:
     on_error: OnError = OnError.FAIL
     budget: Budget | None = None
     concurrency: Concurrency | None = None
+    sessions: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     workspace: str | None = None
     tools: Mapping[str, Tool] = field(default_factory=lambda: MappingProxyType({}))
     config: Mapping[str, Json] = field(default_factory=lambda: MappingProxyType({}))

@@ -18,6 +18,7 @@ from aiworkflow.engine import events as ev
 from aiworkflow.engine.carried import Stored
 from aiworkflow.engine.instance import FAILED, SUCCEEDED
 from aiworkflow.engine.replanned import renaming
+from aiworkflow.engine.said import Said
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -28,13 +29,14 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class _Found:
-    """The newest visit of a place: where it begins and ends in the prefix, -1 for not."""
+    """The newest visit of a place: where it begins, speaks and ends in the prefix, -1 for not."""
 
     node: str
     parent: str
     visit: int
     begin: int = -1
     end: int = -1
+    said: int = -1
     is_group: bool = False
     tolerated: bool = True
 
@@ -52,7 +54,7 @@ def carried_over(prefix: Sequence[Event], plan: Plan) -> list[Event]:
     for path, one in sorted(found.items(), key=lambda pair: pair[1].begin):
         if not _is_whole(path, found, plan):
             continue
-        kept.update(at for at in (one.begin, one.end) if at >= 0)
+        kept.update(at for at in (one.begin, one.said, one.end) if at >= 0)
     return [_its_own(prefix[at]) for at in sorted(kept)]
 
 
@@ -114,6 +116,8 @@ def _newest(prefix: Sequence[Event]) -> dict[str, _Found]:
                 is_end = event.status in {SUCCEEDED, FAILED}
                 found[event.path].end = at if is_end else -1
                 found[event.path].tolerated = event.status == SUCCEEDED
+            case Said(whole=True) if event.path in found:
+                found[event.path].said = at
             case ev.Resolved(outcome="done") if event.path in found:
                 found[event.path].end = at
                 found[event.path].tolerated = True
@@ -206,6 +210,8 @@ def _its_own(event: Event) -> Event:
             return dataclasses.replace(event, undo=None, spent=None)
         case ev.Started():
             return dataclasses.replace(event, metered=False, cache="")
+        case Said():  # the agent's own memory of it goes on in the other run
+            return dataclasses.replace(event, held="")
         case _:
             return event
 

@@ -16,7 +16,8 @@ class Said:
 
     Attributes:
         messages: a list: the turn with which the agent asks for calls, before these are made.
-        whole: whether it is all that a step which has ended adds to its `session`.
+        whole: whether it is all that a step which has ended adds to its session.
+        agent: who said that; `held` is the agent's own id of the conversation, where it keeps one.
     """
 
     at: float
@@ -25,3 +26,5 @@ class Said:
     attempt: int
     messages: Ref
     whole: bool = False
+    agent: str = ""
+    held: str = ""

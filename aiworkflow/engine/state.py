@@ -50,6 +50,7 @@ class RunState:
         stepping: whether it stops before the next step, whatever that is.
         taking: steps that are taken back before another plan comes, that of the git commit `on`;
             None while none is to come. `half_way`: whether that was broken off.
+        held: of conversations that agents keep themselves: id → seq of what was said in it last.
         visits: number of the next visit of places that an earlier plan had.
     """
 
@@ -58,6 +59,7 @@ class RunState:
         "epoch",
         "finished",
         "half_way",
+        "held",
         "instances",
         "on",
         "raised",
@@ -91,6 +93,7 @@ class RunState:
         self.on = ""
         self.half_way = False
         self.visits: dict[str, int] = {}
+        self.held: dict[str, int] = {}
 
     # -- reading ----------------------------------------------------------------------------------
 
@@ -356,6 +359,7 @@ class RunState:
         found = self.instances[event.path]
         if event.whole:
             found.talk_seq = self.seq
+            self.held[event.held] = self.seq
         else:
             found.said = (*found.said, self.seq)
         return found

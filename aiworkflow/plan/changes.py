@@ -44,6 +44,7 @@ from aiworkflow.plan.reads import (
     reads_of,
     result_values,
     round_values,
+    spoken_before,
     written,
 )
 from aiworkflow.records import record
@@ -192,7 +193,10 @@ class _Closure:
             for name in was.keys() | now.keys()
             if name not in was or was[name] != now.get(name)
         )
-        self.body = {name: reads_of(body_values(node)) for name, node in nodes.items()}
+        self.body = {
+            name: reads_of(body_values(node)).and_steps(spoken_before(self.new.plan, node))
+            for name, node in nodes.items()
+        }
         self.rounds = {name: reads_of(round_values(node)) for name, node in nodes.items()}
         self.results = {name: reads_of(result_values(node)) for name, node in nodes.items()}
         self.outer = reads_of(iter([dict(self.new.plan.env)]))
@@ -313,6 +317,9 @@ class _Closure:
                 was_by = _agents(old.action, self.old.around)
                 if was_by != _agents(action, self.new.around):
                     return "its agent is another"
+                said = [self.same.get(one) for one in spoken_before(self.old.plan, old)]
+                if said != spoken_before(self.new.plan, new):
+                    return "what is said before it in its session is another"
             case _:
                 pass
         return ""

@@ -231,19 +231,8 @@ def _action_to_json(action: w.Action) -> Json:
             return ["script", language, code, _map(arguments), cwd]
         case w.ToolCall(tool, operation, arguments, server, cwd):
             return ["tool", tool, operation, _map(arguments), server, cwd]
-        case w.AgentCall(prompt, agents, tools):
-            said: list[Json] = [
-                "agent",
-                template_to_json(prompt),
-                _agents_to_json(agents),
-                [*tools],
-            ]
-            more: dict[str, Json] = {}  # what most have not is left out, so that digests stay
-            if action.files:
-                more["files"] = [value_to_json(one) for one in action.files]
-            if action.cwd is not None:
-                more["cwd"] = action.cwd
-            return [*said, more] if more else said
+        case w.AgentCall():
+            return _agent_to_json(action)
         case w.Assign(values):
             return ["assign", _map(values)]
         case w.Group():
@@ -270,6 +259,21 @@ def _action_to_json(action: w.Action) -> Json:
             return ["child", path, _map(arguments)]
 
 
+def _agent_to_json(call: w.AgentCall) -> Json:
+    found: list[Json] = ["agent", template_to_json(call.prompt), _agents_to_json(call.agents)]
+    found.append(list(call.tools))
+    more: dict[str, Json] = {}  # what most have not is left out, so that digests stay
+    if call.turns is not None:
+        more["turns"] = call.turns
+    if call.session is not None:
+        more["session"] = [call.session.name, call.session.tokens]
+    if call.files:
+        more["files"] = [value_to_json(one) for one in call.files]
+    if call.cwd is not None:
+        more["cwd"] = call.cwd
+    return [*found, more] if more else found
+
+
 def _message_to_json(message: Template | None) -> Json:
     return template_to_json(message) if message is not None else None
 
@@ -290,6 +294,8 @@ def _action_from_json(data: Any) -> w.Action:
                 template_from_json(prompt),
                 _agents_from_json(agents),
                 tuple(tools),
+                turns=more.get("turns"),
+                session=w.Session(*more["session"]) if "session" in more else None,
                 files=tuple(value_from_json(one) for one in more.get("files", ())),
                 cwd=more.get("cwd"),
             )

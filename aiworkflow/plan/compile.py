@@ -26,6 +26,7 @@ from aiworkflow.plan.graph import ROOT, Node, Plan
 from aiworkflow.plan.order import turns
 from aiworkflow.plan.references import check_references
 from aiworkflow.plan.scopes import Readings
+from aiworkflow.plan.sessions import check_sessions
 from aiworkflow.plan.state import check_state
 from aiworkflow.plan.taint import find_taint
 
@@ -78,6 +79,7 @@ def compile_plan(
     readings = Readings()
     check_references(workflow, drafts, readings, report)
     check_state(workflow, drafts, report)
+    check_sessions(workflow, drafts, report)
     fenced = find_taint(workflow, drafts, readings, report)
     if report.has_errors:
         return None
@@ -237,8 +239,13 @@ def _node(workflow: Workflow, draft: Draft) -> Node:
     action = step.action
     if isinstance(action, Group):
         action = dataclasses.replace(action, steps=())
-    elif isinstance(action, AgentCall) and not action.agents and workflow.agents:
-        action = dataclasses.replace(action, agents=workflow.agents)
+    elif isinstance(action, AgentCall):
+        if not action.agents and workflow.agents:
+            action = dataclasses.replace(action, agents=workflow.agents)
+        if action.session is not None and action.session.name in workflow.sessions:
+            tokens = workflow.sessions[action.session.name]
+            session = dataclasses.replace(action.session, tokens=tokens)
+            action = dataclasses.replace(action, session=session)
     operation = reach.operation
     output = step.output
     if operation is not None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aiworkflow.bundle.workflow import Ask, Assign, Gate, Group, Wait
+from aiworkflow.bundle.workflow import AgentCall, Ask, Assign, Gate, Group, Wait
 from aiworkflow.expr import references
 from aiworkflow.plan.graph import ROOT
 from aiworkflow.plan.scopes import sources
 from aiworkflow.records import record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from aiworkflow.bundle.workflow import Value
     from aiworkflow.plan.graph import Node, Plan
@@ -29,6 +29,26 @@ class Reads:
     def of(self, root: str) -> frozenset[str]:
         """What is read of a root."""
         return self.names.get(root, frozenset())
+
+    def and_steps(self, steps: Collection[str]) -> Reads:
+        """The same, and some steps."""
+        if not steps:
+            return self
+        return Reads({**self.names, "steps": self.of("steps") | frozenset(steps)})
+
+
+def spoken_before(plan: Plan, node: Node) -> list[str]:
+    """Ids of the steps that have said something in the session of a step when it begins."""
+    if not isinstance(node.action, AgentCall) or node.action.session is None:
+        return []
+    found: list[str] = []
+    for name, one in plan.nodes.items():
+        if name == node.id:
+            break
+        session = one.action.session if isinstance(one.action, AgentCall) else None
+        if session is not None and session.name == node.action.session.name:
+            found.append(name)
+    return found
 
 
 def reads_of(values: Iterator[Value]) -> Reads:

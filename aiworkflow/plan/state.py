@@ -6,10 +6,10 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 from aiworkflow.bundle.builtins import BUILTINS
-from aiworkflow.bundle.workflow import Assign, Effect, Group, Reduce
+from aiworkflow.bundle.workflow import Assign, Effect, Reduce
 from aiworkflow.diagnostics import Label
 from aiworkflow.diagnostics.suggest import did_you_mean
-from aiworkflow.plan.graph import ROOT
+from aiworkflow.plan.together import fork_around, run_together
 from aiworkflow.plan.written import Doubts
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def _check_last(
     """`last` means nothing where writes happen together: which one is last would be chance."""
     alone = []
     for name in writers:
-        fork = _fork(name, drafts)
+        fork = fork_around(name, drafts)
         if fork is None:
             alone.append(name)
             continue
@@ -73,7 +73,7 @@ def _check_last(
             Label(drafts[fork].step.place, "these run together"),
         )
     for one, two in combinations(alone, 2):
-        if _together(one, two, drafts):
+        if run_together(one, two, drafts):
             report.error(
                 "AW125",
                 _place(drafts[two], channel.name),
@@ -82,54 +82,6 @@ def _check_last(
                 "add `needs` so that one comes after the other, or use another reducer than `last`",
                 Label(drafts[one].step.place, "this may run at the same time"),
             )
-
-
-def _fork(name: str, drafts: Mapping[str, Draft]) -> str | None:
-    """The step whose items, or the parallel group whose children, make writes happen together."""
-    at = name
-    while at != ROOT:
-        each = drafts[at].step.each
-        if each is not None and each.max_parallel != 1:
-            return at
-        parent = drafts[at].parent
-        if parent != ROOT:
-            action = drafts[parent].step.action
-            if isinstance(action, Group) and action.parallel and not drafts[at].step.final:
-                return parent
-        at = parent
-    return None
-
-
-def _together(one: str, two: str, drafts: Mapping[str, Draft]) -> bool:
-    """Whether neither of two steps certainly comes after the other."""
-    lines = [list(_outwards(name, drafts)) for name in (one, two)]
-    common = next(at for at in (drafts[x].parent for x in lines[0]) if at in {
-        drafts[y].parent for y in lines[1]
-    })  # fmt: skip
-    left, right = (next(at for at in line if drafts[at].parent == common) for line in lines)
-    if left == right or drafts[left].step.final != drafts[right].step.final:
-        return False
-    return not _after(left, right, drafts) and not _after(right, left, drafts)
-
-
-def _outwards(name: str, drafts: Mapping[str, Draft]) -> list[str]:
-    found = [name]
-    while drafts[found[-1]].parent != ROOT:
-        found.append(drafts[found[-1]].parent)
-    return found
-
-
-def _after(one: str, two: str, drafts: Mapping[str, Draft]) -> bool:
-    """Whether `one` comes after its sibling `two`."""
-    waiting, seen = [one], {one}
-    while waiting:
-        for before in drafts[waiting.pop()].after:
-            if before == two:
-                return True
-            if before not in seen:
-                seen.add(before)
-                waiting.append(before)
-    return False
 
 
 def _check_reducer(channel: Channel, workflow: Workflow, report: Report) -> None:

@@ -26,6 +26,7 @@ from aiworkflow.diagnostics import Label
 from aiworkflow.expr import ListOf, Nullable, ObjectOf, Template, is_bounded
 from aiworkflow.plan.graph import ROOT
 from aiworkflow.plan.scopes import action_values, sources, undo_arguments
+from aiworkflow.plan.sessions import session_of
 from aiworkflow.plan.types import declared_output, declared_type
 from aiworkflow.records import record
 
@@ -117,6 +118,14 @@ class _Taint:
         self.outputs: Trails = {}
         self.state: Trails = {}
         self.inputs: Trails = {}
+        # then what stands below may come before
+        self.comes_back = any(
+            draft.step.needs is not None
+            or draft.step.goto is not None
+            or draft.step.each is not None
+            or (isinstance(draft.step.action, Group) and draft.step.action.until is not None)
+            for draft in drafts.values()
+        )
         self.has_env = bool(workflow.env) or any(draft.step.env for draft in drafts.values())
         for trigger in workflow.triggers:
             for name, value in trigger.inputs.items():
@@ -203,11 +212,10 @@ class _Taint:
     def reads(self, draft: Draft) -> Trail | None:
         """The path by which text from outside comes into what an attempt is given, or None."""
         step = draft.step
+        trail = self._asked(draft) or self._heard(draft)
+        if trail is not None:
+            return trail
         env = self._env(step.id)
-        for _, value in action_values(step):
-            trail = self._trail(value, step.id, env)
-            if trail is not None:
-                return trail
         if isinstance(step.action, Script | ToolCall | Child) and env:
             return next(iter(env.values()))
         if isinstance(step.action, Script):
@@ -218,6 +226,30 @@ class _Taint:
                 each = self.drafts[above].step.each
                 if each is not None and (found := self._items(above)) is not None:
                     return found
+        return None
+
+    def _asked(self, draft: Draft) -> Trail | None:
+        """The path by which text from outside comes into what a step itself says."""
+        env = self._env(draft.step.id)
+        found = (self._trail(value, draft.step.id, env) for _, value in action_values(draft.step))
+        return next((trail for trail in found if trail is not None), None)
+
+    def _heard(self, draft: Draft) -> Trail | None:
+        """The same of what was said in its session before: what was asked, and what came of it."""
+        session = session_of(draft)
+        if session is None:
+            return None
+        for name, other in self.drafts.items():
+            if name == draft.step.id and not self.comes_back:
+                return None
+            if session_of(other) != session or other is draft:
+                continue
+            trail = self._asked(other)
+            brings = _source(other)
+            if trail is None and brings is not None:
+                trail = (Hop(other.step.place, f"`{name}` brings {brings}"),)
+            if trail is not None:
+                return (*trail, Hop(other.step.place, f"`{name}` says it in session `{session}`"))
         return None
 
     def _outwards(self, name: str) -> Iterator[str]:

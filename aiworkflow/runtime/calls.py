@@ -21,6 +21,7 @@ import json
 from typing import TYPE_CHECKING, NoReturn, cast
 
 from aiworkflow.agents.contract import Message, ToolCall, ToolResult, ToolSpec
+from aiworkflow.agents.talk import talk_from_json, talk_to_json
 from aiworkflow.bundle.workflow import ToolCall as Operated
 from aiworkflow.engine import REPEATABLE, Failure, idempotency_key
 from aiworkflow.engine import events as ev
@@ -30,7 +31,6 @@ from aiworkflow.expr import ObjectOf, Property, json_schema
 from aiworkflow.journal import Fenced
 from aiworkflow.records import record
 from aiworkflow.runtime.patience import NOT_NOW, patiently
-from aiworkflow.runtime.talk import talk_from_json, talk_to_json
 from aiworkflow.runtime.values import digest_of
 from aiworkflow.steps.contract import Outcome, StepError
 

@@ -19,8 +19,10 @@ from aiworkflow.bundle.workflow import (
 )
 from aiworkflow.engine import Answer, Asked, Failure, Instance, Question
 from aiworkflow.expr import EvaluationError, Expression, evaluate, kind, references, render, resolve
+from aiworkflow.jsontext import compact
 from aiworkflow.plan.graph import ROOT, Node
 from aiworkflow.runtime.breaks import condition
+from aiworkflow.runtime.sessions import session_before
 from aiworkflow.runtime.values import digest_of, json_bytes
 from aiworkflow.runtime.waits import describe_wait
 
@@ -167,9 +169,12 @@ class Evaluator:
         self, node: Node, action: AgentCall, rendered: Mapping[str, Json]
     ) -> Sequence[Offer]:
         is_checked = node.output.form not in {OutputForm.AUTO, OutputForm.TEXT}
+        asked = str(rendered["prompt"])
+        if history := rendered.get("history"):
+            asked += compact(history)
         given = cast("list[Json]", rendered.get("files", []))
         files = sum(len(one) if isinstance(one, list) else 1 for one in given)
-        return self._estimate(action, str(rendered["prompt"]), is_checked=is_checked, files=files)
+        return self._estimate(action, asked, is_checked=is_checked, files=files)
 
     def _agents(self, node: Node, question: Question) -> Answer:
         """What each agent may cost with arguments that are rendered already."""
@@ -201,10 +206,12 @@ class Evaluator:
                     rendered["with"] = {
                         key: resolve(value, names) for key, value in arguments.items()
                     }
-            case AgentCall(prompt=prompt, files=files):
+            case AgentCall(prompt=prompt, files=files, session=session):
                 rendered["prompt"] = render(prompt, names, fenced=node.fenced)
                 if files:
                     rendered["files"] = [resolve(one, names) for one in files]
+                if session is not None:
+                    rendered.update(session_before(self._view, session))
             case _:
                 pass
         if env:

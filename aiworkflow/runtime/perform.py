@@ -22,6 +22,7 @@ from aiworkflow.bundle.workflow import (
 from aiworkflow.engine import REPEATABLE, Failure, Instance, RunState, Spent
 from aiworkflow.engine import events as ev
 from aiworkflow.engine.attempts import what_is_done
+from aiworkflow.engine.said import Said
 from aiworkflow.errors import AIWorkflowError
 from aiworkflow.journal import Fenced
 from aiworkflow.plan.graph import Node, Plan
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from aiworkflow.runtime.values import Values
 
 T = TypeVar("T")
+_ASKED = ("prompt", "files", "history", "held")
 
 
 @record
@@ -71,6 +73,16 @@ class Doors:
     environ: Mapping[str, str]
     interpreters: Mapping[str, str]
     limit: Callable[[str], int]
+
+
+@record
+class _Kept:
+    """What is kept of an attempt: values, and the log by its digest."""
+
+    output: Ref | None
+    undo: Ref | None
+    said: Ref | None
+    log: str | None
 
 
 class Guard(Protocol):
@@ -199,42 +211,51 @@ class Attempts:
         if instance.role not in {"", "child"}:
             way_back = None
         try:
-            ref, undo, digest = self._keep(outcome, way_back, log)
+            kept = self._keep(outcome, way_back, log)
         except NOT_NOW:
-            ref, undo, digest = await self._keep_later(outcome, way_back, log)
+            kept = await self._keep_later(outcome, way_back, log)
+        now = clock.now().timestamp()
+        if outcome is not None and kept.said is not None:
+            by = outcome.agent or ""
+            self._note(Said(now, path, visit, attempt, kept.said, True, by, outcome.held))
         return ev.Ended(
-            clock.now().timestamp(),
+            now,
             path,
             visit,
             attempt,
             status,
-            ref,
+            kept.output,
             self._masked(error),
             _spent(usage),
             agent,
             round(clock.monotonic() - began, 6),
-            digest,
+            kept.log,
             retry_after_s,
-            undo,
+            kept.undo,
         )
 
     def _keep(
         self, outcome: Outcome | None, way_back: Mapping[str, Json] | None, log: AttemptLog
-    ) -> tuple[Ref | None, Ref | None, str | None]:
-        """Store the output, the way back and the log."""
-        ref = undo = None
+    ) -> _Kept:
+        """Store the output, what was said, the way back and the log."""
+        output = undo = said = None
         if outcome is not None:
-            ref = self._values.ref(self._doors.masking.mask_json(outcome.output))
+            output = self._values.ref(self._doors.masking.mask_json(outcome.output))
+        if outcome is not None and outcome.said:
+            from aiworkflow.agents.talk import talk_to_json
+
+            talk = self._doors.masking.mask_json(talk_to_json(outcome.said))
+            said = self._values.ref(talk)
         if way_back is not None:
             undo = self._values.ref(dict(way_back))
-        return ref, undo, log.close(self._values)
+        return _Kept(output, undo, said, log.close(self._values))
 
     async def _keep_later(
         self, outcome: Outcome | None, way_back: Mapping[str, Json] | None, log: AttemptLog
-    ) -> tuple[Ref | None, Ref | None, str | None]:
+    ) -> _Kept:
         """The same, once there is room on the disk again."""
 
-        async def again() -> tuple[Ref | None, Ref | None, str | None]:
+        async def again() -> _Kept:
             return self._keep(outcome, way_back, log)
 
         return await _to_the_end(patiently(again, self._is_alone))
@@ -344,7 +365,7 @@ class Attempts:
     ) -> Work:
         given = arguments.get("with", {})
         if "prompt" in arguments:
-            given = {name: arguments[name] for name in ("prompt", "files") if name in arguments}
+            given = {name: arguments[name] for name in _ASKED if name in arguments}
         context: dict[str, Json] = {
             "inputs": dict(self._inputs),
             "run": dict(self._run),

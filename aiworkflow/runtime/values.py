@@ -111,6 +111,11 @@ class Values:
         """The messages that the event at `seq` holds."""
         return self._get(seq, "messages")
 
+    def held(self, seq: int) -> tuple[str, str]:
+        """Who said what the event at `seq` holds, and that agent's own id of the conversation."""
+        event = self._pending.get(seq) or decode(self._journal.record(self._run, seq).payload)
+        return (event.agent, event.held) if isinstance(event, Said) else ("", "")
+
     def load(self, ref: Ref | None) -> Json:
         """The value of a reference."""
         match ref:

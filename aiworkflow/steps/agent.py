@@ -22,6 +22,7 @@ from aiworkflow.agents import (
     passed_variables,
     resolve_agent,
 )
+from aiworkflow.agents.talk import talk_from_json
 from aiworkflow.bundle.workflow import AgentCall, Effect, OutputForm, agent_spec
 from aiworkflow.expr import Anything
 from aiworkflow.steps.contract import Outcome, Ports, StepError, Usage, Work
@@ -95,6 +96,10 @@ class AgentPerformer:
             cwd=work.cwd,
             may_edit=may_edit,
         )
+        if action.turns is not None:
+            task = dataclasses.replace(task, max_turns=action.turns)
+        if action.session is not None:
+            task = _in_session(task, work, config)
         calls = ports.calls
         if calls is not None:
             so_far = await calls.so_far() if config.kind == "api" else ()
@@ -117,7 +122,9 @@ class AgentPerformer:
         output: Json = answer.value if schema is not None else answer.text.strip()
         if work.node.output.form is OutputForm.LINES:
             output = [line for line in answer.text.strip().splitlines() if line.strip()]
-        return Outcome(output, _usage(answer.consumed, config, answer.model), agent.name)
+        said = answer.messages if action.session is not None else ()
+        usage = _usage(answer.consumed, config, answer.model)
+        return Outcome(output, usage, agent.name, None, said, answer.session)
 
     def _spec(self, action: AgentCall) -> AgentSpec:
         if action.agents:
@@ -149,6 +156,16 @@ def _check_changes(
             usage=_usage(answer.consumed, config),
             agent=config.label,
         )
+
+
+def _in_session(task: Task, work: Work, config: AgentConfig) -> Task:
+    """The task with what was said before; an agent that remembers it itself is told where."""
+    history = talk_from_json(work.arguments.get("history", []))
+    held = work.arguments.get("held")
+    session = ""
+    if isinstance(held, dict) and held.get("agent") == config.label:
+        session = str(held["id"])
+    return dataclasses.replace(task, history=history, session=session)
 
 
 def _schema(work: Work) -> Schema | None:

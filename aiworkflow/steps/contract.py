@@ -17,7 +17,7 @@ from aiworkflow.errors import AIWorkflowError
 from aiworkflow.records import record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -52,12 +52,15 @@ class Outcome:
         usage: for agent steps.
         agent: the agent that answered, as `name` or `name/model`.
         undo: the tool's own way back: `{"uses": operation, "with": arguments}`.
+        said: what it adds to its session; `held` the agent's own id of the conversation.
     """
 
     output: Json
     usage: Usage | None = None
     agent: str | None = None
     undo: Mapping[str, Json] | None = None
+    said: Sequence[Message] = ()
+    held: str = ""
 
 
 class ChildWaits(Exception):

@@ -155,3 +155,21 @@ def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text):
         if not target.startswith(("http://", "https://", "mailto:")):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_bundle_that_hands_tools_to_an_agent_is_valid(tmp_path: Path) -> None:
+    page = (DOCS / "how-to/give-an-agent-tools.md").read_text()
+    document = re.search(r"^````markdown\n(.*?)^````", page, re.DOTALL | re.MULTILINE)
+    tools = re.search(r"^```yaml\n(board:.*?)^```", page, re.DOTALL | re.MULTILINE)
+    session = re.search(r"^```yaml\n(sessions:.*?)^```", page, re.DOTALL | re.MULTILINE)
+    assert document is not None
+    assert tools is not None
+    assert session is not None
+    project = Project(tmp_path, git=False)
+    text = document.group(1).replace("turns: 20\n", "turns: 20\nsession: design\n")
+    text = text.replace("agent: anth", f"{session.group(1)}agent: anth", 1)
+    project.write("bundles/caretaker/workflow.md", text)
+    project.write("bundles/caretaker/tools.yaml", tools.group(1))
+    project.write("bundles/caretaker/tools/board.py", "print()\n")
+    done = project.run("bundle", "validate", "bundles/caretaker")
+    assert done.code == 0, done.out + done.err

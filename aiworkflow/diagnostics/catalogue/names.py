@@ -169,6 +169,14 @@ RULES = (
         "```bash step\necho '{\"ok\": true}'\n```\n",
     ),
     Rule(
+        "AW134", "unknown-session", "a bound of a session that no step has",
+        "Nothing would come of it.",
+        "---\nname: code-review\nsessions: {desing: {tokens: 20k}}\n---\n\n# Design\n\n"
+        "## Sketch\n\n```yaml step\nsession: design\n```\n\nSketch it.\n",
+        "---\nname: code-review\nsessions: {design: {tokens: 20k}}\n---\n\n# Design\n\n"
+        "## Sketch\n\n```yaml step\nsession: design\n```\n\nSketch it.\n",
+    ),
+    Rule(
         "AW119", "computed-step", "a step whose name is computed, or all steps at once",
         "Which steps an expression reads decides what must have ended before it, and whether its "
         "value can be trusted. Both are known before the run only if the name is written out.",
@@ -246,5 +254,13 @@ RULES = (
         "```\n\n```yaml step\neach: range(3)\n```\n",
         "## Folders\n\n```yaml step\neach: range(2)\n```\n\n### Files\n\n```bash step\ntrue\n"
         "```\n\n```yaml step\neach: range(3)\nas: file\n```\n",
+    ),
+    Rule(
+        "AW129", "session-together", "steps of one session that may run at the same time",
+        "A conversation is one thing after the other: which step speaks first would be chance.",
+        "## Sketch\n\n```yaml step\nsession: design\n```\n\nSketch it.\n\n"
+        "## Name\n\n```yaml step\nsession: design\nneeds: []\n```\n\nName it.\n",
+        "## Sketch\n\n```yaml step\nsession: design\n```\n\nSketch it.\n\n"
+        "## Name\n\n```yaml step\nsession: design\n```\n\nName it.\n",
     ),
 )  # fmt: skip

@@ -39,6 +39,7 @@ EVERYTHING = (
             "{% for x in steps.built.output.items %}- {{ x }}{% else %}none{% endfor %}",
             "agent: ollama/llama3\n")
     + agent("sees", "Look", 'files: [a.png, "{{ inputs.n }}.png"]\n')
+    + agent("talk", "Look.", "tools: [git.diff, github.show]\nturns: 7\nsession: talk\n")
     + group("rounds", 'until: round > 2\nmax_rounds: 3\nresult: "{{ steps.inner.output }}"\n',
             step("inner", level=3))
     + group("any", "parallel: any\n", step("p", level=3), step("q", level=3))
@@ -58,6 +59,7 @@ HEAD = (
     "inputs: {n: {type: integer, default: 1, minimum: 0, description: How many}}\n"
     "state: {seen: {reduce: append}, best: {reduce: max, by: score}}\n"
     'allow: {network: [a.org], write: ["mcp:files/*"]}\n'
+    "sessions: {talk: {tokens: 9k}}\n"
     "concurrency: {key: 'k-{{ inputs.n }}', overlap: queue}\n"
     "agent: anthropic/claude\ntimeout: 1h\nenv: {LEVEL: '3'}\nversion: 1.0.0\n"
     'outputs: {a: "{{ steps.typed.output.a }}", b: "n = {{ inputs.n }}", c: [1, two]}\n'

@@ -12,7 +12,7 @@ from aiworkflow.agents.contract import Message, ToolCall, ToolResult
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aiworkflow.engine.carried import Json
+    from aiworkflow.bundle.workflow import Json
 
 
 def talk_to_json(messages: Sequence[Message]) -> list[Json]:
