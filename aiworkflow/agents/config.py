@@ -124,8 +124,10 @@ def described_agent(
     """
     given = agents.get(spec.name)
     said: Mapping[str, Json] = given if isinstance(given, dict) else {}
+    if "acp" in said:
+        return _acp_agent(spec, said)
     if "cli" in said or ("api" not in said and "echo" not in said and spec.name in CLI_PROGRAMS):
-        return _cli_agent(spec, said, environ)
+        return _cli_agent(spec, said)
     if "echo" in said or "python" in said or (spec.name == "echo" and not said):
         return _own_agent(spec, said)
     return _api_agent(spec, agents, said, environ)
@@ -213,9 +215,7 @@ def _address(url: str) -> str:
     return (url if "://" in url else f"http://{url}").rstrip("/")
 
 
-def _cli_agent(
-    spec: AgentSpec, said: Mapping[str, Json], environ: Mapping[str, str]
-) -> AgentConfig:
+def _cli_agent(spec: AgentSpec, said: Mapping[str, Json]) -> AgentConfig:
     """An agent that is a program. Raises UsageError."""
     from aiworkflow.agents.cli.profile import known_profile, read_profile
 
@@ -240,6 +240,21 @@ def _cli_agent(
     if said.get("mode") == "read":
         program["modes"] = ["read"]
     read_profile(spec.name, program)
+    return _program(spec, "cli", said, program)
+
+
+def _acp_agent(spec: AgentSpec, said: Mapping[str, Json]) -> AgentConfig:
+    """An agent that is a program which speaks the Agent Client Protocol."""
+    begun = said["acp"]
+    program: dict[str, Json] = dict(begun) if isinstance(begun, dict) else {"profile": begun}
+    program["permit"] = said.get("permit") or {}
+    program["mode"] = said.get("mode") or "edit"
+    return _program(spec, "acp", said, program)
+
+
+def _program(
+    spec: AgentSpec, kind: str, said: Mapping[str, Json], program: Mapping[str, Json]
+) -> AgentConfig:
     return AgentConfig(
         name=spec.name,
         api="",
@@ -248,7 +263,7 @@ def _cli_agent(
         key_variable=str(said["key"]) if said.get("key") else None,
         timeout_s=units.duration(said["timeout"]) if "timeout" in said else _CLI_TIMEOUT_S,
         price=_price(said),
-        kind="cli",
+        kind=kind,
         program=program,
     )
 
@@ -288,8 +303,9 @@ def editing(agents: Mapping[str, Json]) -> dict[str, str]:
         found.pop(name, None)
         if not isinstance(said, dict) or "api" in said:
             continue
-        if "acp" in said:
-            found[name] = "allowed"
+        if "acp" in said:  # one that is not known asks or not, as it likes
+            ways = "allowed" if isinstance(said["acp"], str) else "always"
+            found[name] = "never" if said.get("mode") == "read" else ways
             continue
         given = said.get("cli", name if name in CLI_PROGRAMS else None)
         if given is None:

@@ -34,6 +34,10 @@ def open_agent(config: AgentConfig, key: str, around: Surroundings) -> Agent:
             from aiworkflow.agents.cli import CliAgent
 
             return CliAgent(config, key, around)
+        case "acp":
+            from aiworkflow.agents.acp import AcpAgent
+
+            return AcpAgent(config, key, around)
         case _:
             raise UsageError(
                 f"agent `{config.name}` is of a kind that this version cannot use: {config.kind}",

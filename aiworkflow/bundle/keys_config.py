@@ -84,6 +84,8 @@ _URL = Text("a URL such as `http://localhost:11434`", r"https?://[^\s/]+(?:/\S*)
 
 _JOURNAL: Final = Text("`sqlite`, `sqlite:///folder` or `postgresql://host/database`", r"sqlite|sqlite:///\S+|postgres(?:ql)?://\S+", 500)  # fmt: skip
 
+ACP_PROGRAMS: Final = ("gemini", "codex", "copilot", "opencode", "claude-code", "cursor", "goose")
+
 _DOLLARS: Final = Decimal(0, 100_000)
 PRICE: Final = Record(
     "price",
@@ -114,12 +116,35 @@ POOL: Final = Record(
         _row("discover", ByShape("`true`, or a list of ports", Flag(), ListOf(Whole(1, 65_535), "ports")), "Use the servers found on the usual ports of this machine, or on these.", "true"),
     ),
 )  # fmt: skip
+_WORDS: Final = Choice(("allow", "ask", "deny"))
+PERMIT: Final = Record(
+    "permit",
+    (
+        _row("read", _WORDS, "Reading and searching files of the project; `allow` unless said.", "allow"),
+        _row("edit", _WORDS, "Changing files that `allow.paths` covers; `allow` unless said.", "ask"),
+        _row("execute", _WORDS, "Running commands, and what is none of the others; `deny` unless said.", "ask"),
+    ),
+)  # fmt: skip
+ACP: Final = ByShape(
+    f"one of {', '.join(ACP_PROGRAMS)}, or a map of `command` and `env`",
+    Choice(ACP_PROGRAMS),
+    None,
+    Record(
+        "acp",
+        (
+            _row("command", ListOf(Text("a word", r"[^\0]+", 2000), "words", least=1, unique=False), "The program and its arguments; `{model}`, `{url}` and `{key}` stand for those settings.", "[my-agent, --acp]", required=True),
+            _row("env", MapOf(Text(), "variables to texts", ENV_NAME, ENV_WORDS), "Its environment, beside PATH, HOME, LANG and TZ.", '{MY_KEY: "{key}"}'),
+        ),
+    ),
+)  # fmt: skip
 AGENT: Final = Record(
     "agents",
     (
         _row("api", Choice(APIS), "The protocol it speaks, or the provider it is from.", "anthropic"),
         _row("cli", Plain("the name of a known program such as `codex`, or a map"), "The program it is: a known one by name, or how it is begun.", "codex"),
         _row("echo", ECHO, "Instead of a protocol: it answers with what it was asked, to try things out.", "{seconds: 0.5}"),
+        _row("acp", ACP, "A program that speaks the Agent Client Protocol: a known one by name, or how it is begun.", "gemini"),
+        _row("permit", PERMIT, "What a program that speaks that protocol may do when it asks, within what the workflow allows.", "{execute: ask}"),
         _row("mode", Choice(("read", "edit")), "Whether a program may edit the files that steps allow it; `read` for never.", "read"),
         _row("model", Text("the name of a model", r"\S+", 200), "The model, unless the workflow names one.", "llama3.2"),
         _row("url", OneOrMany(_URL, f"{_URL.expects}, or a list of these"), "Its address, where it is not the provider's own; a list makes a pool.", "http://localhost:11434"),
@@ -131,7 +156,7 @@ AGENT: Final = Record(
         _row("headers", MapOf(Text("text", r"[^\r\n]*", 2000), "headers to texts", r"[A-Za-z0-9-]+", "letters, digits and `-`"), "Further headers of each request.", "{X-Team: platform}"),
         _row("price", PRICE, "What a million tokens cost, where that is not in the price list or differs.", "{input: 3, output: 15}"),
     ),
-    exactly_one=("api", "cli", "echo"),
+    exactly_one=("api", "cli", "acp", "echo"),
 )  # fmt: skip
 PROJECT_BUDGET: Final = Record(
     "budget",

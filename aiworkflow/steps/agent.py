@@ -27,6 +27,7 @@ from aiworkflow.bundle.workflow import AgentCall, Effect, OutputForm, agent_spec
 from aiworkflow.expr import Anything
 from aiworkflow.steps.contract import Outcome, Ports, StepError, Usage, Work
 from aiworkflow.steps.files import attachments
+from aiworkflow.steps.permits import permitted
 from aiworkflow.tools.paths import matches
 
 if TYPE_CHECKING:
@@ -87,6 +88,8 @@ class AgentPerformer:
         schema = _schema(work)
         paths = (work.node.allow or work.allow).paths
         may_edit = config.kind != "api" and work.effect is not Effect.READ and bool(paths)
+        may_edit = may_edit and config.program.get("mode") != "read"
+        permit = permitted(work, config, ports, may_edit=may_edit)
         task = Task(
             prompt,
             schema,
@@ -95,6 +98,7 @@ class AgentPerformer:
             files=attachments(work, ports),
             cwd=work.cwd,
             may_edit=may_edit,
+            permit=permit,
         )
         if action.turns is not None:
             task = dataclasses.replace(task, max_turns=action.turns)

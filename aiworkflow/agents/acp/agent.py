@@ -1,0 +1,254 @@
+"""An agent that speaks the Agent Client Protocol: begun for one task, asked, and ended.
+
+A program acts by itself, so its failures may leave doubt: where it may change files, every end that is
+not its own says `in_doubt`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import time
+from typing import TYPE_CHECKING, Final
+
+from aiworkflow.agents.acp.launch import Launch, launch
+from aiworkflow.agents.acp.program import Program
+from aiworkflow.agents.acp.session import Session
+from aiworkflow.agents.acp.updates import consumed_of
+from aiworkflow.agents.cli.changes import changed, snapshot
+from aiworkflow.agents.contract import (
+    Ability,
+    AgentError,
+    Answer,
+    AskedAgain,
+    Consumed,
+    Emit,
+    Message,
+    PermissionRequest,
+    Standing,
+    Task,
+    Used,
+)
+from aiworkflow.agents.fitting import asking, asking_again, fitted
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from aiworkflow.agents.config import AgentConfig
+    from aiworkflow.agents.contract import Surroundings
+
+_FAREWELL_S: Final = 1.0  # for a program to put its conversation away once its task is done
+_LOOK_S: Final = 30.0
+_STOPPED: Final = {
+    "refusal": ("refused", "refused to go on"),
+    "cancelled": ("cut_off", "says that it was cancelled"),
+    "max_tokens": ("limit", "reached the most tokens it may write"),
+    "max_turn_requests": ("limit", "reached the most requests it may make for a turn"),
+}
+
+
+class AcpAgent:
+    """One program, as it is configured."""
+
+    def __init__(self, config: AgentConfig, key: str, around: Surroundings) -> None:
+        self.config = config
+        self._key = key
+        self._around = around
+
+    @property
+    def name(self) -> str:
+        """`name/model`, as it stands in records."""
+        return self.config.label
+
+    @property
+    def abilities(self) -> frozenset[Ability]:
+        """What it can do."""
+        return frozenset({Ability.FILES, Ability.SESSIONS, Ability.STRUCTURED, Ability.VISION})
+
+    async def check(self) -> Standing:
+        """Begin the program, and look whether it speaks the protocol."""
+        began = time.monotonic()
+        task = Task("")
+        problem, version = "", ""
+        try:
+            needs_package()
+            found = launch(self.config, self._key, self._around)
+            async with self._program(found, found.scratch) as program:
+                session = Session(program, task, lambda _: None, found.scratch, found)
+                try:
+                    await session.greet(_LOOK_S)
+                    version = session.version
+                finally:
+                    await session.close()
+        except AgentError as error:
+            problem = f"{error.message}; {error.hint}" if error.hint else error.message
+        return Standing(problem, version, seconds=time.monotonic() - began)
+
+    async def perform(self, task: Task, emit: Emit) -> Answer:
+        """Do one task.
+
+        Raises:
+            AgentError: see the contract.
+        """
+        needs_package()
+        if task.tools:
+            raise AgentError(
+                "bad_request",
+                f"`{self.name}` has its own tools, and cannot be handed the step's `tools`",
+                hint="leave out `tools`, or use an agent over an API",
+            )
+        bound = self.config.timeout_s
+        bound = bound if task.timeout_s is None else min(bound, task.timeout_s)
+        found = launch(self.config, self._key, self._around)
+        environ = self._around.environ
+        before = None
+        if task.may_edit and task.cwd is not None:
+            before = await asyncio.to_thread(snapshot, task.cwd, environ)
+        turn = _Turn(self.name, task, emit, found)
+        try:
+            async with self._program(found, task.cwd or found.scratch) as program:
+                try:
+                    async with asyncio.timeout(bound):
+                        answer = await turn.take(program, self.config.model)
+                except TimeoutError:
+                    await turn.cancel()
+                    raise program.silence(bound, "finish its answer") from None
+                except asyncio.CancelledError:
+                    await turn.cancel()
+                    raise
+                finally:
+                    await turn.close()
+        except AgentError as error:
+            error.consumed = turn.consumed + error.consumed
+            own = turn.has_asked and error.kind not in {"refused", "permission", "bad_request"}
+            error.in_doubt = error.in_doubt or (own and task.may_edit)
+            raise
+        if before is None or task.cwd is None:
+            return answer
+        after = await asyncio.to_thread(snapshot, task.cwd, environ)
+        edited = changed(task.cwd, before, after, environ)
+        return dataclasses.replace(answer, changed=tuple(dict.fromkeys((*answer.changed, *edited))))
+
+    def _program(self, found: Launch, cwd: Path) -> Program:
+        return Program(self.config.name, found.argv, cwd, found.env, self._around)
+
+
+class _Turn:
+    """The conversation of one task."""
+
+    def __init__(self, name: str, task: Task, emit: Emit, found: Launch) -> None:
+        self.name = name
+        self.consumed = Consumed()
+        self.has_asked = False
+        self._task = task
+        self._emit = emit
+        self._launch = found
+        self._session: Session | None = None
+
+    async def cancel(self) -> None:
+        if self._session is not None:
+            await self._session.cancel()
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def take(self, program: Program, model: str | None) -> Answer:
+        task, found = self._task, self._launch
+        cwd = task.cwd or found.scratch
+        session = self._session = Session(program, task, self._emit, cwd, found)
+        await session.greet()
+        loaded = bool(task.session) and await session.load(task.session)
+        if not loaded:
+            await session.begin(found.auth)
+        if model is not None and not found.has_model:
+            await session.choose(model)
+        schema = task.schema
+        prompt = asking(task.prompt if loaded else _with_history(task), schema)
+        said: list[Message] = [Message("user", task.prompt, files=task.files)]
+        for number in range(1, task.asks + 2):
+            stop_reason = await self._prompt(session, prompt)
+            text = session.updates.text.strip()
+            said.append(Message("assistant", text))
+            if session.refused is not None and (not text or stop_reason == "cancelled"):
+                raise self._not_allowed(session.refused)
+            if schema is None and not text:
+                raise AgentError("bad_output", f"`{self.name}` gave an empty answer")
+            value, problems = (None, []) if schema is None else fitted(text, schema)
+            if not problems:
+                await session.close()
+                await program.end(_FAREWELL_S)
+                return Answer(
+                    text,
+                    model or session.model,
+                    self.consumed,
+                    value,
+                    stop_reason,
+                    number,
+                    tuple(said),
+                    session.id,
+                    session.changed(),
+                )
+            reason = "; ".join(problems[:5])
+            if number > task.asks:
+                raise AgentError(
+                    "bad_output",
+                    f"the answer of `{self.name}` does not fit after {number} tries: {reason}",
+                    hint="make the prompt clearer about what is wanted, or the schema wider",
+                )
+            assert schema is not None
+            self._emit(AskedAgain(reason))
+            prompt = asking_again(problems, schema)
+            said.append(Message("user", prompt))
+        raise AssertionError("the loop ends by itself")
+
+    async def _prompt(self, session: Session, prompt: str) -> str:
+        self.has_asked = True
+        told = await session.prompt(prompt)
+        consumed = consumed_of(told, self._launch.cached, self.name)
+        if consumed is not None:
+            self.consumed += consumed
+        if session.updates.cost_usd is not None:  # of the whole session so far
+            counts = self.consumed
+            self.consumed = Consumed(
+                counts.input_tokens,
+                counts.cached_tokens,
+                counts.output_tokens,
+                session.updates.cost_usd,
+            )
+        if self.consumed != Consumed():
+            self._emit(Used(self.consumed))
+        reason = str(told.get("stopReason") or "")
+        if reason in _STOPPED and not (reason == "cancelled" and session.refused is not None):
+            kind, words = _STOPPED[reason]
+            raise AgentError(kind, f"`{self.name}` {words}")
+        return reason
+
+    def _not_allowed(self, request: PermissionRequest) -> AgentError:
+        about = request.command or ", ".join(request.paths) or request.title
+        return AgentError(
+            "permission",
+            f"`{self.name}` stopped when it was not allowed: {request.kind} {about[:300]}",
+            hint="the step's log says why; `effect: write` and `allow: {paths: […]}` let a step edit"
+            " files, `permit` of the agent says the rest",
+        )
+
+
+def _with_history(task: Task) -> str:
+    """The prompt, with what was said before where the program has not kept it."""
+    if not task.history:
+        return task.prompt
+    lines = [f"{one.role}: {one.text}" for one in task.history if one.text]
+    return "This was said before:\n\n" + "\n\n".join(lines) + "\n\nNow:\n\n" + task.prompt
+
+
+def needs_package() -> None:
+    """Look for the package that speaks the protocol. Raises AgentError."""
+    from importlib.util import find_spec
+
+    if find_spec("acp") is None:
+        raise AgentError(
+            "not_found",
+            "agents over the Agent Client Protocol need the package `agent-client-protocol`",
+            hint="pip install 'aiworkflow-bundles[agents]'",
+        )
