@@ -289,11 +289,21 @@ class _Walk:
             if is_left and found.undo_seq and self._has_a_way_back(found):
                 self.undo.append(found.path)
                 fate, inner = undo, False
+            elif found.calls and found.journalled and not found.undo_seq:
+                left += [(call, inner) for call in found.calls]
+                fate = self._of_calls(found, undo, otherwise) if takes_back else otherwise
             elif is_left and found.form == "leaf" and self._lasts(found):
                 self.stands.append(found.path)
                 fate = STANDS
             self.fates[found.path] = fate
             left += [(child, inner) for child in (found.children or {}).values()]
+
+    def _of_calls(self, instance: Instance, undo: str, otherwise: str) -> str:
+        """What becomes of a step whose agent made calls."""
+        done = [one for one in instance.calls if one.status == SUCCEEDED and one.undone != "done"]
+        if any(one.undo_seq and self._has_a_way_back(one) for one in done):
+            return undo
+        return STANDS if any(self._lasts(one) for one in done) else otherwise
 
     @staticmethod
     def _has_a_way_back(instance: Instance) -> bool:

@@ -153,7 +153,9 @@ def would_stand(state: RunState) -> list[str]:
         one = stack.pop()
         if one.undo_seq:
             continue
-        if one.children:
+        if one.calls and one.journalled:
+            stack.extend(one.calls)
+        elif one.children:
             stack.extend(one.children.values())
         elif one.status == SUCCEEDED and one.effect in _WRITES and state.is_own(one):
             found.append(one)

@@ -35,7 +35,7 @@ from aiworkflow.runtime.values import digest_of
 from aiworkflow.steps.contract import Outcome, StepError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from typing import TypeAlias
 
     from aiworkflow.clock import Clock
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from aiworkflow.plan.graph import Node
     from aiworkflow.runtime.mask import Masking
     from aiworkflow.runtime.values import Values
-    from aiworkflow.steps.contract import Ports, Work
+    from aiworkflow.steps.contract import Handed, Ports, Work
 
     Note: TypeAlias = Callable[[Event], Awaitable[None]]
     """Takes a fact; what it gives is awaited by who must know that it is durable."""
@@ -96,6 +96,9 @@ class AgentCalls:
         self._ports = ports
         self._around = around
         self._node = work.node
+        self._handed: dict[str, tuple[ToolSpec, Node]] = {
+            name: (_spec(name, node), node) for name, node in work.node.handed.items()
+        }
         self._number = instance.called
         self._said = instance.said
         self._turn: list[Message] = []
@@ -122,7 +125,15 @@ class AgentCalls:
     @property
     def specs(self) -> tuple[ToolSpec, ...]:
         """What the agent may call."""
-        return tuple(_spec(name, node) for name, node in self._node.handed.items())
+        return tuple(spec for spec, _ in self._handed.values())
+
+    def hand(self, more: Sequence[Handed]) -> None:
+        """There is more that it may call."""
+        self._handed.update({one.spec.name: (one.spec, one.node) for one in more})
+
+    def _operation(self, name: str) -> Node | None:
+        found = self._handed.get(name)
+        return found[1] if found is not None else None
 
     # -- what was said ----------------------------------------------------------------------------
 
@@ -169,9 +180,9 @@ class AgentCalls:
         """Make a call, unless the journal knows what it came to. Never raises for what a tool does."""
         self._made.add(call.id)
         self._keep_turn()
-        node = self._node.handed.get(call.name)
+        node = self._operation(call.name)
         if node is None:
-            known = ", ".join(self._node.handed) or "none"
+            known = ", ".join(self._handed) or "none"
             text = f"there is no tool `{call.name}`; tools are: {known}"
             return ToolResult(text, is_error=True)
         masked = self._around.masking.mask_json(dict(call.arguments))
@@ -200,7 +211,7 @@ class AgentCalls:
             return self._shown(self._around.values.output(known.end))
         if known.status == "failed":
             return _refused(known.error)
-        node = self._node.handed.get(known.tool)
+        node = self._operation(known.tool)
         if node is None:
             return ToolResult(f"there is no tool `{known.tool}` any more", is_error=True)
         return await self._make(known, node, None)

@@ -137,6 +137,7 @@ class Attempts:
         self._guard = guard
         self._note = note
         self._calls: dict[str, AgentCalls] = {}
+        self._used: dict[str, Usage] = {}
         self._scratches = str(place.scratch)
 
     async def perform(self, path: str) -> ev.Ended | ev.Opened:
@@ -197,7 +198,8 @@ class Attempts:
             text = f"{type(bug).__name__}: {bug}"
             status = "failed" if effect in REPEATABLE else "in_doubt"
             error = Failure("bug", text, None, path, "please report this")
-        calls = self._calls.pop(path, None)
+        calls, used = self._calls.pop(path, None), self._used.pop(path, None)
+        usage = usage or used
         if calls is not None and calls.doubtful is not None:
             status, outcome = "in_doubt", None
             text = (
@@ -291,12 +293,13 @@ class Attempts:
             environ=self._doors.environ,
             limit=self._doors.limit,
             interpreters=self._doors.interpreters,
+            used=lambda usage: self._used.__setitem__(instance.path, usage),
         )
         try:
             if "reduce" in arguments:
                 return await self._reduce(instance, node, arguments, log.stem, ports)
             work = self._work(instance, node, arguments, self._place.scratch, log.stem)
-            if node.handed:
+            if isinstance(node.action, AgentCall) and node.action.tools:
                 ports = dataclasses.replace(ports, calls=self._agent_calls(instance, work, ports))
             return await self._guard(self._doors.performers[node.kind], work, ports)
         finally:

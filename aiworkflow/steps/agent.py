@@ -18,6 +18,7 @@ from aiworkflow.agents import (
     TextDelta,
     ToolResult,
     Turned,
+    Used,
     cost_of,
     passed_variables,
     resolve_agent,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from aiworkflow.agents.contract import Emit
     from aiworkflow.bundle.workflow import AgentSpec, Json
     from aiworkflow.expr import Schema
+    from aiworkflow.steps.contract import Hand
 
     Resolve: TypeAlias = Callable[[AgentSpec, Mapping[str, Json], Mapping[str, str]], AgentConfig]
     Opened: TypeAlias = Callable[[AgentConfig, str, Surroundings], Agent]
@@ -52,6 +54,7 @@ class AgentPerformer:
         environ: where keys are.
         opened: how an agent is opened.
         resolve: which agent a name stands for.
+        hand: asked for tools that the plan does not know: of MCP servers; None where there are none.
     """
 
     def __init__(
@@ -61,8 +64,10 @@ class AgentPerformer:
         environ: Mapping[str, str],
         opened: Opened,
         *,
+        hand: Hand | None = None,
         resolve: Resolve = resolve_agent,
     ) -> None:
+        self._hand = hand
         self._resolve = resolve
         self._open = opened
         self._agents = agents
@@ -106,12 +111,14 @@ class AgentPerformer:
             task = _in_session(task, work, config)
         calls = ports.calls
         if calls is not None:
+            if self._hand is not None:
+                calls.hand(await self._hand(action.tools, work, ports))
             so_far = await calls.so_far() if config.kind == "api" else ()
             task = dataclasses.replace(task, tools=calls.specs, call=calls, so_far=so_far)
         around = Surroundings(ports.environ, work.scratch, ports.process, ports.lock_fd, ports.log)
         agent = self._open(config, key, around)
         try:
-            answer = await agent.perform(task, _logged(ports))
+            answer = await agent.perform(task, _told(ports, config))
         except AgentError as error:
             raise StepError(
                 error.kind,
@@ -179,7 +186,7 @@ def _schema(work: Work) -> Schema | None:
     return Anything() if output.form is OutputForm.JSON else None
 
 
-def _logged(ports: Ports) -> Emit:
+def _told(ports: Ports, config: AgentConfig) -> Emit:
     def emit(event: AgentEvent) -> None:
         match event:
             case TextDelta(text):
@@ -197,6 +204,8 @@ def _logged(ports: Ports) -> Emit:
                     ports.calls.heard(call, result)
             case Served(by, reason):
                 ports.log(f"[asked {by}{f', after {reason}' if reason else ''}]\n")
+            case Used(consumed) if (usage := _usage(consumed, config)) is not None:
+                ports.used(usage)
             case _:
                 pass
 

@@ -168,6 +168,10 @@ class Work:
         return self.scratches / self.name
 
 
+def _let_be(_: Usage) -> None:
+    """Nobody counts it."""
+
+
 class Secrets(Protocol):
     """Where secret values come from, and what hides them."""
 
@@ -180,12 +184,38 @@ class Secrets(Protocol):
         ...
 
 
+class Handed(Protocol):
+    """An operation that is handed to an agent, and is known only when its provider was asked."""
+
+    @property
+    def spec(self) -> ToolSpec:
+        """What the agent is told of it."""
+        ...
+
+    @property
+    def node(self) -> Node:
+        """The call, as a tool step without arguments would be."""
+        ...
+
+
+class Hand(Protocol):
+    """Says what names in `tools` stand for that no tools.yaml knows: `mcp:files/*`."""
+
+    async def __call__(self, names: Sequence[str], work: Work, ports: Ports) -> Sequence[Handed]:
+        """The operations, in order; names of other tools are left out. Raises StepError."""
+        ...
+
+
 class Calls(Protocol):
     """What the agent of a step may call; each call stands in the journal, before and after."""
 
     @property
     def specs(self) -> tuple[ToolSpec, ...]:
         """What it may call."""
+        ...
+
+    def hand(self, more: Sequence[Handed]) -> None:
+        """There is more that it may call."""
         ...
 
     def said(self, message: Message) -> None:
@@ -221,6 +251,7 @@ class Ports:
         limit: looks up a number under `limits` in the settings (`output`, `log`, …).
         interpreters: language → command line, from the settings.
         calls: what the agent of a step may call; None where it may call nothing.
+        used: told what the attempt has consumed so far, which counts if it is ended from outside.
     """
 
     secrets: Secrets
@@ -231,6 +262,7 @@ class Ports:
     limit: Callable[[str], int]
     interpreters: Mapping[str, str]
     calls: Calls | None = None
+    used: Callable[[Usage], None] = _let_be
 
 
 class Performer(Protocol):

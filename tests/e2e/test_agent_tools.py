@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+import time
+from pathlib import Path
+
 from tests.contract.agents.model_server import ModelServer
-from tests.e2e.agent_tools import board, bundle, calls, env, results, run, text_of
+from tests.e2e.agent_tools import TOOLS, board, bundle, calls, env, results, run, text_of
 from tests.support import Project, script
 
 
@@ -196,3 +200,88 @@ def test_secrets_reach_the_tool_and_nothing_else(project: Project) -> None:
     for path in project.root.rglob("*"):
         if path.is_file():
             assert secret.encode() not in path.read_bytes(), path
+
+
+def test_a_step_that_is_another_now_has_its_calls_taken_back_and_is_done_again(
+    project: Project,
+) -> None:
+    bundle(project, "tools: [board.comment]\n", script("gate", "test -e open"))
+    project.git("add", "-A")
+    project.git("commit", "-qm", "one")
+    answers = [
+        calls(("board.comment", {"body": "old"})),
+        "done",
+        calls(("board.comment", {"body": "new"})),
+        "done anew",
+    ]
+    with ModelServer(answers) as server:
+        assert run(project, server).code == 1
+        text = (project.root / "bundles/flow/workflow.md").read_text()
+        project.write("bundles/flow/workflow.md", text.replace("Review it.", "Review it well."))
+        project.git("commit", "-qam", "two")
+        project.write("open", "")
+        looked = project.run("runs", "resume", "last", "--on", "HEAD", **env(server))
+        assert "undo" in looked.out + looked.err
+        assert len(board(project)) == 1
+        done = project.run(
+            "runs", "resume", "last", "--on", "HEAD", "--yes", "--json", **env(server)
+        )
+        assert done.code == 0, done.out + done.err
+    assert [(one["verb"], one.get("body")) for one in board(project)] == [
+        ("comment", "old"),
+        ("delete", None),
+        ("comment", "new"),
+    ]
+    paths = [one["path"] for one in done.json["steps"]["review"]["calls"]]
+    assert paths == ["review/call[1]", "review/call[2]"]
+    statuses = [one["status"] for one in done.json["steps"]["review"]["calls"]]
+    assert statuses == ["succeeded", "succeeded"]
+
+
+def test_what_was_consumed_counts_although_a_call_is_in_doubt(project: Project) -> None:
+    bundle(project, "tools: [board.slow]\n")
+    project.write(
+        "bundles/flow/tools.yaml", TOOLS + "    slow: {inputs: {}, effect: write, timeout: 1s}\n"
+    )
+    project.write("bundles/flow/workflow.md", _allowing(project, "board.slow"))
+    project.write("pause.slow", "")
+    with ModelServer([calls(("board.slow", {})), "done"]) as server:
+        done = run(project, server)
+        assert done.code == 3, done.out + done.err
+        assert done.json["waiting_for"] == [{"kind": "in_doubt", "step": "review/call[1]"}]
+        assert done.json["steps"]["review"]["tokens"]["output"] > 0
+        said = project.run("runs", "resolve", "last", "review", "done", "--output", "1")
+        assert said.code == 2
+        assert "in doubt: `review/call[1]`" in said.err
+        settled = project.run("runs", "resolve", "last", "review/call[1]", "failed", **env(server))
+        assert settled.code == 0, settled.out + settled.err
+        assert results(server.requests[1])[0]["is_error"]
+
+
+def _allowing(project: Project, operation: str) -> str:
+    text = (project.root / "bundles/flow/workflow.md").read_text()
+    return text.replace("write: [", f"write: [{operation}, ")
+
+
+def test_a_cancel_ends_a_call_that_is_under_way(project: Project) -> None:
+    bundle(project, "tools: [board.read]\n")
+    project.write("pause.read", "")
+    with ModelServer([calls(("board.read", {})), "done"]) as server:
+        running = project.start("run", "flow", "--agent", "anthropic/m1", "--json", **env(server))
+        wait_for(project.root / "paused")
+        running.send_signal(signal.SIGINT)
+        out, err = running.communicate(timeout=60)
+        assert running.returncode == 130, out + err
+        (project.root / "pause.read").unlink()
+        shown = project.run("runs", "show", "last", "--json").json["steps"]["review"]
+        assert shown["status"] == "cancelled"
+        assert [one["status"] for one in shown["calls"]] == ["cancelled"]
+        done = project.run("runs", "resume", "last", "--json", **env(server))
+        assert done.code == 0, done.out + done.err
+
+
+def wait_for(path: Path) -> None:
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

@@ -84,7 +84,7 @@ def test_every_kind_of_step_comes_back(everything: Plan) -> None:
     for name, node in everything.nodes.items():
         other = back.nodes[name]
         for field in dataclasses.fields(node):
-            if field.name not in {"action", "condition", "each", "env", "operation"}:
+            if field.name not in {"action", "condition", "each", "env", "operation", "handed"}:
                 assert getattr(other, field.name) == getattr(node, field.name), (name, field.name)
         assert type(other.action) is type(node.action)
         assert other.kind is node.kind
