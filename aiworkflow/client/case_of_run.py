@@ -1,7 +1,9 @@
 """A case from a run that was: what it was given and told, and what its steps came to.
 
 Steps that may run in a test are left to run, unless they come to something else when they do: what
-they came to is recorded then. So a case replays to what the run came to, and says as little as it can.
+they came to is recorded then. To find out, the case is replayed in an empty project, so that it rests
+on nothing but itself: neither on a clock nor on what the project is that day.
+
 Secrets are replaced before anything is written, also those that the journal does not know of: values of
 variables that are called like secrets.
 """
@@ -40,7 +42,6 @@ if TYPE_CHECKING:
     from aiworkflow.plan.graph import Node, Plan
 
 _PAGE: Final = 1000
-_TRIES: Final = 4
 _SECRET: Final = re.compile(r"(TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|(^|_)KEY|(^|_)PAT)($|_)")
 _LONG: Final = 8
 _STEP: Final = re.compile(r"\[\d+\]|#\d+")
@@ -78,16 +79,17 @@ async def write_case_of_run(
         )
     reader = _Reader(client, found)
     case, could_run = reader.case(name)
-    result = await tests.replay(case)
-    for _ in range(_TRIES):
+    case = dataclasses.replace(case, files=(tests.folder / name / "files").is_dir())
+    root = tests.empty_project()
+    while True:
+        result = await tests.replay(case, root=root)
         moved = _unsteady(result, could_run, same_status=result.status == row.status)
         if not moved:
             break
         could_run = [one for one in could_run if one not in moved]
         case = dataclasses.replace(case, recordings=[*case.recordings, *moved])
-        result = await tests.replay(case)
     case = dataclasses.replace(case, expected=result.came)
-    result = await tests.replay(case)
+    result = await tests.replay(case, root=root)
     return Written(write_case(case, tests.folder), case, result)
 
 
@@ -95,14 +97,14 @@ def _unsteady(
     result: CaseResult, could_run: Sequence[Recording], *, same_status: bool
 ) -> list[Recording]:
     """Recordings of steps that came to something else when they ran again."""
-    if not same_status:
-        return list(could_run)
     known = {one.path: one for one in could_run}  # the last one of each
     other = {
         _STEP.sub("", path)
         for path, output in result.ran.items()
         if path in known and (known[path].error is None) and known[path].output != output
     }
+    if not other and not same_status:
+        return list(could_run)
     return [one for one in could_run if _STEP.sub("", one.path) in other]
 
 

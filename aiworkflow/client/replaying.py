@@ -207,11 +207,24 @@ class CaseTests:
         except AIWorkflowError as error:
             return CaseResult(name, (_of_error(error),))
 
-    async def replay(self, case: Case, *, rekey: bool = False) -> CaseResult:
+    def empty_project(self) -> Path:
+        """A folder with nothing of the project in it, but for the folders that steps run in."""
+        root = self._state / "empty"
+        root.mkdir(exist_ok=True)
+        for node in self._new.plan.nodes.values():
+            cwd = getattr(node.action, "cwd", None)
+            if isinstance(cwd, str) and (root / cwd).resolve().is_relative_to(root.resolve()):
+                (root / cwd).mkdir(parents=True, exist_ok=True)
+        return root
+
+    async def replay(
+        self, case: Case, *, rekey: bool = False, root: Path | None = None
+    ) -> CaseResult:
         """Replay a case, and compare what it comes to with what is expected.
 
         Args:
             rekey: use what is recorded for a step whatever it was recorded for.
+            root: what the run finds as its project, where the case has no `files/`.
 
         Raises:
             UsageError: the case cannot be used.
@@ -219,7 +232,7 @@ class CaseTests:
         began = self._project.clock.monotonic()
         clock = JumpingClock(case.begin.at)
         new = self._new_run(case)
-        root = self._project.root
+        root = root or self._project.root
         if case.files:
             root = self._state / "files" / case.name
             shutil.rmtree(root, ignore_errors=True)
