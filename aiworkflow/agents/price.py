@@ -63,6 +63,8 @@ def cost_of(config: AgentConfig, consumed: Consumed, model: str = "") -> float |
     cost = config.price.cost(consumed)
     if cost is not None and config.price != Price():
         return cost
+    if config.kind == "echo":  # nobody is paid
+        return 0.0
     for name in dict.fromkeys((config.model or "", model)):
         cost = _listed(config.provider, name, consumed) if name else None
         if cost is not None:
