@@ -61,7 +61,8 @@ async def anthropic(
                         delta(part.get("text") or "")
                 case "message_delta":
                     stop = (event.get("delta") or {}).get("stop_reason") or stop
-                    usage.update(event.get("usage") or {})
+                    said = (event.get("usage") or {}).items()
+                    usage.update({name: count for name, count in said if count is not None})
                 case "message_stop":
                     done = True
                 case "error":

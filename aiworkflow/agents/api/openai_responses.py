@@ -47,10 +47,12 @@ async def openai_responses(
                     delta(event.get("delta") or "")
                 case "response.refusal.delta":
                     refusal += event.get("delta") or ""
-                case "response.output_item.added":
+                case "response.output_item.added" | "response.output_item.done":
                     item = event.get("item") or {}
                     if item.get("type") == "function_call":
-                        calls.begin(event.get("output_index"), item.get("call_id"), item["name"])
+                        at = event.get("output_index")
+                        calls.begin(at, item.get("call_id"), item["name"])
+                        calls.fill(at, item.get("arguments") or "")
                 case "response.function_call_arguments.delta":
                     calls.add(event.get("output_index"), event.get("delta") or "")
                 case "response.completed" | "response.incomplete":
@@ -114,6 +116,7 @@ def _items(one: Message) -> Iterator[dict[str, Any]]:
         content += [
             {
                 "type": "input_image",
+                "detail": "auto",
                 "image_url": f"data:{file.media_type};base64,{base64_of(file)}",
             }
             for file in one.files

@@ -101,6 +101,11 @@ class Calls:
         self.begin(at)
         self._pieces[at].append(piece)
 
+    def fill(self, at: object, text: str) -> None:
+        """The call's arguments as a whole, of servers that send no pieces."""
+        if text and not self._pieces[at]:
+            self._pieces[at].append(text)
+
     def text(self, name: str) -> str | None:
         """The arguments of the last call of that tool, as they came."""
         found = [at for at, one in self._names.items() if one == name]

@@ -215,7 +215,19 @@ class ModelServer:
         usage = {"input_tokens": 10, "cache_read_input_tokens": 5, "output_tokens": 1}
         usage = usage if reply.usage is None else reply.usage
         parts = [
-            event("message_start", message={"model": body["model"], "usage": usage}),
+            event(
+                "message_start",
+                message={
+                    "id": f"msg_{len(self.requests)}",
+                    "type": "message",
+                    "role": "assistant",
+                    "model": body["model"],
+                    "content": [],
+                    "stop_reason": None,
+                    "stop_sequence": None,
+                    "usage": usage,
+                },
+            ),
             event("ping"),
         ]
         if odd == "error":
@@ -247,7 +259,7 @@ class ModelServer:
             )
             number += 1
         stop = reply.stop or ("tool_use" if calls else "end_turn")
-        ended = {"output_tokens": 7} if reply.usage is None else reply.usage
+        ended = {"input_tokens": None, "output_tokens": 7} if reply.usage is None else reply.usage
         return [
             *parts,
             event("message_delta", delta={"stop_reason": stop}, usage=ended),
@@ -286,6 +298,7 @@ class ModelServer:
                 for at in range(0, len(text), 5)
             ]
         usage = {
+            "total_tokens": 22,
             "prompt_tokens": 15,
             "completion_tokens": 7,
             "prompt_tokens_details": {"cached_tokens": 5},
@@ -329,6 +342,8 @@ class ModelServer:
                 )
                 for at in range(0, len(text), 5)
             ]
+            whole = {**item, "arguments": text}
+            parts.append(event("response.output_item.done", output_index=number, item=whole))
         usage = {
             "input_tokens": 15,
             "output_tokens": 7,

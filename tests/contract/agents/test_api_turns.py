@@ -238,7 +238,8 @@ def test_images_stand_in_the_form_of_the_protocol(api: str, serve: Any) -> None:
         }
     elif api == "responses":
         _, image = said["input"][0]["content"]
-        assert image == {"type": "input_image", "image_url": f"data:image/png;base64,{data}"}
+        url = f"data:image/png;base64,{data}"
+        assert image == {"type": "input_image", "detail": "auto", "image_url": url}
     else:
         assert said["messages"][0]["images"] == [data]
 
