@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from aiworkflow.client.client import Client
     from aiworkflow.client.replaying import CaseTests, Stage
     from aiworkflow.client.result import RunResult
+    from aiworkflow.client.run import OnEvent
     from aiworkflow.engine.carried import Json
     from aiworkflow.journal import Journal
     from aiworkflow.runtime.given import InForce
@@ -190,8 +191,12 @@ def run(
     inputs: Mapping[str, Json] | None = None,
     *,
     project: str | Path | None = None,
+    on_event: OnEvent | None = None,
 ) -> RunResult:
     """Run a bundle to its end, without an event loop of one's own.
+
+    Args:
+        on_event: called with each event's seq and the event, as they become durable.
 
     Raises:
         AIWorkflowError: nothing was started, or the run could not go on; a run that fails is a result.
@@ -200,7 +205,7 @@ def run(
 
     async def to_its_end() -> RunResult:
         async with connect(project) as client:
-            started = await client.start(bundle, inputs or {})
+            started = await client.start(bundle, inputs or {}, on_event=on_event)
             return await started.result()
 
     return asyncio.run(to_its_end())

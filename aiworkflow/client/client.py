@@ -11,13 +11,10 @@ import json
 from typing import TYPE_CHECKING, Self
 
 from aiworkflow.client.drives import Drives
-from aiworkflow.client.finding import find_run, root_of
 from aiworkflow.client.kept import Kept
-from aiworkflow.client.plans import Plans
 from aiworkflow.client.project import Checked, Project
-from aiworkflow.client.run import Run
-from aiworkflow.client.signals import Signals
-from aiworkflow.client.waits import Waits
+from aiworkflow.client.records import Records
+from aiworkflow.client.run import OnEvent, Run
 from aiworkflow.engine import events as ev
 from aiworkflow.journal import new_run_id
 from aiworkflow.runtime.given import HalfWay
@@ -26,28 +23,25 @@ from aiworkflow.runtime.waits import WAKE
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
-    from datetime import date
     from pathlib import Path
     from types import TracebackType
 
     from aiworkflow.client.batch import Batch
     from aiworkflow.client.batch_lines import Given
     from aiworkflow.client.batch_result import Earlier
-    from aiworkflow.client.bounds import Outlay
     from aiworkflow.client.builder import BuiltWorkflow
     from aiworkflow.client.carrier import Carrier
     from aiworkflow.client.onward import Proposal
+    from aiworkflow.client.single import Reply
     from aiworkflow.engine.carried import Json
-    from aiworkflow.journal import Journal, RunPage
-    from aiworkflow.observe.costs import CostReport
-    from aiworkflow.plan.graph import Plan
+    from aiworkflow.journal import Journal
     from aiworkflow.runtime.drive import Drive
     from aiworkflow.runtime.given import NewRun
     from aiworkflow.runtime.local import LocalRuntime
     from aiworkflow.runtime.replan import Onward
 
 
-class Client:
+class Client(Records):
     """A project's bundles and runs.
 
     Args:
@@ -64,14 +58,11 @@ class Client:
         runtime: Callable[[Journal, Callable[[str], None]], LocalRuntime],
         kept: AbstractAsyncContextManager[object],
     ) -> None:
-        self.project = project
+        super().__init__(project, journal)
         self._kept = kept
-        self._open_journal = journal
         self._make_runtime = runtime
-        self._journal: Journal | None = None
         self._runtime: LocalRuntime | None = None
         self._drives = Drives()
-        self._plans: Plans | None = None
 
     # -- life -------------------------------------------------------------------------------------
 
@@ -100,16 +91,7 @@ class Client:
         if self._runtime is not None:
             self._runtime.close()
             self._runtime = None
-        if self._journal is not None:
-            self._journal.close()
-            self._journal = None
-
-    @property
-    def journal(self) -> Journal:
-        """The project's journal, opened when it is first asked for."""
-        if self._journal is None:
-            self._journal = self._open_journal()
-        return self._journal
+        super().close()
 
     @property
     def runtime(self) -> LocalRuntime:
@@ -131,6 +113,7 @@ class Client:
         attached: bool = False,
         breaks: Sequence[str] = (),
         tell: Callable[[str], None] | None = None,
+        on_event: OnEvent | None = None,
     ) -> Run:
         """Start a run and drive it in the background.
 
@@ -144,6 +127,7 @@ class Client:
             attached: stay with the run while it waits for people, moments and events.
             tell: called with what is waited for, when an older run with the same key is going.
             breaks: where it stops and waits to be let go on: `STEP`, or `STEP if CONDITION`.
+            on_event: called with each event's seq and the event, as they become durable.
 
         Raises:
             BundleInvalid, NotBuiltYet, InputsInvalid, Overlap, UsageError: nothing was started.
@@ -157,10 +141,62 @@ class Client:
         if new.plan.concurrency is not None:
             from aiworkflow.client.queueing import start_in_lane
 
-            return await start_in_lane(self, new, None, attached=attached, tell=tell)
-        started = self.begin(new, attached=attached)
-        await self.exists(started.id)
+            started = await start_in_lane(self, new, None, attached=attached, tell=tell)
+        else:
+            started = self.begin(new, attached=attached)
+            await self.exists(started.id)
+        if on_event is not None:
+            started.followed_by(self._drives.follow(started.tell(on_event)))
         return started
+
+    async def chat(
+        self,
+        message: str,
+        *,
+        agent: str | None = None,
+        session: str | None = None,
+        on_event: OnEvent | None = None,
+        **settings: Json,
+    ) -> Reply:
+        """Ask an agent: a workflow of one step, whose prompt is the message as it stands.
+
+        Args:
+            agent: who; None for the one that the settings name.
+            session: name of a conversation that this goes on with; it is kept in the project.
+            settings: of the step: `output`, `retry`, `timeout`, `budget`, …
+
+        Raises:
+            StepFailed: it did not succeed. UsageError: nothing was started.
+        """
+        from aiworkflow.client.single import chat
+
+        return await chat(
+            self, message, agent=agent, session=session, on_event=on_event, **settings
+        )
+
+    async def execute(
+        self,
+        code: str,
+        *,
+        language: str = "python",
+        inputs: Mapping[str, Json] | None = None,
+        on_event: OnEvent | None = None,
+        **settings: Json,
+    ) -> Reply:
+        """Run code: a workflow of one step, with the rights that its `allow` gives it.
+
+        Args:
+            inputs: what it sees as `INPUT_<NAME>` and in its context file.
+            settings: of the step: `output`, `env`, `timeout`, …; `allow` of the workflow.
+
+        Raises:
+            StepFailed: it did not succeed. BundleInvalid, UsageError: nothing was started.
+        """
+        from aiworkflow.client.single import execute
+
+        return await execute(
+            self, code, language=language, inputs=inputs, on_event=on_event, **settings
+        )
 
     def begin(self, new: NewRun, run: str | None = None, *, attached: bool = False) -> Run:
         """Begin to drive a run that was prepared; it exists with its first append.
@@ -345,92 +381,13 @@ class Client:
 
     # -- looking ----------------------------------------------------------------------------------
 
-    def find(self, run: str) -> str:
-        """The full id of a run given by its id, the beginning or end of it, or `last`.
-
-        Raises:
-            UsageError: several runs, or none, go by it.
-        """
-        return find_run(self.journal, run)
-
-    def root_of(self, run: str) -> str:
-        """The run that a run was called by, through however many; a run that nobody called itself."""
-        return root_of(self.journal, run)
-
     def run(self, run: str) -> Run:
         """A run of this project, whoever drives it. Takes what `find` takes."""
         return self._handle(self.find(run))
 
-    def runs(
-        self,
-        *,
-        status: Sequence[str] = (),
-        bundle: str | None = None,
-        limit: int = 20,
-        before: str | None = None,
-    ) -> RunPage:
-        """Runs, newest first."""
-        return self.journal.runs(status=status, bundle=bundle, limit=limit, before=before)
-
     def is_driven(self, run: str) -> bool:
         """Whether some living process drives the run."""
         return self.runtime.is_driven(run)
-
-    def plan_of(self, run: str) -> Plan:
-        """The plan that is in force in a run."""
-        return self.plans.of(run)
-
-    @property
-    def plans(self) -> Plans:
-        """The plans of this project's runs."""
-        if self._plans is None:
-            self._plans = Plans(self.journal)
-        return self._plans
-
-    def costs(
-        self,
-        by: Sequence[str] = ("bundle",),
-        *,
-        since: str | date | None = None,
-        until: str | date | None = None,
-        only: Mapping[str, Sequence[str]] | None = None,
-    ) -> CostReport:
-        """What agents were paid for, failed attempts included; see `aiworkflow.client.costs`.
-
-        Args:
-            by: levels: `day bundle step agent model user run`; none for the total alone.
-            since, until: first and last day (UTC): `2027-01-31`, or `7d`.
-            only: what counts: level → values.
-
-        Raises:
-            UsageError: a level, a day or a run is none.
-        """
-        from aiworkflow.client.costs import costs
-
-        return costs(self, by, since=since, until=until, only=only)
-
-    def outlay(
-        self, bundle: str | Path | BuiltWorkflow | Checked, inputs: Mapping[str, Json] | None = None
-    ) -> Outlay:
-        """What a run may cost: the most by its plan at known prices, and what past runs cost.
-
-        Args:
-            inputs: values of the declared inputs; None for their defaults.
-
-        Raises:
-            BundleInvalid, InputsInvalid: see `start`.
-        """
-        from aiworkflow.client.bounds import outlay
-
-        checked = bundle if isinstance(bundle, Checked) else self.project.check(bundle)
-        return outlay(self.project, checked, inputs, journal=lambda: self.journal)
-
-    # -- waits ------------------------------------------------------------------------------------
-
-    @property
-    def waits(self) -> Waits:
-        """What runs of this project wait for, and answering it."""
-        return Waits(self.journal, self.project, self.find)
 
     def due(self) -> list[str]:
         """Runs that wait, are driven by nobody, and have something to go on with."""
@@ -455,13 +412,6 @@ class Client:
         from aiworkflow.client.carrier import Carrier
 
         return Carrier(self)
-
-    # -- signals ----------------------------------------------------------------------------------
-
-    @property
-    def signals(self) -> Signals:
-        """Telling runs of this project to stop, and what became of steps in doubt."""
-        return Signals(self.journal, self.project, self.find)
 
     def _now(self) -> float:
         return self.project.clock.now().timestamp()

@@ -15,7 +15,7 @@ from aiworkflow.runtime.ledger import COST
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from aiworkflow.client.client import Client
+    from aiworkflow.client.records import Records
     from aiworkflow.engine.ledger import LedgerPage
     from aiworkflow.journal import Journal
 
@@ -25,7 +25,7 @@ _LAST: Final = "\U0010ffff"
 
 
 def costs(
-    client: Client,
+    client: Records,
     by: Sequence[str],
     *,
     since: str | date | None = None,
@@ -61,7 +61,7 @@ def costs(
     return add_up(pages, levels, CostFilter(wanted), since=first, until=last)
 
 
-def _root(client: Client, run: str) -> str:
+def _root(client: Records, run: str) -> str:
     """The run under which a run's costs count; one that was pruned goes by its full id."""
     from aiworkflow.journal import UnknownRun
 

@@ -9,7 +9,7 @@ from aiworkflow.errors import UsageError
 from aiworkflow.records import record
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Coroutine, Sequence
 
     from aiworkflow.engine import Event
     from aiworkflow.runtime.drive import Drive
@@ -36,6 +36,7 @@ class Drives:
     def __init__(self) -> None:
         self._group: asyncio.TaskGroup | None = None
         self._driven: dict[str, Driven] = {}
+        self._followers: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
         """From here on runs can be driven."""
@@ -45,8 +46,8 @@ class Drives:
     async def close(self) -> None:
         """Stop at once what is still driven; it can be resumed."""
         assert self._group is not None
-        for one in self._driven.values():
-            one.task.cancel()
+        for task in [*(one.task for one in self._driven.values()), *self._followers]:
+            task.cancel()
         try:
             await self._group.__aexit__(None, None, None)
         finally:
@@ -77,6 +78,16 @@ class Drives:
         self._driven[run] = Driven(task, appended, drive)
         # whoever holds the run has what is left of it
         task.add_done_callback(lambda _: self._driven.pop(run, None))
+
+    def follow(self, telling: Coroutine[object, object, None]) -> asyncio.Task[None]:
+        """Tell somebody of a run in the background; an error belongs to whoever asks for the result."""
+        assert self._group is not None
+        task = asyncio.ensure_future(telling)
+        self._group.create_task(_outlive(task))
+        self._followers.add(task)
+        task.add_done_callback(self._followers.discard)
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return task
 
     def of(self, run: str) -> Driven | None:
         """The drive of a run, if it is driven here."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+import inspect
+from typing import TYPE_CHECKING, TypeAlias
 
 from aiworkflow.client.result import RunResult, result_of
 from aiworkflow.engine import Event, decode
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 _POLL_S = 0.03
 _PAGE = 1000
 AT_REST = frozenset({"succeeded", "failed", "cancelled", "rolled_back", "waiting"})
+
+
+OnEvent: TypeAlias = "Callable[[int, Event], object]"
+"""Called with each event and its seq; what it returns is awaited, where that can be."""
 
 
 class Run:
@@ -53,6 +58,7 @@ class Run:
         self._appended = appended
         self._driving = driving
         self._interrupt = interrupt
+        self._following: asyncio.Task[None] | None = None
 
     async def events(self, after: int = 0) -> AsyncIterator[tuple[int, Event]]:
         """Events with their seq, as they become durable, until the run is at rest.
@@ -79,6 +85,17 @@ class Run:
                 return
             await self._next()
 
+    async def tell(self, on_event: OnEvent) -> None:
+        """Call something with each event, until the run is at rest."""
+        async for seq, event in self.events():
+            said = on_event(seq, event)
+            if inspect.isawaitable(said):
+                await said
+
+    def followed_by(self, task: asyncio.Task[None]) -> None:
+        """The run's result is there only when this is done; its error is raised there."""
+        self._following = task
+
     async def _next(self) -> None:
         if self._appended is None or self._driving is None:
             await asyncio.sleep(_POLL_S)
@@ -100,13 +117,15 @@ class Run:
         return self.look()
 
     async def rest(self) -> None:
-        """Wait until the run is at rest.
+        """Wait until the run is at rest, and `on_event` was told of all of it.
 
         Raises:
-            Any error that ended the drive, when this process drives the run.
+            Any error that ended the drive, when this process drives the run, or that `on_event` raised.
         """
         if self._driving is not None:
             await asyncio.shield(self._driving)
+            if self._following is not None:
+                await asyncio.shield(self._following)
         else:
             while self._journal.run(self.id).status not in AT_REST:  # noqa: ASYNC110  another process
                 await asyncio.sleep(_POLL_S)

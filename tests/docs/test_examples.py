@@ -97,23 +97,36 @@ def test_the_first_bundle_of_the_readme_runs(tmp_path: Path) -> None:
     assert "Hello, Ada!" in done.stdout
 
 
-def test_the_python_example_runs(tmp_path: Path) -> None:
+def test_the_python_examples_run(tmp_path: Path) -> None:
     text = (DOCS / "how-to/use-it-from-python.md").read_text()
-    code = re.search(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    assert code is not None
+    examples = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    assert len(examples) == 2
     project = Project(tmp_path)
-    path = project.write("example.py", code.group(1))
-    done = subprocess.run(
-        [sys.executable, str(path)],
-        cwd=tmp_path,
-        env=project.env,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
-    last = done.stdout.splitlines()[-1]
-    assert last.startswith("succeeded {'lines': ") or "succeeded" in done.stdout
+    project.workflow("## Say\n\n```bash step\necho hello\n```\n", name="hello")
+    outputs = []
+    with ModelServer([{"uses": ["a wall"]}, "Noted.", "With straw."]) as server:
+        agent = (
+            f'{{api: anthropic, url: "{server.url}", model: m, price: {{input: 3, output: 15}}}}'
+        )
+        project.write(".aiworkflow/config.yaml", f"agent: paid\nagents: {{paid: {agent}}}\n")
+        for code in examples:
+            path = project.write("example.py", code)
+            done = subprocess.run(
+                [sys.executable, str(path)],
+                cwd=tmp_path,
+                env=project.env,
+                capture_output=True,
+                text=True,
+                timeout=60,
+            )
+            assert done.returncode == 0, done.stderr
+            outputs.append(done.stdout)
+    assert "succeeded {'lines': " in outputs[0]
+    lines = outputs[1].splitlines()
+    assert lines[0].startswith("{'uses': ['a wall']} paid/m 0.0")
+    assert lines[1:3] == ["With straw.", "42"]
+    assert lines[3].startswith("1 RunStarted(")
+    assert lines[-1] == "succeeded"
 
 
 def test_the_commands_of_the_page_about_costs_run(tmp_path: Path) -> None:
