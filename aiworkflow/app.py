@@ -123,6 +123,7 @@ def connect(
             ),
             on_append=on_append,
             check_inputs=check_inputs,
+            roster=the_roster,
         )
 
     from aiworkflow.client.client import Client
@@ -150,7 +151,11 @@ def _connect_stage(project: Project, stage: Stage) -> Client:
     from aiworkflow.tools.resident import Residents
 
     folders = Folders(stage.root, stage.state)
-    residents = Residents()
+    residents, roster = Residents(), Roster()
+
+    def the_roster() -> Roster:
+        return roster
+
     found = Project(
         project.location,
         environ=stage.environ,
@@ -174,8 +179,9 @@ def _connect_stage(project: Project, stage: Stage) -> Client:
             masking=Masking(EnvironmentSecrets(stage.environ)),
             environ=stage.environ,
             performers=lambda settings: stage.performers(
-                _performers(settings, stage.environ, Roster, residents, stage.state / "mcp")
+                _performers(settings, stage.environ, the_roster, residents, stage.state / "mcp")
             ),
+            roster=the_roster,
             on_append=on_append,
             check_inputs=check_inputs,
         )
@@ -254,7 +260,10 @@ def _performers(
     async def agent(work: Work, ports: Ports) -> Outcome:
         from aiworkflow.steps.agent import AgentPerformer
 
-        performer = AgentPerformer(settings.agents, settings.agent, environ, roster().open)
+        known = roster()
+        performer = AgentPerformer(
+            settings.agents, settings.agent, environ, known.open, at_work=known.at_work
+        )
         return await performer(work, ports)
 
     return {Kind.SCRIPT: script, Kind.TOOL: tool, Kind.AGENT: agent}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import field
+from dataclasses import field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import urlsplit
@@ -34,6 +34,9 @@ class AgentConfig:
         timeout_s: longest wait for a whole answer, seconds.
         urls: of its instances, where it is a pool; then `url` is the first.
         pool: how the pool goes about it, as in the settings.
+        able: what it can do, where that is said; else its adapter knows.
+        quality: how good its answers are, 0 to 1; None where nobody said.
+        speed: tokens a second; None where nobody said.
     """
 
     name: str
@@ -51,6 +54,9 @@ class AgentConfig:
     provider: str = ""
     urls: tuple[str, ...] = ()
     pool: Mapping[str, Json] = field(default_factory=lambda: MappingProxyType({}))
+    able: tuple[str, ...] | None = None
+    quality: float | None = None
+    speed: float | None = None
 
     @property
     def label(self) -> str:
@@ -124,6 +130,21 @@ def described_agent(
     """
     given = agents.get(spec.name)
     said: Mapping[str, Json] = given if isinstance(given, dict) else {}
+    able = said.get("able")
+    return replace(
+        _described(spec, said, agents, environ),
+        able=tuple(map(str, able if isinstance(able, list) else [able])) if able else None,
+        quality=cast("float | None", said.get("quality")),
+        speed=cast("float | None", said.get("speed")),
+    )
+
+
+def _described(
+    spec: AgentSpec,
+    said: Mapping[str, Json],
+    agents: Mapping[str, Json],
+    environ: Mapping[str, str],
+) -> AgentConfig:
     if "acp" in said:
         return _acp_agent(spec, said)
     if "cli" in said or ("api" not in said and "echo" not in said and spec.name in CLI_PROGRAMS):

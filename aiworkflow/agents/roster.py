@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from aiworkflow.agents.choice import lot
+from aiworkflow.agents.contract import Surroundings
 from aiworkflow.agents.open import open_agent
 from aiworkflow.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from aiworkflow.agents.config import AgentConfig
-    from aiworkflow.agents.contract import Agent, Surroundings
+    from aiworkflow.agents.contract import Agent
     from aiworkflow.agents.pool import Instance, Pool
     from aiworkflow.agents.python import AgentFunction
 
@@ -29,6 +33,9 @@ class Roster:
 
     def __init__(self, functions: Mapping[str, AgentFunction] = _NO_FUNCTIONS) -> None:
         self._functions = functions
+        self._loads: dict[str, int] = {}
+        self._turns: dict[str, int] = {}
+        self._abilities: dict[str, frozenset[str]] = {}
         self._pools: dict[str, Pool] = {}
         self._instances: dict[str, Instance] = {}
 
@@ -52,6 +59,37 @@ class Roster:
                 hint=f"go on from there: connect(agents={{{config.name!r}: …}})",
             )
         return PythonAgent(config, function)
+
+    @contextmanager
+    def at_work(self, label: str) -> Iterator[None]:
+        """While an agent does a task, it has one more under way."""
+        self._loads[label] = self._loads.get(label, 0) + 1
+        try:
+            yield
+        finally:
+            self._loads[label] -= 1
+
+    def load(self, label: str) -> int:
+        """How many tasks an agent, `name/model`, has under way in this process."""
+        return self._loads.get(label, 0)
+
+    def turn(self, among: str, run: str) -> int:
+        """Whose turn it is; the first run of a process begins anywhere."""
+        at = self._turns.get(among)
+        if at is None:
+            at = int(lot(run) * 1_000_000)
+        self._turns[among] = at + 1
+        return at
+
+    def abilities(self, config: AgentConfig) -> frozenset[str]:
+        """What an agent can do: what the settings say, else what its adapter knows."""
+        if config.able is not None:
+            return frozenset(config.able)
+        if config.label not in self._abilities:
+            nowhere = Surroundings({}, Path(), lambda _: nullcontext(), None, lambda _: None)
+            found = self.open(config, "", nowhere).abilities
+            self._abilities[config.label] = frozenset(str(one) for one in found)
+        return self._abilities[config.label]
 
     def _pooled(self, config: AgentConfig, key: str, around: Surroundings) -> Agent:
         """A pool is made once; instances are known by their address, whatever pool they are in."""

@@ -7,9 +7,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from aiworkflow.bundle.choosing import ABILITIES
 from aiworkflow.bundle.keys_mcp import SERVERS
 from aiworkflow.bundle.keys_policies import BUDGET
-from aiworkflow.bundle.keys_step import chosen_agents
 from aiworkflow.bundle.readers import (
     COUNT,
     DURATION,
@@ -155,6 +155,9 @@ AGENT: Final = Record(
         _row("timeout", DURATION, "Longest wait for an answer.", "2m"),
         _row("headers", MapOf(Text("text", r"[^\r\n]*", 2000), "headers to texts", r"[A-Za-z0-9-]+", "letters, digits and `-`"), "Further headers of each request.", "{X-Team: platform}"),
         _row("price", PRICE, "What a million tokens cost, where that is not in the price list or differs.", "{input: 3, output: 15}"),
+        _row("able", OneOrMany(Choice(ABILITIES), "an ability, or a list"), "What it can do, where that is not known of it.", "[vision, tools]"),
+        _row("quality", Decimal(0, 1), "How good its answers are, for `choose: best` and `balanced`.", "0.8"),
+        _row("speed", Decimal(0.001, 1_000_000), "Tokens a second, where none were measured, for `choose: fastest`.", "60"),
     ),
     exactly_one=("api", "cli", "acp", "echo"),
 )  # fmt: skip
@@ -187,7 +190,7 @@ LIMITS: Final = Record(
     ),
 )
 CONFIG_KEYS: Final[tuple[Key, ...]] = (
-    _row("agent", AgentsReader(), "The agent of steps whose workflow names none.", "ollama/llama3.2", chosen_agents),
+    _row("agent", AgentsReader(), "The agent of steps whose workflow names none.", "ollama/llama3.2"),
     _row("agents", MapOf(AGENT, "names to agents", *_NAME), "Agents by name.", "{local: {api: ollama, model: llama3.2}}"),
     _row("env", MapOf(Text(), "variables to texts", ENV_NAME, ENV_WORDS, settable, "AW516"), "Environment of all scripts, the outermost layer.", '{LEVEL: "3"}'),
     _row("interpreters", MapOf(Text("a command", r"[^\n]*\S[^\n]*", 500), "languages to commands", r"[A-Za-z][A-Za-z0-9_+#-]*", "the word after the backticks"), "The command that runs a language's code.", "{ruby: ruby -w}"),

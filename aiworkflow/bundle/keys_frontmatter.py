@@ -7,7 +7,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from aiworkflow.bundle.keys_policies import BUDGET, SESSION
-from aiworkflow.bundle.keys_step import chosen_agents
 from aiworkflow.bundle.readers import DURATION, Choice, Plain, Text, describe, wrong
 from aiworkflow.bundle.readers_fields import FieldsReader
 from aiworkflow.bundle.readers_map import MapOf, OneOrMany
@@ -77,7 +76,7 @@ FRONTMATTER_KEYS: Final[tuple[Key, ...]] = (
     _row("outputs", MapOf(VALUE, "names to values"), "What a run gives.", '{score: "{{ steps.review.output.score }}"}'),
     _row("state", StateReader(), "Values that steps write with `set`, and how writes merge.", "{messages: {reduce: append}}"),
     _row("on", OnReader(), "What starts runs besides people.", '{schedule: "0 9 * * 1-5"}'),
-    _row("agent", AgentsReader(), "The agent of steps that name none.", "claude-code", chosen_agents),
+    _row("agent", AgentsReader(), "The agent of steps that name none.", "claude-code"),
     _row("allow", ALLOW, "What steps may touch beyond reading the working tree.", "{write: [github.comment], network: [api.github.com]}"),
     _row("env", ENV, "Environment of all scripts, and `env` in expressions.", '{LEVEL: "3"}'),
     _row("timeout", DURATION, "Longest time of a run.", "2h"),

@@ -72,11 +72,6 @@ def _is_matched(value: object) -> bool:
     return isinstance(value, Wait) and value.match is not None
 
 
-def chosen_agents(value: object) -> bool:
-    """Whether an agent is to be chosen from several by what the step needs: not built yet."""
-    return isinstance(value, tuple) and any(isinstance(one, dict) for one in value)
-
-
 ASK: Final = Record(
     "ask",
     (
@@ -109,7 +104,7 @@ STEP_KEYS: Final[tuple[Key, ...]] = (
     _row("ask", ASK, "A question to a person; the answer is the output.", "{fields: {go: boolean}, by: [approver]}", frozenset({K.ASK})),
     _row("wait", WaitReader(), "A pause, a moment, or an outside event to wait for.", "10m", frozenset({K.WAIT}), reserved=_is_matched),
     _row("set", MapOf(VALUE, "state to values"), "Values to write to the run's state.", '{best: "{{ steps.review.output }}"}', frozenset({K.ASSIGN})),
-    _row("agent", AgentsReader(), "The agent, or several in order of preference.", "ollama/llama3.2", frozenset({K.AGENT}), reserved=chosen_agents),
+    _row("agent", AgentsReader(), "The agent, or several in order of preference.", "ollama/llama3.2", frozenset({K.AGENT})),
     _row("tools", ListOf(Text("a tool such as `github.comment` or `mcp:files/*`", r"mcp:[A-Za-z_][\w-]*/[\w.*-]+|[A-Za-z_][\w-]*(?:\.(?:[A-Za-z_][\w-]*|\*))?"), "tools"), "Tools the agent may call.", "[github.comment]", frozenset({K.AGENT})),
     _row("files", ListOf(ValueReader("a path within the project, or `{{ expression }}`", text=True), "paths", least=1, unique=False), "Images that go with the prompt.", "[docs/plan.png]", frozenset({K.AGENT})),
     _row("turns", Whole(1, 1000), "Most exchanges with the model, each with the calls it asks for; 50 without it.", "20", frozenset({K.AGENT})),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from aiworkflow.bundle import policies as p
 from aiworkflow.bundle import workflow as w
+from aiworkflow.bundle.choosing import agents_said
 from aiworkflow.bundle.configfile import read_configfile
 from aiworkflow.bundle.files import BundleSource, collect, shown_path
 from aiworkflow.bundle.frontmatter import find_frontmatter
@@ -308,7 +309,8 @@ class _Reader:
             outputs=cast("Mapping[str, Value]", values.get("outputs", {})),
             state=cast("tuple[w.Channel, ...]", values.get("state", ())),
             triggers=cast("tuple[w.Trigger, ...]", values.get("on", ())),
-            agents=cast("tuple[w.AgentSpec, ...]", values.get("agent", ())),
+            agents=agents_said(values.get("agent"))[0],
+            choice=agents_said(values.get("agent"))[1],
             allow=cast("w.Allow", values.get("allow", w.Allow())),
             env=cast("Mapping[str, Value]", values.get("env", {})),
             timeout_s=cast("float | None", values.get("timeout")),

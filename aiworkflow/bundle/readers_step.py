@@ -8,10 +8,21 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
+from aiworkflow.bundle.choosing import ABILITIES, WAYS, chosen
 from aiworkflow.bundle.names import FORM, PUBLISHED_FORM, ROOTS, WORDS, problem_with_name
 from aiworkflow.bundle.policies import Goto
-from aiworkflow.bundle.readers import DURATION, ListOf, Text, Whole, text_of, wrong
-from aiworkflow.bundle.readers_map import ByShape, MapOf, Record
+from aiworkflow.bundle.readers import (
+    DURATION,
+    MONEY,
+    Choice,
+    Decimal,
+    ListOf,
+    Text,
+    Whole,
+    text_of,
+    wrong,
+)
+from aiworkflow.bundle.readers_map import ByShape, MapOf, OneOrMany, Record
 from aiworkflow.bundle.readers_value import (
     ENV_NAME,
     ENV_WORDS,
@@ -129,18 +140,15 @@ class AgentReader:
 
 
 class AgentsReader:
-    """One agent, several in order of preference, or the long form; gives a tuple.
-
-    The long form is kept as plain data, a single item that is no `AgentSpec`.
-    """
+    """One agent, several in order of preference, or the long form; gives a tuple, or a `Chosen`."""
 
     __slots__ = ()
-    expects = "an agent such as `ollama/llama3.2`, or a list of agents"
+    expects = "an agent such as `ollama/llama3.2`, a list of agents, or `{choose: cheapest}`"
 
     def read(self, node: Node, name: str, reading: Reading) -> object:
         """The agents."""
         found = self._by_shape().read(node, name, reading)
-        return (found,) if isinstance(found, (AgentSpec, dict)) else found
+        return (found,) if isinstance(found, AgentSpec) else found
 
     def _by_shape(self) -> ByShape:
         one = AgentReader()
@@ -152,21 +160,59 @@ class AgentsReader:
         return self._by_shape().schema()
 
 
+class _SharesReader:
+    """Agents to their shares; at least two, and not all nothing."""
+
+    __slots__ = ()
+    expects = "two agents or more, each with its share: `{a: 0.9, b: 0.1}`"
+
+    def read(self, node: Node, name: str, reading: Reading) -> object:
+        """The shares by agent."""
+        found = self._map().read(node, name, reading)
+        if isinstance(found, dict) and (len(found) < 2 or not sum(found.values())):
+            return wrong(node, name, reading, self.expects)
+        return found
+
+    @staticmethod
+    def _map() -> MapOf:
+        form = _AGENT.pattern.replace("?P<name>", "?:").replace("?P<model>", "?:")
+        return MapOf(Decimal(0, 1_000_000), "agents to shares", form, "an agent")
+
+    def schema(self) -> JsonSchema:
+        """JSON Schema."""
+        return self._map().schema()
+
+
+class _KeyReader(ValueReader):
+    """The key of `ab`, on steps only: elsewhere there are no values."""
+
+    def read(self, node: Node, name: str, reading: Reading) -> object:
+        """The value."""
+        if reading.scope is not Scope.STEP:
+            return wrong(node, name, reading, "its place on a step, where there are values")
+        return super().read(node, name, reading)
+
+
+def _several(doc: str, name: str, example: str) -> Key:
+    reader = OneOrMany(AgentReader(), "an agent, or a list of agents")
+    return Key(name, Scope.STEP, reader, doc, example)
+
+
 _LONG_AGENT: Final = Record(
     "agent",
     (
-        Key(
-            "choose",
-            Scope.STEP,
-            ListOf(AgentReader(), "agents", least=1),
-            "The agents to choose from.",
-            "[claude-code, codex]",
-            required=True,
-        ),
-        Key("model", Scope.STEP, Text(), "The model, where the agent has several.", "llama3.2"),
-        Key("timeout", Scope.STEP, DURATION, "Longest wait for one agent.", "2m"),
+        Key("choose", Scope.STEP, Choice(WAYS), "How one is chosen.", "cheapest"),
+        _several("The agents to choose from; without it all that the settings name.", "among", "[local, house]"),
+        Key("able", Scope.STEP, OneOrMany(Choice(ABILITIES), "an ability, or a list"), "What it must be able to do.", "[vision, tools]"),
+        Key("max_usd", Scope.STEP, MONEY, "One whose answer may cost more is left out.", "0.05"),
+        _several("Who comes before all others.", "prefer", "local"),
+        _several("Who comes after all others.", "avoid", "house"),
+        Key("ab", Scope.STEP, _SharesReader(), "Compare agents: each does its share of the steps.", "{a: 0.9, b: 0.1}"),
+        Key("key", Scope.STEP, _KeyReader(), "With `ab`: the same agent for the same value.", '"{{ inputs.customer }}"'),
     ),
-)
+    exactly_one=("choose", "ab"),
+    make=chosen,
+)  # fmt: skip
 
 
 def _allow(values: dict[str, object]) -> Allow:

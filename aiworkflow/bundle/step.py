@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, cast
 from aiworkflow.bundle import policies as p
 from aiworkflow.bundle import workflow as w
 from aiworkflow.bundle.blocks import BlockReader, check_prose_fences
+from aiworkflow.bundle.choosing import agents_said
 from aiworkflow.bundle.keys import read_settings
 from aiworkflow.bundle.keys_policies import as_approval, as_cache, as_retry
 from aiworkflow.bundle.names import ROOTS, problem_with_name
@@ -321,14 +322,16 @@ class StepReader:
         prompt = self._template(prose)
         if prompt is None:
             return None
+        agents, choice = agents_said(settings.values.get("agent"))
         return w.AgentCall(
             prompt,
-            cast("tuple[w.AgentSpec, ...]", settings.values.get("agent", ())),
+            agents,
             cast("tuple[str, ...]", settings.values.get("tools", ())),
             turns=settings.get("turns", int),
             session=w.Session(name) if (name := settings.get("session", str)) else None,
             files=cast("tuple[Value, ...]", settings.values.get("files", ())),
             cwd=cast("str | None", settings.values.get("cwd")),
+            choice=choice,
         )
 
     def _message(self, section: Section) -> Template | None:

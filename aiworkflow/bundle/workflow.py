@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from aiworkflow.records import record
 
 if TYPE_CHECKING:
+    from aiworkflow.bundle.choosing import AgentChoice
     from aiworkflow.bundle.policies import (
         Approval,
         Budget,
@@ -149,6 +150,7 @@ class AgentCall:
     Attributes:
         turns: most exchanges with the model; None for the usual bound.
         files: paths of images that go with the prompt, each a text or a list of texts.
+        choice: how one of `agents` is chosen, or of all that the settings name; None for the first.
     """
 
     prompt: Template
@@ -158,6 +160,7 @@ class AgentCall:
     session: Session | None = None
     files: tuple[Value, ...] = ()
     cwd: str | None = None
+    choice: AgentChoice | None = None
 
 
 @record
@@ -465,6 +468,7 @@ class Workflow:
     state: tuple[Channel, ...] = ()
     triggers: tuple[Trigger, ...] = ()
     agents: tuple[AgentSpec, ...] = ()
+    choice: AgentChoice | None = None
     allow: Allow = field(default_factory=Allow)
     env: Mapping[str, Value] = field(default_factory=lambda: _EMPTY)
     timeout_s: float | None = None

@@ -91,6 +91,8 @@ def _extras(step: StepProgress) -> list[str]:
     words = []
     if step.agent:
         words.append(step.agent)
+    if step.chosen:
+        words.append(f"({step.chosen})")
     if step.input_tokens or step.output_tokens:
         words.append(f"{step.input_tokens}+{step.output_tokens} tokens")
     if step.cost_usd is not None:

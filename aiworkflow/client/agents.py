@@ -203,7 +203,7 @@ def _described(
         api=config.api,
         model=config.model or "",
         url=", ".join(config.urls) or config.url,
-        abilities=tuple(sorted(_abilities(config))),
+        abilities=tuple(sorted(config.able if config.able is not None else _abilities(config))),
         key_variable=config.key_variable or "",
         has_key=bool(config.key_variable and environ.get(config.key_variable)),
         price={

@@ -433,17 +433,24 @@ class Project:
 
     def _check_agents(self, plan: Plan, settings: InForce) -> None:
         wanted: list[AgentSpec] = []
-        default = plan.agents or tuple(agent_spec(text) for text in settings.agent)
+        every = tuple(agent_spec(one) for one in (*settings.agent, *settings.agents))
         for node in plan.nodes.values():
-            if not isinstance(node.action, AgentCall):
+            action = node.action
+            if not isinstance(action, AgentCall):
                 continue
-            specs = node.action.agents or default
+            is_chosen = action.choice is not None or bool(not action.agents and settings.choice)
+            specs = action.agents or (
+                every if is_chosen else tuple(agent_spec(text) for text in settings.agent)
+            )
             if not specs:
                 raise UsageError(
                     f"step `{node.id}` is for an agent, and no agent is configured",
                     hint="set `agent:` in the workflow or in .aiworkflow/config.yaml, "
                     "or give --agent; `aiworkflow doctor` lists what can be used here",
                 )
+            if is_chosen:  # those that cannot be used are left out when one is chosen
+                problems = self._resolve_agents(specs, settings.agents)
+                specs = specs if len(problems) == len(specs) else ()
             wanted.extend(spec for spec in specs if spec not in wanted)
         problems = self._resolve_agents(wanted, settings.agents) if wanted else ()
         if problems:
@@ -471,6 +478,7 @@ def in_force(settings: Layered) -> InForce:
         },
         agents=agents if isinstance(agents, dict) else {},
         agent=options.agent,
+        choice=options.choice,
         budget=_budget(settings),
         breaker={
             "threshold": options.breaker.threshold,

@@ -109,6 +109,8 @@ class StepResult:
             "cost_usd": step.cost_usd,
             "seconds": round(step.seconds, 3),
         }
+        if step.chosen:
+            found["chosen"] = step.chosen
         if step.source is not None:
             found["reused"] = step.source
         if step.undone is not None:

@@ -2,8 +2,10 @@
 
 It is the first that is not left alone (see `breaker`), and that fits into the budgets around the step
 where these say `on_exceed: switch`. When one is down (it does not answer, wants fewer requests, takes
-too long), the next is asked at once, each once; these failures do not count. Only when all are down is
-the step tried again as its `retry` says, or fails.
+too long), the next is asked at once, each once; these failures do not count. So it is when one breaks
+off, refuses, or gives no answer that fits, unless the step may change something: what was begun must
+not be done twice by two. Only when all have failed is the step tried again as its `retry` says, or
+fails.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiworkflow.engine import events as ev
 from aiworkflow.engine.budget import Excess, excess
+from aiworkflow.engine.desk import REPEATABLE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +25,10 @@ if TYPE_CHECKING:
     from aiworkflow.plan.graph import Node
 
 DOWN: Final = frozenset({"unavailable", "rate_limit", "timeout"})
-"""Kinds of failure that another agent may not have."""
+"""Kinds of failure of an agent that has not begun."""
+
+FAILED_AT_IT: Final = frozenset({"cut_off", "bad_output", "refused"})
+"""Kinds of failure that another agent may not have, of one that has begun."""
 
 
 def choose(
@@ -43,6 +49,28 @@ def choose(
     return found
 
 
+def why_chosen(desk: Desk, path: str, offers: Sequence[Offer], chosen: Offer) -> str:
+    """Why an agent makes an attempt: its place in the order, and what became of those before."""
+    if not chosen.agent:
+        return ""
+    known = desk.state.instances.get(path)
+    tried = () if known is None else known.tried
+    reasons = []
+    for offer in offers:
+        if offer.agent == chosen.agent:
+            break
+        if known is not None and offer.agent in tried:
+            is_last = offer.agent == tried[-1] and known.error is not None
+            what = known.error.kind if is_last and known.error is not None else "tried before"
+            reasons.append(f"{offer.agent}: {what}")
+        elif offer.is_left_alone:
+            reasons.append(f"{offer.agent} is left alone")
+        else:
+            reasons.append(f"{offer.agent} does not fit into the budget")
+    after = f"after {', '.join(reasons)}" if reasons else ""
+    return "; ".join(filter(None, (chosen.why, after)))
+
+
 def _in_order(offers: Sequence[Offer], known: Instance | None) -> Sequence[Offer]:
     tried = known.tried if known is not None else ()
     left = [offer for offer in offers if offer.agent not in tried] or offers
@@ -52,9 +80,14 @@ def _in_order(offers: Sequence[Offer], known: Instance | None) -> Sequence[Offer
 def hand_over(desk: Desk, instance: Instance) -> bool:
     """Line up an attempt with the next agent, if the one that failed is down and there is another."""
     assert instance.parent is not None
-    if instance.error is None or instance.error.kind not in DOWN:
+    if instance.error is None:
         return False
-    if not set(instance.agents) - {instance.agent, *instance.tried}:
+    kind, agents = instance.error.kind, instance.agents
+    if kind in FAILED_AT_IT and instance.effect in REPEATABLE and instance.agent in agents:
+        agents = agents[agents.index(instance.agent) :]  # those before were passed over
+    elif kind not in DOWN:
+        return False
+    if not set(agents) - {instance.agent, *instance.tried}:
         return False
     desk.emit(ev.Delayed(desk.now, instance.path, desk.now, "agent"))
     desk.queue.append((instance.node, instance.parent.path, instance.index))

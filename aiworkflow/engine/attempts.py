@@ -41,13 +41,18 @@ def effect_of(node: Node) -> str:
 
 
 def start_attempt(
-    desk: Desk, instance: Instance, offer: Offer | None = None, agents: tuple[str, ...] = ()
+    desk: Desk,
+    instance: Instance,
+    offer: Offer | None = None,
+    agents: tuple[str, ...] = (),
+    because: str = "",
 ) -> None:
     """An attempt of a visit whose arguments are rendered; all of them have one key.
 
     Args:
         offer: who makes it, and for how much; None for who made the last one.
         agents: all that may, where there are several.
+        because: why that one makes it.
     """
     assert instance.parent is not None
     assert desk.state.started is not None
@@ -73,6 +78,7 @@ def start_attempt(
             offer.agent if offer is not None else instance.agent,
             agents or instance.agents,
             journalled=instance.journalled if offer is None else offer.journalled,
+            because=because,
         )
     )
     if desk.daily_left is not None:

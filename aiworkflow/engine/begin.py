@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from aiworkflow.bundle.workflow import AgentCall, Assign, Group, Kind
 from aiworkflow.engine import events as ev
-from aiworkflow.engine.agents import choose
+from aiworkflow.engine.agents import choose, why_chosen
 from aiworkflow.engine.attempts import effect_of, perform, role_of, start_attempt
 from aiworkflow.engine.breakpoints import stops_here
 from aiworkflow.engine.budget import Excess
@@ -170,12 +170,16 @@ def start_next(desk: Desk) -> Asking:
         offers: Sequence[Offer] = (Offer("", *known.reserve, journalled=known.journalled),)
         if known.agents or (not known.attempt and isinstance(node.action, AgentCall)):
             answer = yield Question(Asked.AGENTS, name, path, above, index)
+            if answer.failure is not None:
+                fail_here(desk, node, path, parent, index, answer.failure)
+                return
             offers = answer.offers or offers
         chosen = choose(desk, node, path, parent, offers)
         if isinstance(chosen, Excess):
             yield from exceed(desk, node, path, parent, index, chosen)
             return
-        start_attempt(desk, known, chosen, _agents(offers))
+        because = why_chosen(desk, path, offers, chosen)
+        start_attempt(desk, known, chosen, _agents(offers), because)
         return
     answer = yield Question(Asked.ARGUMENTS, name, path, above, index)
     if answer.failure is not None:
@@ -211,6 +215,7 @@ def start_next(desk: Desk) -> Asking:
             chosen.agent,
             _agents(offers),
             journalled=chosen.journalled,
+            because=why_chosen(desk, path, offers, chosen),
         )
     )
     if desk.daily_left is not None:
@@ -220,7 +225,7 @@ def start_next(desk: Desk) -> Asking:
 
 def _agents(offers: Sequence[Offer]) -> tuple[str, ...]:
     """Who may make an attempt; nobody by name where there is no choice."""
-    return tuple(one.agent for one in offers) if len(offers) > 1 else ()
+    return tuple(one.agent for one in offers if one.agent)
 
 
 def exceed(
@@ -236,8 +241,14 @@ def exceed(
     if found.budget.on_exceed == "wait":
         yield from open_wait(desk, node, path, parent, index, "budget", arguments)
         return
+    fail_here(desk, node, path, parent, index, found.failure)
+
+
+def fail_here(
+    desk: Desk, node: Node, path: str, parent: Instance, index: int | None, failure: Failure
+) -> None:
+    """An attempt cannot begin, perhaps after people were waited for."""
     known = desk.state.instances.get(path)
-    failure = found.failure
     if known is None or known.status != WAITING:
         fail_to_begin(desk, path, node, parent, failure, index)
         return

@@ -69,6 +69,7 @@ class Offer:
         agent: as it stands in the settings: `name/model`; "" where there is no choice.
         is_left_alone: whether its circuit breaker is open.
         journalled: whether all that it does outside are calls that stand in the journal.
+        why: why it stands in its place, where it was chosen.
     """
 
     agent: str
@@ -76,6 +77,7 @@ class Offer:
     tokens: int
     is_left_alone: bool = False
     journalled: bool = False
+    why: str = ""
 
 
 @record

@@ -211,6 +211,7 @@ class Started:
             it has happened, `child` for a child run; a fact is `call`: `parent`'s agent calls `tool`.
         journalled: whether all that the attempt does outside are such calls.
         agent: who makes the attempt, where `agents` may, in order of preference.
+        because: why that one: how it was chosen, or what became of those before.
     """
 
     at: float
@@ -232,6 +233,7 @@ class Started:
     agents: tuple[str, ...] = ()
     tool: str = ""
     journalled: bool = False
+    because: str = ""
 
 
 @record

@@ -144,6 +144,7 @@ def _attempt(event: ev.Started | Said) -> str:
         return f"{call_line(event.tool, event.arguments)}, {event.effect}{again}"
     role = f"{event.role}, " if event.role else ""
     by = f", by {event.agent}" if event.agent else ""
+    by += f" ({event.because})" if event.because else ""
     return f"{role}attempt {event.attempt}, {event.effect}{by}" + _again(event.visit)
 
 

@@ -59,6 +59,7 @@ class StepProgress:
     cached_tokens: int = 0
     output_tokens: int = 0
     agent: str | None = None
+    chosen: str = ""
     effect: str = ""
     error: Failure | None = None
     because: str = ""
@@ -240,6 +241,7 @@ class RunProgress:
                 step.visit, step.attempt = event.visit, event.attempt
                 step.attempts += 1
                 step.effect = event.effect
+                step.chosen = event.because
                 if event.tool:
                     step.tool, step.given = event.tool, event.arguments or step.given
                     step.title = call_line(step.tool, step.given)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from aiworkflow.bundle import policies as p
 from aiworkflow.bundle import workflow as w
+from aiworkflow.bundle.choosing import AgentChoice
 from aiworkflow.diagnostics import Fragment, Report
 from aiworkflow.errors import Bug
 from aiworkflow.expr import (
@@ -217,6 +218,30 @@ def _agents_from_json(data: Any) -> tuple[w.AgentSpec, ...]:
     return tuple(w.AgentSpec(name, model) for name, model in data)
 
 
+def _choice_to_json(choice: AgentChoice) -> Json:
+    return {
+        "how": choice.how,
+        "able": list(choice.able),
+        "max_usd": choice.max_usd,
+        "prefer": _agents_to_json(choice.prefer),
+        "avoid": _agents_to_json(choice.avoid),
+        "shares": [[one.name, one.model, share] for one, share in choice.shares],
+        "key": value_to_json(choice.key),
+    }
+
+
+def _choice_from_json(data: Any) -> AgentChoice:
+    return AgentChoice(
+        data["how"],
+        tuple(data["able"]),
+        data["max_usd"],
+        _agents_from_json(data["prefer"]),
+        _agents_from_json(data["avoid"]),
+        tuple((w.AgentSpec(name, model), share) for name, model, share in data["shares"]),
+        value_from_json(data["key"]),
+    )
+
+
 def _map(values: Mapping[str, Value]) -> Json:
     return {key: value_to_json(value) for key, value in values.items()}
 
@@ -271,6 +296,8 @@ def _agent_to_json(call: w.AgentCall) -> Json:
         more["files"] = [value_to_json(one) for one in call.files]
     if call.cwd is not None:
         more["cwd"] = call.cwd
+    if call.choice is not None:
+        more["choice"] = _choice_to_json(call.choice)
     return [*found, more] if more else found
 
 
@@ -298,6 +325,7 @@ def _action_from_json(data: Any) -> w.Action:
                 session=w.Session(*more["session"]) if "session" in more else None,
                 files=tuple(value_from_json(one) for one in more.get("files", ())),
                 cwd=more.get("cwd"),
+                choice=_choice_from_json(more["choice"]) if "choice" in more else None,
             )
         case ["assign", values]:
             return w.Assign(_unmap(values))

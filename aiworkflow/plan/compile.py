@@ -240,8 +240,8 @@ def _node(workflow: Workflow, draft: Draft) -> Node:
     if isinstance(action, Group):
         action = dataclasses.replace(action, steps=())
     elif isinstance(action, AgentCall):
-        if not action.agents and workflow.agents:
-            action = dataclasses.replace(action, agents=workflow.agents)
+        if not action.agents and action.choice is None:
+            action = dataclasses.replace(action, agents=workflow.agents, choice=workflow.choice)
         if action.session is not None and action.session.name in workflow.sessions:
             tokens = workflow.sessions[action.session.name]
             session = dataclasses.replace(action.session, tokens=tokens)

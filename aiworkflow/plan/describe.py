@@ -95,8 +95,10 @@ def _step(plan: Plan, node: Node) -> dict[str, Json]:
     match node.action:
         case ToolCall():
             found["tool"] = node.action.name
-        case AgentCall(agents=agents, tools=tools):
+        case AgentCall(agents=agents, tools=tools, choice=choice):
             found["agents"] = [_agent(one.name, one.model) for one in agents]
+            if choice is not None:
+                found["choose"] = choice.how
             if tools:
                 found["tools"] = list(tools)
         case Script(language):

@@ -84,6 +84,8 @@ def body_values(node: Node) -> Iterator[Value]:
             yield dict(getattr(action, "arguments", {}))
             yield getattr(action, "prompt", None)
             yield list(getattr(action, "files", ()))
+            choice = getattr(action, "choice", None)
+            yield choice.key if choice is not None else None
     if node.approve is not None:
         yield node.approve.message
     if node.cache is not None:

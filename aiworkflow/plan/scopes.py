@@ -294,10 +294,12 @@ def action_values(step: Step) -> Iterator[tuple[str, Value]]:
         ):
             for name, value in arguments.items():
                 yield f"with.{name}", value
-        case AgentCall(prompt=prompt, files=files):
+        case AgentCall(prompt=prompt, files=files, choice=choice):
             yield "prompt", prompt
             for at, value in enumerate(files):
                 yield f"files.{at}", value
+            if choice is not None and choice.key is not None:
+                yield "agent.key", choice.key
         case Assign(values):
             for name, value in values.items():
                 yield f"set.{name}", value

@@ -8,6 +8,7 @@ from aiworkflow.bundle.workflow import AgentSpec, agent_spec
 from aiworkflow.engine import Offer
 from aiworkflow.errors import UsageError
 from aiworkflow.plan.bound import most_tokens
+from aiworkflow.records import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,22 @@ if TYPE_CHECKING:
 
 _ACTS = frozenset({"acp", "cli", "python"})
 """Kinds of agents that act by themselves, not only by calls that stand in the journal."""
+
+
+@record
+class Sent:
+    """What an attempt sends to its agent.
+
+    Attributes:
+        size: of the prompt, with what was said before, bytes.
+        images: how many go with it.
+        is_checked: whether an answer that does not fit is asked for again: each time with all that
+            was said before.
+    """
+
+    size: int
+    images: int = 0
+    is_checked: bool = False
 
 
 class Estimate:
@@ -44,39 +61,26 @@ class Estimate:
         self._environ = environ
         self._is_left_alone = is_left_alone
 
-    def __call__(
-        self, action: AgentCall, prompt: str, *, is_checked: bool, files: int = 0
-    ) -> list[Offer]:
-        """What an attempt with a prompt may cost at most, with each agent that may make it.
-
-        Args:
-            is_checked: whether an answer that does not fit is asked for again: each time with all
-                that was said before.
-            files: images that go with it.
-        """
-        size = len(prompt.encode("utf-8", "surrogatepass"))
+    def __call__(self, action: AgentCall, sent: Sent) -> list[Offer]:
+        """What an attempt may cost at most, with each agent that may make it."""
         specs = action.agents or tuple(agent_spec(text) for text in self._default)
         if len(specs) == 1:
-            return [self._offer(specs[0], "", specs, size, files, is_checked=is_checked)]
-        return [
-            self._offer(one, _name(one), specs, size, files, is_checked=is_checked) for one in specs
-        ]
+            return [self.offer(specs[0], "", specs, sent)]
+        return [self.offer(one, _name(one), specs, sent) for one in specs]
 
-    def _offer(
-        self,
-        spec: AgentSpec,
-        name: str,
-        specs: Sequence[AgentSpec],
-        size: int,
-        files: int,
-        *,
-        is_checked: bool,
-    ) -> Offer:
+    def offer(self, spec: AgentSpec, name: str, specs: Sequence[AgentSpec], sent: Sent) -> Offer:
+        """What an attempt with one agent may cost at most.
+
+        Args:
+            specs: all that may make it: the dearest of them counts where a price is not known.
+        """
         from aiworkflow.agents import Consumed, cost_of  # most runs have no agent
 
-        config = self._config(spec)
+        config = self.config(spec)
         longest = config.max_tokens if config is not None else 4096
-        asked, answered = most_tokens(size, longest, is_checked=is_checked, images=files)
+        asked, answered = most_tokens(
+            sent.size, longest, is_checked=sent.is_checked, images=sent.images
+        )
         most = Consumed(asked, 0, answered)
         usd = cost_of(config, most) if config is not None else None
         if usd is None:
@@ -85,7 +89,15 @@ class Estimate:
         journalled = config is not None and config.kind not in _ACTS
         return Offer(name, round(usd, 9), asked + answered, is_alone, journalled)
 
-    def _config(self, spec: AgentSpec) -> AgentConfig | None:
+    @staticmethod
+    def is_priced(config: AgentConfig) -> bool:
+        """Whether the price of an agent is known."""
+        from aiworkflow.agents import Consumed, cost_of
+
+        return cost_of(config, Consumed(1, 0, 1)) is not None
+
+    def config(self, spec: AgentSpec) -> AgentConfig | None:
+        """The agent that is meant; None where it cannot be used here."""
         from aiworkflow.agents import resolve_agent
 
         try:
@@ -98,7 +110,7 @@ class Estimate:
         from aiworkflow.agents import cost_of, given_price
 
         named = [*specs, *(agent_spec(text) for text in (*self._default, *self._agents))]
-        configs = [self._config(one) for one in dict.fromkeys(named)]
+        configs = [self.config(one) for one in dict.fromkeys(named)]
         costs = [cost_of(one, most) for one in configs if one is not None]
         # of the settings also those whose key is not set here
         costs += [given_price(one).cost(most) for one in self._agents.values()]

@@ -22,6 +22,7 @@ from aiworkflow.expr import EvaluationError, Expression, evaluate, kind, referen
 from aiworkflow.jsontext import compact
 from aiworkflow.plan.graph import ROOT, Node
 from aiworkflow.runtime.breaks import condition
+from aiworkflow.runtime.estimate import Sent
 from aiworkflow.runtime.sessions import session_before
 from aiworkflow.runtime.values import digest_of, json_bytes
 from aiworkflow.runtime.waits import describe_wait
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from aiworkflow.engine import Offer
     from aiworkflow.engine.carried import Json
     from aiworkflow.runtime.cache import Cache
-    from aiworkflow.runtime.estimate import Estimate
+    from aiworkflow.runtime.choosing import Choosing
     from aiworkflow.runtime.names import View
 
 
@@ -43,7 +44,7 @@ class Evaluator:
         view: the run as its expressions see it.
         env: the outermost layers of `env`, from the settings; values are literal text.
         cache: earlier outputs of steps with `cache`.
-        estimate: what an answer to a prompt may cost at most, with each agent.
+        choosing: who may answer a prompt, in order, and what that may cost at most.
         final: names of `env` that no layer of the workflow replaces.
     """
 
@@ -52,13 +53,13 @@ class Evaluator:
         view: View,
         env: Mapping[str, str],
         cache: Cache,
-        estimate: Estimate,
+        choosing: Choosing,
         final: Collection[str] = frozenset(),
     ) -> None:
         self._view = view
         self._env = env
         self._cache = cache
-        self._estimate = estimate
+        self._choosing = choosing
         self._final = final
         plan = view.plan
         self._has_env = bool(plan.env) or any(node.env for node in plan.nodes.values())
@@ -88,7 +89,7 @@ class Evaluator:
             case Asked.ITEMS:
                 return self._items(node, here)
             case Asked.ARGUMENTS:
-                return self._arguments(node, here, question.index)
+                return self._arguments(node, here, question)
             case Asked.WAIT:
                 return self._wait(node, here, question)
             case Asked.CACHED:
@@ -149,39 +150,44 @@ class Evaluator:
 
     # -- arguments --------------------------------------------------------------------------------
 
-    def _arguments(self, node: Node, here: Instance, index: int | None) -> Answer:
+    def _arguments(self, node: Node, here: Instance, question: Question) -> Answer:
         """What an attempt needs, rendered: `with` or `prompt`, `env`, `secret_env`, `context`."""
+        index = question.index
         if isinstance(node.action, Assign):
             return self._reduce(here, self._listed(self._operands(node, here, index)), here)
         found = self._rendered(node, here, index, {})
         if isinstance(node.action, AgentCall) and found.ref is not None:
-            return self._costs(node, node.action, found)
+            return self._costs(node, node.action, question.path, found)
         return found
 
-    def _costs(self, node: Node, action: AgentCall, found: Answer) -> Answer:
+    def _costs(self, node: Node, action: AgentCall, path: str, found: Answer) -> Answer:
         rendered = cast("dict[str, Json]", self._view.values.load(found.ref))
-        offers = self._offers(node, action, rendered)
+        offers = self._offers(node, action, path, rendered)
+        if isinstance(offers, Failure):
+            return Answer(failure=offers)
         if not offers:
             return found
         return Answer(found.value, found.ref, offers=offers)
 
     def _offers(
-        self, node: Node, action: AgentCall, rendered: Mapping[str, Json]
-    ) -> Sequence[Offer]:
+        self, node: Node, action: AgentCall, path: str, rendered: Mapping[str, Json]
+    ) -> Sequence[Offer] | Failure:
         is_checked = node.output.form not in {OutputForm.AUTO, OutputForm.TEXT}
         asked = str(rendered["prompt"])
         if history := rendered.get("history"):
             asked += compact(history)
         given = cast("list[Json]", rendered.get("files", []))
-        files = sum(len(one) if isinstance(one, list) else 1 for one in given)
-        return self._estimate(action, asked, is_checked=is_checked, files=files)
+        images = sum(len(one) if isinstance(one, list) else 1 for one in given)
+        sent = Sent(len(asked.encode("utf-8", "surrogatepass")), images, is_checked)
+        return self._choosing.offers(action, sent, path, rendered.get("agent_key"))
 
     def _agents(self, node: Node, question: Question) -> Answer:
         """What each agent may cost with arguments that are rendered already."""
         assert isinstance(node.action, AgentCall)
         instance = self._view.state.instances[question.path]
         rendered = self._view.values.arguments(instance.arguments_seq)
-        return Answer(offers=self._offers(node, node.action, rendered))
+        offers = self._offers(node, node.action, question.path, rendered)
+        return Answer(failure=offers) if isinstance(offers, Failure) else Answer(offers=offers)
 
     def _undo(self, node: Node, here: Instance, question: Question) -> Answer:
         """What taking a step back needs, with all names as they are when the step ends."""
@@ -206,12 +212,14 @@ class Evaluator:
                     rendered["with"] = {
                         key: resolve(value, names) for key, value in arguments.items()
                     }
-            case AgentCall(prompt=prompt, files=files, session=session):
+            case AgentCall(prompt=prompt, files=files, session=session, choice=choice):
                 rendered["prompt"] = render(prompt, names, fenced=node.fenced)
                 if files:
                     rendered["files"] = [resolve(one, names) for one in files]
                 if session is not None:
                     rendered.update(session_before(self._view, session))
+                if choice is not None and choice.key is not None:
+                    rendered["agent_key"] = resolve(choice.key, names)
             case _:
                 pass
         if env:

@@ -6,6 +6,8 @@ from dataclasses import field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
+from aiworkflow.bundle.policies import Budget
+from aiworkflow.engine import Bounds
 from aiworkflow.errors import UsageError
 from aiworkflow.records import record
 
@@ -31,6 +33,7 @@ class InForce:
         limits: numbers under `limits`.
         agents: configured agents, as plain data.
         agent: the default agents, in order of preference.
+        choice: the long form of `agent`, as plain data; empty where it is not used.
         final_env: names of `env` that the command line or a variable said: stronger than what the
             workflow and its steps say.
         budget: the run's: `usd`, `tokens`, `seconds`, `on_exceed`, and `daily` of the project.
@@ -47,6 +50,7 @@ class InForce:
     budget: Mapping[str, Json] = field(default_factory=dict)
     breaker: Mapping[str, float] = field(default_factory=dict)
     servers: Mapping[str, Json] = field(default_factory=dict)
+    choice: Mapping[str, Json] = field(default_factory=dict)
 
     @property
     def daily_usd(self) -> float | None:
@@ -66,7 +70,15 @@ class InForce:
             "budget": dict(self.budget),
             "breaker": dict(self.breaker),
             "servers": dict(self.servers),
+            "choice": dict(self.choice),
         }
+
+    def bounds(self) -> Bounds:
+        """What decisions depend on."""
+        width = self.limits["max_parallel"]
+        said = {name: value for name, value in self.budget.items() if name != "daily"}
+        budget = Budget(**said) if said.keys() - {"on_exceed"} else None  # type: ignore[arg-type]
+        return Bounds(width, width, self.limits["max_items"], budget)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Json]) -> InForce:
@@ -81,6 +93,7 @@ class InForce:
             budget=cast("Mapping[str, Json]", data.get("budget", {})),
             breaker=cast("Mapping[str, float]", data.get("breaker", {})),
             servers=cast("Mapping[str, Json]", data.get("servers", {})),
+            choice=cast("Mapping[str, Json]", data.get("choice", {})),
         )
 
 

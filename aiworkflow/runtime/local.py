@@ -5,12 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, cast
 
-from aiworkflow.bundle.policies import Budget
-from aiworkflow.engine import (
-    Bounds,
-    RunState,
-    undoable,
-)
+from aiworkflow.engine import RunState, undoable
 from aiworkflow.engine import events as ev
 from aiworkflow.engine.carried import Stored
 from aiworkflow.errors import UsageError
@@ -21,6 +16,7 @@ from aiworkflow.runtime.account import Account
 from aiworkflow.runtime.breakers import Breakers, Guarded
 from aiworkflow.runtime.cache import Cache
 from aiworkflow.runtime.children import ChildRuns
+from aiworkflow.runtime.choosing import Choosing
 from aiworkflow.runtime.drive import Drive, fold
 from aiworkflow.runtime.driven import Driven
 from aiworkflow.runtime.estimate import Estimate
@@ -42,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from aiworkflow.agents import Roster
     from aiworkflow.bundle.workflow import Field, Kind
     from aiworkflow.clock import Clock, Ids
     from aiworkflow.engine.carried import Json
@@ -57,6 +54,7 @@ class LocalRuntime:
         performers: makes the performer of each kind, given the settings a run has in force.
         check_inputs: the inputs of a child run, checked against what its workflow declares.
         on_append: called after each append of a driven run, with the run's id.
+        roster: what this process knows of its agents.
     """
 
     def __init__(
@@ -71,6 +69,7 @@ class LocalRuntime:
         performers: Callable[[InForce], Mapping[Kind, Performer]],
         on_append: Callable[[str], None],
         check_inputs: Callable[[str, Sequence[Field], Mapping[str, Json]], dict[str, Json]],
+        roster: Callable[[], Roster],
     ) -> None:
         self.journal = journal
         self.folders = folders
@@ -81,6 +80,7 @@ class LocalRuntime:
         self._performers = performers
         self._on_append = on_append
         self._check_inputs = check_inputs
+        self._roster = roster
         self._lease: DriverLease | None = None
         self._written: tuple[Plan, bytes] | None = None
         self.measured = Measured(journal)
@@ -429,6 +429,7 @@ class LocalRuntime:
         agents: Json = [dict(settings.agents), list(settings.agent)]
         cache = Cache(self.journal, self.clock, run, agents)
         guard = Guarded(self.breakers, settings.breaker, settings.agent)
+        estimate = Estimate(settings.agents, settings.agent, self._environ, guard.is_left_alone)
         made = Drive(
             Driven(
                 journal=self.journal,
@@ -442,7 +443,7 @@ class LocalRuntime:
                     View(plan, folded, values),
                     settings.env,
                     cache,
-                    Estimate(settings.agents, settings.agent, self._environ, guard.is_left_alone),
+                    Choosing(run, settings, self._environ, estimate, self.measured, self._roster),
                     frozenset(settings.final_env),
                 ),
                 account=Account(self.journal, run, settings.daily_usd),
@@ -455,7 +456,7 @@ class LocalRuntime:
                 ),
                 clock=self.clock,
                 ids=self.ids,
-                bounds=_bounds(settings),
+                bounds=settings.bounds(),
                 row=row,
                 on_append=lambda: self._on_append(run),
                 spending=spending,
@@ -490,10 +491,3 @@ def _held(run: str, other: OtherDriver) -> Held:
         )
         return held
     return Held(run, f"process {other.pid}" if other.pid is not None else other.id)
-
-
-def _bounds(settings: InForce) -> Bounds:
-    width = settings.limits["max_parallel"]
-    said = {name: value for name, value in settings.budget.items() if name != "daily"}
-    budget = Budget(**said) if said.keys() - {"on_exceed"} else None  # type: ignore[arg-type]
-    return Bounds(width, width, settings.limits["max_items"], budget)

@@ -76,6 +76,7 @@ class Options:
 
     Attributes:
         agent: the agents in order of preference where a workflow names none.
+        choice: the long form of `agent`, as plain data; empty where it is not used.
         env: environment of every script, the outermost layer.
         interpreters: command of each language.
         limits: bounds.
@@ -88,6 +89,7 @@ class Options:
     """
 
     agent: tuple[str, ...] = ()
+    choice: Mapping[str, Json] = field(default_factory=lambda: MappingProxyType({}))
     env: Mapping[str, str] = field(default_factory=lambda: _NO_TEXTS)
     interpreters: Mapping[str, str] = field(default_factory=lambda: INTERPRETERS)
     limits: Limits = field(default_factory=Limits)
@@ -141,8 +143,11 @@ def options(merged: Mapping[str, Json]) -> Options:
     timeout = merged.get("timeout")
     allow = merged.get("allow")
     journal = merged.get("journal", "sqlite")
+    choice = _map(agent)
+    named: Json = list(_map(choice.get("ab"))) or choice.get("among") if choice else agent
     return Options(
-        agent=tuple(_texts(agent)) if isinstance(agent, list) else _one(agent),
+        agent=tuple(_texts(named)) if isinstance(named, list) else _one(named),
+        choice=choice,
         env={name: str(value) for name, value in _map(merged.get("env")).items()},
         interpreters={name: str(value) for name, value in _map(merged.get("interpreters")).items()},
         limits=Limits(

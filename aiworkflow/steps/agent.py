@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from aiworkflow.agents import (
@@ -33,6 +34,7 @@ from aiworkflow.tools.paths import matches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from typing import TypeAlias
 
     from aiworkflow.agents import Agent, AgentConfig, Answer
@@ -53,6 +55,7 @@ class AgentPerformer:
         default: agents in order of preference, for steps that name none.
         environ: where keys are.
         opened: how an agent is opened.
+        at_work: holds while an agent does a task, for who counts these.
         resolve: which agent a name stands for.
         hand: asked for tools that the plan does not know: of MCP servers; None where there are none.
     """
@@ -64,12 +67,14 @@ class AgentPerformer:
         environ: Mapping[str, str],
         opened: Opened,
         *,
+        at_work: Callable[[str], AbstractContextManager[None]] = lambda _: nullcontext(),
         hand: Hand | None = None,
         resolve: Resolve = resolve_agent,
     ) -> None:
         self._hand = hand
         self._resolve = resolve
         self._open = opened
+        self._at_work = at_work
         self._agents = agents
         self._default = default
         self._environ = environ
@@ -118,7 +123,8 @@ class AgentPerformer:
         around = Surroundings(ports.environ, work.scratch, ports.process, ports.lock_fd, ports.log)
         agent = self._open(config, key, around)
         try:
-            answer = await agent.perform(task, _told(ports, config))
+            with self._at_work(config.label):
+                answer = await agent.perform(task, _told(ports, config))
         except AgentError as error:
             raise StepError(
                 error.kind,

@@ -220,6 +220,47 @@ def test_an_answer_of_a_stand_in_is_not_used_again(project: Project) -> None:
         assert (len(first.requests), len(second.requests)) == (2, 1)
 
 
+@pytest.mark.parametrize("behaviour", ["no json", "cut"])
+def test_the_next_gets_the_same_task_when_one_is_not_up_to_it(
+    project: Project, behaviour: str
+) -> None:
+    project.workflow(GET + FORM, head="agent: [first, second]\n")
+    good = {"score": 3, "note": "ok"}
+    with ModelServer([behaviour]) as first, ModelServer([good]) as second:
+        done = two(project, first, second)
+        assert done.code == 0, done.out + done.err
+        assert step(done)["output"] == good
+        kind = "bad_output" if behaviour == "no json" else "cut_off"
+        assert step(done)["chosen"] in {f"after first: {kind}", "after first: bad_output"}
+        assert step(done)["chosen"] in project.run("runs", "show", "last").out
+        asked, again = first.requests[0]["body"], second.requests[0]["body"]
+        assert asked["messages"] == again["messages"]
+        assert asked["tools"] == again["tools"]
+
+
+def test_one_that_may_have_changed_something_is_not_replaced(project: Project) -> None:
+    body = FORM.replace("id: ask\n", "id: ask\neffect: write\n")
+    project.workflow(GET + body, head="agent: [first, second]\n")
+    with ModelServer(["no json"]) as first, ModelServer([{"score": 3, "note": "ok"}]) as second:
+        done = two(project, first, second)
+        assert done.code == 1
+        assert second.requests == []
+
+
+def test_over_budget_is_a_reason_that_is_recorded(project: Project) -> None:
+    project.workflow(
+        GET + PLAIN, head="agent: [dear, cheap]\nbudget: {usd: 0.5, on_exceed: switch}\n"
+    )
+    project.write(
+        ".aiworkflow/config.yaml",
+        "agents:\n  dear: {echo: {}, price: {input: 1000, output: 1000}}\n"
+        "  cheap: {echo: {}, price: {input: 1, output: 1}}\n",
+    )
+    done = project.run("run", "flow", "--json")
+    assert step(done)["agent"] == "cheap"
+    assert step(done)["chosen"] == "after dear does not fit into the budget"
+
+
 # -- keys ------------------------------------------------------------------------------------------
 
 

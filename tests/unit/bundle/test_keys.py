@@ -235,9 +235,9 @@ def test_values_of_the_frontmatter_are_typed() -> None:
 
 
 def test_settings_that_are_not_built_yet_are_listed_as_written() -> None:
-    found, _ = read("runs_on: [gpu]\nsandbox: container\ntimeout: 5m\nagent: {choose: [a, b]}\n")
+    found, _ = read("runs_on: [gpu]\nsandbox: container\ntimeout: 5m\n")
     assert found.reserved == {
-        "runs_on": ["gpu"], "sandbox": "container", "agent": {"choose": ["a", "b"]},
+        "runs_on": ["gpu"], "sandbox": "container",
     }  # fmt: skip
     assert read("agent: [a, b]\non_error: continue\nparallel: true\n")[0].reserved == {}
 

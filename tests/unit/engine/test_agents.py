@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from aiworkflow.bundle.policies import Budget, Retry
-from aiworkflow.bundle.workflow import AgentCall, Kind
+from aiworkflow.bundle.workflow import AgentCall, Effect, Kind
 from aiworkflow.diagnostics import Fragment
 from aiworkflow.engine import Answer, Asked, Bounds, Failure, Inline, Offer
 from aiworkflow.engine import events as ev
@@ -47,6 +47,12 @@ def agent(run: Any) -> str:
     return str(run.state.instances["s"].agent)
 
 
+def because(run: Any) -> str:
+    """What the journal says of the last choice."""
+    events = [sim.decode(payload) for payload in run.journal]
+    return str([one for one in events if isinstance(one, ev.Started)][-1].because)
+
+
 def fail(run: Any, kind: str = "unavailable") -> Any:
     return run.end("s", "failed", error=Failure(kind, "no", step="s"))
 
@@ -76,7 +82,20 @@ def test_what_another_agent_does_is_no_attempt_again() -> None:
     assert run.state.status == "failed"
 
 
-@pytest.mark.parametrize("kind", ["bad_output", "auth", "budget", "exit"])
+@pytest.mark.parametrize("kind", ["cut_off", "bad_output", "refused"])
+def test_the_next_is_asked_when_one_is_not_up_to_it(kind: str) -> None:
+    run = fail(Offered(one()).start(), kind)
+    assert agent(run) == "b"
+    assert because(run) == f"after a: {kind}"
+
+
+@pytest.mark.parametrize("kind", ["cut_off", "bad_output", "refused"])
+def test_but_not_when_it_may_have_changed_something(kind: str) -> None:
+    run = fail(Offered(one(effect=Effect.WRITE)).start(), kind)
+    assert run.state.status == "failed"
+
+
+@pytest.mark.parametrize("kind", ["auth", "budget", "exit"])
 def test_a_no_is_a_no(kind: str) -> None:
     run = fail(Offered(one()).start(), kind)
     assert run.state.status == "failed"
@@ -87,6 +106,7 @@ def test_who_is_left_alone_is_asked_last() -> None:
     run.alone = frozenset("ab")
     run.start()
     assert agent(run) == "c"
+    assert because(run) == "after a is left alone, b is left alone"
     assert agent(fail(run)) == "a", "all are down: there is nothing to lose"
 
 
@@ -106,7 +126,9 @@ def test_a_death_forgets_neither_who_was_asked_nor_who_is_down() -> None:
 
 def test_with_switch_the_first_that_fits_is_used() -> None:
     bounds = Bounds(budget=Budget(3.0, on_exceed="switch"))
-    assert agent(Offered(one(), bounds=bounds).start()) == "b"
+    run = Offered(one(), bounds=bounds).start()
+    assert agent(run) == "b"
+    assert because(run) == "after a does not fit into the budget"
     bounds = Bounds(budget=Budget(0.5, on_exceed="switch"))
     run = Offered(one(), bounds=bounds).start()
     assert run.state.status == "failed"
