@@ -10,6 +10,7 @@ import pytest
 from aiworkflow.engine import UnknownEvent, decode, encode, type_name
 from aiworkflow.engine import events as ev
 from aiworkflow.engine.carried import Failure, Inline, Spent, Stored
+from aiworkflow.engine.said import Said
 
 EVENTS = [
     ev.RunStarted(
@@ -95,6 +96,21 @@ LATER = [  # with fields that came after the first release
         6.0, "s", "s", "", 1, 1, "read", "k", Inline({}), agent="b/m", agents=("a/m", "b/m")
     ),
     ev.Delayed(6.2, "s", 6.2, "agent"),
+    ev.Started(
+        7.0,
+        "s/call[1]",
+        "s",
+        "s",
+        1,
+        1,
+        "write",
+        "k",
+        Inline({}),
+        role="call",
+        tool="board.comment",
+    ),
+    Said(7.1, "s", 1, 1, Inline([{"role": "assistant", "text": "so"}])),
+    Said(7.2, "s", 1, 1, Stored("sha256:aa", 9), whole=True, agent="a/m", held="id"),
 ]
 
 
