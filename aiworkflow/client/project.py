@@ -13,7 +13,7 @@ from aiworkflow.bundle.workflow import AgentCall, Workflow, agent_spec
 from aiworkflow.client.acting import acting
 from aiworkflow.client.builder import BuiltWorkflow
 from aiworkflow.client.inputs import check_inputs
-from aiworkflow.client.servers import calls_servers, servers_in_use, servers_of, uses_servers
+from aiworkflow.client.servers import known_servers, servers_in_use, servers_of, uses_servers
 from aiworkflow.errors import UsageError
 from aiworkflow.plan import compile_plan, refusals, seal
 from aiworkflow.records import record
@@ -339,7 +339,7 @@ class Project:
             for path, child in called.items()
         }
         plans = {path: one.plan for path, one in children.items() if one.plan is not None}
-        servers = servers_of(settings, self.root) if calls_servers(workflow) else {}
+        servers = known_servers(workflow, settings, self.root, report)
         plan = compile_plan(workflow, report, plans, servers, acting(workflow, settings))
         refused = [*refusals(workflow), *(x for one in children.values() for x in one.refused)]
         return Checked(label, workflow, plan, report, settings, refused, children)

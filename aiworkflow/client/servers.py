@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from aiworkflow.bundle.servers import IMPORTED, McpServer, read_imported, server_of
 from aiworkflow.bundle.workflow import AgentCall, ToolCall
+from aiworkflow.diagnostics import Source
 from aiworkflow.diagnostics.suggest import did_you_mean
 from aiworkflow.errors import UsageError
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from aiworkflow.bundle.workflow import Workflow
+    from aiworkflow.diagnostics import Report
     from aiworkflow.engine.carried import Json
     from aiworkflow.plan.graph import Node, Plan
     from aiworkflow.settings.layers import Layered
@@ -34,9 +36,17 @@ def servers_of(settings: Layered, root: Path) -> dict[str, McpServer]:
     return found
 
 
-def calls_servers(workflow: Workflow) -> bool:
-    """Whether a workflow names an MCP server at all; if not, none need be looked for."""
-    return any(b"mcp:" in file.content for file in workflow.files)
+def known_servers(
+    workflow: Workflow, settings: Layered, root: Path, report: Report
+) -> dict[str, McpServer]:
+    """The servers that a workflow may mean; not looked for where it names none at all."""
+    if not any(b"mcp:" in file.content for file in workflow.files):
+        return {}
+    try:
+        return servers_of(settings, root)
+    except UsageError as error:
+        report.error("AW654", Source(IMPORTED, "").place(0), error.message, error.hint)
+        return {}
 
 
 def uses_servers(plan: Plan) -> bool:

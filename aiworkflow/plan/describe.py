@@ -49,7 +49,7 @@ def live_blocks(plan: Plan) -> list[Json]:
                     "sha256": file_digest(node.action.code.encode()),
                 }
             )
-        elif isinstance(node.action, ToolCall):
+        elif isinstance(node.action, ToolCall) and node.action.server is None:
             tools.add(node.action.tool)
         elif isinstance(node.action, AgentCall):
             tools |= {name.partition(".")[0] for name in node.action.tools}

@@ -244,6 +244,8 @@ def breaker_key(work: Work, agents: Sequence[str]) -> str | None:
         case AgentCall(agents=named):
             name = named[0].name if named else next(iter(agents), "").partition("/")[0]
             return f"agent:{name}"
+        case ToolCall(server=str(server)):
+            return f"tool:mcp:{server}"
         case ToolCall(tool="http") if work.tools.get("http", _BUILTIN).startswith(_BUILTIN):
             return _host_key(work.arguments.get("url"))
         case ToolCall() as call:

@@ -1,11 +1,14 @@
-"""Tool steps of MCP servers: `uses: mcp:server/tool`."""
+"""MCP servers in runs: tool steps `uses: mcp:server/tool`, and what `tools:` hands to agents."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aiworkflow.bundle.workflow import OutputForm, ToolCall
+from aiworkflow.agents.contract import ToolSpec
+from aiworkflow.bundle.workflow import Effect, Kind, Output, OutputForm, ToolCall
 from aiworkflow.errors import Bug
+from aiworkflow.plan.graph import Node
+from aiworkflow.records import record
 from aiworkflow.steps.child import secret_values, step_errors, watch_of
 from aiworkflow.steps.contract import Outcome
 from aiworkflow.steps.output import parse_output, shape_output
@@ -13,7 +16,9 @@ from aiworkflow.tools.mcp.lock import read_pins
 from aiworkflow.tools.mcp.offers import Asker
 
 if TYPE_CHECKING:
-    from aiworkflow.bundle.workflow import Json, Output
+    from collections.abc import Iterable
+
+    from aiworkflow.bundle.workflow import Json
     from aiworkflow.steps.contract import Ports, Work
     from aiworkflow.tools.mcp.offers import Offers
 
@@ -50,6 +55,54 @@ async def perform_mcp(work: Work, ports: Ports, offers: Offers) -> Outcome:
             timeout_s=work.timeout_s,
         )
     return Outcome(_shaped(value, work.node.output, is_text=is_text))
+
+
+@record
+class Handed:
+    """A tool of a server as an agent is handed it.
+
+    Attributes:
+        spec: what the agent is told.
+        node: the call, as a tool step without arguments would be: `perform_mcp` makes it.
+    """
+
+    spec: ToolSpec
+    node: Node
+
+
+async def handed(
+    patterns: Iterable[str], work: Work, ports: Ports, offers: Offers
+) -> tuple[Handed, ...]:
+    """The tools that the `mcp:server/pattern` names among `patterns` stand for.
+
+    Args:
+        patterns: `tools` of an agent step; names of other tools are left out.
+        work: of the agent step's attempt.
+
+    Raises:
+        StepError: a server does not answer, or a tool is not as it was pinned.
+    """
+    names = [one for one in patterns if one.startswith("mcp:")]
+    if not names:
+        return ()
+    with step_errors():
+        found = await offers.tools(names, asker_of(work, ports))
+    return tuple(
+        Handed(
+            ToolSpec(tool.full_name, tool.description, tool.inputs),
+            Node(
+                id=work.node.id,
+                kind=Kind.TOOL,
+                parent=work.node.parent,
+                title=work.node.title,
+                line=work.node.line,
+                action=ToolCall(tool.name, "", server=tool.server),
+                output=Output(),
+                effect=offers.servers[tool.server].effect_of(tool.name) or Effect.DESTRUCTIVE,
+            ),
+        )
+        for tool in found
+    )
 
 
 def _shaped(value: Json, output: Output, *, is_text: bool) -> Json:

@@ -53,6 +53,10 @@ class ToolError(AIWorkflowError):
         self.http_status = http_status
 
 
+class Unsent(ToolError):
+    """A connection is gone, and what was to be said has reached nobody: it can be said again."""
+
+
 def _let_be(_way_back: Mapping[str, Json]) -> None:
     """Nobody wants to know how it is taken back."""
 

@@ -61,15 +61,25 @@ def failed(project: Project, step: str = "a", *words: str, **env: str) -> dict:
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     """A server over HTTP."""
+    port = free_port()
+    with http_server(port):
+        yield f"http://127.0.0.1:{port}/mcp"
+
+
+def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        return free.getsockname()[1]
+
+
+@contextlib.contextmanager
+def http_server(port: int) -> Iterator[None]:
     process = subprocess.Popen(
         [sys.executable, SERVER, "streamable-http", str(port)], cwd=ROOT, start_new_session=True
     )
     try:
         until(lambda: answers(port))
-        yield f"http://127.0.0.1:{port}/mcp"
+        yield
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -326,6 +336,25 @@ def test_what_an_http_server_says_instead_of_an_answer(
     assert text in error["message"]
 
 
+def test_a_server_over_http_that_was_begun_again(place: Project) -> None:
+    port = free_port()
+    config(place, EFFECT, web=f"{{url: 'http://127.0.0.1:{port}/mcp', effect: {{add: read}}}}")
+    body = step("a", "web/add", "with: {a: 1, b: 2}\n")
+    body += (
+        "## hold\n\n```bash step\ntouch called\nuntil test -e again; do sleep 0.1; done\n```\n\n"
+    )
+    body += step("b", "web/add", "with: {a: 2, b: 2}\n")
+    place.workflow(body, head="allow: {network: [127.0.0.1]}\n")
+    with http_server(port):
+        running = place.start("run", "bundles/flow", "--json")
+        until(lambda: (place.root / "called").exists())
+    with http_server(port):
+        place.write("again", "")
+        out, err = running.communicate(timeout=60)
+    assert running.returncode == 0, out + err
+    assert json.loads(out)["steps"]["b"]["output"] == {"result": 4}
+
+
 @contextlib.contextmanager
 def plain_server(status: int) -> Iterator[int]:
     """Answers everything with one status."""
@@ -468,9 +497,31 @@ def test_servers_of_an_existing_mcp_json(place: Project) -> None:
 def test_an_mcp_json_that_is_none(place: Project) -> None:
     place.write(".mcp.json", "{")
     place.workflow(step("a", "t/add", "with: {a: 1, b: 2}\n"))
-    done = place.run("run", "bundles/flow")
+    done = place.run("bundle", "validate", "bundles/flow")
     assert done.code == 2
-    assert "`.mcp.json` cannot be used: it is not JSON" in done.err
+    assert "error[AW654]: `.mcp.json` cannot be used: it is not JSON" in done.err
+
+
+def test_a_run_goes_on_with_the_servers_it_began_with(place: Project) -> None:
+    config(place, old=old())
+    body = (
+        step("a", "old/echo", "with: {text: hi}\n") + "## b\n\n```bash step\ntest -e ready\n```\n\n"
+    )
+    place.workflow(body + step("c", "old/echo", "with: {text: ho}\n"))
+    assert place.run("run", "bundles/flow").code == 1
+    place.write(".aiworkflow/config.yaml", "{}\n")
+    place.write("ready", "")
+    done = place.run("runs", "resume", "last", "--json")
+    assert done.code == 0, done.out + done.err
+    assert done.json["steps"]["c"]["output"]["given"] == {"text": "ho"}
+
+
+def test_a_child_workflow_has_servers_of_its_own_to_call(place: Project) -> None:
+    config(place, old=old())
+    head = "outputs: {said: '{{ steps.a.output.given.text }}'}\n"
+    place.workflow(step("a", "old/echo", "with: {text: hi}\n"), name="inner", head=head)
+    place.workflow("## call\n\n```yaml step\nworkflow: ../inner\n```\n")
+    assert outputs(place)["call"] == {"said": "hi"}
 
 
 # -- pins -----------------------------------------------------------------------------------------

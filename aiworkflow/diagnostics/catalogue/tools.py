@@ -61,7 +61,7 @@ RULES = (
         "agents: {a: {api: anthropic, key: ANTHROPIC_API_KEY}}\n",
     ),
     Rule(
-        "AW654", "config-file", "a config.yaml that cannot be read",
+        "AW654", "config-file", "a config.yaml or .mcp.json that cannot be read",
         "Settings that limit what runs may do would silently not hold.",
         "\xff\n", "limits: {max_parallel: 3}\n",
     ),

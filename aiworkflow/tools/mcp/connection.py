@@ -16,7 +16,7 @@ from aiworkflow.diagnostics.suggest import did_you_mean
 from aiworkflow.errors import AIWorkflowError
 from aiworkflow.expr.validator import TooManyReferences, validator_for
 from aiworkflow.records import record
-from aiworkflow.tools.contract import ToolError, Watch
+from aiworkflow.tools.contract import ToolError, Unsent, Watch
 from aiworkflow.tools.mcp.result import text_of, value_of
 from aiworkflow.tools.mcp.tool import McpTool
 from aiworkflow.tools.mcp.transport import Answers, lines_of, requests_to
@@ -214,9 +214,9 @@ class Connection:
             text = (
                 f"`{name}`: the connection to the server was lost{how}: {_one_line(error.message)}"
             )
-            return ToolError(
-                "unavailable", text, in_doubt=sent and status != 404, http_status=status
-            )
+            if status == 404:  # the server has been begun again, and knows nothing of the session
+                return Unsent("unavailable", text, http_status=status)
+            return ToolError("unavailable", text, in_doubt=sent, http_status=status)
         if self.declined:
             return self._reported(name, error.message)
         kinds = {types.INVALID_PARAMS: "input", types.METHOD_NOT_FOUND: "not_found"}

@@ -11,7 +11,7 @@ from aiworkflow.bundle.servers import IMPORTED, read_imported, server_of
 from aiworkflow.diagnostics.suggest import did_you_mean
 from aiworkflow.errors import UsageError
 from aiworkflow.records import record
-from aiworkflow.tools.contract import ToolError, Watch
+from aiworkflow.tools.contract import ToolError, Unsent, Watch
 from aiworkflow.tools.environment import PASSED_ON
 from aiworkflow.tools.mcp.lock import check_pin, remember
 
@@ -119,8 +119,12 @@ class Offers:
             lambda found: self._check(found, asker),
         )
         try:
-            async with self._use(about, asker) as connection:
-                return await connection.call(call)
+            try:
+                async with self._use(about, asker) as connection:
+                    return await connection.call(call)
+            except Unsent:
+                async with self._use(about, asker) as connection:
+                    return await connection.call(call)
         except TimeoutError as error:
             raise ToolError(
                 "timeout",
