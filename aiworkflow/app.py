@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from aiworkflow.journal import Journal
     from aiworkflow.runtime.given import InForce
     from aiworkflow.runtime.local import LocalRuntime
-    from aiworkflow.steps.contract import Outcome, Performer, Ports, Work
+    from aiworkflow.steps.contract import Handed, Outcome, Performer, Ports, Work
     from aiworkflow.tools.resident import Residents
 
 
@@ -257,12 +257,20 @@ def _performers(
 
         return await perform_tool(work, ports)
 
+    async def hand(names: Sequence[str], work: Work, ports: Ports) -> Sequence[Handed]:
+        if not any(one.startswith("mcp:") for one in names):
+            return ()
+        from aiworkflow.steps.mcp import handed
+        from aiworkflow.tools.mcp.offers import offers_of
+
+        return await handed(names, work, ports, offers_of(settings.servers, residents, memory))
+
     async def agent(work: Work, ports: Ports) -> Outcome:
         from aiworkflow.steps.agent import AgentPerformer
 
         known = roster()
         performer = AgentPerformer(
-            settings.agents, settings.agent, environ, known.open, at_work=known.at_work
+            settings.agents, settings.agent, environ, known.open, at_work=known.at_work, hand=hand
         )
         return await performer(work, ports)
 

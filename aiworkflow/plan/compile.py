@@ -112,10 +112,6 @@ def refusals(workflow: Workflow) -> list[Diagnostic]:
         step = steps.pop(0)
         for name in step.reserved:
             refuse(name, step.where.get(f"{name}@") or step.where.get(name) or step.place)
-        if isinstance(step.action, AgentCall):
-            for at, name in enumerate(step.action.tools):
-                if name.startswith("mcp:"):  # the servers are not there yet
-                    refuse(name, step.where.get(f"tools.{at}") or step.place)
         if isinstance(step.action, Group):
             steps[:0] = step.action.steps
     return sorted(found, key=lambda d: (d.place.path, d.place.span.start))

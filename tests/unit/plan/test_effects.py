@@ -302,18 +302,6 @@ def test_an_agent_is_handed_only_what_is_declared_and_allowed(
     assert codes == [one.partition(" ")[0] for one in expected], found
 
 
-def test_tools_of_servers_are_refused_until_they_are_built() -> None:
-    from aiworkflow.plan import refusals
-
-    reading = read(
-        agent("a", "Look.", "tools: [git.diff, 'mcp:files/read']\n"),
-        'allow: {write: ["mcp:files/*"]}\n',
-    )
-    assert compiled(reading)[1] == []
-    assert reading.workflow is not None
-    assert [said(one) for one in refusals(reading.workflow)] == ["AW901 'mcp:files/read'"]
-
-
 def test_an_agent_that_may_only_read_is_read_itself() -> None:
     plan, problems = compiled(read(agent("a", "Look.", "tools: [git.diff, file.read]\n")))
     assert problems == []

@@ -1,0 +1,73 @@
+"""Tools of MCP servers in the hands of an agent: told by the server, journalled like any other call."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.contract.agents.model_server import ModelServer, Reply
+from tests.e2e.agent_tools import env, results, text_of
+from tests.e2e.test_mcp import config
+from tests.support import Project
+
+REVIEW = "## Review\n\n```yaml step\nid: review\ntools: [{tools}]\n```\n\nReview it.\n"
+
+
+@pytest.fixture
+def place(project: Project) -> Project:
+    config(project, 'effect: {add: read, say: read, "*": write, note: write}')
+    return project
+
+
+def ask(project: Project, tools: str, answers: list[object], head: str = ""):
+    project.workflow(REVIEW.format(tools=tools), head=head)
+    with ModelServer(answers) as server:
+        done = project.run("run", "flow", "--agent", "anthropic/m1", "--json", **env(server))
+        return done, server.requests
+
+
+def test_an_agent_calls_what_a_server_offers(place: Project) -> None:
+    answers = [Reply("", [("mcp_t_add", {"a": 2, "b": 3})]), "it is five"]
+    done, requests = ask(place, '"mcp:t/add"', answers)
+    assert done.code == 0, done.out + done.err
+    assert done.json["steps"]["review"]["output"] == "it is five"
+    (told,) = requests[0]["body"]["tools"]
+    assert told["description"] == "Add two numbers."
+    assert told["input_schema"]["required"] == ["a", "b"]
+    (result,) = results(requests[1])
+    assert json.loads(text_of(result))["result"] == 5
+    (call,) = done.json["steps"]["review"]["calls"]
+    assert (call["tool"], call["effect"], call["status"]) == ("mcp:t/add", "read", "succeeded")
+    assert "mcp:t/add" in place.run("runs", "show", "last").out
+
+
+def test_a_pattern_hands_over_all_that_fits_and_writes_need_permission(place: Project) -> None:
+    done, _ = ask(place, '"mcp:t/*"', ["nothing"])
+    assert done.code == 2
+    assert "`mcp:t/*` writes, and `allow.write` does not name it" in done.out + done.err
+    note = Reply("", [("mcp_t_note", {"path": "notes.txt", "text": "seen"})])
+    done, requests = ask(place, '"mcp:t/*"', [note, "noted"], 'allow: {write: ["mcp:t/*"]}\n')
+    assert done.code == 0, done.out + done.err
+    assert {"mcp_t_add", "mcp_t_note"} <= {one["name"] for one in requests[0]["body"]["tools"]}
+    assert (place.root / "notes.txt").read_text() == "seen\n"
+    (call,) = done.json["steps"]["review"]["calls"]
+    assert (call["tool"], call["effect"]) == ("mcp:t/note", "write")
+
+
+def test_a_failure_of_its_tool_is_an_answer_to_the_agent(place: Project) -> None:
+    answers = [Reply("", [("mcp_t_add", {"a": "two"})]), "it cannot be added"]
+    done, requests = ask(place, '"mcp:t/add"', answers)
+    assert done.code == 0, done.out + done.err
+    (result,) = results(requests[1])
+    assert result["is_error"]
+
+
+def test_a_server_that_does_not_answer_fails_the_step(place: Project) -> None:
+    config(place, gone="{command: /bin/false, effect: {x: read}}")
+    done, requests = ask(place, '"mcp:gone/x"', ["never asked"])
+    assert done.code == 1
+    assert requests == []
+    error = done.json["steps"]["review"]["error"]
+    assert error["kind"] == "unavailable"
+    assert "`gone`" in error["message"]
