@@ -126,8 +126,8 @@ class AcpAgent:
         if before is None or task.cwd is None:
             return answer
         after = await asyncio.to_thread(snapshot, task.cwd, environ)
-        edited = changed(task.cwd, before, after, environ)
-        return dataclasses.replace(answer, changed=tuple(dict.fromkeys((*answer.changed, *edited))))
+        files = (*answer.changed, *changed(task.cwd, before, after, environ))
+        return dataclasses.replace(answer, changed=tuple(dict.fromkeys(files)))
 
     def _program(self, found: Launch, cwd: Path) -> Program:
         return Program(self.config.name, found.argv, cwd, found.env, self._around)

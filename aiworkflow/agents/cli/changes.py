@@ -6,7 +6,10 @@ import hashlib
 import os
 import subprocess
 from fnmatch import fnmatchcase
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
+
+from aiworkflow.tools.paths import is_hidden
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -80,7 +83,11 @@ def changed(
     if before[""] != after[""]:
         names |= _committed(cwd, before[""], after[""], environ)
     return tuple(
-        sorted(name for name in names if not any(fnmatchcase(name, one) for one in leaves))
+        sorted(
+            name
+            for name in names
+            if not (is_hidden(PurePosixPath(name)) or any(fnmatchcase(name, one) for one in leaves))
+        )
     )
 
 
