@@ -29,7 +29,7 @@ from aiworkflow.agents.contract import (
     Task,
     Used,
 )
-from aiworkflow.agents.fitting import asking, asking_again, fitted
+from aiworkflow.agents.fitting import fitting
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -163,8 +163,10 @@ class _Turn:
             await session.begin(found.auth)
         if model is not None and not found.has_model:
             await session.choose(model)
-        schema = task.schema
-        prompt = asking(task.prompt if loaded else _with_history(task), schema)
+        fit = fitting(task.schema) if task.schema is not None else None
+        prompt = task.prompt if loaded else _with_history(task)
+        if fit is not None:
+            prompt = f"{prompt}\n\n{fit.words()}"
         said: list[Message] = [Message("user", task.prompt, files=task.files)]
         for number in range(1, task.asks + 2):
             stop_reason = await self._prompt(session, prompt)
@@ -172,9 +174,9 @@ class _Turn:
             said.append(Message("assistant", text))
             if session.refused is not None and (not text or stop_reason == "cancelled"):
                 raise self._not_allowed(session.refused)
-            if schema is None and not text:
+            if fit is None and not text:
                 raise AgentError("bad_output", f"`{self.name}` gave an empty answer")
-            value, problems = (None, []) if schema is None else fitted(text, schema)
+            value, problems = (None, []) if fit is None else fit.read(text)
             if not problems:
                 await session.close()
                 await program.end(_FAREWELL_S)
@@ -196,16 +198,16 @@ class _Turn:
                     f"the answer of `{self.name}` does not fit after {number} tries: {reason}",
                     hint="make the prompt clearer about what is wanted, or the schema wider",
                 )
-            assert schema is not None
+            assert fit is not None
             self._emit(AskedAgain(reason))
-            prompt = asking_again(problems, schema)
+            prompt = fit.again(problems)
             said.append(Message("user", prompt))
         raise AssertionError("the loop ends by itself")
 
     async def _prompt(self, session: Session, prompt: str) -> str:
         self.has_asked = True
         told = await session.prompt(prompt)
-        consumed = consumed_of(told, self._launch.cached, self.name)
+        consumed = consumed_of(told, self._launch.cached)
         if consumed is not None:
             self.consumed += consumed
         if session.updates.cost_usd is not None:  # of the whole session so far

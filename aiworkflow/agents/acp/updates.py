@@ -172,9 +172,7 @@ def paths_of(call: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(one for one in found if isinstance(one, str) and one))
 
 
-def consumed_of(
-    answer: Mapping[str, Any], cached_included: bool | None, name: str
-) -> Consumed | None:
+def consumed_of(answer: Mapping[str, Any], cached_included: bool | None) -> Consumed | None:
     """What a turn has consumed, by what its answer says; None where it says nothing.
 
     Args:
@@ -197,13 +195,9 @@ def consumed_of(
         found = _of_meta(answer.get("_meta"))
     if found is None:
         return None
-    if found.input_tokens > _MOST_TOKENS or found.output_tokens > _MOST_TOKENS:
-        raise AgentError(
-            "bad_output",
-            f"`{name}` says that it has read {found.input_tokens:,} and written"
-            f" {found.output_tokens:,} tokens, which cannot be",
-        )
-    return found
+    return Consumed(
+        found.input_tokens, min(found.cached_tokens, found.input_tokens), found.output_tokens
+    )
 
 
 def _of_meta(meta: object) -> Consumed | None:
@@ -219,13 +213,13 @@ def _count(counts: Mapping[str, Any], name: str) -> int:
     found = counts.get(name)
     if isinstance(found, bool) or not isinstance(found, (int, float)):
         return 0
-    return int(min(found, 10**15)) if found >= 0 else 0  # what is no number is not
+    return int(found) if 0 <= found <= _MOST_TOKENS else 0  # what cannot be is not known
 
 
 def _dollars(amount: object) -> float | None:
     if isinstance(amount, bool) or not isinstance(amount, (int, float)):
         return None
-    return float(amount) if 0 <= amount < 1_000_000 else None
+    return float(amount) if 0 <= amount < 1_000 else None
 
 
 def _maps(found: object) -> Iterable[Mapping[str, Any]]:

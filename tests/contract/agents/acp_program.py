@@ -32,6 +32,7 @@ from acp.helpers import (
     update_tool_call,
 )
 
+SCRIPT = os.environ.get("ACP_SCRIPT", "")
 MODE = os.environ.get("ACP_MODE", "")
 
 
@@ -110,6 +111,8 @@ class Program:
         trace("prompt", text=text, kinds=[one.type for one in prompt], pid=os.getpid())
         self.said[session_id].append(text)
         answer: dict[str, Any] = {"stop_reason": "end_turn"}
+        if SCRIPT:
+            return s.PromptResponse(**answer, **await self.scripted(session_id, text))
         if "does not fit" in text:
             await self.tell(session_id, update_agent_message_text('{"n": 2}'))
             return s.PromptResponse(**answer)
@@ -119,6 +122,39 @@ class Program:
             if do is not None:
                 answer.update(await do(session_id, rest) or {})
         return s.PromptResponse(**answer)
+
+    # -- the script of the contract's suite --
+
+    async def scripted(self, session: str, text: str) -> dict[str, Any]:
+        script = json.loads(Path(SCRIPT).read_text())
+        with Path(os.environ["ACP_HEARD"]).open("a+") as file:
+            file.seek(0)
+            turn = file.read().count("\0")
+            file.write(text + "\0\n")
+        match script[min(turn, len(script) - 1)]:
+            case {"claims": kind}:
+                await self.do_say(session, "begun")
+                absurd = {"negative": -5, "huge": 10**18, "text": "many"}[kind]
+                names = ("input_tokens", "cached_read_tokens", "output_tokens", "total_tokens")
+                return {"usage": s.Usage.model_construct(**dict.fromkeys(names, absurd))}
+            case "hang":
+                await self.do_say(session, "begun")
+                await asyncio.sleep(600)
+            case "flood":
+                await self.do_flood(session, "")
+            case "nonsense":
+                await self.do_nonsense(session, "")
+            case "cut":
+                await self.do_say(session, "I beg")
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "auth" | "rate_limit" | "unavailable" as kind:
+                texts = {"auth": "401 wrong key", "rate_limit": "429 slow down"}
+                raise RequestError(-32603, texts.get(kind, "503"))
+            case str() as said:
+                await self.do_say(session, said)
+            case value:
+                await self.do_say(session, json.dumps(value))
+        return await self.do_usage(session, "15 5 7 22")
 
     # -- orders --
 

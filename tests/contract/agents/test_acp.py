@@ -145,7 +145,7 @@ def test_a_schema_is_asked_for_and_checked(desk: Desk) -> None:
     answer = desk.perform('say {"n": 5}', schema=NUMBER)
     assert answer.value == {"n": 5}
     assert "fits this JSON schema" in desk.traced("prompt")[0]["text"]
-    answer = desk.perform('say Here:\nsay so: ["a"]', schema=ListOf(Text()))
+    answer = desk.perform('say Here:\nsay ```json {"value": ["a"]} ```', schema=ListOf(Text()))
     assert answer.value == ["a"]
 
 
@@ -244,10 +244,9 @@ def test_what_it_says_it_cost_is_told(desk: Desk) -> None:
     assert desk.perform("say hi\ncost 0.25").consumed.cost_usd == 0.25
 
 
-def test_absurd_usage_is_a_failure(desk: Desk) -> None:
-    error = desk.failing("say hi\nusage 5000000000000 0 1 5000000000001")
-    assert error.kind == "bad_output"
-    assert "which cannot be" in error.message
+def test_absurd_usage_is_not_believed(desk: Desk) -> None:
+    answer = desk.perform("say hi\nusage 5000000000000 0 1 5000000000001\ncost 1e12")
+    assert answer.consumed == Consumed(0, 0, 1)
 
 
 def test_a_failure_tells_what_it_has_consumed(desk: Desk) -> None:
