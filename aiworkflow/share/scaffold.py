@@ -47,8 +47,8 @@ class Template:
 
     @property
     def needs_folder(self) -> bool:
-        """Whether it has more than its workflow.md."""
-        return any(path.name != "workflow.md" for path in self.folder.iterdir())
+        """Whether it has more than its workflow.md, and cases of it."""
+        return any(path.name not in {"workflow.md", "tests"} for path in self.folder.iterdir())
 
 
 def templates() -> list[Template]:

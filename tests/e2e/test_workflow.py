@@ -61,6 +61,8 @@ def test_every_template_is_created_valid_and_runs(project: Project, template: st
     done = project.run("run", "my-own", "--json", *words)
     assert done.code == 0, done.err + done.out
     assert done.json["status"] == "succeeded"
+    if template == "basic":
+        assert "✓ you" in project.run("bundle", "test", "my-own").out
 
 
 def test_a_lone_file_is_created_and_runs(project: Project) -> None:
