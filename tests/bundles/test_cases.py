@@ -12,7 +12,12 @@ from tests.support import ROOT
 
 
 def test_every_bundle_has_cases_and_they_pass() -> None:
-    env = {"PATH": os.environ["PATH"], "HOME": os.devnull, "LANG": "C.UTF-8", "PYTHONPATH": str(ROOT)}
+    env = {
+        "PATH": os.environ["PATH"],
+        "HOME": os.devnull,
+        "LANG": "C.UTF-8",
+        "PYTHONPATH": str(ROOT),
+    }
     done = subprocess.run(
         [sys.executable, "-m", "aiworkflow", "bundle", "test", "--json"],
         cwd=ROOT,
