@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _KNOWN = ("agent", "prompt", "tokens", "cost_usd", "error", "calls")
 _LINE = "---\n"
+_MOST_TOKENS = 100_000_000
+_DEAREST = 1_000_000
 
 
 @record
@@ -100,13 +102,14 @@ def read_answer(text: str, shown: str) -> RecordedAnswer:
             hint = did_you_mean(name, _KNOWN) or f"known are {', '.join(_KNOWN)}"
             raise UsageError(f"{shown}: `{name}` means nothing here", hint=hint)
     tokens = head.get("tokens")
-    counts = cast("dict[str, int]", tokens) if isinstance(tokens, dict) else {}
+    counts = tokens if isinstance(tokens, dict) else {}
+    asked = _count(counts.get("input"))
     cost = head.get("cost_usd")
     consumed = Consumed(
-        counts.get("input", 0),
-        counts.get("cached", 0),
-        counts.get("output", 0),
-        float(cast("float", cost)) if cost is not None else None,
+        asked,
+        min(_count(counts.get("cached")), asked),
+        _count(counts.get("output")),
+        float(cost) if isinstance(cost, int | float) and 0 <= cost < _DEAREST else None,
     )
     error = head.get("error")
     return RecordedAnswer(
@@ -116,6 +119,11 @@ def read_answer(text: str, shown: str) -> RecordedAnswer:
         consumed,
         read_error(error, shown) if error is not None else None,
     )
+
+
+def _count(value: Json) -> int:
+    """A number of tokens; 0 for what can be none."""
+    return value if isinstance(value, int) and 0 <= value < _MOST_TOKENS else 0
 
 
 def read_error(data: Json, shown: str) -> RecordedError:

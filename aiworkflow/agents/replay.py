@@ -65,6 +65,13 @@ class ReplayAgent:
                 consumed=found.consumed,
                 in_doubt=error.in_doubt,
             )
+        if task.schema is None and not found.text.strip():
+            raise AgentError(
+                "bad_output",
+                f"the recorded answer of `{self._name}` is empty",
+                hint="write it, or record it again",
+                consumed=found.consumed,
+            )
         emit(TextDelta(found.text))
         emit(Used(found.consumed))
         value = self._value(task, found) if task.schema is not None else None
