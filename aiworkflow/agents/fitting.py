@@ -1,75 +1,81 @@
-"""Answers of agents that only speak: a schema is asked for in words, and read out of what they say."""
+"""Answers that must fit a schema, of agents that can only be asked for it in words."""
 
 from __future__ import annotations
 
 import json
-import re
 from typing import TYPE_CHECKING, Final, cast
 
-from aiworkflow.expr import check, json_schema
+from aiworkflow.expr import ObjectOf, Property, check, json_schema
+from aiworkflow.records import record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from aiworkflow.bundle.workflow import Json
     from aiworkflow.expr import Schema
 
-_FENCE: Final = re.compile(r"```(?:json)?[ \t]*\n(.*?)\n[ \t]*```", re.DOTALL)
-_OPENS: Final = re.compile(r"[{\[]")
-_MOST_LOOKS: Final = 50  # places in prose where JSON is looked for
+_WRAPPED: Final = "value"
 
 
-def asking(prompt: str, schema: Schema | None) -> str:
-    """The prompt, with what the answer must look like."""
-    if schema is None:
-        return prompt
-    document = json.dumps(json_schema(schema), ensure_ascii=False)
-    return (
-        f"{prompt}\n\nWhen you are done, answer with JSON that fits this JSON schema, "
-        f"and with nothing else:\n{document}"
-    )
+@record
+class Fitting:
+    """A schema as it is asked for: what is no object travels as a field of one."""
 
+    schema: Schema
+    asked: Schema
 
-def asking_again(problems: list[str], schema: Schema) -> str:
-    """What is said to an agent whose answer did not fit."""
-    document = json.dumps(json_schema(schema), ensure_ascii=False)
-    listed = "\n".join(f"- {problem}" for problem in problems[:20])
-    return (
-        f"Your answer does not fit the JSON schema:\n{listed}\n"
-        f"Answer again with the corrected JSON only. The JSON schema:\n{document}"
-    )
+    def words(self) -> str:
+        """What a prompt says of it."""
+        document = json.dumps(json_schema(self.asked), ensure_ascii=False)
+        return (
+            "Answer with one JSON object that fits this JSON schema, and nothing else:\n" + document
+        )
 
+    def again(self, problems: list[str]) -> str:
+        """What is said when an answer did not fit."""
+        return (
+            "Your answer does not fit the JSON schema:\n"
+            + "\n".join(f"- {problem}" for problem in problems)
+            + "\nAnswer again with the corrected JSON object only."
+        )
 
-def fitted(text: str, schema: Schema) -> tuple[Json, list[str]]:
-    """The value that an answer holds, and what is wrong with it; the best of what is found in it."""
-    first: tuple[Json, list[str]] | None = None
-    for value in _values(text):
-        problems = [str(problem) for problem in check(schema, value)]
-        if not problems:
-            return value, []
-        first = first or (value, problems)
-    return first or (None, ["it is no JSON"])
-
-
-def _values(text: str) -> Iterator[Json]:
-    """Whatever JSON an answer holds: all of it, its fences from the last, then what stands in prose."""
-    for one in [text, *reversed(_FENCE.findall(text))]:
+    def read(self, text: str) -> tuple[Json, list[str]]:
+        """The value of an answer, and what is wrong with it."""
         try:
-            yield cast("Json", json.loads(one.strip(), parse_constant=_no_constant))
-        except (ValueError, RecursionError):
-            continue
-    decoder = json.JSONDecoder(parse_constant=_no_constant)
-    end = 0
-    for at, found in enumerate(_OPENS.finditer(text)):
-        if at >= _MOST_LOOKS:
-            return
-        if found.start() < end:
-            continue
-        try:
-            value, end = decoder.raw_decode(text, found.start())
-        except (ValueError, RecursionError):
-            continue
-        yield cast("Json", value)
+            value = _object(text)
+        except (ValueError, RecursionError) as error:
+            return None, [f"it is no JSON: {error}"]
+        problems = [str(problem) for problem in check(self.asked, value)]
+        if self.asked is not self.schema and not problems:
+            value = cast("dict[str, Json]", value)[_WRAPPED]
+        return value, problems
+
+
+def fitting(schema: Schema) -> Fitting:
+    """How a schema is asked for."""
+    if isinstance(schema, ObjectOf) or json_schema(schema).get("type") == "object":
+        return Fitting(schema, schema)
+    return Fitting(schema, ObjectOf({_WRAPPED: Property(schema)}))
+
+
+def _object(text: str) -> Json:
+    """The JSON of an answer: alone, in a fence, or last in it; the first error counts."""
+    text = text.strip()
+    try:
+        return _parsed(text)
+    except ValueError as error:
+        first = error
+    _, fence, fenced = text.rpartition("```json")
+    for part in (fenced.split("```", 1)[0] if fence else "", text[text.find("{") :]):
+        end = part.rfind("}") + 1
+        if end:
+            try:
+                return _parsed(part[:end].strip())
+            except ValueError:
+                continue
+    raise first
+
+
+def _parsed(text: str) -> Json:
+    return cast("Json", json.loads(text, parse_constant=_no_constant))
 
 
 def _no_constant(name: str) -> float:

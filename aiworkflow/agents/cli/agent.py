@@ -33,7 +33,7 @@ from aiworkflow.agents.contract import (
     Task,
     Used,
 )
-from aiworkflow.agents.fitting import asking, asking_again, fitted
+from aiworkflow.agents.fitting import Fitting, fitting
 from aiworkflow.records import record
 from aiworkflow.tools.contract import ToolError, Watch
 from aiworkflow.tools.environment import write_text
@@ -48,7 +48,6 @@ if TYPE_CHECKING:
     from aiworkflow.agents.config import AgentConfig
     from aiworkflow.agents.contract import Surroundings
     from aiworkflow.bundle.workflow import Json
-    from aiworkflow.expr import Schema
 
 MOST_OUTPUT: Final = 50_000_000  # bytes of standard output
 _GRACE_S: Final = 0.5
@@ -132,8 +131,8 @@ class CliAgent:
         bound = self.config.timeout_s
         bound = bound if task.timeout_s is None else min(bound, task.timeout_s)
         give_up = time.monotonic() + bound
-        wanted = task.schema
-        turn = _Turn(1, self._first(task), task.session)
+        wanted = fitting(task.schema) if task.schema is not None else None
+        turn = _Turn(1, self._first(task, wanted), task.session)
         consumed, whole, messages = Consumed(), Consumed(), [Message("user", task.prompt)]
         while True:
             left = max(0.001, give_up - time.monotonic())
@@ -150,7 +149,7 @@ class CliAgent:
             else:
                 consumed += said.consumed
             messages.append(Message("assistant", said.text))
-            value, problems = fitted(said.text, wanted) if wanted is not None else (None, [])
+            value, problems = wanted.read(said.text) if wanted is not None else (None, [])
             if wanted is None or not problems:
                 break
             reason = "; ".join(problems[:5])
@@ -231,9 +230,9 @@ class CliAgent:
             raise AgentError("unavailable", f"cannot make {scratch}: {error.strerror}") from error
         return empty
 
-    def _first(self, task: Task) -> str:
+    def _first(self, task: Task, wanted: Fitting | None) -> str:
         """The first prompt: what was said before in words, where the program keeps no session."""
-        prompt = asking(task.prompt, task.schema)
+        prompt = task.prompt if wanted is None else f"{task.prompt}\n\n{wanted.words()}"
         if task.history and not task.session:
             said = "\n\n".join(f"{one.role}: {one.text}" for one in task.history if one.text)
             prompt = f"This is what was said so far:\n\n{said}\n\nGo on from there.\n\n{prompt}"
@@ -254,12 +253,12 @@ class CliAgent:
         return found
 
     def _next(
-        self, turn: _Turn, task: Task, said: Said, wanted: Schema, problems: list[str]
+        self, turn: _Turn, task: Task, said: Said, wanted: Fitting, problems: list[str]
     ) -> _Turn:
-        again = asking_again(problems, wanted)
+        again = wanted.again(problems)
         if said.session and any("session" in words.when.given for words in self._profile.arguments):
             return _Turn(turn.number + 1, again, said.session)
-        first = self._first(task)
+        first = self._first(task, wanted)
         told = f"{first}\n\nYou have answered this before:\n\n{said.text}\n\n{again}"
         return _Turn(turn.number + 1, told, "")
 
