@@ -123,7 +123,8 @@ def main() -> None:
     for measured in (start_up, reading):
         with tempfile.TemporaryDirectory() as folder:
             measured(Path(folder))
-    for name in ("engine.py", "journal.py", "waiting.py", "pools.py", "cases.py"):
+    names = ("engine.py", "journal.py", "waiting.py", "pools.py", "cases.py", "agents.py")
+    for name in names:
         subprocess.run([sys.executable, str(HERE / name)], check=True, cwd=ROOT)
 
 
