@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aiworkflow.cli.out import printable
 from aiworkflow.cli.where import Where, connect
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def step_text(step: StepProgress, now: float) -> tuple[str, str, str]:
     mark, style = MARKS.get(step.status, ("·", "dim"))
     words = [step.label.lstrip("/")]
     if step.title and step.round is None and (step.tool or not step.label.startswith(("[", "/"))):
-        words.append(step.title)
+        words.append(printable(step.title) if step.tool else step.title)
     if step.form == "each" and step.count is not None:
         done = sum(child.status != "running" for child in step.children)
         words.append(f"({done} of {step.count})")
@@ -113,13 +114,18 @@ def _extras(step: StepProgress) -> list[str]:
 
 def started_line(step: StepProgress) -> str:
     """A step that begins, without a terminal."""
-    return f"  {MARKS['running'][0]} {step.path}"
+    return f"  {MARKS['running'][0]} {_address(step)}"
+
+
+def _address(step: StepProgress) -> str:
+    """Where it is, and of a call what it calls; that came from an agent."""
+    return printable(f"{step.path}  {step.title}") if step.tool else step.path
 
 
 def ended_line(step: StepProgress, out: Out) -> str:
     """A step that ended, without a terminal."""
     mark, style = MARKS.get(step.status, ("·", "dim"))
-    words = [step.path]
+    words = [_address(step)]
     if step.status != "skipped":
         words.append(seconds_text(step.seconds))
     words.extend(_extras(step))

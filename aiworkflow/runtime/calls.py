@@ -74,13 +74,18 @@ class _Known:
 
 @record
 class Around:
-    """What the calls of a run are made with."""
+    """What the calls of a run are made with.
+
+    Attributes:
+        check: raises StepError when the budgets let no more be asked.
+    """
 
     clock: Clock
     values: Values
     masking: Masking
     note: Note
     make: Make
+    check: Callable[[], None]
 
 
 class AgentCalls:
@@ -138,7 +143,12 @@ class AgentCalls:
     # -- what was said ----------------------------------------------------------------------------
 
     def said(self, message: Message) -> None:
-        """The agent asks for calls; kept with the intent of the first of them."""
+        """The agent asks for calls; kept with the intent of the first of them.
+
+        Raises:
+            StepError: `budget`: nothing is left to tell it what they come to.
+        """
+        self._around.check()
         self._turn = [message]
         self._made = set()
 

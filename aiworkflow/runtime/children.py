@@ -15,7 +15,7 @@ import asyncio
 import json
 from typing import TYPE_CHECKING
 
-from aiworkflow.engine import RunState, Spent, Total, undoable
+from aiworkflow.engine import Left, RunState, Spent, Total, undoable
 from aiworkflow.engine import events as ev
 from aiworkflow.errors import AIWorkflowError
 from aiworkflow.journal import UnknownRun
@@ -61,6 +61,10 @@ class ChildRuns:
         self.caller: Drive | None = None
         self._attached = attached
         self._restored = restored
+
+    def left_around(self, path: str) -> Left:
+        """What may still be spent within all budgets around a step, beyond what is reserved."""
+        return self.caller.left_around(path) if self.caller is not None else Left()
 
     async def attend(
         self, instance: Instance, node: Node, digest: str, given: Mapping[str, Json]

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from aiworkflow.clock import Clock
-    from aiworkflow.engine.carried import Json, Ref
+    from aiworkflow.engine.carried import Json, Left, Ref
     from aiworkflow.runtime.calls import AgentCalls, Note
     from aiworkflow.runtime.logs import AttemptLog, LogFolder
     from aiworkflow.runtime.mask import Masking
@@ -104,6 +104,10 @@ class Children(Protocol):
 
     async def take_back(self, run: str) -> Outcome:
         """Undo what a child run did."""
+        ...
+
+    def left_around(self, path: str) -> Left:
+        """What may still be spent within all budgets around a step, beyond what is reserved."""
         ...
 
 
@@ -311,9 +315,32 @@ class Attempts:
         from aiworkflow.runtime.calls import AgentCalls, Around
 
         doors = self._doors
-        around = Around(doors.clock, self._values, doors.masking, self._note, self._call)
+        around = Around(
+            doors.clock,
+            self._values,
+            doors.masking,
+            self._note,
+            self._call,
+            lambda: self._check_budgets(instance),
+        )
         found = self._calls[instance.path] = AgentCalls(instance, work, ports, around)
         return found
+
+    def _check_budgets(self, instance: Instance) -> None:
+        """Another exchange with the agent must not begin when the budgets are used up."""
+        used, (usd, tokens) = self._used.get(instance.path), instance.reserve
+        left = self._children.left_around(instance.path)
+        if used is None or not left.is_bound:
+            return
+        spent = used.input_tokens + used.output_tokens
+        is_over = left.usd is not None and (used.cost_usd or 0.0) > usd + left.usd + 1e-9
+        if is_over or (left.tokens is not None and spent > tokens + left.tokens):
+            cost = f", ${used.cost_usd:.4f}" if used.cost_usd is not None else ""
+            raise StepError(
+                "budget",
+                f"the agent has used up the budget ({spent:,} tokens{cost}), and asks for more calls",
+                hint="raise it and go on: aiworkflow runs resume RUN --budget usd=…",
+            )
 
     async def _call(self, work: Work, ports: Ports) -> Outcome:
         """Make a call of an agent, as an attempt of a tool step."""

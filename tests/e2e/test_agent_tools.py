@@ -285,3 +285,20 @@ def wait_for(path: Path) -> None:
     while not path.exists():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_an_agent_that_calls_on_and_on_stays_within_the_budget(project: Project) -> None:
+    bundle(project, "tools: [file.read]\nturns: 1000\nbudget: {tokens: 700}\n")
+    project.write("a.txt", "x")
+    with ModelServer([calls(("file.read", {"path": "a.txt"}))]) as server:
+        project.write(
+            ".aiworkflow/config.yaml",
+            f"agents: {{small: {{api: anthropic, url: '{server.url}', model: m1, max_tokens: 50}}}}\n",
+        )
+        done = project.run("run", "flow", "--agent", "small", "--json")
+        assert done.code == 4, done.out + done.err
+        assert done.json["error"]["kind"] == "budget"
+        assert "asks for more calls" in done.json["error"]["message"]
+        used = done.json["steps"]["review"]["tokens"]
+        assert used["input"] + used["output"] < 700 + 100
+        assert 2 < len(server.requests) < 100

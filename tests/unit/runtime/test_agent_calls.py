@@ -67,7 +67,7 @@ def test_what_a_provider_hands_is_told_and_called_like_any_other(tmp_path: Path)
             return done
 
         masking = Masking(bench.ports().secrets)
-        around = Around(clock, values, masking, note, make)
+        around = Around(clock, values, masking, note, make, lambda: None)
         calls = AgentCalls(Instance("it", "it", None, "leaf"), work, bench.ports(), around)
         refused = await calls(ToolCall("1", "mcp:files/read", {}))
         assert refused.is_error
