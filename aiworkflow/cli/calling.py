@@ -85,7 +85,7 @@ def call_tool(
     tool = exact[0]
     arguments = _arguments(tool, given, words)
     _agree(tool, arguments, agreed, out)
-    of_bundle = checked if not name.startswith("mcp:") and tool.origin != "built in" else None
+    of_bundle = checked if tool.origin != "built in" else None
     ready = call_of(project, tool, arguments, of_bundle)
 
     async def start(client: Client) -> Run:

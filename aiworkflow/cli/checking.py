@@ -249,6 +249,7 @@ def dry_run(
     """Print what a run would do: order, agents, tools, secrets, effects, every live block."""
     from aiworkflow.cli.bounding import outlay_lines
     from aiworkflow.client.bounds import outlay
+    from aiworkflow.client.servers import servers_kept
     from aiworkflow.plan import describe_plan, draw_terminal
 
     place = _project(project)
@@ -262,6 +263,7 @@ def dry_run(
     about["secrets"] = {name: name in place.environ for name in secrets}
     found = outlay(place, checked, given, texts=texts)
     about["cost"] = found.to_json()
+    about["servers"] = {name: server.shown for name, server in servers_kept(new.settings).items()}
     out.object(about)
     if out.json:
         return EXIT_OK
@@ -277,6 +279,8 @@ def dry_run(
         lines.append(
             f"  {block['file']}:{block['line']}  {what}  sha256 {str(block['sha256'])[:12]}"
         )
+    servers = cast("dict[str, str]", about["servers"])
+    lines += [f"  MCP server `{name}`  {shown}" for name, shown in servers.items()]
     if secrets:
         lines += ["", "secrets"]
         for name in secrets:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from aiworkflow.diagnostics import Report
     from aiworkflow.engine.carried import Json
     from aiworkflow.plan.graph import Node, Plan
+    from aiworkflow.runtime.given import InForce
     from aiworkflow.settings.layers import Layered
 
 
@@ -52,6 +53,14 @@ def known_servers(
 def uses_servers(plan: Plan) -> bool:
     """Whether a step of a plan calls an MCP server."""
     return any(True for node in plan.nodes.values() for _ in _calls(node))
+
+
+def servers_kept(settings: InForce) -> dict[str, McpServer]:
+    """The servers that a run uses, from what it keeps of the settings."""
+    return {
+        name: server_of(name, cast("dict[str, Json]", said))
+        for name, said in settings.servers.items()
+    }
 
 
 def servers_in_use(plan: Plan, servers: Mapping[str, McpServer]) -> dict[str, Json]:

@@ -149,6 +149,11 @@ def test_the_folder_it_runs_in(place: Project) -> None:
     )
 
 
+def test_many_calls_at_once_share_the_connection(place: Project) -> None:
+    place.workflow(step("a", "t/add", "each: range(100)\nwith: {a: '{{ item }}', b: 1}\n"))
+    assert [one["result"] for one in outputs(place)["a"]] == list(range(1, 101))
+
+
 def test_what_it_says_beside_the_answer_is_the_log_of_the_step(place: Project) -> None:
     place.workflow(step("a", "t/add", "with: {a: 1, b: 2}\n") + step("b", "t/slow"))
     outputs(place)
@@ -258,6 +263,27 @@ def test_a_server_that_nobody_configured(place: Project) -> None:
     assert done.code == 2
     assert "step `a` uses the MCP server `tt`, which is not configured" in done.err
     assert "did you mean `t`?" in done.err
+
+
+def test_what_a_run_would_begin_is_shown_before(place: Project) -> None:
+    config(place, old=old())
+    place.workflow(step("a", "old/echo"))
+    done = place.run("run", "bundles/flow", "--dry-run")
+    assert done.code == 0, done.err
+    assert f"MCP server `old`  {sys.executable} {ROOT / 'tests/mcp_old_server.py'}" in done.out
+    assert "MCP server `t`" not in done.out
+    found = place.run("run", "bundles/flow", "--dry-run", "--json").json["servers"]
+    assert list(found) == ["old"]
+
+
+def test_without_the_package_nothing_is_started(place: Project) -> None:
+    place.write("without/sitecustomize.py", "import sys\nsys.modules['mcp'] = None\n")
+    place.workflow(step("a", "t/add", "with: {a: 1, b: 2}\n"))
+    path = f"{place.root / 'without'}{os.pathsep}{ROOT}"
+    done = place.run("run", "bundles/flow", PYTHONPATH=path)
+    assert done.code == 2
+    assert "MCP servers need the package `mcp`, which is not installed" in done.err
+    assert "pip install 'aiworkflow-bundles[mcp]'" in done.err
 
 
 def test_tools_that_the_settings_leave_out(place: Project) -> None:

@@ -156,6 +156,15 @@ def test_doctor_looks_at_servers_and_asks_them_when_told_to(place: Project) -> N
     assert done.code == 1
 
 
+def test_a_server_that_only_the_bundle_names(place: Project) -> None:
+    config = place.root / ".aiworkflow/config.yaml"
+    place.write("bundles/flow/config.yaml", config.read_text())
+    config.unlink()
+    done = place.run("tools", "call", "mcp:old/echo", "--text=x", "--bundle", "flow", "--json")
+    assert done.code == 0, done.out + done.err
+    assert done.json["outputs"]["output"]["given"] == {"text": "x"}
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -379,6 +379,8 @@ def _not_open(
     while isinstance(first, ExceptionGroup):
         first = first.exceptions[0]
     if isinstance(first, ToolError):
+        if first.kind == "not_found":
+            first.hint = f"install it, or correct `command` of the server: {server.origin}"
         return first
     if isinstance(first, AIWorkflowError):
         return ToolError("unavailable", first.message, hint=first.hint)
