@@ -8,6 +8,7 @@ import typer
 
 from aiworkflow.cli.command import Command, Group
 from aiworkflow.cli.options import (
+    BundleArgument,
     FallbackOption,
     JsonOption,
     ProjectOption,
@@ -27,6 +28,9 @@ app = typer.Typer(
 AgentsArgument = Annotated[
     list[str] | None,
     typer.Argument(metavar="[AGENT]...", help="Agents, as `name` or `name/model`."),
+]
+RunsOption = Annotated[
+    int, typer.Option("--runs", "-n", metavar="N", min=1, max=1000, help="How often each is asked.")
 ]
 
 
@@ -85,3 +89,88 @@ def show(
 
     where = Where(project, journal_fallback=journal_fallback)
     show_agent(where, agent, Out(as_json=as_json, verbose=verbose, quiet=quiet))
+
+
+@app.command(cls=Command)
+def bench(
+    agents: AgentsArgument = None,
+    runs: RunsOption = 3,
+    yes: Annotated[bool, typer.Option("--yes", help="Agree to what it may cost.")] = False,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+    quiet: QuietOption = False,
+    project: ProjectOption = None,
+    journal_fallback: FallbackOption = False,
+) -> None:
+    """Ask each agent a tiny task some times: success, time, tokens a second, cost.
+
+    Without names the agents of the settings are asked. It costs money: without --yes it says how much
+    at most, and asks nobody. What is measured counts when agents are chosen.
+    """
+    from aiworkflow.cli.agents_compared import bench_command
+    from aiworkflow.cli.out import Out
+    from aiworkflow.cli.where import Where
+
+    where = Where(project, journal_fallback=journal_fallback)
+    out = Out(as_json=as_json, verbose=verbose, quiet=quiet)
+    raise typer.Exit(bench_command(where, agents or [], runs, out, is_agreed=yes))
+
+
+@app.command(cls=Command)
+def compare(
+    bundle: BundleArgument,
+    agents: Annotated[
+        str, typer.Option("--agents", metavar="A,B", help="The agents, with commas between.")
+    ],
+    runs: RunsOption = 5,
+    judge: Annotated[
+        str, typer.Option("--judge", metavar="AGENT", help="An agent that scores the outputs.")
+    ] = "",
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option("--input", "-i", metavar="NAME=VALUE", help="An input; once for each."),
+    ] = None,
+    inputs_file: Annotated[
+        str | None,
+        typer.Option("--inputs", metavar="FILE", help="Inputs from a .json or .yaml file."),
+    ] = None,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+    quiet: QuietOption = False,
+    project: ProjectOption = None,
+    journal_fallback: FallbackOption = False,
+) -> None:
+    """Run a bundle with each agent on the same inputs, and put figures beside each other.
+
+    These are ordinary runs: they cost money and do what they do. Each agent does all agent steps.
+    """
+    from aiworkflow.cli.agents_compared import CompareRequest, compare_command
+    from aiworkflow.cli.out import Out
+    from aiworkflow.cli.where import Where
+
+    names = [one.strip() for one in agents.split(",") if one.strip()]
+    where = Where(project, journal_fallback=journal_fallback)
+    request = CompareRequest(where, bundle, names, runs, judge, inputs or [], inputs_file)
+    out = Out(as_json=as_json, verbose=verbose, quiet=quiet)
+    raise typer.Exit(compare_command(request, out))
+
+
+@app.command(cls=Command)
+def report(
+    bundle: BundleArgument,
+    limit: Annotated[
+        int, typer.Option("--limit", metavar="N", min=1, help="So many of the last runs.")
+    ] = 1000,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+    quiet: QuietOption = False,
+    project: ProjectOption = None,
+    journal_fallback: FallbackOption = False,
+) -> None:
+    """Compare the agents of steps with `agent: {ab: …}`, as far as the runs of a bundle tell."""
+    from aiworkflow.cli.agents_compared import report_command
+    from aiworkflow.cli.out import Out
+    from aiworkflow.cli.where import Where
+
+    where = Where(project, journal_fallback=journal_fallback)
+    report_command(where, bundle, limit, Out(as_json=as_json, verbose=verbose, quiet=quiet))

@@ -13,6 +13,7 @@ from aiworkflow.bundle.workflow import AgentCall, Workflow, agent_spec
 from aiworkflow.client.acting import acting
 from aiworkflow.client.builder import BuiltWorkflow
 from aiworkflow.client.inputs import check_inputs
+from aiworkflow.client.override import without_agents
 from aiworkflow.client.servers import known_servers, servers_in_use, servers_of, uses_servers
 from aiworkflow.errors import UsageError
 from aiworkflow.plan import compile_plan, refusals, seal
@@ -338,6 +339,8 @@ class Project:
             path: self._checked(child.label, child.workflow, child.children, report, overrides)
             for path, child in called.items()
         }
+        if overrides and "agent" in overrides:
+            workflow = without_agents(workflow)
         plans = {path: one.plan for path, one in children.items() if one.plan is not None}
         servers = known_servers(workflow, settings, self.root, report)
         plan = compile_plan(workflow, report, plans, servers, acting(workflow, settings))

@@ -83,6 +83,16 @@ class StepResult:
         return self._progress.agent
 
     @property
+    def chosen(self) -> str:
+        """Why that agent, where it was chosen, or another one was asked before; else ""."""
+        return self._progress.chosen
+
+    @property
+    def output_tokens(self) -> int:
+        """Tokens that its agent has written."""
+        return self._progress.output_tokens
+
+    @property
     def cost_usd(self) -> float | None:
         """US dollars; None where nothing was priced."""
         return self._progress.cost_usd
