@@ -67,6 +67,7 @@ class RecordedAnswer:
         agent: as `name/model`; "" where it is not said.
         prompt: digest of the prompt it answered; "" for any prompt.
         error: where it did not answer.
+        calls: the tools it called before, by name, with their arguments, in order.
     """
 
     text: str = ""
@@ -74,6 +75,7 @@ class RecordedAnswer:
     prompt: str = ""
     consumed: Consumed = field(default_factory=Consumed)
     error: RecordedError | None = None
+    calls: tuple[tuple[str, Mapping[str, Json]], ...] = ()
 
 
 def prompt_digest(prompt: str) -> str:
@@ -118,7 +120,25 @@ def read_answer(text: str, shown: str) -> RecordedAnswer:
         str(head.get("prompt") or ""),
         consumed,
         read_error(error, shown) if error is not None else None,
+        tuple(_call(one, shown) for one in _list(head.get("calls"), shown)),
     )
+
+
+def _list(value: Json, shown: str) -> list[Json]:
+    if value is not None and not isinstance(value, list):
+        raise UsageError(f"{shown}: `calls` needs a list")
+    return value or []
+
+
+def _call(data: Json, shown: str) -> tuple[str, Mapping[str, Json]]:
+    known = data if isinstance(data, dict) else {}
+    tool, given = known.get("tool"), known.get("with", {})
+    if not isinstance(tool, str) or not isinstance(given, dict) or known.keys() - {"tool", "with"}:
+        raise UsageError(
+            f"{shown}: a call of `calls` is not one",
+            hint="calls: [{tool: github.comment, with: {body: …}}]",
+        )
+    return tool, given
 
 
 def _count(value: Json) -> int:
@@ -157,6 +177,8 @@ def answer_text(answer: RecordedAnswer) -> str:
         }
     if used.cost_usd is not None:
         head["cost_usd"] = used.cost_usd
+    if answer.calls:
+        head["calls"] = [{"tool": tool, "with": dict(given)} for tool, given in answer.calls]
     if answer.error is not None:
         head["error"] = answer.error.to_json()
     front = f"{_LINE}{yaml_text(head)}{_LINE}" if head else ""

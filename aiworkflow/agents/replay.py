@@ -9,11 +9,13 @@ from aiworkflow.agents.contract import (
     Ability,
     AgentError,
     Answer,
+    Called,
     Emit,
     Message,
     Standing,
     Task,
     TextDelta,
+    ToolCall,
     Used,
 )
 from aiworkflow.expr import check
@@ -48,13 +50,23 @@ class ReplayAgent:
         return frozenset(Ability)
 
     async def perform(self, task: Task, emit: Emit) -> Answer:
-        """Give the recorded answer, checked against the schema as it is now.
+        """Make the recorded calls, give the recorded answer, checked against the schema as it is.
 
         Raises:
             AgentError: what was recorded, or `bad_output`: the answer does not fit any more.
         """
         found = self._find(task.prompt)
         self._name = found.agent or self._name
+        handed = {one.name for one in task.tools}
+        for number, (tool, given) in enumerate(found.calls, 1):
+            call = ToolCall(f"call-{number}", tool, given)
+            if tool not in handed:
+                raise AgentError(
+                    "not_found",
+                    f"`{self._name}` called `{tool}` when it was recorded, which it may not any more",
+                    hint="record it again, or mend `calls` of the recorded answer",
+                )
+            emit(Called(call, await task.call(call)))
         if found.error is not None:
             error = found.error
             raise AgentError(

@@ -119,6 +119,7 @@ class _Reader:
         self._could_run: list[Recording] = []
         self._people: dict[str, list[Said]] = {}
         self._counts: dict[str, int] = {}
+        self._calls: dict[str, list[tuple[str, Json]]] = {}
         self._secrets = EnvironmentSecrets(client.project.environ)
 
     def case(self, name: str) -> tuple[Case, list[Recording]]:
@@ -183,14 +184,23 @@ class _Reader:
                     plan = self._client.plans.at(event.plan)
                 case ev.Started(role="child"):
                     children.append(child_id(run, event.path, event.visit))
+                case ev.Started(role="call"):
+                    asked = cast("dict[str, Json]", values.load(event.arguments) or {})
+                    given[event.path] = asked
+                    call = str(getattr(event, "tool", "")), self._masked(asked.get("with", {}))
+                    self._calls.setdefault(place + event.parent, []).append(call)
                 case ev.Started():
+                    self._calls.pop(place + event.path, None)
                     seq = state.instances[event.path].arguments_seq
                     given[event.path] = values.arguments(seq) if seq else {}
                 case ev.Ended():
                     assert plan is not None
                     instance = state.instances[event.path]
                     node = _node_of(plan.nodes[instance.node], instance.role)
-                    if node is not None and instance.role in {"", "undo", "check"}:
+                    if "/call[" in event.path:
+                        asked = given.get(event.path, {})
+                        self._called(event, place, asked, values.load(event.output))
+                    elif node is not None and instance.role in {"", "undo", "check"}:
                         output = values.load(event.output)
                         undo = values.load(event.undo)
                         self._ended(event, place, node, given.get(event.path, {}), output, undo,
@@ -265,6 +275,17 @@ class _Reader:
         else:
             self._recordings.append(one)
 
+    def _called(self, event: ev.Ended, place: str, given: dict[str, Json], output: Json) -> None:
+        """What a call of an agent came to, or what took it back."""
+        error = None
+        if event.status != "succeeded" and event.error is not None:
+            error = self._error(event.error, event)
+        path = place + event.path
+        asked = self._masked(given["with"]) if "with" in given else None
+        value = self._masked(output) if error is None else None
+        one = Recording(path, self._number(path), output=value, error=error, given=asked)
+        self._recordings.append(one)
+
     def _add_answer(
         self,
         path: str,
@@ -281,6 +302,11 @@ class _Reader:
             prompt_digest(prompt) if prompt else "",
             _consumed(event.spent),
             error,
+            tuple(
+                (tool, asked)
+                for tool, asked in self._calls.pop(path, ())
+                if isinstance(asked, dict)
+            ),
         )
         self._recordings.append(Recording(path, self._number(path), answer, prompt or None))
 

@@ -11,6 +11,7 @@ they run. So a test finds what a change of them does.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from dataclasses import dataclass, field
@@ -241,7 +242,7 @@ class Replay:
     def _use_anyway(self, found: Recording, digest: str, prompt: str) -> None:
         answer = found.answer
         assert answer is not None
-        again = RecordedAnswer(answer.text, answer.agent, digest, answer.consumed, answer.error)
+        again = dataclasses.replace(answer, prompt=digest)
         self.played.rekeyed[found.name] = Recording(found.path, found.number, again, prompt)
 
     # -- scripts and tools ------------------------------------------------------------------------

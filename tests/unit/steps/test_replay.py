@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiworkflow.agents import Consumed
+from aiworkflow.agents import AgentError, Called, Consumed, Task, ToolCall, ToolResult, ToolSpec
 from aiworkflow.agents.answers import RecordedAnswer, RecordedError, answer_text, read_answer
+from aiworkflow.agents.replay import ReplayAgent
+from aiworkflow.errors import UsageError
 from aiworkflow.steps.replay import Miss, Recording, Recordings, first_difference
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\r\x00\ufeff"), max_size=80)
@@ -77,3 +81,32 @@ def test_a_difference_is_short_whatever_the_texts(a: str, b: str, c: str) -> Non
 def test_a_miss_says_what_is_missing() -> None:
     assert Miss("a", "an output").lines() == ["a: there is no recording of an output"]
     assert Miss("a", "the prompt", "a.md").lines()[1].endswith("was not kept in prompts/a.md")
+
+
+CALLS = "---\ncalls:\n  - {tool: notes.add, with: {text: milk}}\n  - {tool: notes.add, with: {text: eggs}}\n---\nnoted\n"
+
+
+def test_recorded_calls_are_made_again_and_written_as_they_were_read() -> None:
+    answer = read_answer(CALLS, "it")
+    assert answer.calls == (("notes.add", {"text": "milk"}), ("notes.add", {"text": "eggs"}))
+    assert read_answer(answer_text(answer), "it") == answer
+    made: list[object] = []
+
+    async def call(one: ToolCall) -> ToolResult:
+        made.append(one.arguments)
+        return ToolResult("ok")
+
+    agent = ReplayAgent("m", lambda _: answer)
+    task = Task("x", tools=(ToolSpec("notes.add", "", {}),), call=call)
+    events: list[object] = []
+    assert asyncio.run(agent.perform(task, events.append)).text == "noted"
+    assert made == [{"text": "milk"}, {"text": "eggs"}]
+    assert len([one for one in events if isinstance(one, Called)]) == 2
+    with pytest.raises(AgentError, match="may not any more"):
+        asyncio.run(agent.perform(Task("x"), events.append))
+
+
+@pytest.mark.parametrize("calls", ["3", "[x]", "[{tool: 1}]", "[{tool: a, more: 1}]"])
+def test_calls_that_are_none_are_said(calls: str) -> None:
+    with pytest.raises(UsageError, match="calls"):
+        read_answer(f"---\ncalls: {calls}\n---\n", "it")
