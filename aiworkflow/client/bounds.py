@@ -109,7 +109,7 @@ def outlay_of(
 
 def terms_of(project: Project, checked: Checked, inputs: Mapping[str, Json]) -> Terms:
     """What the bound of a bundle rests on: its settings here, and prices."""
-    from aiworkflow.client.project import in_force
+    from aiworkflow.client.in_force import in_force
 
     settings = in_force(checked.settings)
 

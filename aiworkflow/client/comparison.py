@@ -119,7 +119,7 @@ def bench_cost(client: Client, names: Sequence[str], runs: int) -> tuple[float, 
     """
     from aiworkflow.agents import resolve_agent
     from aiworkflow.diagnostics import Report
-    from aiworkflow.runtime.estimate import Estimate
+    from aiworkflow.runtime.estimate import Estimate, Sent
 
     project = client.project
     agents, _ = project.layered(Report()).get("agents")
@@ -130,7 +130,7 @@ def bench_cost(client: Client, names: Sequence[str], runs: int) -> tuple[float, 
         spec = agent_spec(name)
         config = resolve_agent(spec, said, project.environ)
         if estimate.is_priced(config):
-            total += runs * estimate.offer(spec, name, _BENCH, is_checked=False).usd
+            total += runs * estimate.offer(spec, name, (spec,), Sent(len(_BENCH))).usd
         else:
             unknown.append(name)
     return total, unknown

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Final
 
 from aiworkflow.bundle.workflow import AgentCall, Child, agent_spec
 from aiworkflow.client.bounds import agent_without_key
-from aiworkflow.client.project import BundleInvalid, in_force
+from aiworkflow.client.in_force import in_force
+from aiworkflow.client.project import BundleInvalid
 from aiworkflow.engine import RunState, decode
 from aiworkflow.engine import events as ev
 from aiworkflow.errors import UsageError

@@ -7,8 +7,8 @@ import json
 from typing import TYPE_CHECKING, cast
 
 from aiworkflow.bundle import read_bundle
+from aiworkflow.client.in_force import in_force
 from aiworkflow.client.inputs import check_inputs
-from aiworkflow.client.project import in_force
 from aiworkflow.diagnostics import Report
 from aiworkflow.engine import RunState
 from aiworkflow.engine import events as ev

@@ -12,13 +12,13 @@ from aiworkflow.bundle.configfile import read_config_file
 from aiworkflow.bundle.workflow import AgentCall, Workflow, agent_spec
 from aiworkflow.client.acting import acting
 from aiworkflow.client.builder import BuiltWorkflow
+from aiworkflow.client.in_force import in_force
 from aiworkflow.client.inputs import check_inputs
 from aiworkflow.client.override import without_agents
 from aiworkflow.client.servers import known_servers, servers_in_use, servers_of, uses_servers
 from aiworkflow.errors import UsageError
 from aiworkflow.plan import compile_plan, refusals, seal
 from aiworkflow.records import record
-from aiworkflow.settings import units
 from aiworkflow.settings.layers import Layer, Layered, Stratum, environment
 from aiworkflow.settings.locate import Location, user_config
 
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from aiworkflow.engine.carried import Json
     from aiworkflow.plan.graph import Plan
     from aiworkflow.runtime.given import Called, Folders, InForce, NewRun
-    from aiworkflow.settings.options import Options
 
 # Settings of the frontmatter that layer with those of config.yaml.
 _LAYERED = frozenset({"agent", "timeout", "allow", "budget", "workspace"})
@@ -458,55 +457,3 @@ class Project:
         problems = self._resolve_agents(wanted, settings.agents) if wanted else ()
         if problems:
             raise UsageError(problems[0] if len(problems) == 1 else "\n".join(problems))
-
-
-def in_force(settings: Layered) -> InForce:
-    """What a run keeps of the settings."""
-    from aiworkflow.runtime.given import InForce
-
-    options: Options = settings.options()
-    limits = options.limits
-    agents, _ = settings.get("agents")
-    return InForce(
-        env=options.env,
-        interpreters=options.interpreters,
-        limits={
-            "max_parallel": limits.max_parallel,
-            "max_items": limits.max_items,
-            "output": limits.output_bytes,
-            "inline_output": limits.inline_output_bytes,
-            "log": limits.log_bytes,
-            "prompt": limits.prompt_bytes,
-            "file": limits.file_bytes,
-        },
-        agents=agents if isinstance(agents, dict) else {},
-        agent=options.agent,
-        choice=options.choice,
-        budget=_budget(settings),
-        breaker={
-            "threshold": options.breaker.threshold,
-            "cool_down_s": options.breaker.cool_down_s,
-            "window_s": options.breaker.window_s,
-        },
-        final_env=[
-            name
-            for name in options.env
-            if settings.get(f"env.{name}")[1].layer in {Layer.COMMAND_LINE, Layer.ENVIRONMENT}
-        ],
-    )
-
-
-def _budget(settings: Layered) -> dict[str, Json]:
-    """The budget of a run, in US dollars, tokens and seconds."""
-    found, _ = settings.get("budget")
-    said = found if isinstance(found, dict) else {}
-    amounts: dict[str, Json] = {
-        name: float(units.money(said[name])) for name in ("usd", "daily") if name in said
-    }
-    if "tokens" in said:
-        amounts["tokens"] = units.count(said["tokens"])
-    if "seconds" in said:
-        amounts["seconds"] = units.duration(said["seconds"])
-    if "on_exceed" in said:
-        amounts["on_exceed"] = said["on_exceed"]
-    return amounts

@@ -1,8 +1,8 @@
 """What can have happened in a run: frozen records, each self-contained and versioned.
 
 An event is a *fact* (the world did it: an attempt ended), a *decision* (the decider did it: a step
-started, was skipped, a group closed) or a *signal* (somebody outside did it: a cancel, a resolution).
-Facts and signals survive a lost race for the journal's tail; decisions are made again.
+began, a group closed) or a *signal* (somebody outside did it: a cancel). Facts and signals survive a
+lost race for the journal's tail; decisions are made again.
 
 Paths are addresses within a run: `files[3].lint`, `improve#2.draft`; "" is the run itself. `at` is
 wall-clock time in seconds since the epoch. A `Ref` is a value in the event or, if large, in a blob.
@@ -31,8 +31,7 @@ class RunStarted:
         plan: blob with the plan as JSON; `digest` is the plan's own digest.
         files: blob with the list of the bundle's files, each `[path, blob, executable]`.
         copied: of a fork: how many of the events that follow it has taken over from another run.
-        children: of the workflows it may call, by digest of their plans: `plan` and `files` as here,
-            `settings` and `bundle`.
+        children: by digest of plan, for workflows it may call: `plan files settings bundle` as here.
         lane: which runs it does not overlap with: the rendered key of `concurrency`; "" for none.
         settings: the settings in force, as plain data (blob or inline).
         inputs: the checked inputs.
@@ -204,14 +203,13 @@ class Started:
         key: idempotency key of the visit.
         arguments: rendered once per visit; None in a later attempt, which uses the first one's.
         cache: what its output is to be found by later; "" for a step without `cache`.
-        usd, tokens: what the attempt may cost at most, reserved from the budgets around it.
-        metered: whether there are budgets around it that its end counts in.
-        role: "" for the step itself; `assign` for the reducers of tools/ that a `set` needs, `join`
-            for those of a join, `undo` for taking back what `parent` did, `check` for finding out if
-            it has happened, `child` for a child run; a fact is `call`: `parent`'s agent calls `tool`.
+        usd, tokens: what the attempt may cost at most, reserved from the budgets around it; `metered`:
+            whether there are any that its end counts in.
+        role: "" for the step itself; `assign` for reducers of tools/ that a `set` needs, `join` for
+            those of a join; what `parent` did: `undo` takes it back, `check` looks if it happened;
+            `child` is a child run; a fact is `call`: `parent`'s agent calls `tool`.
         journalled: whether all that the attempt does outside are such calls.
-        agent: who makes the attempt, where `agents` may, in order of preference.
-        because: why that one: how it was chosen, or what became of those before.
+        agent: who makes the attempt, where `agents` may, by preference; `because`: why that one.
     """
 
     at: float
@@ -481,7 +479,7 @@ class Closed:
     """A group, an `each`, an `until`, a round or an item is over.
 
     Attributes:
-        output: of a group with `result`; otherwise the output is made of the children's.
+        output: of a group with `result`; otherwise it is made of the children's.
         merged: values that reducers of tools/ gave at the join, by name.
         order: of a parallel group: its children in plan order, in which their writes merge.
     """

@@ -32,7 +32,7 @@ from aiworkflow.bundle.workflow import (
     ToolCall,
     Wait,
 )
-from aiworkflow.plan.codec import value_to_json
+from aiworkflow.plan.codec_values import value_to_json
 from aiworkflow.plan.digest import canonical, definition
 from aiworkflow.plan.graph import ROOT
 from aiworkflow.plan.reads import (

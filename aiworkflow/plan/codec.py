@@ -3,134 +3,35 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from aiworkflow.bundle import policies as p
 from aiworkflow.bundle import workflow as w
 from aiworkflow.bundle.choosing import AgentChoice
-from aiworkflow.diagnostics import Fragment, Report
 from aiworkflow.errors import Bug
 from aiworkflow.expr import (
-    Expression,
     Template,
     from_json,
-    parse_expression,
     to_json,
 )
-from aiworkflow.expr import tree as t
+from aiworkflow.plan.codec_values import (
+    expression_of,
+    template_from_json,
+    template_to_json,
+    value_from_json,
+    value_to_json,
+)
 from aiworkflow.plan.graph import Node, Plan
 from aiworkflow.plan.unparse import unparse
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from enum import StrEnum
 
     from aiworkflow.bundle.workflow import Json, Value
 
 FORMAT: Final = 1
-
-
-# -- values with expressions ----------------------------------------------------------------------
-
-
-def value_to_json(value: Value) -> Json:
-    """`{"$": text}` is an expression, `{"$$": …}` a text with expressions, `{"$map": …}` a map."""
-    match value:
-        case Expression():
-            return {"$": unparse(value.tree)}
-        case Template():
-            return {"$$": template_to_json(value)}
-        case list():
-            return [value_to_json(item) for item in value]
-        case Mapping():
-            return {"$map": {key: value_to_json(item) for key, item in value.items()}}
-        case _:
-            return value
-
-
-def value_from_json(data: Json) -> Value:
-    """The inverse of `value_to_json`."""
-    match data:
-        case {"$": str(text)}:
-            return _expression(text)
-        case {"$$": parts}:
-            return template_from_json(parts)
-        case {"$map": dict(entries)}:
-            return {key: value_from_json(item) for key, item in entries.items()}
-        case list():
-            return [value_from_json(item) for item in data]
-        case _:
-            return cast("Value", data)
-
-
-def _expression(text: str) -> Expression:
-    report = Report()
-    found = parse_expression(Fragment.of(text, "plan"), report)
-    if found is None:
-        raise Bug(f"an expression of the plan cannot be read: {text!r}")
-    return found
-
-
-def template_to_json(template: Template) -> Json:
-    """A text by its parts, so that includes need no files any more."""
-    return [_part_to_json(part) for part in template.parts]
-
-
-def _part_to_json(part: t.Part) -> Json:
-    match part:
-        case t.Words(text):
-            return text
-        case t.Output(expression, index):
-            return ["=", _source(expression), index]
-        case t.If(branches, otherwise):
-            return [
-                "if",
-                [[_source(test), [_part_to_json(p) for p in body]] for test, body in branches],
-                [_part_to_json(p) for p in otherwise],
-            ]
-        case t.For(names, items, body, otherwise):
-            return [
-                "for",
-                list(names),
-                _source(items),
-                [_part_to_json(p) for p in body],
-                [_part_to_json(p) for p in otherwise],
-            ]
-
-
-def _source(expression: Expression) -> str:
-    """The text that parses to the expression again."""
-    return unparse(expression.tree)
-
-
-def template_from_json(data: Json) -> Template:
-    """The inverse of `template_to_json`."""
-    parts = tuple(_part_from_json(part) for part in cast("list[Any]", data))
-    return Template(Fragment.of("", "plan"), parts)
-
-
-def _part_from_json(data: Any) -> t.Part:
-    if isinstance(data, str):
-        return t.Words(data)
-    match data[0]:
-        case "=":
-            return t.Output(_expression(data[1]), data[2])
-        case "if":
-            return t.If(
-                tuple(
-                    (_expression(test), tuple(_part_from_json(p) for p in body))
-                    for test, body in data[1]
-                ),
-                tuple(_part_from_json(p) for p in data[2]),
-            )
-        case _:
-            return t.For(
-                tuple(data[1]),
-                _expression(data[2]),
-                tuple(_part_from_json(p) for p in data[3]),
-                tuple(_part_from_json(p) for p in data[4]),
-            )
 
 
 # -- records --------------------------------------------------------------------------------------
@@ -207,7 +108,7 @@ def _each_to_json(each: w.Each) -> Json:
 
 def _each_from_json(data: Any) -> w.Each:
     rate = (int(data[3][0]), float(data[3][1])) if data[3] is not None else None
-    return w.Each(_expression(data[0]), data[1], data[2], rate, data[4])
+    return w.Each(expression_of(data[0]), data[1], data[2], rate, data[4])
 
 
 def _agents_to_json(agents: tuple[w.AgentSpec, ...]) -> Json:
@@ -334,7 +235,7 @@ def _action_from_json(data: Any) -> w.Action:
                 (),
                 parallel,
                 enough,
-                _expression(until) if until is not None else None,
+                expression_of(until) if until is not None else None,
                 max_rounds,
                 value_from_json(result),
                 has_result,
@@ -343,7 +244,7 @@ def _action_from_json(data: Any) -> w.Action:
             asked = {one[0]: field_from_json(one) for one in fields}
             return w.Ask(_message_from_json(message), asked, tuple(by), expires_s)
         case ["wait", seconds, at, event, match, timeout_s]:
-            matched = _expression(match) if match is not None else None
+            matched = expression_of(match) if match is not None else None
             return w.Wait(value_from_json(seconds), value_from_json(at), event, matched, timeout_s)
         case ["gate", message]:
             return w.Gate(_message_from_json(message))
@@ -398,7 +299,7 @@ _NODE: Final[Mapping[str, tuple[Callable[[Any], Json], Callable[[Any], Any]]]] =
         "children": (list, tuple),
         "after": (list, tuple),
         "otherwise": (list, tuple),
-        "condition": (lambda x: unparse(x.tree), _expression),
+        "condition": (lambda x: unparse(x.tree), expression_of),
         "each": (_each_to_json, _each_from_json),
         "output": (_output_to_json, _output_from_json),
         "on_error": (str, _members(w.OnError)),

@@ -11,7 +11,8 @@ import hashlib
 from typing import TYPE_CHECKING, Final, cast
 
 from aiworkflow.bundle.workflow import AgentCall, Script
-from aiworkflow.plan.codec import operation_to_json, plan_to_json, value_to_json
+from aiworkflow.plan.codec import operation_to_json, plan_to_json
+from aiworkflow.plan.codec_values import value_to_json
 from aiworkflow.plan.digest import canonical, definition
 
 if TYPE_CHECKING:

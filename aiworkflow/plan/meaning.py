@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Final, cast
 
 from aiworkflow.bundle.workflow import AgentCall, Allow, Effect, Group, Script, ToolCall
 from aiworkflow.plan.changes import match_steps
-from aiworkflow.plan.codec import node_to_json, operation_to_json, plan_to_json, value_to_json
+from aiworkflow.plan.codec import node_to_json, operation_to_json, plan_to_json
+from aiworkflow.plan.codec_values import value_to_json
 from aiworkflow.plan.difference import (
     KINDS,
     Difference,

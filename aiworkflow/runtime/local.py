@@ -17,6 +17,7 @@ from aiworkflow.runtime.breakers import Breakers, Guarded
 from aiworkflow.runtime.cache import Cache
 from aiworkflow.runtime.children import ChildRuns
 from aiworkflow.runtime.choosing import Choosing
+from aiworkflow.runtime.doors import Doors, Place
 from aiworkflow.runtime.drive import Drive, fold
 from aiworkflow.runtime.driven import Driven
 from aiworkflow.runtime.estimate import Estimate
@@ -28,7 +29,7 @@ from aiworkflow.runtime.ledger import Ledger
 from aiworkflow.runtime.logs import LogFolder
 from aiworkflow.runtime.measured import Measured
 from aiworkflow.runtime.names import View
-from aiworkflow.runtime.perform import Attempts, Doors, Place
+from aiworkflow.runtime.perform import Attempts
 from aiworkflow.runtime.restored import RESTORED
 from aiworkflow.runtime.spending import Spending
 from aiworkflow.runtime.values import Values, json_bytes

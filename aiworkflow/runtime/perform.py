@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import os
 import shutil
-from typing import TYPE_CHECKING, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from aiworkflow.bundle.workflow import (
     AgentCall,
@@ -28,51 +28,20 @@ from aiworkflow.journal import Fenced
 from aiworkflow.plan.graph import Node, Plan
 from aiworkflow.records import record
 from aiworkflow.runtime.patience import NOT_NOW, patiently
-from aiworkflow.steps.contract import ChildWaits, Outcome, Performer, Ports, StepError, Usage, Work
+from aiworkflow.steps.contract import ChildWaits, Outcome, Ports, StepError, Usage, Work
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
-    from contextlib import AbstractContextManager
+    from collections.abc import Coroutine, Mapping
     from pathlib import Path
 
-    from aiworkflow.clock import Clock
-    from aiworkflow.engine.carried import Json, Left, Ref
+    from aiworkflow.engine.carried import Json, Ref
     from aiworkflow.runtime.calls import AgentCalls, Note
+    from aiworkflow.runtime.doors import Children, Doors, Guard, Place
     from aiworkflow.runtime.logs import AttemptLog, LogFolder
-    from aiworkflow.runtime.mask import Masking
     from aiworkflow.runtime.values import Values
 
 T = TypeVar("T")
 _ASKED = ("prompt", "files", "history", "held")
-
-
-@record
-class Place:
-    """Where a run's attempts act.
-
-    Attributes:
-        project: the project's root.
-        bundle: folder with the bundle's files as they were when the run started.
-        scratch: folder for scratch folders of attempts.
-    """
-
-    project: Path
-    bundle: Path
-    scratch: Path
-
-
-@record
-class Doors:
-    """What attempts act through, the same for all runs of a process."""
-
-    clock: Clock
-    performers: Mapping[Kind, Performer]
-    masking: Masking
-    process: Callable[[int], AbstractContextManager[None]]
-    lock_fd: int | None
-    environ: Mapping[str, str]
-    interpreters: Mapping[str, str]
-    limit: Callable[[str], int]
 
 
 @record
@@ -83,32 +52,6 @@ class _Kept:
     undo: Ref | None
     said: Ref | None
     log: str | None
-
-
-class Guard(Protocol):
-    """What lets an attempt pass, or refuses it: see `Breakers`."""
-
-    async def __call__(self, performer: Performer, work: Work, ports: Ports) -> Outcome:
-        """Make the attempt. Raises StepError, also when it is refused."""
-        ...
-
-
-class Children(Protocol):
-    """The child runs of a run; see `ChildRuns`."""
-
-    async def attend(
-        self, instance: Instance, node: Node, digest: str, given: Mapping[str, Json]
-    ) -> Outcome:
-        """Go on with the child run of a step, and wait for its end."""
-        ...
-
-    async def take_back(self, run: str) -> Outcome:
-        """Undo what a child run did."""
-        ...
-
-    def left_around(self, path: str) -> Left:
-        """What may still be spent within all budgets around a step, beyond what is reserved."""
-        ...
 
 
 class Attempts:

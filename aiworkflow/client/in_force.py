@@ -1,0 +1,66 @@
+"""The settings that a run goes by from its start, whatever becomes of the files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiworkflow.settings import units
+from aiworkflow.settings.layers import Layer
+
+if TYPE_CHECKING:
+    from aiworkflow.engine.carried import Json
+    from aiworkflow.runtime.given import InForce
+    from aiworkflow.settings.layers import Layered
+    from aiworkflow.settings.options import Options
+
+
+def in_force(settings: Layered) -> InForce:
+    """What a run keeps of the settings."""
+    from aiworkflow.runtime.given import InForce
+
+    options: Options = settings.options()
+    limits = options.limits
+    agents, _ = settings.get("agents")
+    return InForce(
+        env=options.env,
+        interpreters=options.interpreters,
+        limits={
+            "max_parallel": limits.max_parallel,
+            "max_items": limits.max_items,
+            "output": limits.output_bytes,
+            "inline_output": limits.inline_output_bytes,
+            "log": limits.log_bytes,
+            "prompt": limits.prompt_bytes,
+            "file": limits.file_bytes,
+        },
+        agents=agents if isinstance(agents, dict) else {},
+        agent=options.agent,
+        choice=options.choice,
+        budget=_budget(settings),
+        breaker={
+            "threshold": options.breaker.threshold,
+            "cool_down_s": options.breaker.cool_down_s,
+            "window_s": options.breaker.window_s,
+        },
+        final_env=[
+            name
+            for name in options.env
+            if settings.get(f"env.{name}")[1].layer in {Layer.COMMAND_LINE, Layer.ENVIRONMENT}
+        ],
+    )
+
+
+def _budget(settings: Layered) -> dict[str, Json]:
+    """The budget of a run, in US dollars, tokens and seconds."""
+    found, _ = settings.get("budget")
+    said = found if isinstance(found, dict) else {}
+    amounts: dict[str, Json] = {
+        name: float(units.money(said[name])) for name in ("usd", "daily") if name in said
+    }
+    if "tokens" in said:
+        amounts["tokens"] = units.count(said["tokens"])
+    if "seconds" in said:
+        amounts["seconds"] = units.duration(said["seconds"])
+    if "on_exceed" in said:
+        amounts["on_exceed"] = said["on_exceed"]
+    return amounts
