@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import field, replace
 from types import MappingProxyType
@@ -232,8 +233,9 @@ def _instances(
 
 
 def _address(url: str) -> str:
-    # OLLAMA_HOST is a host and a port
-    return (url if "://" in url else f"http://{url}").rstrip("/")
+    if "://" not in url:  # OLLAMA_HOST is a host, as a rule with a port
+        url = f"http://{url}" if re.search(r":\d+(/|$)", url) else f"http://{url}:11434"
+    return url.rstrip("/")
 
 
 def _cli_agent(spec: AgentSpec, said: Mapping[str, Json]) -> AgentConfig:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from aiworkflow.expr import Schema
 
 _WRAPPED: Final = "value"
+_MOST_CALLS: Final = 64
 _FOREIGN: Final = (KeyError, TypeError, AttributeError, ValueError, IndexError, RecursionError)
 
 
@@ -181,10 +182,14 @@ class _Exchange:
                 await self._call(turn)
                 continue
             if self._wanted is None:
-                if not turn.text.strip():
+                if turn.text.strip():
+                    return self._answer(turn, None, number)
+                if len(self._said) == 1:
                     raise AgentError("bad_output", f"`{self._agent.name}` gave an empty answer")
-                return self._answer(turn, None, number)
-            value, problems = _read(turn, self._wanted, self._task.schema)
+                # after calls some models think that all is said; what was done must not be done again
+                value, problems = None, ["it is empty"]
+            else:
+                value, problems = _read(turn, self._wanted, self._task.schema)
             if not problems:
                 return self._answer(turn, value, number)
             again += 1
@@ -197,7 +202,8 @@ class _Exchange:
                 )
             self._emit(AskedAgain(reason))
             is_correction = True
-            self._said += [Message("assistant", turn.text or "(nothing)"), _correction(problems)]
+            asked = _correction(problems, is_object=self._wanted is not None)
+            self._said += [Message("assistant", turn.text or "(nothing)"), asked]
         raise AgentError(
             "limit",
             f"`{self._agent.name}` has not come to an answer within {self._task.max_turns} turns",
@@ -227,9 +233,12 @@ class _Exchange:
         results: dict[str, ToolResult] = {}
         self._emit(Turned(Message("assistant", turn.text, calls)))
 
-        async def make(call: ToolCall) -> None:
+        async def make(call: ToolCall, number: int) -> None:
             self._emit(Called(call))
             result = self._refusal(call, turn.broken.get(call.id))
+            if number >= _MOST_CALLS:
+                text = f"more than {_MOST_CALLS} calls at once; call it again in the next turn"
+                result = ToolResult(text, is_error=True)
             if result is None:
                 result = await self._task.call(call)
             results[call.id] = result
@@ -239,8 +248,8 @@ class _Exchange:
             async with asyncio.timeout(None if self._ends is None else self._left()):
                 try:
                     async with asyncio.TaskGroup() as group:
-                        for call in calls:
-                            group.create_task(make(call))
+                        for number, call in enumerate(calls):
+                            group.create_task(make(call, number))
                 except BaseExceptionGroup as errors:
                     raise errors.exceptions[0] from None
         except TimeoutError:
@@ -292,13 +301,11 @@ class _Exchange:
         )
 
 
-def _correction(problems: list[str]) -> Message:
-    return Message(
-        "user",
-        "Your answer does not fit the JSON schema:\n"
-        + "\n".join(f"- {problem}" for problem in problems)
-        + "\nAnswer again with the corrected JSON object only.",
-    )
+def _correction(problems: list[str], *, is_object: bool) -> Message:
+    wanted = "the JSON schema" if is_object else "what was asked for"
+    form = "with the corrected JSON object only" if is_object else "in words"
+    listed = "\n".join(f"- {problem}" for problem in problems)
+    return Message("user", f"Your answer does not fit {wanted}:\n{listed}\nAnswer again {form}.")
 
 
 def _as_object(schema: Schema | None) -> Schema | None:

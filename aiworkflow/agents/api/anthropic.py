@@ -112,7 +112,7 @@ def _mark(message: dict[str, Any]) -> None:
 
 
 def _message(one: Message) -> dict[str, Any]:
-    if one.role == "tool":
+    if one.role == "tool" and one.results:
         results = [
             {
                 "type": "tool_result",
@@ -136,7 +136,7 @@ def _message(one: Message) -> dict[str, Any]:
         {"type": "tool_use", "id": call.id, "name": call.name, "input": dict(call.arguments)}
         for call in one.calls
     ]
-    return {"role": one.role, "content": content}
+    return {"role": "user" if one.role == "tool" else one.role, "content": content}
 
 
 def _usage(usage: Mapping[str, Any]) -> Consumed:

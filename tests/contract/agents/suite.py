@@ -320,6 +320,23 @@ class AgentSuite:
         assert box.made == [("notes.add", {"text": "milk"})]
         assert answer.value == GOOD
 
+    def test_an_empty_answer_after_calls_is_asked_for_again(self, stand: Any) -> None:
+        self.needs("tools", "asking_again")
+        box = Toolbox()
+        with stand(Calls(("notes.add", {"text": "milk"})), "", "noted it") as opened:
+            answer, events = perform(opened, tools=(NOTE,), call=box.call)
+        assert answer.text.strip() == "noted it"
+        assert len(box.made) == 1
+        assert [one.reason for one in events if isinstance(one, AskedAgain)] == ["it is empty"]
+
+    def test_calls_without_end_are_bounded(self, stand: Any) -> None:
+        self.needs("tools", "parallel_calls")
+        box = Toolbox()
+        with stand(Calls(*[("notes.add", {"text": "x"})] * 200), "done") as opened:
+            answer, _ = perform(opened, tools=(NOTE,), call=box.call)
+        assert answer.text.strip() == "done"
+        assert len(box.made) <= 64
+
     def test_turns_are_bounded(self, stand: Any) -> None:
         self.needs("tools")
         box = Toolbox()
