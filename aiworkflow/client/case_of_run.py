@@ -139,10 +139,18 @@ class _Reader:
             trigger=cast("dict[str, Json]", self._masked(dict(started.trigger))),
             env={one: self._secrets.mask(env[one]) for one in final if one in env},
             people=self._people,
-            begin=Begin(started.run, started.at, started.actor, started.commit),
+            begin=Begin(started.run, started.at, self._by(started.actor), started.commit),
             recordings=self._recordings,
         )
         return case, self._could_run
+
+    def _by(self, actor: str) -> str:
+        """Who started it, where some step was told; a person's name is written for no other reason."""
+        told = any(
+            actor in (one.prompt or "") or actor in json.dumps(one.given, ensure_ascii=False)
+            for one in self._recordings
+        )
+        return actor if told else Begin().by
 
     def _know_secrets(self, plan: Plan) -> None:
         """Have the values of all secrets replaced: those the run may see, and what is called so."""
