@@ -56,7 +56,7 @@ def replay(
 ) -> None:
     """Replay the cases of bundles: recorded answers, no network, no tokens.
 
-    Exit status: 0 all cases are as expected, 1 some are not, 2 there are none or one cannot be read.
+    Exit status: 0 all cases are as expected, 1 some are not, 2 there are none, or BUNDLE is invalid.
     """
     from aiworkflow.cli.out import Out
     from aiworkflow.cli.testing import add_case, test_bundles

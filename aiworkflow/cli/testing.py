@@ -49,14 +49,23 @@ def test_bundles(
 
     found = open_project(project)
     began = found.clock.monotonic()
-    bundles = [bundle] if bundle is not None else _with_cases(found.root)
+    bundles = [bundle] if bundle is not None else _with_cases(found.root, cases)
     if not bundles:
         raise UsageError(
             "no bundle of this project has cases yet",
             hint="record one: aiworkflow run BUNDLE --record CASE",
         )
     is_open = shut_off_network()
-    tested = [_test(one, cases, project, out, update=update) for one in bundles]
+    tested = []
+    for one in bundles:
+        try:
+            tested.append(_test(one, cases, project, out, update=update))
+        except UsageError as error:
+            if bundle is not None:
+                raise
+            if not out.json:
+                out.error(error)
+            tested.append(_unreadable(one, error, found.root))
     results = [result for one in tested for result in one.results]
     failed = sum(not result.is_passed for result in results)
     seconds = found.clock.monotonic() - began
@@ -73,12 +82,16 @@ def test_bundles(
     return EXIT_FAILED if failed else EXIT_OK
 
 
-def _with_cases(root: Path) -> list[str]:
+def _with_cases(root: Path, wanted: Sequence[str]) -> list[str]:
     from aiworkflow.bundle import list_bundles
     from aiworkflow.client.case import case_names
 
     folders = [one.path for one in list_bundles(root)]
-    return [str(one) for one in folders if one.is_dir() and case_names(one / "tests")]
+    names = {one: case_names(one / "tests") for one in folders if one.is_dir()}
+    having = [one for one, known in names.items() if known]
+    return [str(one) for one in having if not wanted or set(wanted) & set(names[one])] or [
+        str(one) for one in having
+    ]
 
 
 def _test(
@@ -115,6 +128,15 @@ def _test(
         return Tested(tests.label, results, changed)
 
 
+def _unreadable(bundle: str, error: UsageError, root: Path) -> Tested:
+    """One of all bundles cannot be tested: the others are, and it counts as failed."""
+    from aiworkflow.client.replaying import CaseResult
+
+    path = Path(bundle)
+    label = path.relative_to(root).as_posix() if path.is_relative_to(root) else bundle
+    return Tested(label, [CaseResult("workflow.md", (error.message,))], {})
+
+
 def _chosen(tests: CaseTests, wanted: Sequence[str]) -> list[str]:
     names = tests.names()
     if not names:
@@ -123,7 +145,7 @@ def _chosen(tests: CaseTests, wanted: Sequence[str]) -> list[str]:
             hint=f"record one: aiworkflow run {tests.label} --record CASE",
         )
     for one in wanted:
-        if one not in names:
+        if one not in names and not set(wanted) & set(names):
             from aiworkflow.diagnostics.suggest import did_you_mean
 
             raise UsageError(

@@ -450,3 +450,71 @@ def test_what_cannot_be_used_is_said(
     assert done.code in {1, 2}
     assert said in done.out + done.err
     assert "Traceback" not in done.err
+
+
+def test_rounds_items_failover_and_first_of_several_replay_as_they_were(project: Project) -> None:
+    body = (
+        "## Improve\n\n```yaml step\nid: improve\nuntil: steps.rate.output.score > 5\nmax_rounds: 4\n```\n\n"
+        "### Draft\n\n```yaml step\nid: draft\n```\n\nDraft {{ round }} after {{ steps.rate.output | default('nothing') | to_json }}\n\n"
+        "### Rate\n\n```yaml step\nid: rate\noutput: {score: integer}\n```\n\nRate {{ steps.draft.output }}\n\n"
+        "## Each\n\n```yaml step\nid: each\neach: '[1, 2, 3]'\non_error: continue\n```\n\nItem {{ item }}\n\n"
+        "## Any\n\n```yaml step\nid: any\nparallel: any\n```\n\n"
+        "### Left\n\n```yaml step\nid: left\n```\n\nLeft\n\n"
+        "### Right\n\n```yaml step\nid: right\n```\n\nRight\n\n"
+        "## Failing\n\n```yaml step\nid: failing\nagent: [openai/m2, anthropic/m1]\n```\n\nWho answers?\n\n"
+    )
+    project.workflow(
+        body,
+        head="outputs: {draft: '{{ steps.draft.output }}', items: '{{ steps.each.output }}', last: '{{ steps.failing.output }}'}\n".replace(
+            "steps.draft.output", "steps.improve.output.draft"
+        ),
+    )
+    answers = [
+        "draft 1",
+        {"score": 3},
+        "draft 2",
+        {"score": 9},
+        "same",
+    ]
+    with ModelServer([(503, {}, "busy")]) as down, ModelServer(answers) as server:
+        env = {
+            "ANTHROPIC_BASE_URL": server.url,
+            "ANTHROPIC_API_KEY": "sk-never-shown",
+            "OPENAI_BASE_URL": down.url,
+            "OPENAI_API_KEY": "sk-never-shown-too",
+        }
+        words = ("run", "flow", "--agent", "anthropic/m1", "--record", "rich", "--json")
+        done = project.run(*words, **env)
+    assert done.code == 0, done.out + done.err
+    assert "does not replay" not in done.err
+    assert done.json["outputs"]["draft"] == "draft 2"
+    names = {p.name for p in (project.root / "bundles/flow/tests/rich/answers").iterdir()}
+    assert {"improve#1.draft.md", "improve#2.rate.md", "each[2].md"} <= names
+    assert {"failing.md", "failing.2.md"} <= names
+    for _ in range(3):
+        again = project.run("bundle", "test", "flow")
+        assert again.code == 0, again.out
+
+
+def test_of_all_bundles_one_that_is_invalid_fails_and_the_others_are_tested(
+    project: Project,
+) -> None:
+    project.workflow(script("one", "echo 1"), name="good")
+    project.workflow("## Broken\n\n```bash step id=1\n```\n", name="bad")
+    for name in ("good", "bad"):
+        project.write(f"bundles/{name}/tests/one/case.yaml", "inputs: {}\n")
+    done = project.run("bundle", "test")
+    assert done.code == 1
+    assert "✓ one" in done.out
+    assert "2 cases, 1 failed" in done.out
+    assert "error[" in done.err
+    found = project.run("bundle", "test", "--json").json
+    assert [(one["bundle"], one["cases"][0]["passed"]) for one in found["bundles"]] == [
+        ("bundles/bad", False),
+        ("bundles/good", True),
+    ]
+    assert project.run("bundle", "test", "bad").code == 2
+    assert (
+        "bundle `bundles/good` has no case `two`"
+        in project.run("bundle", "test", "good", "--case", "two").err
+    )
