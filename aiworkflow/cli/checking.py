@@ -99,6 +99,8 @@ def _step_lines(steps: Sequence[Mapping[str, Json]], depth: int) -> list[str]:
         what = step.get("tool") or step.get("language") or ""
         if step.get("agents"):
             what = "/".join(cast("list[str]", step["agents"]))
+        if step.get("choose"):
+            what = f"{what} {step['choose']}".strip()
         words = [
             f"{step['id']}",
             f"[{step['kind']}{' ' + str(what) if what else ''}]",

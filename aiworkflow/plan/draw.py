@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from typing import TYPE_CHECKING, Final
 
+from aiworkflow.bundle.choosing import AgentChoice
 from aiworkflow.bundle.workflow import AgentCall, Effect, Group, Kind, Script, ToolCall
 from aiworkflow.diagnostics.render import escape
 from aiworkflow.plan.graph import ROOT
@@ -46,6 +47,8 @@ def _words(node: Node) -> str:
     match node.action:
         case ToolCall():
             return node.action.name
+        case AgentCall(choice=AgentChoice(how=how)):
+            return how.replace("_", " ")
         case AgentCall(agents=agents):
             return "/".join(filter(None, (agents[0].name, agents[0].model))) if agents else "agent"
         case Script(language):
