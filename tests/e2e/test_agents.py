@@ -84,12 +84,17 @@ def test_a_limit_is_said_with_how_long_to_wait(project: Project) -> None:
         assert "7" in error["message"] + error.get("hint", "")
 
 
-@pytest.mark.parametrize("behaviour", ["cut", "malformed", "error", (500, {}, "oops")])
+@pytest.mark.parametrize(
+    "behaviour",
+    ["cut", "malformed", "nonsense", "error", "hang", "flood", (500, {}, "oops")],
+    ids=str,
+)
 def test_a_server_that_fails_fails_the_step_and_no_more(
     project: Project, behaviour: object
 ) -> None:
+    body = PLAIN.replace("id: ask\n", "id: ask\ntimeout: 2s\n") if behaviour == "hang" else PLAIN
     with ModelServer([behaviour]) as server:
-        done = ask(project, server, PLAIN, "--json")
+        done = ask(project, server, body, "--json")
         assert done.code == 1
         assert step(done)["error"]["message"]
         assert "Traceback" not in done.err

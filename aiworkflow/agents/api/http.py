@@ -9,11 +9,10 @@ import asyncio
 import json
 import time
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from aiworkflow.agents.api.refusal import host_of, key_hint, refused
 from aiworkflow.agents.contract import AgentError, Standing
 
 if TYPE_CHECKING:
@@ -25,18 +24,7 @@ if TYPE_CHECKING:
 _CONNECT_S: Final = 10.0
 _MOST_BYTES: Final = 50_000_000
 _MOST_LINE: Final = 16_000_000
-_MOST_ERROR: Final = 20_000
 _MOST_LISTED: Final = 20_000_000  # OpenRouter lists some hundred models with all they can do
-_KINDS: Final = {
-    400: "bad_request",
-    401: "auth",
-    403: "auth",
-    404: "not_found",
-    408: "timeout",
-    413: "limit",
-    422: "bad_request",
-    429: "rate_limit",
-}
 
 
 class Connection:
@@ -82,25 +70,25 @@ class Connection:
                     timeout=httpx2.Timeout(timeout_s, connect=min(_CONNECT_S, timeout_s)),
                 ) as response:
                     if response.status_code >= 300:
-                        raise await _refused(response, url, self._key)
+                        raise await refused(response, url, self._key)
                     yield self._bounded(response)
         except TimeoutError:
             raise AgentError(
-                "timeout", f"{_host(url)} did not finish its answer within {timeout_s:.3g} s"
+                "timeout", f"{host_of(url)} did not finish its answer within {timeout_s:.3g} s"
             ) from None
         except httpx2.TimeoutException:
-            raise AgentError("timeout", f"{_host(url)} did not answer in time") from None
+            raise AgentError("timeout", f"{host_of(url)} did not answer in time") from None
         except httpx2.ConnectError as error:
             raise AgentError(
                 "unavailable",
-                f"{_host(url)} cannot be reached: {str(error) or 'connection refused'}",
+                f"{host_of(url)} cannot be reached: {str(error) or 'connection refused'}",
                 hint="check that it runs, and the `url` of the agent",
             ) from None
         except httpx2.InvalidURL as error:
             raise AgentError("bad_request", f"the agent's url `{url}` is none: {error}") from None
         except httpx2.HTTPError as error:
             said = str(error) or type(error).__name__
-            raise AgentError("cut_off", f"{_host(url)} broke off its answer: {said}") from None
+            raise AgentError("cut_off", f"{host_of(url)} broke off its answer: {said}") from None
 
     async def get(self, path: str) -> tuple[int, object]:
         """GET a small JSON document: the status, and what it says; None where that is no JSON.
@@ -167,18 +155,14 @@ async def look(
         if status >= 300:
             found = None
         if status in {401, 403}:
-            problem = f"{_host(url)} refuses the key; " + _key_hint(key)
+            problem = f"{host_of(url)} refuses the key; " + key_hint(key)
         elif status >= 500:
-            problem = f"{_host(url)} answered {status}"
+            problem = f"{host_of(url)} answered {status}"
     except TimeoutError:
-        problem = f"{_host(url)} does not answer within {timeout_s:g} s"
+        problem = f"{host_of(url)} does not answer within {timeout_s:g} s"
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-        problem = f"{_host(url)} cannot be reached: {str(error) or 'connection refused'}"
+        problem = f"{host_of(url)} cannot be reached: {str(error) or 'connection refused'}"
     return Standing(problem, seconds=time.monotonic() - began), found
-
-
-def _key_hint(key: str | None) -> str:
-    return f"check the key in {key}" if key else "the server asks for a key: set `key:`"
 
 
 async def warm_ollama(url: str, model: str, timeout_s: float) -> None:
@@ -189,73 +173,6 @@ async def warm_ollama(url: str, model: str, timeout_s: float) -> None:
     ):
         async for _ in chunks:
             pass
-
-
-def _host(url: str) -> str:
-    return url.split("://", 1)[-1].split("/", 1)[0]
-
-
-async def _refused(response: httpx2.Response, url: str, key_variable: str | None) -> AgentError:
-    content = b""
-    async for chunk in response.aiter_bytes():
-        content += chunk
-        if len(content) > _MOST_ERROR:
-            break
-    status = response.status_code
-    kind = _KINDS.get(status, "unavailable" if status >= 500 else "bad_request")
-    said = _message(content)
-    text = f"{_host(url)} answered {status}" + (f": {said}" if said else "")
-    hint = None
-    if kind == "auth":
-        hint = _key_hint(key_variable)
-    elif kind == "not_found":
-        hint = "check the model's name and the `url` of the agent"
-    return AgentError(kind, text, hint=hint, retry_after_s=_retry_after(response.headers))
-
-
-def _message(content: bytes) -> str:
-    """What an error body says, from the forms that servers use."""
-    text = content.decode("utf-8", "replace").strip()
-    try:
-        data = json.loads(text)
-    except (ValueError, RecursionError):
-        return " ".join(text.split())[:300]
-    found = data[0] if isinstance(data, list) and data else data  # Gemini's
-    for name in ("error", "message", "detail"):  # each may hold the next
-        if isinstance(found, dict) and name in found:
-            found = found[name]
-    if isinstance(found, list):  # Mistral's and vLLM's: what is wrong with which field
-        found = "; ".join(
-            f"{one.get('loc')}: {one.get('msg')}" if isinstance(one, dict) else str(one)
-            for one in found
-        )
-    if isinstance(found, dict):
-        found = found.get("type", found)
-    return " ".join(str(found).split())[:300]
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds, from a number of seconds or a date."""
-    text = headers.get("retry-after")
-    if not text:
-        return None
-    try:
-        return max(0.0, float(text))
-    except ValueError:
-        pass
-    when, sent = _date(text), _date(headers.get("date", ""))
-    if when is None:
-        return None
-    now = sent or datetime.now(UTC)
-    return max(0.0, (when - now).total_seconds())
-
-
-def _date(text: str) -> datetime | None:
-    try:
-        found = parsedate_to_datetime(text)
-    except (TypeError, ValueError):
-        return None
-    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
 async def lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -172,6 +173,35 @@ def test_other_refusals_have_their_kinds(api: str, serve: Any, status: int, kind
     error = failing(agent(api, serve((status, {}, "<html>what happened</html>"))))
     assert error.kind == kind
     assert f"answered {status}: <html>what happened</html>" in error.message
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "kind", "hint"),
+    [
+        (400, "prompt is too long: 210000 tokens > 200000 maximum", "limit", "give the agent less"),
+        (400, "This model's maximum context length is 8192 tokens", "limit", "give the agent less"),
+        (400, "the request exceeds the available context size", "limit", "give the agent less"),
+        (400, "Your credit balance is too low", "unavailable", "no credit left"),
+        (402, "Insufficient Balance", "unavailable", "no credit left"),
+        (498, "flex tier capacity exceeded", "rate_limit", None),
+    ],
+)
+def test_what_the_words_of_a_refusal_mean(
+    api: str, serve: Any, status: int, said: str, kind: str, hint: str | None
+) -> None:
+    error = failing(agent(api, serve((status, {}, f'{{"error": {{"message": "{said}"}}}}'))))
+    assert error.kind == kind
+    assert said in error.message
+    assert (hint or "") in (error.hint or "")
+
+
+def test_a_password_in_the_address_is_not_shown(serve: Any) -> None:
+    server = serve("hi")
+    server.close()
+    found = agent("openai", server)
+    url = server.url.replace("://", "://ada:planted-password@")
+    error = failing(ApiAgent(replace(found.config, url=url), ""))
+    assert "planted-password" not in f"{error.message} {error.hint}"
 
 
 def test_an_error_in_the_middle_of_a_stream_is_reported(api: str, serve: Any) -> None:
