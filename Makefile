@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+AGENTS := .agents
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check bench docs clean
+.PHONY: demo test check agents bench docs clean
 
 ## demo: set up, then run the repo-report bundle on this repository
 demo: $(STAMP)
@@ -25,6 +26,20 @@ check: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+## agents: install the agents that tests drive for real (1.8 GB; the tests are skipped without them)
+agents: $(AGENTS)/.programs $(AGENTS)/.aider
+
+$(AGENTS)/.programs: tests/agents/package.json
+	mkdir -p $(AGENTS)
+	cp tests/agents/package.json $(AGENTS)/package.json
+	npm install --prefix $(AGENTS) --no-audit --no-fund --no-package-lock --loglevel=error
+	touch $@
+
+$(AGENTS)/.aider: tests/agents/requirements.txt
+	test -x $(AGENTS)/aider/bin/python || $(PYTHON) -m venv $(AGENTS)/aider
+	$(AGENTS)/aider/bin/python -m pip install -q -r tests/agents/requirements.txt
+	touch $@
+
 ## bench: print one JSON line for each figure
 bench: $(STAMP)
 	$(BIN)/python tests/benchmarks/run.py
@@ -35,7 +50,7 @@ docs: $(STAMP)
 
 ## clean: remove what the other targets made
 clean:
-	rm -rf $(VENV) dist build out .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(AGENTS) dist build out .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(STAMP): pyproject.toml

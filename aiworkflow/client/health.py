@@ -7,7 +7,7 @@ import shutil
 import sys
 from typing import TYPE_CHECKING, Final, cast
 
-from aiworkflow.agents import agent_problem, found_programs
+from aiworkflow.agents import CLI_PROGRAMS, agent_problem, found_programs
 from aiworkflow.bundle.workflow import AgentSpec
 from aiworkflow.client.health_check import Check
 from aiworkflow.client.health_check import ok as _ok
@@ -283,9 +283,7 @@ def _agents(client: Client) -> Iterator[Check]:
         yield _ok(f"agent {name}", found)
     programs = found_programs(environ.get("PATH"))
     yield _ollama(environ, is_installed=programs["ollama"] is not None)
-    for program, where in programs.items():
-        if where is not None and program != "ollama":
-            yield _ok(f"program {program}", f"{where}; not used by this version")
+    yield from _programs(programs, environ)
     settings = project.layered(Report())
     given, _ = settings.get("agents")
     agents = cast("Mapping[str, Json]", given) if isinstance(given, dict) else {}
@@ -299,6 +297,30 @@ def _agents(client: Client) -> Iterator[Check]:
         name, _, model = str(text).partition("/")
         label = f"default agent {text} ({origin})"
         yield _usable(label, AgentSpec(name, model or None), agents, environ)
+
+
+def _programs(programs: Mapping[str, str | None], environ: Mapping[str, str]) -> Iterator[Check]:
+    """The programs that are agents, with their versions; those that are missing in one line."""
+    from aiworkflow.agents.cli.versions import versions
+
+    there = {
+        name: where
+        for name, one in CLI_PROGRAMS.items()
+        if (where := programs.get(one)) is not None
+    }
+    for name, version in versions(there, environ).items():
+        where = there[name]
+        if version:
+            yield _ok(f"program {CLI_PROGRAMS[name]}", f"{version}: {where}; `agent: {name}`")
+        else:
+            yield _warning(
+                f"program {CLI_PROGRAMS[name]}",
+                f"{where} does not tell its version",
+                f"look what it says: {CLI_PROGRAMS[name]} --version",
+            )
+    missing = [name for name in CLI_PROGRAMS if name not in there]
+    if missing:
+        yield _ok("optional agents", f"not installed: {', '.join(missing)}")
 
 
 def _breakers(client: Client) -> Iterator[Check]:

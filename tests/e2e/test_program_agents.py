@@ -23,7 +23,7 @@ ROWS = """
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     found = Project(tmp_path / "project")
-    found.write(".gitignore", ".home/\n.aiworkflow/state/\n")
+    found.write(".gitignore", ".home/\n")
     found.write("a.txt", "one\n")
     found.git("add", "-A")
     found.git("commit", "-qm", "first")
