@@ -181,6 +181,10 @@ def _api_agent(
     environ: Mapping[str, str],
 ) -> AgentConfig:
     """A model over an API. Raises UsageError."""
+    if "mode" in said:
+        raise UsageError(
+            f"agent `{spec.name}`: `mode` is for agents that are programs", hint="remove `mode`"
+        )
     api = str(said.get("api") or spec.name)
     provider = provider_of(api)
     if provider is None:
@@ -242,6 +246,12 @@ def _cli_agent(spec: AgentSpec, said: Mapping[str, Json]) -> AgentConfig:
     """An agent that is a program. Raises UsageError."""
     from aiworkflow.agents.cli.profile import known_profile, read_profile
 
+    for name in ("max_tokens", "temperature", "headers"):
+        if name in said:
+            raise UsageError(
+                f"agent `{spec.name}`: `{name}` is for agents over an API, not for programs",
+                hint=f"remove `{name}`",
+            )
     given = said.get("cli", spec.name)
     like = given if isinstance(given, str) else cast("dict[str, Json]", given).get("like")
     program: dict[str, Json] = {}

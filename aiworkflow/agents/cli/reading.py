@@ -205,7 +205,9 @@ class Reading:
 
     def _result(self, value: Json, row: Row) -> None:
         name = _text(look(value, row.result.get("id", "")))[:200]
-        call = self._calls.pop(name, None) or ToolCall(name, "tool", {})
+        call = self._calls.pop(name, None)
+        if call is None:  # it is known already, by another row
+            return
         failed = look(value, row.result.get("failed", ""))
         text = _text(look(value, row.result.get("text", "")))
         if failed and not text:

@@ -365,6 +365,8 @@ def test_check_tells_the_version_or_the_way_out(bench: Bench) -> None:
         ({"cli": {"command": ["cat"], "files": [{"path": "/etc/x"}]}}, "below `{home}/` or `{scratch}/` only"),
         ({"cli": {"command": ["cat"], "beside": [{"path": "x", "line": "("}]}}, "no regular expression"),
         ({"cli": {"command": ["no-such-program"]}}, "needs the program `no-such-program`, which is not there"),
+        ({"cli": {"command": ["cat"]}, "headers": {"a": "b"}}, "`headers` is for agents over an API"),
+        ({"api": "ollama", "model": "m", "mode": "read"}, "`mode` is for agents that are programs"),
         ({"cli": {"command": ["cat"]}, "key": "NOT_SET"}, "the variable NOT_SET is not set"),
     ],
 )  # fmt: skip
