@@ -64,11 +64,11 @@ PROGRAMS = (
 
 
 def installed(name: str) -> str:
-    """Where a program is. Skips the test without it; where everything is installed, that is a failure."""
+    """Where a program is. Skips the test without it; where all were installed, that is a failure."""
     found = shutil.which(name, path=os.pathsep.join(map(str, FOLDERS)))
     if found is None:
         reason = f"{name} is not installed: make agents"
-        if os.environ.get("CI"):
+        if os.environ.get("AGENTS_INSTALLED"):
             pytest.fail(reason)
         pytest.skip(reason)
     return found
