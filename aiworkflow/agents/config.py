@@ -131,6 +131,8 @@ def described_agent(
     """
     given = agents.get(spec.name)
     said: Mapping[str, Json] = given if isinstance(given, dict) else {}
+    if isinstance(given, list):  # the addresses of a provider's instances, and nothing else
+        said = {"api": spec.name, "url": given}
     able = said.get("able")
     return replace(
         _described(spec, said, agents, environ),

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from aiworkflow.bundle.yaml_nodes import Node
 
 _VARIABLE = re.compile(ENV_NAME)
+APIS: Final = ("anthropic", "openai", "ollama")
 
 
 class KeyVariableReader:
@@ -161,6 +162,26 @@ AGENT: Final = Record(
     ),
     exactly_one=("api", "cli", "acp", "echo"),
 )  # fmt: skip
+
+
+class _InstancesReader(ListOf):
+    """The addresses of a provider's instances, in short: the name says which provider it is."""
+
+    def read(self, node: Node, name: str, reading: Reading) -> object:
+        """The addresses."""
+        if name.rpartition(".")[2] not in APIS:
+            return wrong(
+                node,
+                name,
+                reading,
+                f"{AGENT.expects}; a list only where its name is one of {', '.join(APIS)}",
+            )
+        return super().read(node, name, reading)
+
+
+ONE_AGENT: Final = ByShape(
+    f"{AGENT.expects}, or a list of URLs", None, _InstancesReader(_URL, "URLs", least=1), AGENT
+)
 PROJECT_BUDGET: Final = Record(
     "budget",
     (
@@ -191,7 +212,7 @@ LIMITS: Final = Record(
 )
 CONFIG_KEYS: Final[tuple[Key, ...]] = (
     _row("agent", AgentsReader(), "The agent of steps whose workflow names none.", "ollama/llama3.2"),
-    _row("agents", MapOf(AGENT, "names to agents", *_NAME), "Agents by name.", "{local: {api: ollama, model: llama3.2}}"),
+    _row("agents", MapOf(ONE_AGENT, "names to agents", *_NAME), "Agents by name.", "{local: {api: ollama, model: llama3.2}}"),
     _row("env", MapOf(Text(), "variables to texts", ENV_NAME, ENV_WORDS, settable, "AW516"), "Environment of all scripts, the outermost layer.", '{LEVEL: "3"}'),
     _row("interpreters", MapOf(Text("a command", r"[^\n]*\S[^\n]*", 500), "languages to commands", r"[A-Za-z][A-Za-z0-9_+#-]*", "the word after the backticks"), "The command that runs a language's code.", "{ruby: ruby -w}"),
     _row("limits", LIMITS, "Bounds of what one run may use.", "{max_parallel: 8}"),

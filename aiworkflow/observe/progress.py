@@ -60,6 +60,7 @@ class StepProgress:
     output_tokens: int = 0
     agent: str | None = None
     chosen: str = ""
+    asked: str = ""
     effect: str = ""
     error: Failure | None = None
     because: str = ""
@@ -241,7 +242,9 @@ class RunProgress:
                 step.visit, step.attempt = event.visit, event.attempt
                 step.attempts += 1
                 step.effect = event.effect
-                step.chosen = event.because
+                is_same = event.agent == step.asked  # gone on with after a crash, or tried again
+                step.chosen = event.because or (step.chosen if is_same else "")
+                step.asked = event.agent
                 if event.tool:
                     step.tool, step.given = event.tool, event.arguments or step.given
                     step.title = call_line(step.tool, step.given)

@@ -159,3 +159,25 @@ def test_a_key_has_its_place_on_a_step(project: Project) -> None:
     done = run(project, "", head='agent: {ab: {a: 1, b: 1}, key: "{{ run.id }}"}\n')
     assert done.code == 2
     assert "its place on a step" in done.out
+
+
+def test_a_choice_outlives_a_crash(project: Project) -> None:
+    """The one that was chosen goes on, though another would be chosen now."""
+    config = CONFIG.replace("{text: large}", "{text: large, seconds: 600}")
+    project.write(".aiworkflow/config.yaml", config)
+    project.workflow(ASK.format(settings=f"agent: {{choose: best, {THREE}}}\n"))
+
+    def until_attempt(number: int, *words: str) -> Any:
+        process = project.start(*words)
+        found: Any = {}
+        while found.get("attempts", 0) < number and process.poll() is None:
+            shown = project.run("runs", "show", "last", "--json")
+            found = shown.json.get("steps", {}).get("ask", {}) if shown.code != 2 else {}
+        process.kill()
+        process.communicate()
+        return found
+
+    before = until_attempt(1, "run", "flow")
+    assert before["chosen"].startswith("best of 3 (large")
+    after = until_attempt(2, "runs", "resume", "last")
+    assert (after["attempts"], after["chosen"]) == (2, before["chosen"])

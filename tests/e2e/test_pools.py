@@ -131,6 +131,18 @@ def test_servers_of_this_machine_are_found_when_asked(
     assert "has found no server on this machine" in done.out
 
 
+def test_a_list_in_place_of_a_provider_is_a_pool(project: Project, three: list[SlowServer]) -> None:
+    project.write(
+        ".aiworkflow/config.yaml", f"agents: {{ollama: [{three[0].url}, {three[1].url}]}}\n"
+    )
+    project.workflow(EACH, head=HEAD.replace("local", "ollama"))
+    made = {one.replace("ollama", "local") for one in ask(project)}
+    assert made == {by(three[0]), by(three[1])}
+    project.write(".aiworkflow/config.yaml", f"agents: {{mine: [{three[0].url}]}}\n")
+    done = project.run("bundle", "validate", "flow")
+    assert "a list only where its name is one of anthropic, openai, ollama" in done.err
+
+
 @pytest.mark.parametrize(
     ("more", "says"),
     [

@@ -244,6 +244,7 @@ def test_the_settings_are_obeyed_and_state_is_shared(tmp_path: Any) -> None:
         "near": {"api": "openai", "model": "m", "pool": {"discover": True}},
         "plain": {"api": "ollama", "model": "m", "url": "http://b:1"},
         "usual": {"api": "ollama", "model": "m", "pool": {}},
+        "ollama": ["http://c:1", "http://d:1"],
     }
     around: Any = Surroundings({}, tmp_path, lambda _: None, None, print)  # type: ignore[arg-type, return-value]
     roster = Roster()
@@ -263,4 +264,6 @@ def test_the_settings_are_obeyed_and_state_is_shared(tmp_path: Any) -> None:
     assert near.instances[0].url.endswith("/v1")
     assert near.manner.discover
     assert isinstance(opened("plain"), ApiAgent)
+    short = resolve_agent(AgentSpec("ollama", "m"), said, {})
+    assert (short.urls, short.api) == (("http://c:1", "http://d:1"), "ollama")
     assert [one.host for one in opened("usual")._pool.instances] == ["127.0.0.1:11434"]
