@@ -73,9 +73,9 @@ def write_case_of(where: Where, run: str, name: str | None, out: Out, *, force: 
                 {
                     "case": written.case.name,
                     "folder": str(written.folder),
+                    "replays": written.result.is_passed,
                     "run": found,
                     "status": row.status,
-                    "replays": written.result.is_passed,
                 }
             )
 

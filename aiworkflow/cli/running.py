@@ -72,9 +72,11 @@ def run_bundle(request: RunRequest, out: Out) -> int:
             tell=out.note,
         )
 
-    async def record(client: Client, run: str) -> None:
+    async def record(client: Client, run: str) -> Mapping[str, Json]:
         assert case is not None
-        await record_case(client, run, case, out, project.project, force=request.force)
+        where = project.project
+        written = await record_case(client, run, case, out, where, force=request.force)
+        return {"case": written.to_json()}
 
     after = record if case is not None else None
     folder = None if case is not None else request.record
@@ -89,14 +91,14 @@ def drive(
     record: str | None = None,
     done: str = "succeeded",
     more: Mapping[str, Json] | None = None,
-    after: Callable[[Client, str], Awaitable[None]] | None = None,
+    after: Callable[[Client, str], Awaitable[Mapping[str, Json]]] | None = None,
 ) -> int:
     """Drive a run that `start` gives, with a live view and Ctrl-C, and print what it came to.
 
     Args:
         done: the status that the command was to bring about.
         more: what the JSON object says besides.
-        after: called with the run once it has come to rest.
+        after: called with the run once it has come to rest; what the JSON object says besides.
     """
     import asyncio
 
@@ -115,7 +117,7 @@ async def _drive(
     record: str | None,
     done: str,
     more: Mapping[str, Json],
-    after: Callable[[Client, str], Awaitable[None]] | None,
+    after: Callable[[Client, str], Awaitable[Mapping[str, Json]]] | None,
 ) -> int:
     from aiworkflow.cli.live import follow
 
@@ -140,7 +142,7 @@ async def _drive(
 
             out.note(f"record: {write_record(run.data(), Path(record))}")
         if after is not None and not interrupted:
-            await after(client, run.id)
+            more = {**more, **await after(client, run.id)}
         # while the journal is open: large outputs are read when they are shown
         report(result, out, more)
     if result.status == done:

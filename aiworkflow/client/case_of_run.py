@@ -61,6 +61,14 @@ class Written:
     case: Case
     result: CaseResult
 
+    def to_json(self) -> dict[str, Json]:
+        """As the commands that write a case print it."""
+        return {
+            "name": self.case.name,
+            "folder": str(self.folder),
+            "replays": self.result.is_passed,
+        }
+
 
 async def write_case_of_run(
     client: Client, run: str, name: str, tests: CaseTests, *, force: bool = False

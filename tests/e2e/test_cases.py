@@ -319,7 +319,10 @@ def test_an_unsteady_step_is_recorded_and_a_steady_one_is_run(project: Project) 
         script("now", "date +%s.%N") + script("two", "echo $((1 + 1))"),
         head="outputs: {now: '{{ steps.now.output }}', two: '{{ steps.two.output }}'}\n",
     )
-    assert project.run("run", "flow", "--record", "good").code == 0
+    recorded = project.run("run", "flow", "--record", "good", "--json")
+    assert recorded.code == 0
+    assert recorded.json["case"]["replays"] is True
+    assert recorded.json["case"]["folder"].endswith("bundles/flow/tests/good")
     found = sorted(p.name for p in (project.root / "bundles/flow/tests/good/answers").iterdir())
     assert found == ["now.yaml"]
     assert project.run("bundle", "test", "flow").code == 0
