@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from aiworkflow.bundle.yaml_nodes import Node
 
 _VARIABLE = re.compile(ENV_NAME)
-APIS: Final = ("anthropic", "openai", "ollama")
 
 
 class KeyVariableReader:
