@@ -60,6 +60,11 @@ class AgentConfig:
     speed: float | None = None
 
     @property
+    def acts_alone(self) -> bool:
+        """Whether it acts by itself, not only by the calls that we make for it."""
+        return self.kind in {"acp", "cli", "python"}
+
+    @property
     def label(self) -> str:
         """`name/model`, as it stands in records."""
         return f"{self.name}/{self.model}" if self.model else self.name

@@ -227,23 +227,9 @@ class AgentCalls:
         return await self._make(known, node, None)
 
     async def _make(self, call: _Known, node: Node, given: Ref | None) -> ToolResult:
-        path, visit = self._path(call.number), self._work.visit
+        path = self._path(call.number)
         attempt = call.attempt + 1
-        await self._around.note(
-            ev.Started(
-                self._now(),
-                path,
-                self._node.id,
-                self._work.path,
-                visit,
-                attempt,
-                str(node.effect),
-                call.key,
-                given,
-                role="call",
-                tool=call.tool,
-            )
-        )
+        await self._begin(call, node, given, path, attempt)
         began = self._around.clock.monotonic()
         outcome: Outcome | None = None
         error: Failure | None = None
@@ -253,13 +239,10 @@ class AgentCalls:
         try:
             outcome = await patiently(lambda: self._around.make(work, self._ports), lambda: False)
         except asyncio.CancelledError:
-            status = "cancelled" if is_repeatable else "in_doubt"
-            text = "cancelled while it was called; whether it had its effect is not known"
-            error = Failure("cancelled", "cancelled" if is_repeatable else text, step=path)
+            self._cut_off(path, attempt, began, is_repeatable=is_repeatable)
             raise
         except (*NOT_NOW, Fenced):
-            status = ""  # the run stops here; what became of the call is for the next driver to say
-            raise
+            raise  # the run stops here; what became of the call is for the next driver to say
         except StepError as failed:
             status = "in_doubt" if failed.in_doubt and not is_repeatable else "failed"
             error = Failure(failed.kind, failed.message, failed.process_exit, path, failed.hint)
@@ -268,23 +251,62 @@ class AgentCalls:
         except Exception as bug:  # noqa: BLE001  a call ends as a step does
             status = "failed" if is_repeatable else "in_doubt"
             error = Failure("bug", f"{type(bug).__name__}: {bug}", step=path)
-        finally:
-            error = self._masked(error)
-            if status in {"in_doubt", "cancelled"}:
-                self._end(path, attempt, status, error=error, began=began)
-            if status == "in_doubt":
-                self.doubtful = self.doubtful or error
+        error = self._masked(error)
         if status == "in_doubt":
+            self._doubt(path, attempt, error, began)
             await self._break_off()
         if outcome is None:
             await self._end(path, attempt, status, error=error, began=began)
             return _refused(error)
         output = self._around.masking.mask_json(outcome.output)
-        output_ref, undo = await patiently(
-            lambda: self._keep(call, node, outcome, output), lambda: False
-        )
+        try:
+            output_ref, undo = await patiently(
+                lambda: self._keep(call, node, outcome, output), lambda: False
+            )
+        except asyncio.CancelledError:
+            self._cut_off(path, attempt, began, is_repeatable=is_repeatable)
+            raise
         await self._end(path, attempt, status, output_ref, undo=undo, began=began)
         return self._shown(output)
+
+    def _cut_off(self, path: str, attempt: int, began: float, *, is_repeatable: bool) -> None:
+        """The attempt is ended while it is called."""
+        if is_repeatable:
+            error = Failure("cancelled", "cancelled", step=path)
+            self._end(path, attempt, "cancelled", error=error, began=began)
+        else:
+            text = "cancelled while it was called; whether it had its effect is not known"
+            self._doubt(path, attempt, Failure("cancelled", text, step=path), began)
+
+    def _doubt(self, path: str, attempt: int, error: Failure | None, began: float) -> None:
+        self._end(path, attempt, "in_doubt", error=error, began=began)
+        self.doubtful = self.doubtful or error
+
+    async def _begin(
+        self, call: _Known, node: Node, given: Ref | None, path: str, attempt: int
+    ) -> None:
+        """Wait until the intent is durable."""
+        intent = self._around.note(
+            ev.Started(
+                self._now(),
+                path,
+                self._node.id,
+                self._work.path,
+                self._work.visit,
+                attempt,
+                str(node.effect),
+                call.key,
+                given,
+                role="call",
+                tool=call.tool,
+            )
+        )
+        try:
+            await intent
+        except asyncio.CancelledError:
+            error = Failure("cancelled", "cancelled before it was begun", step=path)
+            self._end(path, attempt, "cancelled", error=error)
+            raise
 
     async def _keep(
         self, call: _Known, node: Node, outcome: Outcome, output: Json
@@ -308,10 +330,10 @@ class AgentCalls:
         *,
         error: Failure | None = None,
         undo: Ref | None = None,
-        began: float,
+        began: float | None = None,
     ) -> Awaitable[None]:
         clock = self._around.clock
-        seconds = round(clock.monotonic() - began, 6)
+        seconds = round(clock.monotonic() - began, 6) if began is not None else 0.0
         return self._around.note(
             ev.Ended(
                 self._now(),

@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from aiworkflow.bundle.workflow import AgentCall
     from aiworkflow.engine.carried import Json
 
-_ACTS = frozenset({"acp", "cli", "python"})
-"""Kinds of agents that act by themselves, not only by calls that stand in the journal."""
-
 
 @record
 class Sent:
@@ -86,7 +83,7 @@ class Estimate:
         if usd is None:
             usd = self._dearest(specs, most)
         is_alone = self._is_left_alone(spec.name)
-        journalled = config is not None and config.kind not in _ACTS
+        journalled = config is not None and not config.acts_alone
         return Offer(name, round(usd, 9), asked + answered, is_alone, journalled)
 
     @staticmethod

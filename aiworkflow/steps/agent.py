@@ -118,7 +118,7 @@ class AgentPerformer:
         if calls is not None:
             if self._hand is not None:
                 calls.hand(await self._hand(action.tools, work, ports))
-            so_far = await calls.so_far() if config.kind == "api" else ()
+            so_far = () if config.acts_alone else await calls.so_far()
             task = dataclasses.replace(task, tools=calls.specs, call=calls, so_far=so_far)
         around = Surroundings(ports.environ, work.scratch, ports.process, ports.lock_fd, ports.log)
         agent = self._open(config, key, around)

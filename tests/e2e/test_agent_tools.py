@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 from tests.contract.agents.model_server import ModelServer
 from tests.e2e.agent_tools import TOOLS, board, bundle, calls, env, results, run, text_of
@@ -302,3 +303,40 @@ def test_an_agent_that_calls_on_and_on_stays_within_the_budget(project: Project)
         used = done.json["steps"]["review"]["tokens"]
         assert used["input"] + used["output"] < 700 + 100
         assert 2 < len(server.requests) < 100
+
+
+def test_a_step_whose_time_is_up_while_it_reads_has_failed(project: Project) -> None:
+    bundle(project, "tools: [board.read]\ntimeout: 6s\n")
+    project.write("pause.read", "")
+    with ModelServer([calls(("board.read", {})), "done"]) as server:
+        done = run(project, server)
+        assert done.code == 1, done.out + done.err
+        assert done.json["error"]["kind"] == "timeout"
+        assert [one["status"] for one in done.json["steps"]["review"]["calls"]] == ["cancelled"]
+
+
+def test_a_step_whose_time_is_up_while_it_writes_is_in_doubt(project: Project) -> None:
+    bundle(project, "tools: [board.comment]\ntimeout: 6s\n")
+    project.write("pause.comment", "")
+    with ModelServer([calls(("board.comment", {"body": "one"})), "done"]) as server:
+        done = run(project, server)
+        assert done.code == 3, done.out + done.err
+        assert done.json["waiting_for"] == [{"kind": "in_doubt", "step": "review/call[1]"}]
+
+
+def test_items_that_run_at_once_have_calls_of_their_own(project: Project) -> None:
+    bundle(project, "tools: [board.comment]\neach: range(3)\n")
+
+    class ByPrompt(ModelServer):
+        """Calls once in each conversation."""
+
+        def answer(self, http: Any, body: dict[str, Any], answer: Any) -> None:
+            told = len(body["messages"]) > 1
+            super().answer(http, body, "done" if told else answer)
+
+    with ByPrompt([calls(("board.comment", {"body": "one"}))]) as server:
+        done = run(project, server)
+        assert done.code == 0, done.out + done.err
+    paths = [done.json["steps"][f"review[{n}]"]["calls"][0]["path"] for n in range(3)]
+    assert paths == [f"review[{n}]/call[1]" for n in range(3)]
+    assert len({one["key"] for one in board(project)}) == 3
