@@ -12,8 +12,8 @@ from aiworkflow.agents.config import (
     editing,
     found_programs,
     given_price,
+    key_variables,
     known_agents,
-    passed_variables,
     resolve_agent,
 )
 from aiworkflow.agents.contract import (
@@ -78,8 +78,8 @@ __all__ = [
     "editing",
     "found_programs",
     "given_price",
+    "key_variables",
     "known_agents",
     "open_agent",
-    "passed_variables",
     "resolve_agent",
 ]

@@ -82,6 +82,7 @@ CLI_PROGRAMS: Final[Mapping[str, str]] = MappingProxyType(
         "opencode": "opencode",
     }
 )
+_HOLDS_KEY: Final = re.compile(r"(?:KEY|TOKEN|SECRET|PASSWORD)$")
 _CLI_TIMEOUT_S: Final = 1800.0
 
 # Programs that `doctor` looks for.
@@ -321,12 +322,13 @@ def _refuse_missing(found: AgentConfig, environ: Mapping[str, str]) -> None:
         )
 
 
-def passed_variables(config: AgentConfig, environ: Mapping[str, str]) -> list[str]:
-    """Variables of the operating system that a program is given, and that may hold its keys."""
+def key_variables(config: AgentConfig, environ: Mapping[str, str]) -> list[str]:
+    """Variables of the operating system that a program is given and that, by their names, hold keys."""
     given = config.program.get("passes")
     if config.key_variable or not isinstance(given, list):
         return []
-    return [str(name) for name in given if environ.get(str(name))]
+    names = [str(name) for name in given]
+    return [name for name in names if _HOLDS_KEY.search(name) and environ.get(name)]
 
 
 def editing(agents: Mapping[str, Json]) -> dict[str, str]:

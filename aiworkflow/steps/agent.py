@@ -21,7 +21,7 @@ from aiworkflow.agents import (
     Turned,
     Used,
     cost_of,
-    passed_variables,
+    key_variables,
     resolve_agent,
 )
 from aiworkflow.agents.talk import talk_from_json
@@ -85,7 +85,7 @@ class AgentPerformer:
         assert isinstance(action, AgentCall)
         config = self._resolve(work.agent or self._spec(action), self._agents, self._environ)
         key = ports.secrets.get(config.key_variable) if config.key_variable else ""
-        for name in passed_variables(config, ports.environ):
+        for name in key_variables(config, ports.environ):
             ports.secrets.get(name)  # from now on masked, wherever it is written
         prompt = str(work.arguments["prompt"])
         limit = ports.limit("prompt")

@@ -122,6 +122,8 @@ def test_it_only_reads_and_is_asked_again(program: Program, project: Project) ->
         assert (answer.turns, len(asks)) == ((3, 2) if program.name == "aider" else (2, 1))
         assert answer.consumed.output_tokens == 21
         assert "does not fit" in brain.asked[-1].prompt
+        tools = {tool for one in brain.asked for tool in one.tools}
+        assert not tools & {"google_web_search", "web_fetch", "webfetch", "web_search", "create"}
         assert "Score a.txt." in brain.asked[-1].prompt  # the session, or all told again
     assert not file.exists()
     assert project.git("status", "--porcelain") == ""

@@ -188,9 +188,9 @@ def test_a_key_is_in_nothing_that_is_kept(project: Project) -> None:
     agent(project, "secret", more="    key: OWN_KEY\n", cli=env)
     done = project.run("run", ask(project), "--json", OWN_KEY=secret)
     assert step(done)["output"] == "It is ***"
-    agent(project, "secret", cli="      passes: [AGENT_KEY]\n")
-    done = project.run("run", ask(project), "--json", AGENT_KEY=secret)
-    assert step(done)["output"] == "It is ***"
+    agent(project, "secret", cli="      passes: [AGENT_KEY, USE_IT]\n")
+    done = project.run("run", ask(project), "--json", AGENT_KEY=secret, USE_IT="is")
+    assert step(done)["output"] == "It is ***"  # what is named like no key is no secret
     kept = [path for path in (project.root / ".aiworkflow").rglob("*") if path.is_file()]
     assert kept
     assert not [path for path in kept if secret.encode() in path.read_bytes()]
