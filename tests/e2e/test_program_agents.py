@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -204,3 +206,18 @@ def test_the_next_agent_is_asked_when_a_program_is_down(project: Project) -> Non
     body = "## Ask\n\n```yaml step\nid: ask\nagent: [mine, other]\n```\n\nHello.\n"
     done = project.run("run", project.workflow(body), "--json")
     assert step(done)["agent"] == "other", done.out
+
+
+def test_interrupting_a_run_ends_the_program(project: Project) -> None:
+    pids = project.root.parent / "pids"
+    agent(project, "hang", str(pids))
+    running = project.start("run", ask(project))
+    while not (pids.exists() and pids.read_text().strip()):
+        assert running.poll() is None
+        time.sleep(0.05)
+    running.send_signal(signal.SIGINT)
+    assert running.wait(30) == 130
+    running.communicate()
+    for pid in pids.read_text().split():
+        stat = Path(f"/proc/{pid}/stat")
+        assert not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] in "ZX"

@@ -164,7 +164,7 @@ class Reading:
                 self._answer = _text(given)[:MOST_TEXT]
         for name in self._found:
             path = getattr(row, name)
-            if path and (given := look(value, path)) not in {None, ""}:
+            if path and (given := look(value, path)) is not None and given != "":
                 self._found[name] = _text(given)[:_SHOWN]
         if row.call:
             self._call(value, row)

@@ -1,0 +1,102 @@
+"""What changed in a working tree, whoever says what."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from aiworkflow.agents.cli.changes import changed, snapshot
+
+ENV = {"PATH": os.environ["PATH"], "HOME": "/nonexistent"}
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    (tmp_path / "sub").mkdir()
+    for name in ("a.txt", "b.txt", "sub/c.txt"):
+        (tmp_path / name).write_text("one")
+    git(tmp_path, "init", "-q")
+    commit(tmp_path)
+    return tmp_path
+
+
+def git(folder: Path, *words: str) -> None:
+    identity = ["-c", "user.name=T", "-c", "user.email=t@example.org"]
+    subprocess.run(["git", *identity, *words], cwd=folder, check=True)
+
+
+def commit(folder: Path) -> None:
+    git(folder, "add", "-A")
+    git(folder, "commit", "-qm", "x")
+
+
+def after(cwd: Path, act: object = None, **more: object) -> tuple[str, ...]:
+    before = snapshot(cwd, ENV)
+    assert callable(act)
+    act()
+    return changed(cwd, before, snapshot(cwd, ENV), ENV, **more)  # type: ignore[arg-type]
+
+
+def test_nothing_is_nothing(tree: Path) -> None:
+    assert after(tree, lambda: None) == ()
+
+
+def test_new_changed_and_removed_files(tree: Path) -> None:
+    def act() -> None:
+        (tree / "a.txt").write_text("two")
+        (tree / "b.txt").unlink()
+        (tree / "sub/neu ü.txt").write_text("new")
+
+    assert after(tree, act) == ("a.txt", "b.txt", "sub/neu ü.txt")
+
+
+def test_what_was_dirty_before_counts_only_when_it_changes_again(tree: Path) -> None:
+    (tree / "a.txt").write_text("two")
+    (tree / "new.txt").write_text("new")
+    assert after(tree, lambda: None) == ()
+    assert after(tree, lambda: (tree / "a.txt").write_text("three")) == ("a.txt",)
+    assert after(tree, lambda: (tree / "new.txt").chmod(0o755)) == ("new.txt",)
+    assert after(tree, lambda: git(tree, "checkout", "-q", "a.txt")) == ("a.txt",)
+
+
+def test_what_was_committed_meanwhile_counts(tree: Path) -> None:
+    def act() -> None:
+        (tree / "a.txt").write_text("two")
+        commit(tree)
+
+    assert after(tree, act) == ("a.txt",)
+
+
+def test_paths_are_those_of_the_folder(tree: Path) -> None:
+    def act() -> None:
+        (tree / "a.txt").write_text("two")
+        (tree / "sub/c.txt").write_text("two")
+
+    assert after(tree / "sub", act) == ("c.txt",)
+
+
+def test_our_own_state_and_what_is_left_behind_do_not_count(tree: Path) -> None:
+    def act() -> None:
+        (tree / ".aiworkflow/state").mkdir(parents=True)
+        (tree / ".aiworkflow/state/runs.db").write_text("x")
+        (tree / ".aider.tags").write_text("x")
+
+    assert after(tree, act, leaves=(".aider*",)) == ()
+
+
+def test_the_first_commit_counts(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q")
+
+    def act() -> None:
+        (tmp_path / "a.txt").write_text("x")
+        commit(tmp_path)
+
+    assert after(tmp_path, act) == ("a.txt",)
+
+
+def test_without_git_nothing_is_known(tmp_path: Path) -> None:
+    assert snapshot(tmp_path, ENV) is None
+    assert changed(tmp_path, None, None, ENV) == ()
