@@ -31,6 +31,7 @@ MOST_ALL: Final = 100_000_000  # bytes
 MOST_LOG: Final = 10_000_000  # bytes
 _MOST_NONSENSE: Final = 20  # lines that are no JSON
 _GONE_S: Final = 1.0
+_LAST_WORDS_S: Final = 0.5  # after its exit, for what is still in the pipe
 
 
 class _Output(Pipe):
@@ -312,6 +313,8 @@ class Program:
         self._exited = True
         if self._exit_fd is not None:
             self._loop.remove_reader(self._exit_fd)
+        # what it has left behind may hold its output open; it does not speak for it
+        self._loop.call_later(_LAST_WORDS_S, self._lines.put_nowait, None)
         self._news.set()
 
     def _signal(self, number: signal.Signals) -> None:

@@ -15,6 +15,7 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -264,6 +265,9 @@ class Program:
     async def do_crash(self, session: str, rest: str) -> None:
         print("out of luck", file=sys.stderr, flush=True)
         os._exit(3)
+
+    async def do_leave(self, session: str, rest: str) -> None:
+        subprocess.Popen(["sleep", "600"])  # with our standard output
 
     async def do_die(self, session: str, rest: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)

@@ -346,6 +346,10 @@ def test_a_killed_program_says_by_what(desk: Desk) -> None:
     assert desk.failing("die").message == "`told` was killed by SIGKILL"
 
 
+def test_what_a_dead_program_leaves_behind_does_not_speak_for_it(desk: Desk) -> None:
+    assert desk.failing("leave\ndie").message == "`told` was killed by SIGKILL"
+
+
 @pytest.mark.parametrize(("prompt", "mode"), [("nonsense", ""), ("say hi", "babble")])
 def test_nonsense_is_no_answer(desk: Desk, prompt: str, mode: str) -> None:
     error = desk.failing(prompt, mode)
