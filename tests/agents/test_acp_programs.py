@@ -98,7 +98,7 @@ def program(request: pytest.FixtureRequest) -> Program:
     found: Program = request.param
     if shutil.which(found.program, path=str(BIN)) is None:
         reason = f"{found.program} is not installed: make agents"
-        if os.environ.get("CI"):
+        if os.environ.get("AGENTS_INSTALLED"):
             pytest.fail(reason)
         pytest.skip(reason)
     return found
