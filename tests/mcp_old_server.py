@@ -2,7 +2,8 @@
 
 Words: `garbage` (lines that are no messages), `schema` (a schema that is none), `shape` (answers that do
 not fit its own schema), `nonsense` (answers that are none), `chatter` (a flood of notifications),
-`describe=TEXT`, `mute` (never answers a call).
+`reference` (one that leads elsewhere), `costly` (one whose check takes for ever), `steer` (text that
+would steer a terminal), `describe=TEXT`, `mute` (never answers a call).
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ def tools() -> list[dict[str, object]]:
     takes: dict[str, object] = {"type": "object", "properties": {"text": {"type": "string"}}}
     if "schema" in WORDS:
         takes = {"type": "object", "properties": {"text": {"type": 7}}}
+    if "reference" in WORDS:
+        takes = {"type": "object", "properties": {"text": {"$ref": "http://127.0.0.1:9/x"}}}
+    if "costly" in WORDS:
+        takes = {"type": "object", "properties": {"text": {"pattern": "^(hi|h|i)+$"}}}
     echo: dict[str, object] = {"name": "echo", "description": DESCRIBED, "inputSchema": takes}
     if "shape" in WORDS:
         echo["outputSchema"] = {"type": "object", "properties": {"n": {"type": "integer"}}}
@@ -46,6 +51,9 @@ def call(id_: object, params: dict[str, object]) -> None:
     if "chatter" in WORDS:
         for _ in range(20_000):
             send(method="notifications/message", params={"level": "info", "data": "x" * 200})
+    if "steer" in WORDS:
+        answer(id_, "red \x1b[31m\nand more", failed=True)
+        return
     if "nonsense" in WORDS:
         send(id=id_, result={"content": "what?"})
     elif params["name"] == "ask":

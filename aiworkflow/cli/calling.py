@@ -183,7 +183,7 @@ def _agree(tool: Offered, arguments: dict[str, Json], agreed: bool, out: Out) ->
 def _lines(one: Offered, out: Out) -> list[str]:
     from aiworkflow.cli.out import printable
 
-    lines = [out.paint(one.name, "bold"), *(f"  {x}" for x in one.description.splitlines()), ""]
+    lines = [f"  {line}" for line in one.description.splitlines()] + [""]
     lines.append(f"  from     {one.origin}")
     claim = ""
     if one.claimed is not None and one.claimed != one.effect:
@@ -206,7 +206,7 @@ def _lines(one: Offered, out: Out) -> list[str]:
             lines.append(f"    {name}{mark}: {_short(schema)}")
     else:
         lines.append("  takes    nothing")
-    return [printable(line) if "\x1b" not in line else line for line in lines]
+    return [out.paint(printable(one.name), "bold"), *(printable(line) for line in lines)]
 
 
 def _short(schema: Json) -> str:

@@ -20,6 +20,7 @@ import pytest
 from tests.support import ROOT, Project
 
 SERVER = str(ROOT / "tests" / "mcp_servers.py")
+LONG = "hi" * 40 + "!"  # for ever to match against a costly pattern
 EFFECT = "effect: {add: read, say: read, whoami: read, slow: read, flood: read, picture: read}"
 
 
@@ -217,7 +218,13 @@ def test_the_key_of_a_step_is_handed_on(place: Project) -> None:
     ("word", "kind", "message"),
     [
         ("schema", "output", "`mcp:old/echo`: the schema of its arguments is wrong: "),
-        ("shape", "output", "`mcp:old/echo`: Invalid structured content returned by tool echo: "),
+        (
+            "shape",
+            "output",
+            "`mcp:old/echo` gave what does not fit its own schema: `n`: 'one' is not",
+        ),
+        ("reference", "output", "`mcp:old/echo`: the schema of its arguments is wrong: "),
+        ("steer", "tool", "`mcp:old/echo` failed: red [31m and more"),
         ("nonsense", "output", "`mcp:old/echo` answered what is no answer: "),
     ],
 )
@@ -229,11 +236,11 @@ def test_a_server_that_breaks_its_word(place: Project, word: str, kind: str, mes
     assert error["message"].startswith(message), error
 
 
-@pytest.mark.parametrize("word", ["garbage", "chatter"])
+@pytest.mark.parametrize("word", ["garbage", "chatter", "costly"])
 def test_noise_between_the_answers_does_no_harm(place: Project, word: str) -> None:
     config(place, old=old(word))
-    place.workflow(step("a", "old/echo", "with: {text: hi}\n"))
-    assert outputs(place)["a"]["given"] == {"text": "hi"}
+    place.workflow(step("a", "old/echo", f"with: {{text: {LONG}}}\n"))
+    assert outputs(place)["a"]["given"] == {"text": LONG}
 
 
 # -- permission -----------------------------------------------------------------------------------

@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, Final, cast
 
 import mcp
 import mcp_types as types
-from jsonschema import SchemaError
 from pydantic import ValidationError
 
 from aiworkflow.bundle.workflow import Effect
 from aiworkflow.diagnostics.suggest import did_you_mean
 from aiworkflow.errors import AIWorkflowError
-from aiworkflow.expr.validator import TooManyReferences, validator_for
 from aiworkflow.records import record
 from aiworkflow.tools.contract import ToolError, Unsent, Watch
 from aiworkflow.tools.mcp.result import text_of, value_of
+from aiworkflow.tools.mcp.schema import check_arguments, check_result, one_line
 from aiworkflow.tools.mcp.tool import McpTool
 from aiworkflow.tools.mcp.transport import Answers, lines_of, requests_to
 from aiworkflow.tools.process import Command
@@ -34,7 +33,7 @@ KEY: Final = "aiworkflow/key"
 """Where in a call's `_meta` its idempotency key stands."""
 _MOST_PAGES: Final = 50
 _MOST_TOOLS: Final = 2000
-_MOST_PROBLEMS: Final = 5
+_LONG: Final = 2000  # characters of what a tool says of its failure
 
 
 @record
@@ -141,6 +140,8 @@ class Connection:
             value, is_text = value_of(result)
             if result.is_error:
                 raise self._reported(name, text_of(result.content))
+            if tool.output is not None:
+                check_result(name, tool.output, result.structured_content)
         return value, is_text
 
     async def _found(self, tool: str, name: str) -> McpTool:
@@ -174,7 +175,7 @@ class Connection:
             )
 
     def _reported(self, name: str, text: str) -> ToolError:
-        said = text.strip() or "it does not say why"
+        said = one_line(text, _LONG) or "it does not say why"
         if self.declined:
             asked = "; ".join(self.declined)
             return ToolError(
@@ -196,8 +197,8 @@ class Connection:
             raise ToolError("output", text) from error
         except mcp.InputRequiredRoundsExceededError as error:
             raise self._reported(name, "it asked again and again") from error
-        except RuntimeError as error:  # its answer does not fit its own schema
-            raise ToolError("output", f"`{name}`: {_one_line(str(error))}") from error
+        except RuntimeError as error:  # an answer that the library has no place for
+            raise ToolError("output", f"`{name}`: {one_line(str(error))}") from error
 
     def _of_mcp(self, error: mcp.MCPError, name: str, *, sent: bool) -> ToolError:
         status = self._answers.failed
@@ -212,7 +213,7 @@ class Connection:
             self._is_lost = True
             how = f" (HTTP {status})" if status is not None else ""
             text = (
-                f"`{name}`: the connection to the server was lost{how}: {_one_line(error.message)}"
+                f"`{name}`: the connection to the server was lost{how}: {one_line(error.message)}"
             )
             if status == 404:  # the server has been begun again, and knows nothing of the session
                 return Unsent("unavailable", text, http_status=status)
@@ -220,14 +221,14 @@ class Connection:
         if self.declined:
             return self._reported(name, error.message)
         kinds = {types.INVALID_PARAMS: "input", types.METHOD_NOT_FOUND: "not_found"}
-        return ToolError(kinds.get(error.code, "tool"), f"`{name}`: {_one_line(error.message)}")
+        return ToolError(kinds.get(error.code, "tool"), f"`{name}`: {one_line(error.message)}")
 
     async def decline(
         self, context: object, params: types.ElicitRequestParams
     ) -> types.ElicitResult | types.ErrorData:
         """Nobody answers the server's question: a person is asked by `ask` steps, which are durable."""
         del context
-        asked = _one_line(params.message)
+        asked = one_line(params.message)
         schema = getattr(params, "requested_schema", None)
         names = ", ".join(schema.get("properties", {})) if isinstance(schema, dict) else ""
         self.declined.append(f"“{asked}”" + (f" ({names})" if names else ""))
@@ -240,7 +241,7 @@ class Connection:
             case types.ToolListChangedNotification():
                 self.forget_tools()
             case types.LoggingMessageNotification(params=params):
-                self.listeners.say(f"[{params.level}] {_one_line(str(params.data))}\n")
+                self.listeners.say(f"[{params.level}] {one_line(str(params.data))}\n")
             case _:
                 pass
 
@@ -293,6 +294,8 @@ async def connected(server: McpServer, opening: Opening) -> AsyncIterator[Connec
             made.append(connection)
             async with asyncio.timeout(server.timeout_s):
                 await stack.enter_async_context(client)
+            # it would check results by the server's schema as it stands, for ever if that wants it so
+            client.session.validate_tool_result = _checked_here  # type: ignore[method-assign]
             is_open = True
             yield connection
     except TimeoutError as error:
@@ -307,41 +310,8 @@ async def connected(server: McpServer, opening: Opening) -> AsyncIterator[Connec
         raise _not_open(about, server, error, program, answers) from error
 
 
-def check_arguments(name: str, schema: Mapping[str, Json], arguments: Mapping[str, Json]) -> None:
-    """Refuse arguments that do not fit.
-
-    Raises:
-        ToolError: `input`, with every problem. `output`: the schema is none.
-    """
-    value: Json = dict(arguments)
-    try:
-        found = sorted(
-            validator_for(schema, value).iter_errors(value), key=lambda one: str(one.path)
-        )
-    except TooManyReferences as error:
-        raise ToolError("input", f"`{name}`: its schema is too deep to check") from error
-    except (SchemaError, ValueError, TypeError, AttributeError, LookupError) as error:
-        text = f"`{name}`: the schema of its arguments is wrong: {_one_line(str(error))}"
-        raise ToolError("output", text, hint="tell whoever makes the server") from error
-    if not found:
-        return
-    problems = [f"{_where(one.absolute_path)}{_one_line(one.message)}" for one in found]
-    listed = "; ".join(problems[:_MOST_PROBLEMS])
-    properties = schema.get("properties")
-    required = schema.get("required")
-    needed = required if isinstance(required, list) else []
-    known = properties if isinstance(properties, dict) else {}
-    takes = ", ".join(one if one in needed else f"{one}?" for one in known)
-    raise ToolError(
-        "input",
-        f"`{name}` was not called: {listed}",
-        hint=f"it takes {takes}" if takes else "it takes no arguments: leave `with` out",
-    )
-
-
-def _where(path: object) -> str:
-    words = "".join(f"[{one}]" if isinstance(one, int) else f".{one}" for one in path)  # type: ignore[attr-defined]
-    return f"`{words.removeprefix('.')}`: " if words else ""
+async def _checked_here(name: str, result: types.CallToolResult) -> None:
+    """Results are checked in `Connection.call`."""
 
 
 def _tool(server: str, one: types.Tool) -> McpTool:
@@ -393,11 +363,6 @@ def _not_open(
     if refusal is not None:
         return refusal
     how = f" (HTTP {answers.failed})" if answers.failed else ""
-    said = _one_line(str(first)) or type(first).__name__
+    said = one_line(str(first)) or type(first).__name__
     hint = f"is a server there? {server.url}" if server.url else f"try it by hand: {server.shown}"
     return ToolError("unavailable", f"{about} cannot be used{how}: {said}", hint=hint)
-
-
-def _one_line(text: str) -> str:
-    plain = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return plain if len(plain) <= 300 else plain[:299] + "…"
