@@ -92,6 +92,24 @@ def show(
 
 
 @app.command(cls=Command)
+def choose(
+    bundle: BundleArgument,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+    quiet: QuietOption = False,
+    project: ProjectOption = None,
+    journal_fallback: FallbackOption = False,
+) -> None:
+    """Show which agents the steps of a bundle would be offered to now, in order, and why."""
+    from aiworkflow.cli.agents_shown import choose_command
+    from aiworkflow.cli.out import Out
+    from aiworkflow.cli.where import Where
+
+    where = Where(project, journal_fallback=journal_fallback)
+    choose_command(where, bundle, Out(as_json=as_json, verbose=verbose, quiet=quiet))
+
+
+@app.command(cls=Command)
 def bench(
     agents: AgentsArgument = None,
     runs: RunsOption = 3,

@@ -120,6 +120,26 @@ def show_agent(where: Where, name: str, out: Out) -> None:
             out.say(f"  {what.ljust(12)} {text}")
 
 
+def choose_command(where: Where, bundle: str, out: Out) -> None:
+    """Print whom the steps of a bundle would be offered to."""
+    from aiworkflow.client.explained import explain
+
+    client = connect(where)
+    try:
+        steps = explain(client, bundle)
+    finally:
+        client.close()
+    out.object({"steps": [one.to_json() for one in steps]})
+    if not steps:
+        out.say("no step of it is for an agent")
+    for one in steps:
+        out.say(printable(one.step if not one.problem else f"{one.step}  {one.problem}"))
+        for place, (agent, why, usd) in enumerate(one.agents, 1):
+            most = f"at most {cost_text(usd)}" if usd else ""
+            words = "  ".join(filter(None, (agent, most, why)))
+            out.say(printable(f"  {place}. {words}"))
+
+
 def table(rows: Sequence[Sequence[str]]) -> list[str]:
     """Lines with columns under each other; the last column is not padded."""
     widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]

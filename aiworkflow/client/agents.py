@@ -122,7 +122,7 @@ def survey(client: Client) -> list[KnownAgent]:
     programs = found_programs(project.environ.get("PATH"))
     for name in known_agents():
         names.setdefault(name, programs.get(CLI_PROGRAMS.get(name, "")) or "")
-    breakers, figures = _kept(client)
+    breakers, figures = kept(client)
     found = []
     for name, origin in names.items():
         spec = wanted.get(name, AgentSpec(name))
@@ -163,7 +163,7 @@ def known_agent(client: Client, name: str) -> KnownAgent:
     return every[spec.name]
 
 
-def _kept(client: Client) -> tuple[dict[str, str], dict[str, Figures]]:
+def kept(client: Client) -> tuple[dict[str, str], dict[str, Figures]]:
     """Open breakers by agent, and figures; a journal that cannot be read is for `doctor` to say."""
     from aiworkflow.journal.open import journal_exists
     from aiworkflow.runtime.measured import AGENT, read_figures

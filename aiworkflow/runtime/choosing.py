@@ -20,17 +20,18 @@ if TYPE_CHECKING:
 
     from aiworkflow.agents import Roster
     from aiworkflow.agents.choice import Candidate
+    from aiworkflow.agents.figures import Figures
     from aiworkflow.bundle.workflow import AgentSpec
     from aiworkflow.engine.carried import Json
     from aiworkflow.runtime.estimate import Estimate, Sent
     from aiworkflow.runtime.given import InForce
-    from aiworkflow.runtime.measured import Measured
 
 
 class Choosing:
     """The choice of agents for one run.
 
     Args:
+        measured: what was measured of an agent, `name/model`.
         roster: what this process knows of its agents.
     """
 
@@ -40,7 +41,7 @@ class Choosing:
         settings: InForce,
         environ: Mapping[str, str],
         estimate: Estimate,
-        measured: Measured,
+        measured: Callable[[str], Figures],
         roster: Callable[[], Roster],
     ) -> None:
         self._run = run
@@ -113,7 +114,7 @@ class Choosing:
         if config is None:
             problem = agent_problem(spec, self._agents, self._environ) or "it cannot be used"
             return Candidate(label, problem=problem.partition("; ")[0])
-        figures = self._measured.of(config.label)
+        figures = self._measured(config.label)
         return Candidate(
             label,
             usd=offer.usd if self._estimate.is_priced(config) else None,

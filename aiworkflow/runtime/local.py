@@ -444,7 +444,9 @@ class LocalRuntime:
                     View(plan, folded, values),
                     settings.env,
                     cache,
-                    Choosing(run, settings, self._environ, estimate, self.measured, self._roster),
+                    Choosing(
+                        run, settings, self._environ, estimate, self.measured.of, self._roster
+                    ),
                     frozenset(settings.final_env),
                 ),
                 account=Account(self.journal, run, settings.daily_usd),

@@ -161,6 +161,26 @@ def test_a_key_has_its_place_on_a_step(project: Project) -> None:
     assert "its place on a step" in done.out
 
 
+def test_choose_says_who_would_be_asked_and_why(project: Project) -> None:
+    project.write(".aiworkflow/config.yaml", CONFIG)
+    one = ASK.format(settings=f"agent: {{choose: cheapest, {THREE}}}\n")
+    two = ASK.format(settings="agent: small\n").replace("id: ask\n", "id: two\n")
+    able = "agent: {choose: best, among: [small, free], able: vision}\n"
+    none = ASK.format(settings=able).replace("id: ask\n", "id: nobody\n")
+    project.workflow(one + two + none)
+    done = project.run("agents", "choose", "flow", "--json")
+    assert done.code == 0, done.err
+    first, second, third = done.json["steps"]
+    assert [row["agent"] for row in first["agents"]] == ["free", "small", "large"]
+    assert first["agents"][1]["why"].startswith("cheapest, place 2 of 3 (small $")
+    assert first["agents"][2]["at_most_usd"] > 0
+    assert [row["agent"] for row in second["agents"]] == ["small"]
+    assert "small: it cannot do vision" in third["problem"]
+    text = project.run("agents", "choose", "flow").out
+    assert "  1. free  cheapest of 3 (free $0.0000" in text
+    assert not (project.root / ".aiworkflow/state").exists(), "to look makes no journal"
+
+
 def test_a_choice_outlives_a_crash(project: Project) -> None:
     """The one that was chosen goes on, though another would be chosen now."""
     config = CONFIG.replace("{text: large}", "{text: large, seconds: 600}")

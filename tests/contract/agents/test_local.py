@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aiworkflow.agents import Ability, AgentError, Answer, Consumed, Roster, Task, TextDelta
@@ -76,6 +76,7 @@ def test_echo_answers_with_the_prompt() -> None:
     assert asyncio.run(echo().check()).problem == ""
 
 
+@settings(deadline=None)
 @given(SCHEMAS)
 def test_echo_finds_the_smallest_value_that_fits(schema: Schema) -> None:
     answer, _ = perform(echo(), schema=schema)

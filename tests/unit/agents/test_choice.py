@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aiworkflow.agents.choice import Candidate, Ranking, is_meant, lot, rank
@@ -51,6 +51,7 @@ def order(how: str, *several: Candidate, **more: Any) -> list[str]:
     return labels(rank(AgentChoice(how, **more), several, draw="run step", turn=turn))
 
 
+@settings(deadline=None)
 @given(CHOICES, CANDIDATES, st.text(), st.integers(0, 99))
 def test_everybody_is_asked_or_left_out_for_a_reason(
     choice: AgentChoice, several: list[Candidate], draw: str, turn: int
@@ -69,6 +70,7 @@ def test_everybody_is_asked_or_left_out_for_a_reason(
     assert rank(choice, several, draw=draw, turn=turn) == found, "the same values, the same order"
 
 
+@settings(deadline=None)
 @given(CHOICES, CANDIDATES)
 def test_who_is_preferred_comes_first_and_who_is_avoided_last(
     choice: AgentChoice, several: list[Candidate]
@@ -82,6 +84,7 @@ def test_who_is_preferred_comes_first_and_who_is_avoided_last(
     assert places == sorted(places)
 
 
+@settings(deadline=None)
 @given(CANDIDATES)
 def test_cheapest_and_fastest_are_in_order(several: list[Candidate]) -> None:
     unknown = float("inf")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aiworkflow.observe.intervals import mean, share
@@ -24,6 +24,7 @@ def test_shares_as_in_the_literature(successes: int, count: int, low: float, hig
     assert (found.low, found.high) == (pytest.approx(low, abs=1e-4), pytest.approx(high, abs=1e-4))
 
 
+@settings(deadline=None)
 @given(st.integers(0, 500), st.integers(1, 500))
 def test_a_share_lies_in_its_interval(successes: int, count: int) -> None:
     found = share(min(successes, count), count)
@@ -31,6 +32,7 @@ def test_a_share_lies_in_its_interval(successes: int, count: int) -> None:
     assert 0 <= found.low <= found.value <= found.high <= 1
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1))
 def test_a_mean_lies_in_its_interval(values: list[float]) -> None:
     found = mean(values)

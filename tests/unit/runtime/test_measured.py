@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aiworkflow.agents.figures import Attempted, Figures, together
@@ -26,6 +26,7 @@ ATTEMPTS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(ATTEMPTS)
 def test_figures_say_what_the_attempts_were(attempts: list[Attempted]) -> None:
     found = Figures()
