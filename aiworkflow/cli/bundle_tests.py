@@ -8,7 +8,6 @@ import typer
 
 from aiworkflow.cli.command import Command
 from aiworkflow.cli.options import (
-    BundleArgument,
     FallbackOption,
     JsonOption,
     ProjectOption,
@@ -81,7 +80,10 @@ def replay(
 
 
 def lock(
-    bundle: BundleArgument,
+    bundle: Annotated[
+        str | None,
+        typer.Argument(metavar="[BUNDLE]", help="A bundle; all that are locked without it."),
+    ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Write nothing; exit status 1 when it has drifted.")
     ] = False,
@@ -94,11 +96,11 @@ def lock(
 
     `run --locked` refuses a bundle that is not what was locked, with exit status 4.
     """
-    from aiworkflow.cli.locking import lock_bundle
+    from aiworkflow.cli.locking import lock_bundles
     from aiworkflow.cli.out import Out
 
     out = Out(as_json=as_json, verbose=verbose, quiet=quiet)
-    raise typer.Exit(lock_bundle(bundle, project, out, check=check))
+    raise typer.Exit(lock_bundles(bundle, project, out, check=check))
 
 
 def diff(

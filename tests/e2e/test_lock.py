@@ -64,7 +64,7 @@ def test_each_change_is_named_and_nothing_else(
     assert project.run("bundle", "lock", "flow").code == 0
     change(project)
     done = project.run("bundle", "lock", "flow", "--check", "--json")
-    assert [one["fact"] for one in done.json["drift"]] == facts
+    assert [one["fact"] for one in done.json["bundles"][0]["drift"]] == facts
     assert done.code == (1 if facts else 0)
 
 
@@ -115,3 +115,24 @@ def test_a_run_of_what_was_locked_runs(project: Project) -> None:
         "lone.md", (project.root / "bundles/flow/workflow.md").read_text().replace("flow", "lone")
     )
     assert "has no place for a lock" in project.run("bundle", "lock", "lone.md").err
+
+
+def test_all_locked_bundles_are_looked_at_without_a_name(project: Project) -> None:
+    for name in ("one", "two", "loose"):
+        project.workflow(script("step", "echo 1"), name=name)
+    none = project.run("bundle", "lock", "--check")
+    assert none.code == 2
+    assert "no bundle of this project is locked yet" in none.err
+    for name in ("one", "two"):
+        assert project.run("bundle", "lock", name).code == 0
+    assert project.run("bundle", "lock", "--check").code == 0
+    edit("two/workflow.md", "echo 1", "echo 2")(project)
+    done = project.run("bundle", "lock", "--check", "--json")
+    assert done.code == 1
+    assert done.json["locked"] is False
+    assert [(one["bundle"], len(one["drift"])) for one in done.json["bundles"]] == [
+        ("bundles/one", 0),
+        ("bundles/two", 1),
+    ]
+    assert project.run("bundle", "lock").code == 0
+    assert project.run("bundle", "lock", "--check").code == 0
