@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Self, cast
 from aiworkflow.client.case import Case, case_names, read_case
 from aiworkflow.client.expected import Expected, expected_of, unexpected
 from aiworkflow.client.inputs import check_inputs
+from aiworkflow.client.project import BundleInvalid, NotBuiltYet
 from aiworkflow.clock import JumpingClock
 from aiworkflow.errors import AIWorkflowError, UsageError
 from aiworkflow.records import record
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from aiworkflow.bundle.workflow import Kind
     from aiworkflow.client.case import Said
     from aiworkflow.client.client import Client
-    from aiworkflow.client.project import Project
+    from aiworkflow.client.project import Checked, Project
     from aiworkflow.client.result import RunResult
     from aiworkflow.client.waits import OpenWait
     from aiworkflow.clock import Clock, Ids
@@ -149,10 +150,7 @@ class CaseTests:
             environ.setdefault(name, "replayed")
         self._environ = environ
         try:
-            reader = self._client(project.root, JumpingClock(0), _CaseIds(""), lambda real: real)
-            agent = reader.project.check(bundle).settings.options().agent
-            checked = reader.project.check(bundle, None if agent else {"agent": "replay"})
-            self._new = reader.project.prepare(checked, None)
+            checked, self._new = self._prepared(bundle)
             assert checked.workflow is not None
             self._root = Path(checked.workflow.root)
         except BaseException:
@@ -177,6 +175,20 @@ class CaseTests:
         traceback: TracebackType | None,
     ) -> None:
         self._temporary.cleanup()
+
+    def _prepared(self, bundle: str | Path) -> tuple[Checked, NewRun]:
+        """The bundle, ready to run. Raises BundleInvalid, NotBuiltYet, UsageError."""
+        reader = self._client(self._project.root, JumpingClock(0), _CaseIds(""), lambda real: real)
+        checked = reader.project.check(bundle)
+        try:
+            return checked, reader.project.prepare(checked, None)
+        except (BundleInvalid, NotBuiltYet):
+            raise
+        except UsageError:  # no agent is configured, which is all the same to a recorded answer
+            self._environ["AIWORKFLOW_AGENT"] = "replay"
+        reader = self._client(self._project.root, JumpingClock(0), _CaseIds(""), lambda real: real)
+        checked = reader.project.check(bundle)
+        return checked, reader.project.prepare(checked, None)
 
     def names(self) -> list[str]:
         """The cases there are."""
