@@ -8,11 +8,12 @@ from aiworkflow.agents import Roster
 from aiworkflow.agents.figures import Figures
 from aiworkflow.bundle.workflow import AgentCall, OutputForm, agent_spec
 from aiworkflow.client.agents import kept
-from aiworkflow.client.project import BundleInvalid, in_force
+from aiworkflow.client.in_force import in_force
+from aiworkflow.client.project import BundleInvalid
 from aiworkflow.engine import Failure
 from aiworkflow.records import record
 from aiworkflow.runtime.choosing import Choosing
-from aiworkflow.runtime.estimate import Estimate
+from aiworkflow.runtime.estimate import Estimate, Sent
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,7 +86,8 @@ def _offered(
 ) -> Offered:
     if not (action.agents or action.choice or settings.agent or settings.choice):
         return Offered(step, (), "no agent is configured")
-    offers = choosing.offers(action, action.prompt.text, step, None, is_checked=is_checked)
+    sent = Sent(len(action.prompt.text.encode()), is_checked=is_checked)
+    offers = choosing.offers(action, sent, step, None)
     if isinstance(offers, Failure):
         return Offered(step, (), offers.message)
     named = action.agents or tuple(agent_spec(text) for text in settings.agent)

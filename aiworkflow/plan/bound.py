@@ -33,6 +33,8 @@ _BYTES_A_TOKEN: Final = 2.5
 _TOKENS_AN_IMAGE: Final = 5_000
 """As many as a large one takes with Anthropic; with OpenAI's smallest models one may take more."""
 _AROUND: Final = 500  # tokens of what is sent beside the prompt
+MOST_FILES: Final = 20
+"""Most images of a prompt: Anthropic takes 100 in a request, OpenAI 500, with 32 MB in all."""
 ASKS: Final = 2
 """How often an answer that does not fit is asked for again."""
 
@@ -318,7 +320,10 @@ class _Walk:
 
     def _attempt(self, node: Node, tariff: Tariff, size: int, *, is_checked: bool) -> Amount:
         assert isinstance(node.action, AgentCall)
-        asked, answered = most_tokens(size, tariff.max_tokens, is_checked=is_checked)
+        most = tariff.max_tokens
+        named = sum(1 if isinstance(one, str) else MOST_FILES for one in node.action.files)
+        images = min(named, MOST_FILES)
+        asked, answered = most_tokens(size, most, is_checked=is_checked, images=images)
         step = self._via + node.id
         unbounded = tariff.unbounded
         if not unbounded and node.action.tools:

@@ -6,6 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING, Final
 
 from aiworkflow.agents import Attachment
+from aiworkflow.plan.bound import MOST_FILES
 from aiworkflow.steps.contract import StepError
 from aiworkflow.tools.contract import ToolError
 from aiworkflow.tools.paths import inside, read_bytes
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from aiworkflow.bundle.workflow import Json
     from aiworkflow.steps.contract import Ports, Work
 
-_MOST: Final = 20
-"""Anthropic takes 100 in a request, OpenAI 500, with 32 MB in all; more than these is a mistake."""
 _LIMIT: Final = 5_000_000
 _MOST_BYTES: Final = 20_000_000
 
@@ -37,8 +36,10 @@ def attachments(work: Work, ports: Ports) -> tuple[Attachment, ...]:
     except KeyError:  # a run from before there was this limit
         limit = _LIMIT
     paths = list(_paths(given))
-    if len(paths) > _MOST:
-        raise StepError("limit", f"{len(paths)} files are more than the {_MOST} a prompt may have")
+    if len(paths) > MOST_FILES:
+        raise StepError(
+            "limit", f"{len(paths)} files are more than the {MOST_FILES} a prompt may have"
+        )
     found = tuple(_read(work, path, limit) for path in paths)
     if sum(len(one.content) for one in found) > _MOST_BYTES:
         raise StepError("limit", f"the files of the prompt are larger than {_MOST_BYTES:,} bytes")
