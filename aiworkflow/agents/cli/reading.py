@@ -70,6 +70,7 @@ class Reading:
         self._impossible = ""
         self._calls: dict[str, ToolCall] = {}
         self._plain = bytearray()
+        self._handed_on = 0
 
     # -- standard output --------------------------------------------------------------------------
 
@@ -78,7 +79,7 @@ class Reading:
         if self._profile.output != "jsonl":
             self._plain += data
             if self._profile.output == "text" and not self._profile.beside:
-                self._emit(TextDelta(data.decode("utf-8", "replace")))
+                self._hand_on(data.decode("utf-8", "replace"))
             return
         *lines, rest = (self._rest + data).split(b"\n")
         for line in lines:
@@ -135,7 +136,7 @@ class Reading:
         self._answer = "\n".join(said)
         self._understood += len(said)
         if self._answer:
-            self._emit(TextDelta(self._answer))
+            self._hand_on(self._answer)
 
     # -- rows -------------------------------------------------------------------------------------
 
@@ -181,14 +182,20 @@ class Reading:
         self._streamed = True
         if len(self._message) < MOST_TEXT:
             self._message += text
-        self._emit(TextDelta(text))
+        self._hand_on(text)
+
+    def _hand_on(self, text: str) -> None:
+        """Text as it comes, as far as it is of use: whoever keeps it has bounds as well."""
+        if self._handed_on < MOST_TEXT:
+            self._handed_on += len(text)
+            self._emit(TextDelta(text))
 
     def _text(self, text: str) -> None:
         """A whole message; where its pieces came before, they are not handed on again."""
         if not text:
             return
         if not self._streamed:
-            self._emit(TextDelta(text))
+            self._hand_on(text)
         self._message, self._streamed, self._fresh = text[:MOST_TEXT], False, True
 
     def _call(self, value: Json, row: Row) -> None:

@@ -250,6 +250,7 @@ def test_a_flood_is_cut_off(bench: Bench) -> None:
     error = bench.failing("flood", may_edit=True)
     assert error.kind == "limit"
     assert "wrote more than 50000000 bytes" in error.message
+    assert sum(len(e.text) for e in bench.events if isinstance(e, TextDelta)) < 12_000_000
     assert error.in_doubt
 
 
