@@ -248,7 +248,8 @@ def _performers(
             from aiworkflow.steps.mcp import perform_mcp
             from aiworkflow.tools.mcp.offers import offers_of
 
-            return await perform_mcp(work, ports, offers_of(settings.servers, residents, memory))
+            offers = offers_of(settings.servers, residents, memory, settings.pins)
+            return await perform_mcp(work, ports, offers)
         if isinstance(work.node.action, ToolCall) and work.node.action.tool in work.protocols:
             from aiworkflow.steps.lasting import perform_lasting
 

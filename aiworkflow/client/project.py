@@ -15,7 +15,13 @@ from aiworkflow.client.builder import BuiltWorkflow
 from aiworkflow.client.in_force import in_force
 from aiworkflow.client.inputs import check_inputs
 from aiworkflow.client.override import without_agents
-from aiworkflow.client.servers import known_servers, servers_in_use, servers_of, uses_servers
+from aiworkflow.client.servers import (
+    known_servers,
+    pins_of,
+    servers_in_use,
+    servers_of,
+    uses_servers,
+)
 from aiworkflow.errors import UsageError
 from aiworkflow.plan import compile_plan, refusals, seal
 from aiworkflow.records import record
@@ -76,6 +82,7 @@ class Checked:
         settings: the layers that hold for it.
         refused: what this version cannot execute.
         children: the workflows it calls, by path as written.
+        pins: tools of MCP servers that its lock pins: `server/tool` → digest.
     """
 
     label: str
@@ -85,6 +92,7 @@ class Checked:
     settings: Layered
     refused: Sequence[Diagnostic] = field(default=())
     children: Mapping[str, Checked] = field(default_factory=dict)
+    pins: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_valid(self) -> bool:
@@ -344,7 +352,8 @@ class Project:
         servers = known_servers(workflow, settings, self.root, report)
         plan = compile_plan(workflow, report, plans, servers, acting(workflow, settings))
         refused = [*refusals(workflow), *(x for one in children.values() for x in one.refused)]
-        return Checked(label, workflow, plan, report, settings, refused, children)
+        pins = pins_of(workflow) if servers else {}
+        return Checked(label, workflow, plan, report, settings, refused, children, pins)
 
     def prepare(
         self,
@@ -377,7 +386,7 @@ class Project:
             values: Mapping[str, Json] = {}
             if inputs is not None:
                 values = check_inputs(plan.name, plan.inputs, inputs, texts)
-            settings = self._in_force(plan, checked.settings)
+            settings = self._in_force(plan, checked)
             settings = keep(settings) if keep is not None else settings
             self._check_agents(plan, settings)
             for one in called.values():
@@ -422,16 +431,17 @@ class Project:
             plan = seal(child.plan, child.workflow, self._seal_children(child, found))
             digests[path] = plan.digest
             files = child.workflow.files
-            settings = self._in_force(plan, child.settings)
+            settings = self._in_force(plan, child)
             found[plan.digest] = Called(plan, files, settings, child.label)
         return digests
 
-    def _in_force(self, plan: Plan, settings: Layered) -> InForce:
+    def _in_force(self, plan: Plan, checked: Checked) -> InForce:
         """What a run keeps of the settings, the servers that its plan uses among them."""
-        found = in_force(settings)
+        found = in_force(checked.settings)
         if not uses_servers(plan):
             return found
-        return replace(found, servers=servers_in_use(plan, servers_of(settings, self.root)))
+        servers = servers_in_use(plan, servers_of(checked.settings, self.root))
+        return replace(found, servers=servers, pins=checked.pins)
 
     def _check_agents(self, plan: Plan, settings: InForce) -> None:
         wanted: list[AgentSpec] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from aiworkflow.bundle.servers import IMPORTED, McpServer, read_imported, server_of
@@ -13,7 +14,6 @@ from aiworkflow.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     from aiworkflow.bundle.workflow import Workflow
     from aiworkflow.diagnostics import Report
@@ -50,9 +50,21 @@ def known_servers(
         return {}
 
 
+def calls_of(plan: Plan) -> list[tuple[str, str]]:
+    """The servers' tools that a plan calls: server and tool, which may be a pattern."""
+    return [call for node in plan.nodes.values() for call in _calls(node)]
+
+
 def uses_servers(plan: Plan) -> bool:
     """Whether a step of a plan calls an MCP server."""
-    return any(True for node in plan.nodes.values() for _ in _calls(node))
+    return bool(calls_of(plan))
+
+
+def pins_of(workflow: Workflow) -> dict[str, str]:
+    """The tools that the lock beside a bundle pins; none where it has no lock."""
+    from aiworkflow.tools.mcp.lock import read_pins
+
+    return read_pins(Path(workflow.root))
 
 
 def servers_kept(settings: InForce) -> dict[str, McpServer]:

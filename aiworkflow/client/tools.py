@@ -7,6 +7,7 @@ import dataclasses
 import json
 import shutil
 import tempfile
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -20,6 +21,7 @@ from aiworkflow.errors import UsageError
 from aiworkflow.expr import coerce, json_schema
 from aiworkflow.records import record
 from aiworkflow.tools.contract import ToolError, Watch
+from aiworkflow.tools.mcp.lock import LOCK
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -168,6 +170,28 @@ async def offered(
     return tuple(tools)
 
 
+async def lock_facts(project: Project, checked: Checked) -> dict[str, str]:
+    """The lines of a lock about the tools of MCP servers that a bundle uses: `mcp-tool name` → digest.
+
+    Raises:
+        ToolError: a server does not answer, or does not offer a tool.
+    """
+    from aiworkflow.client.servers import calls_of
+    from aiworkflow.tools.mcp import pin
+    from aiworkflow.tools.mcp.lock import KIND
+
+    wanted = calls_of(checked.plan) if checked.plan is not None else []
+    found = await offered(project, checked.settings, dict.fromkeys(name for name, _ in wanted))
+    facts: dict[str, str] = {}
+    for server, pattern in wanted:
+        fitting = [x for x in found if x.server == server and fnmatchcase(x.name, pattern)]
+        if not fitting and "*" not in pattern:
+            text = f"MCP server `{server}` offers no tool `{pattern}`"
+            raise ToolError("not_found", text, hint=f"see: aiworkflow tools list --server {server}")
+        facts |= {f"{KIND} {one.server}/{one.name}": pin(one) for one in fitting}
+    return facts
+
+
 async def ask_servers(
     project: Project, servers: Mapping[str, McpServer], named: Sequence[str]
 ) -> tuple[list[Offered], list[Asked]]:
@@ -228,7 +252,7 @@ async def _ask(
         return {}
     refuse_without_extra()
     secrets = EnvironmentSecrets(project.environ)
-    asker = Asker(project.root, project.environ, Watch(lambda _: None), secrets.get, {})
+    asker = Asker(project.root, project.environ, Watch(lambda _: None), secrets.get)
     found: dict[str, tuple[McpTool, ...] | ToolError] = {}
 
     async def ask(name: str, offers: Offers) -> None:
@@ -295,6 +319,9 @@ def call_of(
         for path in (root / "tests", root / "prompts"):
             shutil.rmtree(path, ignore_errors=True)
         root.mkdir(exist_ok=True)
+        lock = Path(checked.workflow.root) / LOCK
+        if lock.is_file():
+            (root / LOCK).write_bytes(lock.read_bytes())
         (root / "workflow.md").write_text(built.document, encoding="utf-8")
         for one in (*checked.workflow.tools.values(),):
             (root / one.path).chmod(0o755)

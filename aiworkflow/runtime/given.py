@@ -39,6 +39,7 @@ class InForce:
         budget: the run's: `usd`, `tokens`, `seconds`, `on_exceed`, and `daily` of the project.
         breaker: `threshold`, `cool_down_s` and `window_s` of circuit breakers.
         servers: the MCP servers that its workflow uses, by name, as plain data.
+        pins: tools of servers that must be as they were pinned: `server/tool` → digest.
     """
 
     env: Mapping[str, str]
@@ -51,6 +52,7 @@ class InForce:
     breaker: Mapping[str, float] = field(default_factory=dict)
     servers: Mapping[str, Json] = field(default_factory=dict)
     choice: Mapping[str, Json] = field(default_factory=dict)
+    pins: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def daily_usd(self) -> float | None:
@@ -71,6 +73,7 @@ class InForce:
             "breaker": dict(self.breaker),
             "servers": dict(self.servers),
             "choice": dict(self.choice),
+            "pins": dict(self.pins),
         }
 
     def bounds(self) -> Bounds:
@@ -94,6 +97,7 @@ class InForce:
             breaker=cast("Mapping[str, float]", data.get("breaker", {})),
             servers=cast("Mapping[str, Json]", data.get("servers", {})),
             choice=cast("Mapping[str, Json]", data.get("choice", {})),
+            pins=cast("Mapping[str, str]", data.get("pins", {})),
         )
 
 

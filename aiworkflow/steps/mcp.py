@@ -12,7 +12,6 @@ from aiworkflow.records import record
 from aiworkflow.steps.child import secret_values, step_errors, watch_of
 from aiworkflow.steps.contract import Outcome
 from aiworkflow.steps.output import parse_output, shape_output
-from aiworkflow.tools.mcp.lock import read_pins
 from aiworkflow.tools.mcp.offers import Asker
 
 if TYPE_CHECKING:
@@ -24,13 +23,12 @@ if TYPE_CHECKING:
 
 
 def asker_of(work: Work, ports: Ports) -> Asker:
-    """On whose behalf an attempt asks servers: with its secrets, its log, its bundle's pins."""
+    """On whose behalf an attempt asks servers: with its secrets and its log."""
     return Asker(
         project=work.project,
         environ=ports.environ,
         watch=watch_of(ports),
         secret=lambda name: secret_values(work, ports, {name: name})[name],
-        pins=read_pins(work.bundle),
         output_limit=ports.limit("output"),
         log_limit=ports.limit("log"),
     )

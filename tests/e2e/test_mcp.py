@@ -602,6 +602,34 @@ def test_a_tool_that_is_not_as_it_was_pinned_is_refused_with_a_diff(place: Proje
     assert "the pinned one was never seen here" in failed(place)["message"]
 
 
+def test_pins_hold_for_a_call_by_hand_and_may_be_short(place: Project) -> None:
+    digest = pinned(place).removeprefix("sha256:")[:16]
+    place.workflow(step("a", "old/echo", "with: {text: hi}\n"))
+    place.write("bundles/flow/workflow.lock", f"mcp-tool old/echo = {digest}\n")
+    assert outputs(place)["a"]["given"] == {"text": "hi"}
+    config(place, old=old("describe=Another."))
+    call = ("tools", "call", "mcp:old/echo", "--text=x", "--json")
+    done = place.run(*call, "--bundle", "flow")
+    assert done.code == 1
+    assert "-description: Say it again." in done.json["error"]["message"]
+    assert place.run(*call).code == 0
+
+
+def test_the_lines_of_a_lock(place: Project) -> None:
+    digest = pinned(place)
+    place.workflow(step("a", "old/echo", "with: {text: hi}\n"))
+    code = (
+        "import asyncio; from aiworkflow.app import open_project\n"
+        "from aiworkflow.client.tools import lock_facts\n"
+        "project = open_project('.')\n"
+        "print(asyncio.run(lock_facts(project, project.check('flow'))))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=place.root, env=place.env, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == f"{{'mcp-tool old/echo': '{digest}'}}", done.stderr
+
+
 def test_a_pin_is_of_name_description_and_schemas(place: Project) -> None:
     first = pinned(place)
     assert first == pinned(place)

@@ -46,7 +46,7 @@ def check_pin(tool: McpTool, pins: Mapping[str, str], memory: Path) -> None:
     if wanted is None:
         return
     now = pin(tool)
-    if now == wanted:
+    if _bare(wanted) and _bare(now).startswith(_bare(wanted)):  # locks may shorten digests
         return
     before = _recall(wanted, memory)
     if before is None:
@@ -74,12 +74,17 @@ def remember(tool: McpTool, memory: Path) -> None:
         return
 
 
+def _bare(digest: str) -> str:
+    """The digits of a digest that may be shortened; "" for what is none."""
+    found = digest.removeprefix("sha256:")
+    return found if re.fullmatch(r"[0-9a-f]{16,64}", found) else ""
+
+
 def _recall(digest: str, memory: Path) -> Mapping[str, Json] | None:
-    bare = digest.partition(":")[2]
-    if not re.fullmatch(r"[0-9a-f]{64}", bare):
-        return None
+    bare = _bare(digest)
     try:
-        found = json.loads((memory / f"{bare}.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        path = next(memory.glob(f"{bare}*.json")) if bare else None
+        found = json.loads(path.read_text(encoding="utf-8")) if path is not None else None
+    except (OSError, ValueError, StopIteration):
         return None
     return found if isinstance(found, dict) else None

@@ -35,14 +35,12 @@ class Asker:
         project: root of the project; programs run in it.
         environ: the operating system's environment.
         secret: the value of a secret that is allowed here. Raises what the caller raises.
-        pins: tools that must be as they were pinned: `server/tool` → digest.
     """
 
     project: Path
     environ: Mapping[str, str]
     watch: Watch
     secret: Callable[[str], str]
-    pins: Mapping[str, str]
     output_limit: int = 10_000_000
     log_limit: int = 10_000_000
 
@@ -54,12 +52,18 @@ class Offers:
         servers: by name.
         residents: keeps the connections.
         memory: folder of the tools seen before, for diffs.
+        pins: tools that must be as they were pinned: `server/tool` → digest.
     """
 
     def __init__(
-        self, servers: Mapping[str, McpServer], residents: Residents, memory: Path
+        self,
+        servers: Mapping[str, McpServer],
+        residents: Residents,
+        memory: Path,
+        pins: Mapping[str, str] | None = None,
     ) -> None:
         self.servers = servers
+        self._pins = pins or {}
         self._residents = residents
         self._memory = memory
 
@@ -79,7 +83,7 @@ class Offers:
                 offered = await connection.offered()
             for tool in offered.values():
                 if any(fnmatchcase(tool.name, one) for one in wished):
-                    self._check(tool, asker)
+                    self._check(tool)
                     found.append(tool)
         return tuple(found)
 
@@ -116,7 +120,7 @@ class Offers:
             bound,
             asker.output_limit,
             asker.watch.log,
-            lambda found: self._check(found, asker),
+            self._check,
         )
         try:
             try:
@@ -167,17 +171,19 @@ class Offers:
         key = ("mcp", json.dumps(server.to_json(), sort_keys=True), str(asker.project))
         return self._residents.use(key, opened)
 
-    def _check(self, tool: McpTool, asker: Asker) -> None:
-        check_pin(tool, asker.pins, self._memory)
+    def _check(self, tool: McpTool) -> None:
+        check_pin(tool, self._pins, self._memory)
         remember(tool, self._memory)
 
 
-def offers_of(plain: Mapping[str, Json], residents: Residents, memory: Path) -> Offers:
+def offers_of(
+    plain: Mapping[str, Json], residents: Residents, memory: Path, pins: Mapping[str, str]
+) -> Offers:
     """The offers of servers that a run keeps as plain data."""
     servers = {
         name: server_of(name, said) for name, said in plain.items() if isinstance(said, dict)
     }
-    return Offers(servers, residents, memory)
+    return Offers(servers, residents, memory, pins)
 
 
 def _filled(text: str, asker: Asker) -> str:
