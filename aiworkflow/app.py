@@ -264,7 +264,8 @@ def _performers(
         from aiworkflow.steps.mcp import handed
         from aiworkflow.tools.mcp.offers import offers_of
 
-        return await handed(names, work, ports, offers_of(settings.servers, residents, memory))
+        offers = offers_of(settings.servers, residents, memory, settings.pins)
+        return await handed(names, work, ports, offers)
 
     async def agent(work: Work, ports: Ports) -> Outcome:
         from aiworkflow.steps.agent import AgentPerformer

@@ -13,8 +13,6 @@ from aiworkflow.bundle.workflow import (
     Child,
     Effect,
     Kind,
-    Output,
-    OutputForm,
     Script,
     ToolCall,
     agent_spec,
@@ -25,9 +23,9 @@ from aiworkflow.engine.attempts import what_is_done
 from aiworkflow.engine.said import Said
 from aiworkflow.errors import AIWorkflowError
 from aiworkflow.journal import Fenced
-from aiworkflow.plan.graph import Node, Plan
 from aiworkflow.records import record
 from aiworkflow.runtime.patience import NOT_NOW, patiently
+from aiworkflow.runtime.stand_in import narrowed, stand_in
 from aiworkflow.steps.contract import ChildWaits, Outcome, Ports, StepError, Usage, Work
 
 if TYPE_CHECKING:
@@ -35,6 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from aiworkflow.engine.carried import Json, Ref
+    from aiworkflow.plan.graph import Node, Plan
     from aiworkflow.runtime.calls import AgentCalls, Note
     from aiworkflow.runtime.doors import Children, Doors, Guard, Place
     from aiworkflow.runtime.logs import AttemptLog, LogFolder
@@ -231,7 +230,7 @@ class Attempts:
             return await self._children.attend(instance, node, digest, given)
         node = self._node(instance, arguments)
         if instance.role == "check":
-            arguments = dict(_narrowed(arguments, node))
+            arguments = dict(narrowed(arguments, node))
         ports = Ports(
             secrets=self._doors.masking.secrets,
             log=log.write,
@@ -402,29 +401,6 @@ class Attempts:
             outcome = await self._doors.performers[Kind.TOOL](work, ports)
             results[result] = outcome.output
         return Outcome(results)
-
-
-def _narrowed(arguments: Mapping[str, Json], node: Node) -> Mapping[str, Json]:
-    """The arguments of a call, as far as the operation that looks for it takes them."""
-    if node.operation is None or node.operation.inputs is None:
-        return arguments
-    known = {one.name for one in node.operation.inputs}
-    given = cast("dict[str, Json]", arguments.get("with", {}))
-    return {**arguments, "with": {name: given[name] for name in given if name in known}}
-
-
-def stand_in(node: Node, call: ToolCall, effect: Effect) -> Node:
-    """A call of a tool that stands in no bundle, in the place of a step."""
-    return Node(
-        id=node.id,
-        kind=Kind.TOOL,
-        parent=node.parent,
-        title=node.title,
-        line=node.line,
-        action=call,
-        output=Output(OutputForm.JSON if effect is Effect.READ else OutputForm.AUTO),
-        effect=effect,
-    )
 
 
 def _failed(failed: StepError, effect: str, path: str) -> tuple[str, Failure]:
