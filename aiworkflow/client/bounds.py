@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final, cast
 
+from aiworkflow.bundle.choosing import chosen_of_plain
 from aiworkflow.bundle.policies import Budget
 from aiworkflow.bundle.workflow import agent_spec
 from aiworkflow.errors import AIWorkflowError, UsageError
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from aiworkflow.agents import AgentConfig
+    from aiworkflow.bundle.choosing import AgentChoice
     from aiworkflow.bundle.workflow import AgentSpec
     from aiworkflow.client.project import Checked, Project
     from aiworkflow.engine.carried import Json
@@ -118,15 +120,31 @@ def terms_of(project: Project, checked: Checked, inputs: Mapping[str, Json]) -> 
         assert child.plan is not None
         return child.plan, terms_of(project, child, {})
 
+    candidates, choice = default_agents(settings)
     return Terms(
         lambda spec: tariff(spec, settings, project.environ),
-        tuple(agent_spec(text) for text in settings.agent),
+        candidates,
         inputs,
         settings.limits["max_items"],
         settings.limits["prompt"],
         _budget(settings.budget),
         called,
+        every_agent(settings),
+        choice,
     )
+
+
+def every_agent(settings: InForce) -> tuple[AgentSpec, ...]:
+    """All agents that the settings name, those in use by default first."""
+    return tuple(agent_spec(one) for one in dict.fromkeys([*settings.agent, *settings.agents]))
+
+
+def default_agents(settings: InForce) -> tuple[tuple[AgentSpec, ...], AgentChoice | None]:
+    """Who may do a step that names nobody, and how one of them is chosen; None for the first."""
+    if not settings.choice:
+        return tuple(agent_spec(text) for text in settings.agent), None
+    said = chosen_of_plain(settings.choice)
+    return said.agents or every_agent(settings), said.choice
 
 
 def tariff(spec: AgentSpec, settings: InForce, environ: Mapping[str, str]) -> Tariff:

@@ -174,6 +174,27 @@ class Client(Records):
             self, message, agent=agent, session=session, on_event=on_event, **settings
         )
 
+    async def vision(
+        self,
+        message: str,
+        images: Sequence[str | Path],
+        *,
+        agent: str | None = None,
+        on_event: OnEvent | None = None,
+        **settings: Json,
+    ) -> Reply:
+        """Ask an agent about images; otherwise as `chat`.
+
+        Args:
+            images: paths of png, jpeg, gif or webp files within the project.
+
+        Raises:
+            StepFailed: it did not succeed. UsageError: nothing was started.
+        """
+        from aiworkflow.client.single import vision
+
+        return await vision(self, message, images, agent=agent, on_event=on_event, **settings)
+
     async def execute(
         self,
         code: str,

@@ -13,8 +13,8 @@ from __future__ import annotations
 from dataclasses import field
 from typing import TYPE_CHECKING, Final
 
-from aiworkflow.bundle.workflow import AgentCall, Child, agent_spec
-from aiworkflow.client.bounds import agent_without_key
+from aiworkflow.bundle.workflow import AgentCall, Child, agent_label
+from aiworkflow.client.bounds import agent_without_key, default_agents, every_agent
 from aiworkflow.client.in_force import in_force
 from aiworkflow.client.project import BundleInvalid
 from aiworkflow.engine import RunState, decode
@@ -209,13 +209,19 @@ class _Version:
         node = self.plan.nodes.get(step)
         return node if node is not None and isinstance(node.action, AgentCall) else None
 
-    def agent(self, node: Node) -> AgentConfig | None:
-        """The first agent of a step; None where there is none of the name."""
+    def agent(self, node: Node, recorded: str = "") -> AgentConfig | None:
+        """Who does a step: of several the one that was recorded, else the first; None for nobody."""
         assert isinstance(node.action, AgentCall)
-        specs = node.action.agents or tuple(agent_spec(text) for text in self._settings.agent)
+        specs = node.action.agents
+        if not specs and node.action.choice is not None:
+            specs = every_agent(self._settings)
+        elif not specs:
+            specs, _ = default_agents(self._settings)
+        name, _, model = agent_label(recorded).partition("/")
+        same = [one for one in specs if one.name == name and one.model in {None, model}]
         if not specs:
             return None
-        return agent_without_key(specs[0], self._settings, self._environ)
+        return agent_without_key((same or [*specs])[0], self._settings, self._environ)
 
     def prompt(self, node: Node, view: View, here: Instance, env: Json) -> str:
         """The prompt of a step with names as they are at a place. Raises EvaluationError."""
@@ -238,8 +244,9 @@ class _Tally:
     cached_tokens: list[float] = field(default_factory=lambda: [0.0, 0.0])
     problems: list[str] = field(default_factory=lambda: ["", ""])
     output_tokens: int = 0
+    agent: str = ""
 
-    def plus(self, spent: Spent, lengths: Sequence[float | str]) -> _Tally:
+    def plus(self, spent: Spent, lengths: Sequence[float | str], agent: str) -> _Tally:
         """With one more attempt, whose prompt would have been so long relative to what it was."""
         for at, length in enumerate(lengths):
             if isinstance(length, str):
@@ -253,6 +260,7 @@ class _Tally:
             self.cached_tokens,
             self.problems,
             self.output_tokens + spent.output_tokens,
+            agent,
         )
 
 
@@ -286,7 +294,9 @@ class _Recording:
                 lengths[here.path] = self._lengths(view, here, values)
             elif isinstance(event, ev.Ended) and event.spent is not None and here.path in lengths:
                 known = self.tallies.get(here.node, _Tally())
-                self.tallies[here.node] = known.plus(event.spent, lengths[here.path])
+                self.tallies[here.node] = known.plus(
+                    event.spent, lengths[here.path], event.agent or ""
+                )
         if view is not None:
             self._ask_new(view, state)
 
@@ -373,7 +383,7 @@ def _side(
     if tally.problems[at]:
         notes.append(f"{'new' if at else 'old'}: {tally.problems[at]}")
         return None
-    config = version.agent(node)
+    config = version.agent(node, tally.agent)
     asked, cached = round(tally.input_tokens[at]), round(tally.cached_tokens[at])
     usd = cost_of(config, Consumed(asked, cached, tally.output_tokens)) if config else None
     label = config.label if config is not None else ""

@@ -17,7 +17,8 @@ from aiworkflow.records import record
 from aiworkflow.runtime.values import Values
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from aiworkflow.client.builder import BuiltWorkflow
     from aiworkflow.client.client import Client
@@ -106,6 +107,27 @@ async def chat(
     return reply
 
 
+async def vision(
+    client: Client,
+    message: str,
+    images: Sequence[str | Path],
+    *,
+    agent: str | None = None,
+    on_event: OnEvent | None = None,
+    **settings: Json,
+) -> Reply:
+    """Ask an agent about images; see `Client.vision`."""
+    _check_message(message)
+    if not images:
+        raise UsageError("there is no image to look at", hint="give paths within the project")
+    paths: list[Json] = [_within(client, image) for image in images]
+    files: list[Json] = ["{{ inputs.images }}"]
+    step: dict[str, Json] = {"files": files, **settings}
+    built = _agent_step("vision", "{{ inputs.message }}", agent, step, "images")
+    inputs: dict[str, Json] = {"message": message, "images": paths}
+    return await _run(client, built, inputs, "looking at the images", on_event)
+
+
 async def execute(
     client: Client,
     code: str,
@@ -156,6 +178,17 @@ async def _run(
         raise StepFailed(what, result)
     step = result.steps[_STEP]
     return Reply(step.output, result.run, step.agent, step.cost_usd, result.seconds)
+
+
+def _within(client: Client, image: str | Path) -> str:
+    """An image's path as steps read it: a step reads nothing outside the project."""
+    root = client.project.root
+    path = (root / image).absolute()
+    if not path.is_relative_to(root):
+        raise UsageError(
+            f"`{image}` is not in the project", hint=f"copy it to somewhere below {root}"
+        )
+    return path.relative_to(root).as_posix()
 
 
 def _check_message(message: str) -> None:

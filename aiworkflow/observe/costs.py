@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import field
 from typing import TYPE_CHECKING, Final
 
+from aiworkflow.bundle.workflow import agent_label
 from aiworkflow.errors import UsageError
 from aiworkflow.records import record
 
@@ -149,7 +150,7 @@ def add_up(
         values = {"day": day, "bundle": owner.bundle, "user": owner.user, "run": owner.run}
         for line in page.lines:
             values["step"] = owner.via + line.step
-            values["agent"], _, values["model"] = line.agent.partition("/")
+            values["agent"], _, values["model"] = agent_label(line.agent).partition("/")
             if not only.takes(values):
                 continue
             key = tuple([values[level] for level in by])

@@ -24,6 +24,7 @@ from aiworkflow.records import record
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from aiworkflow.bundle.choosing import AgentChoice
     from aiworkflow.bundle.policies import Budget
     from aiworkflow.bundle.workflow import AgentSpec, Json, Value
     from aiworkflow.plan.graph import Node, Plan
@@ -63,7 +64,8 @@ class Terms:
 
     Attributes:
         tariff: of an agent.
-        default: agents of steps that name none.
+        default: agents of steps that name none; `every` those of which one is chosen.
+        choice: how one of the default ones is chosen; None for the first.
         inputs: values of inputs that are known.
         max_items: the longest list of an `each` that says none.
         prompt_bytes: the longest prompt.
@@ -78,6 +80,8 @@ class Terms:
     prompt_bytes: int = 1_000_000
     budget: Budget | None = None
     called: Callable[[str], tuple[Plan, Terms]] | None = None
+    every: tuple[AgentSpec, ...] = ()
+    choice: AgentChoice | None = None
 
 
 @record
@@ -293,7 +297,7 @@ class _Walk:
         return most
 
     def _agent(self, node: Node, action: AgentCall, factors: _Factors, notes: list[str]) -> Amount:
-        tariffs = [self._terms.tariff(one) for one in action.agents or self._terms.default]
+        tariffs = [self._terms.tariff(one) for one in self._agents(action)]
         size = prompt_size(self._plan, node, self._known)
         if size.because:
             notes.append(
@@ -303,12 +307,17 @@ class _Walk:
         attempts = [
             self._attempt(node, one, size.size_bytes, is_checked=is_checked) for one in tariffs
         ]
-        if not attempts:
+        choice = action.choice or (None if action.agents else self._terms.choice)
+        if choice is not None and choice.max_usd is not None:
+            most = choice.max_usd
+            attempts = [one for one in attempts if one.most_usd is not None and one.usd <= most]
+            notes.append(f"agents whose answer may cost more than ${most:g} are left out")
+        elif not attempts:
             attempts = [Amount(1, unknown=(f"`{node.id}` has no agent",))]
         together = Amount()
         for one in attempts:  # when one is down the next is asked: each may be paid
             together = together.plus(one)
-        dearest = max(attempts, key=lambda one: one.usd)
+        dearest = max(attempts, key=lambda one: one.usd, default=Amount())
         total = together.times(_product(factors))
         if len(attempts) > 1:
             factors = (*factors, ("agents", len(attempts)))
@@ -320,10 +329,11 @@ class _Walk:
 
     def _attempt(self, node: Node, tariff: Tariff, size: int, *, is_checked: bool) -> Amount:
         assert isinstance(node.action, AgentCall)
-        most = tariff.max_tokens
-        named = sum(1 if isinstance(one, str) else MOST_FILES for one in node.action.files)
-        images = min(named, MOST_FILES)
-        asked, answered = most_tokens(size, most, is_checked=is_checked, images=images)
+        asked, answered = most_tokens(
+            size, tariff.max_tokens, is_checked=is_checked, images=self._images(node.action)
+        )
+        if node.action.session is not None:
+            asked += node.action.session.tokens
         step = self._via + node.id
         unbounded = tariff.unbounded
         if not unbounded and node.action.tools:
@@ -334,6 +344,21 @@ class _Walk:
         usd = (asked * (tariff.input or 0.0) + answered * (tariff.output or 0.0)) / 1_000_000
         why = (f"`{step}`: {unbounded}",) if unbounded else ()
         return Amount(1, asked, answered, round(usd, 9), unknown, why)
+
+    def _agents(self, action: AgentCall) -> tuple[AgentSpec, ...]:
+        """Those that may make the attempts of a step."""
+        if action.agents:
+            return action.agents
+        return self._terms.default if action.choice is None else self._terms.every
+
+    def _images(self, action: AgentCall) -> int:
+        """How many images go with a prompt."""
+        total = 0
+        for one in action.files:
+            is_open = isinstance(one, Expression)
+            found = value_before(one, self._terms.inputs) if isinstance(one, Expression) else None
+            total += len(found) if isinstance(found, list) else MOST_FILES if is_open else 1
+        return min(total, MOST_FILES)
 
     def _child(self, node: Node, action: Child, factors: _Factors) -> Amount:
         if self._terms.called is None:
@@ -352,8 +377,7 @@ class _Walk:
         return total.capped(plan.budget).capped(terms.budget)
 
     def _answer_tokens(self, action: AgentCall) -> int | None:
-        specs: Sequence[AgentSpec] = action.agents or self._terms.default
-        tariffs = [self._terms.tariff(one) for one in specs]
+        tariffs = [self._terms.tariff(one) for one in self._agents(action)]
         if not tariffs or any(one.unbounded for one in tariffs):
             return None
         return max(one.max_tokens for one in tariffs)

@@ -128,6 +128,41 @@ def test_what_cannot_be_asked_is_said(
         using(project, lambda client: client.chat(words, **settings))  # type: ignore[arg-type]
 
 
+# -- vision ---------------------------------------------------------------------------------------
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)
+
+
+def test_images_go_with_a_question(project: Project) -> None:
+    (project.root / "docs").mkdir()
+    for name in ("plan.png", "docs/other.png"):
+        (project.root / name).write_bytes(PNG)
+    images = [project.root / "plan.png", "docs/other.png"]
+    with ModelServer(["Two plans."]) as server:
+        set_up(project, server)
+        reply = using(project, lambda client: client.vision("What is {{ this }}?", images))
+        parts = server.requests[-1]["body"]["messages"][-1]["content"]
+    assert reply.text == "Two plans."
+    assert [one["type"] for one in parts].count("image") == 2
+    assert [one["text"] for one in parts if one["type"] == "text"][-1] == "What is {{ this }}?"
+    assert reply.agent == "paid/m1"
+
+
+def test_what_is_no_image_of_the_project_is_said(project: Project) -> None:
+    project.write("notes.txt", "no image")
+    with ModelServer(["fine"]) as server:
+        set_up(project, server)
+        for images, said in (
+            (["/etc/hostname"], "is not in the project"),
+            ([], "there is no image to look at"),
+            (["nothing.png"], "nothing.png"),
+            (["notes.txt"], "is no image that agents take"),
+        ):
+            with pytest.raises(aiworkflow.AIWorkflowError, match=said):
+                using(project, lambda client, images=images: client.vision("What?", images))
+        assert server.requests == []
+
+
 # -- execute --------------------------------------------------------------------------------------
 
 

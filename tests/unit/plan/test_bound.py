@@ -172,3 +172,26 @@ def test_prompts_are_as_long_as_is_known(tmp_path: Path) -> None:
     assert found.steps[0].notes == (
         "the prompt may be 1,000,000 bytes long (`limits.prompt`): inputs.text",
     )
+
+
+def test_images_and_conversations_are_sent_too() -> None:
+    two = bound_of(asks("x", "files: [a.png, b.png]\n")).total
+    assert two.input_tokens == most_tokens(len(PROMPT), 100, is_checked=False, images=2)[0]
+    head = "agent: a\ninputs: {shots: [string]}\n"
+    open_ = bound_of(asks("x", 'files: ["{{ inputs.shots }}"]\n'), head).total
+    assert open_.input_tokens == most_tokens(len(PROMPT), 100, is_checked=False, images=20)[0]
+    given: dict[str, Json] = {"shots": ["a.png", "b.png"]}
+    known = bound_of(asks("x", 'files: ["{{ inputs.shots }}"]\n'), head, inputs=given).total
+    assert known.input_tokens == two.input_tokens
+    said = bound_of(asks("x", "session: talk\n") + asks("y", "session: talk\n")).total
+    assert said.input_tokens == 2 * (ASKED + 50_000)
+
+
+def test_of_agents_that_are_chosen_from_each_may_be_asked() -> None:
+    both = bound_of(asks("x", "agent: {choose: cheapest, among: [a, b]}\n")).total
+    assert both.most_usd == pytest.approx(ONE * 3)
+    only = f"agent: {{choose: cheapest, among: [a, b, odd], max_usd: {ONE * 1.5:.9f}}}\n"
+    assert bound_of(asks("x", only)).total.most_usd == pytest.approx(ONE)
+    every = (AgentSpec("a"), AgentSpec("b"))
+    found = bound_of(asks("x", "agent: {choose: fastest}\n"), every=every)
+    assert found.total.most_usd == pytest.approx(ONE * 3)
