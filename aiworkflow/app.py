@@ -66,6 +66,7 @@ def connect(
     clock: Clock | None = None,
     ids: Ids | None = None,
     agents: Mapping[str, AgentFunction] | None = None,
+    discover: bool = False,
 ) -> Client:
     """A client of a project.
 
@@ -78,6 +79,8 @@ def connect(
         environ: the environment to use instead of the process's own.
         clock, ids: sources of time and identifiers, for tests.
         agents: agents that are functions, by name: `async def answer(task, emit) -> Answer | str`.
+        discover: look for agents and MCP servers on this machine when the client is entered; they stand
+            in `client.discovered`, and model servers among them are used where nobody names an agent.
     """
     found = open_project(
         project, environ=environ, clock=clock, ids=ids, functions=[*(agents or ())]
@@ -128,7 +131,9 @@ def connect(
 
     from aiworkflow.client.client import Client
 
-    return Client(found, open_store, make_runtime, residents)
+    client = Client(found, open_store, make_runtime, residents)
+    client.discovers = discover
+    return client
 
 
 def open_tests(project: str | Path | None, bundle: str | Path) -> CaseTests:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from aiworkflow.client.batch_result import Earlier
     from aiworkflow.client.builder import BuiltWorkflow
     from aiworkflow.client.carrier import Carrier
+    from aiworkflow.client.discovery import Discovery
     from aiworkflow.client.onward import Proposal
     from aiworkflow.client.single import Reply
     from aiworkflow.engine.carried import Json
@@ -43,6 +44,10 @@ if TYPE_CHECKING:
 
 class Client(Records):
     """A project's bundles and runs.
+
+    Attributes:
+        discovers: whether agents and servers are looked for when the client is entered.
+        discovered: what was found then; None where nobody has looked.
 
     Args:
         project: where it is and what its settings say.
@@ -63,12 +68,22 @@ class Client(Records):
         self._make_runtime = runtime
         self._runtime: LocalRuntime | None = None
         self._drives = Drives()
+        self.discovers = False
+        self.discovered: Discovery | None = None
 
     # -- life -------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
         await self._kept.__aenter__()
         await self._drives.open()
+        if self.discovers:
+            from aiworkflow.client.discovery import discover
+
+            try:
+                self.discovered = await discover(self)
+            except BaseException:
+                await self.__aexit__(None, None, None)
+                raise
         return self
 
     async def __aexit__(

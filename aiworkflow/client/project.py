@@ -130,6 +130,7 @@ class Project:
         self._folders = folders
         self._strata: list[Stratum] | None = None
         self.strangers: Sequence[str] = ()
+        self.offered: Sequence[str] = ()  # agents that were found, where nobody names one
 
     @property
     def root(self) -> Path:
@@ -192,6 +193,8 @@ class Project:
     ) -> Layered:
         """All settings that hold for a workflow, or for the project alone."""
         found = list(self.strata(report))
+        if self.offered:
+            found.append(Stratum(Layer.USER, {"agent": list(self.offered)}, lambda _: "found"))
         if overrides:
             found.append(Stratum(Layer.COMMAND_LINE, cast("dict[str, Json]", dict(overrides))))
         if workflow is not None:
