@@ -70,6 +70,13 @@ def test_what_is_not_known_is_said(project: Project) -> None:
     assert "`b`: the price of `odd/m3` is not known" in text
 
 
+def test_the_agent_of_the_command_line_is_the_one_that_counts(project: Project) -> None:
+    set_up(project)
+    project.workflow(asks("a", "agent: odd\n"))
+    done = project.run("run", "flow", "--dry-run", "--agent", "paid/m1", "--json", ODD_KEY="k")
+    assert done.json["cost"]["most_usd"] == 1
+
+
 def test_called_workflows_count_with_their_own_budget(project: Project) -> None:
     set_up(project)
     project.workflow(asks("a", "retry: 3\n"), name="child", head="budget: {usd: 2.5}\n")

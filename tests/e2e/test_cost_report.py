@@ -16,7 +16,7 @@ import pytest
 
 import aiworkflow
 from aiworkflow.observe.costs import CostReport
-from tests.contract.agents.model_server import ModelServer
+from tests.contract.agents.model_server import ModelServer, Reply
 from tests.support import ROOT, Project, group, script
 
 CONFIG = """agent: paid/m1
@@ -24,6 +24,10 @@ agents:
   paid: {{api: anthropic, url: "{url}", max_tokens: 10, price: {{input: 0, output: 100000}}}}
   cheap: {{api: anthropic, url: "{url}", model: m2, price: {{input: 0, output: 10000}}}}
   odd: {{api: anthropic, url: "{url}", model: m3}}
+"""
+ADD = """import sys
+given = dict(one[2:].split("=", 1) for one in sys.argv[1:])
+print(int(given["a"]) + int(given["b"]))
 """
 KILL_AT = str(Path(ROOT) / "tests/crash/kill_at.py")
 
@@ -268,3 +272,19 @@ def test_the_same_from_python(project: Project) -> None:
 
         found = asyncio.run(use())
     assert [(row.values, row.spending.cost_usd) for row in found.rows] == [(("paid", "m1"), 0.7)]
+
+
+def test_an_attempt_that_calls_tools_is_one_attempt(project: Project) -> None:
+    tools = "add:\n  inputs: {a: integer, b: integer}\n  effect: read\n  description: Adds.\n"
+    project.workflow(asks("a", "tools: [add]\n"), add=ADD)
+    project.write("bundles/flow/tools.yaml", tools)
+    calls = [("add", {"a": 1, "b": 2}), ("add", {"a": 3, "b": 4})]
+    with ModelServer([Reply(calls=calls), "Three and seven."]) as server:
+        set_up(project, server)
+        done = project.run("run", "flow", "--json")
+        assert done.code == 0, done.err
+        assert len(server.requests) == 2
+    row = report(project, "--by", "step,agent,model")["rows"][0]
+    assert (row["step"], row["agent"], row["model"]) == ("a", "paid", "m1")
+    assert (row["attempts"], row["unknown_price"], row["input_tokens"]) == (1, 0, 30)
+    assert row["cost_usd"] == pytest.approx(done.json["cost_usd"])
