@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, Self, cast
 
 from aiworkflow.agents.contract import AgentError
 from aiworkflow.tools.pipes import Log, Pipe
-from aiworkflow.tools.process import _signal_name, _watch_exit
+from aiworkflow.tools.process import _lives, _signal_name, _watch_exit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -277,6 +277,7 @@ class Program:
         self._signal(signal.SIGKILL)
         await self._until(lambda: self._exited, None)
         await self._until(self._are_closed, 0.2)
+        await self._until_gone()
         self._began.wait()  # does not block: it has exited
         if self._exit_fd is not None:
             os.close(self._exit_fd)
@@ -286,6 +287,14 @@ class Program:
         self._log.close()
         self._is_over = True
         self._noted.__exit__(None, None, None)
+
+    async def _until_gone(self) -> None:
+        """Wait for killed members of the group; the system takes a moment to remove them."""
+        give_up = self._loop.time() + _GONE_S
+        pause = 0.001
+        while _lives(self._began.pid) and self._loop.time() < give_up:
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 0.05)
 
     def _close_input(self) -> None:
         if not self._stdin.closed:
