@@ -40,6 +40,8 @@ def _locked(root: Path) -> list[str]:
 
 
 def _lock(project: Project, bundle: str, out: Out, *, check: bool) -> dict[str, Json]:
+    import asyncio
+
     from aiworkflow.client.locking import (
         drift_of,
         lock_path,
@@ -49,7 +51,7 @@ def _lock(project: Project, bundle: str, out: Out, *, check: bool) -> dict[str, 
     )
 
     checked = project.check(bundle)
-    facts = locked_facts(project, checked)
+    facts = asyncio.run(locked_facts(project, checked))
     path = lock_path(checked)
     known = read_lock(path, checked.label) if check or path.is_file() else None
     drift = drift_of(known, facts) if known is not None else []
@@ -73,8 +75,10 @@ def _lock(project: Project, bundle: str, out: Out, *, check: bool) -> dict[str, 
 
 def refuse_unlocked(bundle: str, project: str | None, chosen: Mapping[str, Json]) -> None:
     """Refuse to run a bundle that is not what was locked. Raises LockDrift, UsageError."""
+    import asyncio
+
     from aiworkflow.app import open_project
     from aiworkflow.client.locking import refuse_drift
 
     found = open_project(project)
-    refuse_drift(found, found.check(bundle, chosen))
+    asyncio.run(refuse_drift(found, found.check(bundle, chosen)))

@@ -30,7 +30,7 @@ from aiworkflow.records import record
 from aiworkflow.settings.layers import Layer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from aiworkflow.agents import AgentConfig
     from aiworkflow.client.client import Client
@@ -232,6 +232,49 @@ def _looking(
     return Surroundings(environ or {}, Path(scratch), lambda _: nullcontext(), None, lambda _: None)
 
 
+def programs_of(
+    specs: Iterable[AgentSpec], said: Mapping[str, Json], environ: Mapping[str, str]
+) -> dict[str, AgentConfig]:
+    """Those of some agents that are programs, by name.
+
+    Args:
+        said: `agents` of the settings, as plain data.
+    """
+    found: dict[str, AgentConfig] = {}
+    for spec in specs:
+        try:
+            config = described_agent(spec, said, environ)
+        except UsageError:
+            continue
+        if config.kind in {"cli", "acp"}:
+            found.setdefault(spec.name, config)
+    return found
+
+
+async def standings(
+    configs: Mapping[str, AgentConfig], environ: Mapping[str, str]
+) -> dict[str, Standing]:
+    """Whether some agents can be used now, asked all at once."""
+    found: dict[str, Standing] = {}
+    with tempfile.TemporaryDirectory() as scratch:
+
+        async def look(at: int, name: str, config: AgentConfig) -> None:
+            key = environ.get(config.key_variable or "", "")
+            around = _looking(f"{scratch}/{at}-{config.name}", environ)
+            try:
+                async with asyncio.timeout(_LONGEST_S):
+                    found[name] = await Roster().open(config, key, around).check()
+            except TimeoutError:
+                found[name] = Standing(f"it does not answer within {_LONGEST_S:g} s")
+            except (AgentError, UsageError) as error:
+                found[name] = Standing(error.message)
+
+        async with asyncio.TaskGroup() as group:
+            for at, (name, config) in enumerate(configs.items()):
+                group.create_task(look(at, name, config))
+    return {name: found[name] for name in configs}
+
+
 async def check_agents(client: Client, names: Sequence[str] = ()) -> dict[str, Standing]:
     """Look whether agents can be used, all at once, without asking them anything that costs.
 
@@ -250,27 +293,13 @@ async def check_agents(client: Client, names: Sequence[str] = ()) -> dict[str, S
         for name in (names or [f"{one.name}/{one.model}".rstrip("/") for one in every])
     ]
     found: dict[str, Standing] = {}
-    with tempfile.TemporaryDirectory() as scratch:
-
-        async def look(spec: AgentSpec, known: KnownAgent) -> None:
-            label = "/".join(filter(None, (spec.name, spec.model)))
-            if known.problem:
-                found[label] = Standing(known.problem)
-                return
-            config = described_agent(spec, said, project.environ)
-            key = project.environ.get(config.key_variable or "", "")
-            folder = f"{scratch}/{len(found)}-{spec.name}"
-            around = _looking(folder, project.environ)
-            try:
-                async with asyncio.timeout(_LONGEST_S):
-                    found[label] = await Roster().open(config, key, around).check()
-            except TimeoutError:
-                found[label] = Standing(f"it does not answer within {_LONGEST_S:g} s")
-            except (AgentError, UsageError) as error:
-                found[label] = Standing(error.message)
-
-        async with asyncio.TaskGroup() as group:
-            for spec, known in zip(specs, every, strict=True):
-                group.create_task(look(spec, known))
+    usable: dict[str, AgentConfig] = {}
+    for spec, known in zip(specs, every, strict=True):
+        label = "/".join(filter(None, (spec.name, spec.model)))
+        if known.problem:
+            found[label] = Standing(known.problem)
+        else:
+            usable[label] = described_agent(spec, said, project.environ)
+    found |= await standings(usable, project.environ)
     order = ["/".join(filter(None, (one.name, one.model))) for one in specs]
     return {label: found[label] for label in dict.fromkeys(order)}

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from aiworkflow.bundle.files import LOCK
-from aiworkflow.bundle.workflow import agent_spec
+from aiworkflow.bundle.workflow import AgentCall, agent_spec
 from aiworkflow.errors import RefusedError, UsageError
 from aiworkflow.plan.facts import facts_of
 from aiworkflow.records import record
@@ -21,9 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from aiworkflow.bundle.workflow import AgentSpec
     from aiworkflow.client.project import Checked, Project
+    from aiworkflow.plan.graph import Plan
 
 _NAMED: Final = 8
+_OF_SERVERS: Final = "mcp-tool "
 
 
 @record
@@ -72,12 +75,46 @@ class LockDrift(RefusedError):
         )
 
 
-def locked_facts(project: Project, checked: Checked) -> dict[str, str]:
-    """The facts of a bundle as it is now. Raises BundleInvalid."""
+async def locked_facts(
+    project: Project, checked: Checked, *, servers: bool = True
+) -> dict[str, str]:
+    """The facts of a bundle as it is now.
+
+    Args:
+        servers: whether to ask MCP servers what they offer.
+
+    Raises:
+        BundleInvalid. ToolError: a server does not answer, or does not offer a tool.
+    """
     plan = project.sealed(checked)
     assert checked.workflow is not None
     default = [agent_spec(text) for text in checked.settings.options().agent]
-    return facts_of(plan, checked.workflow, default)
+    observed = await _versions(project, checked, plan, default)
+    if servers:
+        from aiworkflow.client.servers import uses_servers
+
+        if uses_servers(plan):
+            from aiworkflow.client.tools import lock_facts
+
+            observed |= await lock_facts(project, checked)
+    return facts_of(plan, checked.workflow, default, observed)
+
+
+async def _versions(
+    project: Project, checked: Checked, plan: Plan, default: Sequence[AgentSpec]
+) -> dict[str, str]:
+    """Which version each agent has that is a program: `version codex`."""
+    calls = [node.action for node in plan.nodes.values() if isinstance(node.action, AgentCall)]
+    specs = dict.fromkeys(spec for call in calls for spec in call.agents or default)
+    if not specs:
+        return {}
+    from aiworkflow.client.agents import programs_of, standings
+
+    agents, _ = checked.settings.get("agents")
+    said = agents if isinstance(agents, dict) else {}
+    wanted = programs_of(specs, said, project.environ)
+    found = await standings(wanted, project.environ)
+    return {f"version {name}": one.version for name, one in found.items() if one.version}
 
 
 def lock_text(facts: Mapping[str, str]) -> str:
@@ -145,13 +182,17 @@ def drift_of(locked: Mapping[str, str], facts: Mapping[str, str]) -> list[Drift]
     ]
 
 
-def refuse_drift(project: Project, checked: Checked) -> None:
+async def refuse_drift(project: Project, checked: Checked) -> None:
     """Refuse a bundle that is not what was locked.
+
+    Tools of MCP servers are looked at when they are called: no server is begun for this.
 
     Raises:
         LockDrift: with every difference. UsageError: there is no lock. BundleInvalid.
     """
-    facts = locked_facts(project, checked)
-    drift = drift_of(read_lock(lock_path(checked), checked.label), facts)
+    locked = read_lock(lock_path(checked), checked.label)
+    facts = await locked_facts(project, checked, servers=False)
+    own = {name: value for name, value in locked.items() if not name.startswith(_OF_SERVERS)}
+    drift = drift_of(own, facts)
     if drift:
         raise LockDrift(checked.label, drift)
