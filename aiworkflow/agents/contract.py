@@ -91,11 +91,17 @@ class ToolSpec:
 
 @record
 class ToolCall:
-    """A call that the agent asks for; `id` is the agent's own, unique in the task."""
+    """A call that the agent asks for; `id` is the agent's own, unique in the task.
+
+    Attributes:
+        kept: what the agent wants back with the call when the conversation goes on: `{agent: data}`,
+            nobody else's business.
+    """
 
     id: str
     name: str
     arguments: Mapping[str, Json]
+    kept: Mapping[str, Json] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @record

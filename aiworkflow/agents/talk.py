@@ -30,7 +30,12 @@ def _to_json(message: Message) -> Json:
         found["text"] = text
     if message.calls:
         found["calls"] = [
-            {"id": call.id, "name": call.name, "arguments": dict(call.arguments)}
+            {
+                "id": call.id,
+                "name": call.name,
+                "arguments": dict(call.arguments),
+                **({"kept": dict(call.kept)} if call.kept else {}),
+            }
             for call in message.calls
         ]
     if message.results:
@@ -53,7 +58,12 @@ def _from_json(data: dict[str, Json]) -> Message:
         str(data["role"]),
         str(data.get("text", "")),
         tuple(
-            ToolCall(str(one["id"]), str(one["name"]), cast("dict[str, Json]", one["arguments"]))
+            ToolCall(
+                str(one["id"]),
+                str(one["name"]),
+                cast("dict[str, Json]", one["arguments"]),
+                cast("dict[str, Json]", one.get("kept", {})),
+            )
             for one in calls
         ),
         {

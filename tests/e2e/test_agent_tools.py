@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.contract.agents.model_server import ModelServer
+from tests.contract.agents.model_server import ModelServer, Reply
 from tests.e2e.agent_tools import TOOLS, board, bundle, calls, env, results, run, text_of
 from tests.support import Project, script
 
@@ -340,3 +340,19 @@ def test_items_that_run_at_once_have_calls_of_their_own(project: Project) -> Non
     paths = [done.json["steps"][f"review[{n}]"]["calls"][0]["path"] for n in range(3)]
     assert paths == [f"review[{n}]/call[1]" for n in range(3)]
     assert len({one["key"] for one in board(project)}) == 3
+
+
+def test_what_a_provider_signs_goes_back_to_it_in_the_next_attempt(project: Project) -> None:
+    bundle(project, "tools: [board.comment]\nretry: {times: 1, base: 0s}\n")
+    sign = {"google": {"thought_signature": "c2lnbmVk"}}
+    turn = Reply(calls=[("board_comment", {"body": "one"})], signature=sign)
+    down = (503, {}, '{"error": {"message": "overloaded"}}')
+    with ModelServer([turn, down, "done"]) as server:
+        done = project.run(
+            "run", "flow", "--agent", "openai/m1", "--json",
+            OPENAI_BASE_URL=server.url, OPENAI_API_KEY="sk-another-secret",
+        )  # fmt: skip
+        assert done.code == 0, done.out + done.err
+        assert done.json["steps"]["review"]["attempts"] == 2
+        (call,) = server.requests[-1]["body"]["messages"][1]["tool_calls"]
+        assert call["extra_content"] == sign

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from aiworkflow.agents.api.http import connect, look
@@ -158,7 +159,12 @@ class _Exchange:
         self._document = json_schema(self._wanted) if self._wanted is not None else None
         prompt = _prompt(task, self._document)
         self._said = [Message("user", prompt, files=task.files), *task.so_far]
-        self._kept: dict[str, Mapping[str, Any]] = {}
+        self._kept: dict[str, Mapping[str, Any]] = {
+            self._wire.id(call.id): cast("Mapping[str, Any]", call.kept[agent.name])
+            for message in task.so_far
+            for call in message.calls
+            if agent.name in call.kept
+        }
         self._consumed = Consumed()
         self._ends = None if task.timeout_s is None else time.monotonic() + task.timeout_s
 
@@ -228,7 +234,7 @@ class _Exchange:
 
     async def _call(self, turn: Turn) -> None:
         """Make the calls of a turn, all at once, and add what they came to to the conversation."""
-        calls = tuple(self._wire.call(one) for one in turn.calls)
+        calls = tuple(self._with_kept(one, turn) for one in turn.calls)
         self._kept.update({self._wire.id(one): kept for one, kept in turn.kept.items()})
         results: dict[str, ToolResult] = {}
         self._emit(Turned(Message("assistant", turn.text, calls)))
@@ -261,6 +267,10 @@ class _Exchange:
             Message("assistant", turn.text, calls),
             Message("tool", results={call.id: results[call.id] for call in calls}),
         ]
+
+    def _with_kept(self, call: ToolCall, turn: Turn) -> ToolCall:
+        found, kept = self._wire.call(call), turn.kept.get(call.id)
+        return replace(found, kept={self._agent.name: dict(kept)}) if kept else found
 
     def _refusal(self, call: ToolCall, broken: str | None) -> ToolResult | None:
         """Why a call is not made, in words for the model; None where it is made."""
