@@ -116,7 +116,7 @@ def resolve_agent(
         raise UsageError(
             f"agent `{spec.name}` needs a model", hint=f"name one: `agent: {spec.name}/MODEL`"
         )
-    if found.kind == "cli":
+    if found.kind in {"cli", "acp"}:
         _refuse_missing(found, environ)
     key = found.key_variable
     if key is not None and not environ.get(key):
@@ -311,6 +311,13 @@ def _program(
 
 def _refuse_missing(found: AgentConfig, environ: Mapping[str, str]) -> None:
     """Raise UsageError where the program of an agent is not there."""
+    if found.kind == "acp":
+        from aiworkflow.agents.acp.launch import missing
+
+        problem = missing(found.name, found.program, environ)
+        if problem is not None:
+            raise UsageError(problem.message, hint=problem.hint)
+        return
     from aiworkflow.agents.cli.profile import read_profile
 
     profile = read_profile(found.name, found.program)

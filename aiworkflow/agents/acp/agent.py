@@ -11,7 +11,7 @@ import dataclasses
 import time
 from typing import TYPE_CHECKING, Final
 
-from aiworkflow.agents.acp.launch import Launch, launch
+from aiworkflow.agents.acp.launch import Launch, launch, missing
 from aiworkflow.agents.acp.program import Program
 from aiworkflow.agents.acp.session import Session
 from aiworkflow.agents.acp.updates import consumed_of
@@ -71,7 +71,7 @@ class AcpAgent:
         task = Task("")
         problem, version = "", ""
         try:
-            needs_package()
+            self._look()
             found = launch(self.config, self._key, self._around)
             async with self._program(found, found.scratch) as program:
                 session = Session(program, task, lambda _: None, found.scratch, found)
@@ -90,7 +90,7 @@ class AcpAgent:
         Raises:
             AgentError: see the contract.
         """
-        needs_package()
+        self._look()
         if task.tools:
             raise AgentError(
                 "bad_request",
@@ -128,6 +128,11 @@ class AcpAgent:
         after = await asyncio.to_thread(snapshot, task.cwd, environ)
         files = (*answer.changed, *changed(task.cwd, before, after, environ))
         return dataclasses.replace(answer, changed=tuple(dict.fromkeys(files)))
+
+    def _look(self) -> None:
+        problem = missing(self.config.name, self.config.program, self._around.environ)
+        if problem is not None:
+            raise problem
 
     def _program(self, found: Launch, cwd: Path) -> Program:
         return Program(self.config.name, found.argv, cwd, found.env, self._around)
@@ -242,15 +247,3 @@ def _with_history(task: Task) -> str:
         return task.prompt
     lines = [f"{one.role}: {one.text}" for one in task.history if one.text]
     return "This was said before:\n\n" + "\n\n".join(lines) + "\n\nNow:\n\n" + task.prompt
-
-
-def needs_package() -> None:
-    """Look for the package that speaks the protocol. Raises AgentError."""
-    from importlib.util import find_spec
-
-    if find_spec("acp") is None:
-        raise AgentError(
-            "not_found",
-            "agents over the Agent Client Protocol need the package `agent-client-protocol`",
-            hint="pip install 'aiworkflow-bundles[agents]'",
-        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from aiworkflow.agents.acp.profiles import PROFILES, Profile
@@ -73,10 +74,7 @@ def launch(config: AgentConfig, key: str, around: Surroundings) -> Launch:
     argv = [found for word in words if (found := _fill(word, known)) is not None]
     program = shutil.which(argv[0], path=env.get("PATH"))
     if program is None:
-        hint = f"install it: {profile.hint}" if profile.hint else "install it, or mend `command`"
-        raise AgentError(
-            "not_found", f"agent `{config.name}` needs `{argv[0]}`, which is not there", hint=hint
-        )
+        raise _not_there(config.name, argv[0], profile)
     filled = [text for text in (*words, *variables.values()) if _fill(text, known) is not None]
     return Launch(
         (program, *argv[1:]),
@@ -87,6 +85,28 @@ def launch(config: AgentConfig, key: str, around: Surroundings) -> Launch:
         profile.cached,
         profile.reads,
         f"look at `key:` of agent `{config.name}`, or log in with `{argv[0]}` by hand",
+    )
+
+
+def missing(name: str, program: Mapping[str, Any], environ: Mapping[str, str]) -> AgentError | None:
+    """What is not installed of all that an agent needs; None where everything is."""
+    if find_spec("acp") is None:
+        return AgentError(
+            "not_found",
+            "agents over the Agent Client Protocol need the package `agent-client-protocol`",
+            hint="pip install 'aiworkflow-bundles[agents]'",
+        )
+    profile = profile_of(program)
+    word = profile.command[0]
+    if not _PLACE.search(word) and shutil.which(word, path=environ.get("PATH")) is None:
+        return _not_there(name, word, profile)
+    return None
+
+
+def _not_there(name: str, program: str, profile: Profile) -> AgentError:
+    hint = f"install it: {profile.hint}" if profile.hint else "install it, or mend `command`"
+    return AgentError(
+        "not_found", f"agent `{name}` needs `{program}`, which is not there", hint=hint
     )
 
 

@@ -34,11 +34,14 @@ class AcpStage:
         given = [{"claims": one.usage} if isinstance(one, Claims) else one for one in script]
         plan.write_text(json.dumps(given))
         heard.write_text("")
-        command = [str(folder / "none")] if "gone" in script else [sys.executable, PROGRAM]
+        program = folder / "program"
+        program.touch(0o755)
+        command = [str(program)] if "gone" in script else [sys.executable, PROGRAM]
         env = {"ACP_SCRIPT": str(plan), "ACP_HEARD": str(heard), "MY_KEY": "{key}"}
         said = {"mine": {"acp": {"command": command, "env": env}, "key": "OWN_KEY"}}
         environ = {"PATH": os.environ["PATH"], "HOME": str(folder), "OWN_KEY": KEY}
         config = resolve_agent(AgentSpec("mine"), said, environ)
+        program.unlink()
         gone = threading.Event()
 
         @contextlib.contextmanager
