@@ -65,6 +65,8 @@ def cost_of(config: AgentConfig, consumed: Consumed, model: str = "") -> float |
         return cost
     if config.kind == "echo":  # nobody is paid
         return 0.0
+    if config.kind == "replay":  # what it cost then
+        return consumed.cost_usd
     for name in dict.fromkeys((config.model or "", model)):
         cost = _listed(config.provider, name, consumed) if name else None
         if cost is not None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @record
-class Driven:
+class Underway:
     """A run that is driven here.
 
     Attributes:
@@ -35,7 +35,7 @@ class Drives:
 
     def __init__(self) -> None:
         self._group: asyncio.TaskGroup | None = None
-        self._driven: dict[str, Driven] = {}
+        self._driven: dict[str, Underway] = {}
         self._followers: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
@@ -75,7 +75,7 @@ class Drives:
         # a drive's error belongs to whoever asks for the result, not to the group of all drives
         task = asyncio.ensure_future(drive_it())
         self._group.create_task(_outlive(task))
-        self._driven[run] = Driven(task, appended, drive)
+        self._driven[run] = Underway(task, appended, drive)
         # whoever holds the run has what is left of it
         task.add_done_callback(lambda _: self._driven.pop(run, None))
 
@@ -89,7 +89,7 @@ class Drives:
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
         return task
 
-    def of(self, run: str) -> Driven | None:
+    def of(self, run: str) -> Underway | None:
         """The drive of a run, if it is driven here."""
         return self._driven.get(run)
 

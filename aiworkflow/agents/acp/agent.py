@@ -15,7 +15,7 @@ from aiworkflow.agents.acp.launch import Launch, launch, missing
 from aiworkflow.agents.acp.program import Program
 from aiworkflow.agents.acp.session import Session
 from aiworkflow.agents.acp.updates import consumed_of
-from aiworkflow.agents.cli.changes import changed, snapshot
+from aiworkflow.agents.changes import changed, snapshot
 from aiworkflow.agents.contract import (
     Ability,
     AgentError,

@@ -16,8 +16,8 @@ import shutil
 import time
 from typing import TYPE_CHECKING, Final
 
+from aiworkflow.agents.changes import changed, snapshot
 from aiworkflow.agents.cli import failures
-from aiworkflow.agents.cli.changes import changed, snapshot
 from aiworkflow.agents.cli.profile import fill, holds, read_profile
 from aiworkflow.agents.cli.reading import Reading
 from aiworkflow.agents.contract import (

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from aiworkflow.agents.cli.changes import changed, snapshot
+from aiworkflow.agents.changes import changed, snapshot
 
 ENV = {"PATH": os.environ["PATH"], "HOME": "/nonexistent"}
 
