@@ -107,6 +107,11 @@ class Decider:
         """Say how much the project may still spend today, US dollars; None for no bound."""
         self._desk.daily_left = daily_left
 
+    @property
+    def left_today(self) -> float | None:
+        """The same, after what was reserved since."""
+        return self._desk.daily_left
+
     def bound_by(self, callers: Callable[[], Left]) -> None:
         """Say how to learn what this run may still spend within the budgets of its callers."""
         self._desk.callers = callers

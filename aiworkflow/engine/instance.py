@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from aiworkflow.engine.carried import Total
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -291,19 +293,29 @@ class Instance:
             purse.reserved_usd += usd
             purse.reserved_tokens += tokens
 
+    def counted(self, spent: Spent) -> Total:
+        """What an attempt with this reserve has spent.
+
+        What has no price counts as what was reserved, and as many times that as it took more tokens.
+        """
+        usd, most = self.reserve
+        used = spent.input_tokens + spent.output_tokens
+        if spent.cost_usd is not None:
+            return Total(spent.cost_usd, used)
+        return Total(usd * max(1.0, used / most) if most else usd, used)
+
     def settled(self, spent: Spent | None, seconds: float) -> None:
-        """An attempt has ended; what has no price counts as what was reserved."""
+        """An attempt has ended."""
         if not self.metered:
             return
         self.metered = False
         usd, tokens = self.reserve
-        cost = 0.0 if spent is None else usd if spent.cost_usd is None else spent.cost_usd
-        used = 0 if spent is None else spent.input_tokens + spent.output_tokens
+        counted = self.counted(spent) if spent is not None else Total()
         for purse in self.around():
             purse.reserved_usd -= usd
             purse.reserved_tokens -= tokens
-            purse.usd += cost
-            purse.tokens += used
+            purse.usd += counted.usd
+            purse.tokens += counted.tokens
             purse.seconds += seconds
 
     def delayed(self, until: float, because: str) -> None:

@@ -66,6 +66,14 @@ class ChildRuns:
         """What may still be spent within all budgets around a step, beyond what is reserved."""
         return self.caller.left_around(path) if self.caller is not None else Left()
 
+    def left_today(self) -> float | None:
+        """US dollars that the project may still spend today; None for no bound."""
+        return self.caller.left_today() if self.caller is not None else None
+
+    def beyond(self, instance: Instance, more: Total) -> None:
+        """An attempt under way has used so much more than it has reserved."""
+        self._spending.beyond(instance, more)
+
     async def attend(
         self, instance: Instance, node: Node, digest: str, given: Mapping[str, Json]
     ) -> Outcome:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from aiworkflow.bundle.workflow import Kind
     from aiworkflow.clock import Clock
     from aiworkflow.engine import Instance
-    from aiworkflow.engine.carried import Json, Left
+    from aiworkflow.engine.carried import Json, Left, Total
     from aiworkflow.plan.graph import Node
     from aiworkflow.runtime.mask import Masking
     from aiworkflow.steps.contract import Outcome, Performer, Ports, Work
@@ -72,4 +72,12 @@ class Children(Protocol):
 
     def left_around(self, path: str) -> Left:
         """What may still be spent within all budgets around a step, beyond what is reserved."""
+        ...
+
+    def left_today(self) -> float | None:
+        """US dollars that the project may still spend today; None for no bound."""
+        ...
+
+    def beyond(self, instance: Instance, more: Total) -> None:
+        """An attempt under way has used so much more than it has reserved."""
         ...

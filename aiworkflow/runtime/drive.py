@@ -136,6 +136,11 @@ class Drive:
         here = self._decider.left_around(path)
         return here if self.callers is None else here.least(self.callers())
 
+    def left_today(self) -> float | None:
+        """US dollars that the project may still spend today; None for no bound."""
+        left = self._decider.left_today
+        return None if left is None else left - self._it.spending.all_beyond(self._state).usd
+
     def to_reset(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """What a resume of an ended run does again; see `recover.to_reset`."""
         return self._decider.to_reset()

@@ -17,7 +17,7 @@ from aiworkflow.bundle.workflow import (
     ToolCall,
     agent_spec,
 )
-from aiworkflow.engine import REPEATABLE, Failure, Instance, RunState, Spent
+from aiworkflow.engine import REPEATABLE, Failure, Instance, Left, RunState, Spent, Total
 from aiworkflow.engine import events as ev
 from aiworkflow.engine.attempts import what_is_done
 from aiworkflow.engine.said import Said
@@ -174,7 +174,7 @@ class Attempts:
             status,
             kept.output,
             self._masked(error),
-            _spent(usage),
+            None if usage is None else _spent(usage),
             agent,
             round(clock.monotonic() - began, 6),
             kept.log,
@@ -239,7 +239,7 @@ class Attempts:
             environ=self._doors.environ,
             limit=self._doors.limit,
             interpreters=self._doors.interpreters,
-            used=lambda usage: self._used.__setitem__(instance.path, usage),
+            used=lambda usage: self._has_used(instance, usage),
         )
         try:
             if "reduce" in arguments:
@@ -268,15 +268,28 @@ class Attempts:
         found = self._calls[instance.path] = AgentCalls(instance, work, ports, around)
         return found
 
+    def _has_used(self, instance: Instance, usage: Usage) -> None:
+        """What the agent has used so far; what is beyond its reserve counts at once for all around."""
+        self._used[instance.path] = usage
+        if instance.metered:
+            self._children.beyond(instance, self._more_than_reserved(instance, usage))
+
+    @staticmethod
+    def _more_than_reserved(instance: Instance, usage: Usage) -> Total:
+        (usd, tokens), so_far = instance.reserve, instance.counted(_spent(usage))
+        return Total(max(0.0, so_far.usd - usd), max(0, so_far.tokens - tokens))
+
     def _check_budgets(self, instance: Instance) -> None:
         """Another exchange with the agent must not begin when the budgets are used up."""
-        used, (usd, tokens) = self._used.get(instance.path), instance.reserve
-        left = self._children.left_around(instance.path)
-        if used is None or not left.is_bound:
+        used = self._used.get(instance.path)
+        if used is None:
             return
+        left = self._children.left_around(instance.path)
+        left = left.least(Left(self._children.left_today()))
         spent = used.input_tokens + used.output_tokens
-        is_over = left.usd is not None and (used.cost_usd or 0.0) > usd + left.usd + 1e-9
-        if is_over or (left.tokens is not None and spent > tokens + left.tokens):
+        more = self._more_than_reserved(instance, used)  # a reserve is its own to use up
+        is_over = left.usd is not None and more.usd > 0 and left.usd < -1e-9
+        if is_over or (left.tokens is not None and more.tokens > 0 and left.tokens < 0):
             cost = f", ${used.cost_usd:.4f}" if used.cost_usd is not None else ""
             raise StepError(
                 "budget",
@@ -408,9 +421,7 @@ def _failed(failed: StepError, effect: str, path: str) -> tuple[str, Failure]:
     return status, Failure(failed.kind, failed.message, failed.process_exit, path, failed.hint)
 
 
-def _spent(usage: Usage | None) -> Spent | None:
-    if usage is None:
-        return None
+def _spent(usage: Usage) -> Spent:
     return Spent(usage.input_tokens, usage.cached_tokens, usage.output_tokens, usage.cost_usd)
 
 
