@@ -292,6 +292,7 @@ class AgentError(AIWorkflowError):
         retry_after_s: how long the other side asked to wait.
         consumed: what was consumed all the same.
         in_doubt: whether it may have changed something although its end is not known.
+        changed: files of the working tree that were changed all the same.
     """
 
     code = "agent-failed"
@@ -311,6 +312,7 @@ class AgentError(AIWorkflowError):
         self.retry_after_s = retry_after_s
         self.consumed = consumed or Consumed()
         self.in_doubt = in_doubt
+        self.changed: tuple[str, ...] = ()
 
 
 @record

@@ -126,6 +126,7 @@ class AgentPerformer:
             with self._at_work(config.label):
                 answer = await agent.perform(task, _told(ports, config))
         except AgentError as error:
+            _check_changes(error.changed, work, paths, ports, error, config)
             raise StepError(
                 error.kind,
                 error.message,
@@ -135,7 +136,7 @@ class AgentPerformer:
                 usage=_usage(error.consumed, config),
                 agent=agent.name,
             ) from error
-        _check_changes(answer, work, paths, config, ports)
+        _check_changes(answer.changed, work, paths, ports, answer, config)
         output: Json = answer.value if schema is not None else answer.text.strip()
         if work.node.output.form is OutputForm.LINES:
             output = [line for line in answer.text.strip().splitlines() if line.strip()]
@@ -150,19 +151,24 @@ class AgentPerformer:
 
 
 def _check_changes(
-    answer: Answer, work: Work, paths: Sequence[str], config: AgentConfig, ports: Ports
+    changed: Sequence[str],
+    work: Work,
+    paths: Sequence[str],
+    ports: Ports,
+    end: Answer | AgentError,
+    config: AgentConfig,
 ) -> None:
-    """Say which files an agent has changed; those that it may not are a failure."""
-    if not answer.changed:
+    """Say which files an agent has changed; those that it may not are a failure, however it ended."""
+    if not changed:
         return
-    listed = ", ".join(answer.changed[:20])
-    more = len(answer.changed) - 20
+    listed = ", ".join(changed[:20])
+    more = len(changed) - 20
     ports.log(f"\n[changed: {listed}{f' and {more} more' if more > 0 else ''}]\n")
     try:
         start = work.cwd.resolve().relative_to(work.project.resolve()).as_posix()
     except ValueError:
         start = "."
-    within = [one if start == "." else f"{start}/{one}" for one in answer.changed]
+    within = [one if start == "." else f"{start}/{one}" for one in changed]
     outside = [one for one in within if not any(matches(path, one) for path in paths)]
     if outside:
         raise StepError(
@@ -170,7 +176,8 @@ def _check_changes(
             f"`{config.label}` changed files that `allow.paths` does not name: "
             + ", ".join(outside[:5]),
             hint="look at them with `git diff`; take them back, or widen `allow.paths`",
-            usage=_usage(answer.consumed, config),
+            in_doubt=isinstance(end, AgentError) and end.in_doubt,
+            usage=_usage(end.consumed, config, "" if isinstance(end, AgentError) else end.model),
             agent=config.label,
         )
 

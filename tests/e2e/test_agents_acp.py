@@ -58,7 +58,7 @@ def test_an_answer_is_the_output_and_its_use_is_counted(project: Project) -> Non
     assert done.code == 0, done.out + done.err
     assert ended(done)["output"] == "in short"
     assert ended(done)["agent"] == "told"
-    assert ended(done)["tokens"] == {"input": 100, "output": 7}
+    assert ended(done)["tokens"] == {"input": 100, "cached": 40, "output": 7}
 
 
 def test_an_object_is_checked(project: Project) -> None:

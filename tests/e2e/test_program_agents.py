@@ -143,6 +143,16 @@ def test_what_it_may_not_change_is_a_failure(project: Project) -> None:
     assert "`allow.paths` does not name: new.txt" in step(done)["error"]["message"]
 
 
+def test_what_it_may_not_change_is_found_although_it_failed(project: Project) -> None:
+    agent(project, "edit-and-fail")
+    bundle = ask(project, "retry: {times: 2, base: 10ms}\n", "allow: {paths: [a.txt]}\n")
+    done = project.run("run", bundle, "--json")
+    assert done.code == 1, done.out + done.err
+    assert step(done)["error"]["kind"] == "permission"
+    assert "`allow.paths` does not name: new.txt" in step(done)["error"]["message"]
+    assert step(done)["attempts"] == 1
+
+
 def test_it_runs_in_the_step_s_folder(project: Project) -> None:
     agent(project, "tell")
     (project.root / "src").mkdir()

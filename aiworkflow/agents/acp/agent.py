@@ -32,6 +32,7 @@ from aiworkflow.agents.contract import (
 from aiworkflow.agents.fitting import fitting
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from aiworkflow.agents.config import AgentConfig
@@ -122,11 +123,12 @@ class AcpAgent:
             error.consumed = turn.consumed + error.consumed
             own = turn.has_asked and error.kind not in {"refused", "permission", "bad_request"}
             error.in_doubt = error.in_doubt or (own and task.may_edit)
+            if before is not None:
+                error.changed = await _since(before, task, environ)
             raise
-        if before is None or task.cwd is None:
+        if before is None:
             return answer
-        after = await asyncio.to_thread(snapshot, task.cwd, environ)
-        files = (*answer.changed, *changed(task.cwd, before, after, environ))
+        files = (*answer.changed, *await _since(before, task, environ))
         return dataclasses.replace(answer, changed=tuple(dict.fromkeys(files)))
 
     def _look(self) -> None:
@@ -239,6 +241,15 @@ class _Turn:
             hint="the step's log says why; `effect: write` and `allow: {paths: […]}` let a step edit"
             " files, `permit` of the agent says the rest",
         )
+
+
+async def _since(
+    before: Mapping[str, str], task: Task, environ: Mapping[str, str]
+) -> tuple[str, ...]:
+    """The files that have changed since a snapshot."""
+    assert task.cwd is not None
+    after = await asyncio.to_thread(snapshot, task.cwd, environ)
+    return await asyncio.to_thread(changed, task.cwd, before, after, environ)
 
 
 def _with_history(task: Task) -> str:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from aiworkflow.agents.changes import changed, snapshot
@@ -128,6 +129,14 @@ class CliAgent:
         cwd = await asyncio.to_thread(self._prepare, task)
         around = self._around
         before = await asyncio.to_thread(snapshot, cwd, around.environ) if task.may_edit else None
+        try:
+            answer = await self._answer(task, emit, cwd)
+        except AgentError as error:
+            error.changed = await asyncio.to_thread(self._changed, cwd, before)
+            raise
+        return replace(answer, changed=await asyncio.to_thread(self._changed, cwd, before))
+
+    async def _answer(self, task: Task, emit: Emit, cwd: Path) -> Answer:
         bound = self.config.timeout_s
         bound = bound if task.timeout_s is None else min(bound, task.timeout_s)
         give_up = time.monotonic() + bound
@@ -163,7 +172,6 @@ class CliAgent:
             emit(AskedAgain(reason))
             turn = self._next(turn, task, said, wanted, problems)
             messages.append(Message("user", turn.prompt))
-        files = await asyncio.to_thread(self._changed, cwd, before)
         return Answer(
             said.text,
             said.model or self.config.model or "",
@@ -173,7 +181,6 @@ class CliAgent:
             turn.number,
             tuple(messages),
             said.session if self._own_home else "",
-            files,
         )
 
     # -- before -----------------------------------------------------------------------------------

@@ -90,6 +90,10 @@ def main(way: str, *rest: str) -> int:
             say(type="call", id="c1", name="write", arguments={"path": "new.txt"})
             say(type="done", id="c1", text="written")
             answer("Done.")
+        case "edit-and-fail":
+            Path("new.txt").write_text("new")
+            say(type="error", message="Overloaded")
+            return 1
         case "secret":
             print("the key is " + os.environ.get("AGENT_KEY", ""), file=sys.stderr)
             answer("It is " + os.environ.get("AGENT_KEY", ""))
