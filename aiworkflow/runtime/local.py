@@ -405,6 +405,7 @@ class LocalRuntime:
     ) -> Drive:
         """What drives a run, put together: folded up to the journal's tail, held by this process."""
         place = Place(self.folders.project, bundle, self.folders.state / "scratch" / run)
+        self._masking.hide(plan.allow.secrets)
         doors = Doors(
             clock=self.clock,
             performers=self._performers(settings),

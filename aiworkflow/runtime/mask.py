@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
+from aiworkflow.errors import AIWorkflowError
 from aiworkflow.trust.secrets import MaskedStream, mask_json
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from aiworkflow.engine.carried import Json
     from aiworkflow.steps.contract import Secrets
 
@@ -16,6 +20,12 @@ class Masking:
 
     def __init__(self, secrets: Secrets) -> None:
         self.secrets = secrets
+
+    def hide(self, names: Iterable[str]) -> None:
+        """Mask these from now on, where they are set: a process before may have handed them out."""
+        for name in names:
+            with contextlib.suppress(AIWorkflowError):  # who needs it will be told
+                self.secrets.get(name)
 
     def mask(self, text: str) -> str:
         """Text with secret values replaced."""

@@ -203,6 +203,26 @@ def test_secrets_reach_the_tool_and_nothing_else(project: Project) -> None:
             assert secret.encode() not in path.read_bytes(), path
 
 
+def test_a_secret_of_an_earlier_process_is_hidden_after_a_resume(project: Project) -> None:
+    secret = "tok-987654-very-secret"
+    before = script(
+        "before", 'printf %s "$T" > left.txt', 'env: {T: "{{ secrets.BOARD_TOKEN }}"}\n'
+    )
+    review = "## Review\n\n```yaml step\nid: review\ntools: [file.read]\n```\n\nReview it.\n\n"
+    body = before + script("gate", "test -e open") + review
+    project.workflow(body, head="allow: {secrets: [BOARD_TOKEN]}\n")
+    with ModelServer([calls(("file.read", {"path": "left.txt"})), "done"]) as server:
+        given = {**env(server), "BOARD_TOKEN": secret}
+        assert project.run("run", "flow", "--agent", "anthropic/m1", **given).code == 1
+        project.write("open", "")
+        done = project.run("runs", "resume", "last", "--json", **given)
+        assert done.code == 0, done.out + done.err
+        assert text_of(results(server.requests[1])[0]) == "***"
+    (project.root / "left.txt").unlink()
+    for path in project.root.rglob("*"):
+        assert not path.is_file() or secret.encode() not in path.read_bytes(), path
+
+
 def test_a_step_that_is_another_now_has_its_calls_taken_back_and_is_done_again(
     project: Project,
 ) -> None:
