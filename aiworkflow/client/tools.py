@@ -239,7 +239,7 @@ async def _ask(
 ) -> dict[str, tuple[McpTool, ...] | ToolError]:
     from aiworkflow.tools.mcp.offers import Asker, Offers
     from aiworkflow.tools.resident import Residents
-    from aiworkflow.trust.secrets import EnvironmentSecrets
+    from aiworkflow.trust.secrets import EnvironmentSecrets, mask_json
 
     for name in names:
         if name not in servers:
@@ -252,7 +252,8 @@ async def _ask(
         return {}
     refuse_without_extra()
     secrets = EnvironmentSecrets(project.environ)
-    asker = Asker(project.root, project.environ, Watch(lambda _: None), secrets.get)
+    watch, mask = Watch(lambda _: None), lambda value: mask_json(secrets, value)
+    asker = Asker(project.root, project.environ, watch, secrets.get, mask)
     found: dict[str, tuple[McpTool, ...] | ToolError] = {}
 
     async def ask(name: str, offers: Offers) -> None:

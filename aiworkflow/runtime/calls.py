@@ -379,7 +379,7 @@ class AgentCalls:
     def _masked(self, error: Failure | None) -> Failure | None:
         if error is None:
             return None
-        mask = self._around.masking.mask
+        mask = self._around.masking.mask_message
         hint = mask(error.hint) if error.hint else None
         return dataclasses.replace(error, message=mask(error.message), hint=hint)
 

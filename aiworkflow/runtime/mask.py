@@ -6,7 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from aiworkflow.errors import AIWorkflowError
-from aiworkflow.trust.secrets import MaskedStream, mask_json
+from aiworkflow.trust.secrets import EnvironmentSecrets, MaskedStream, mask_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,6 +29,12 @@ class Masking:
 
     def mask(self, text: str) -> str:
         """Text with secret values replaced."""
+        return self.secrets.mask(text)
+
+    def mask_message(self, text: str) -> str:
+        """The same for what somebody outside said, of which only the beginning is quoted."""
+        if isinstance(self.secrets, EnvironmentSecrets):
+            return self.secrets.mask_cut(text)
         return self.secrets.mask(text)
 
     def mask_json(self, value: Json) -> Json:

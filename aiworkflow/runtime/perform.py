@@ -214,7 +214,7 @@ class Attempts:
     def _masked(self, error: Failure | None) -> Failure | None:
         if error is None:
             return None
-        mask = self._doors.masking.mask
+        mask = self._doors.masking.mask_message
         hint = mask(error.hint) if error.hint else None
         return Failure(error.kind, mask(error.message), error.exit_code, error.step, hint)
 

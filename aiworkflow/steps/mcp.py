@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from aiworkflow.agents.contract import ToolSpec
 from aiworkflow.bundle.workflow import Effect, Kind, Output, OutputForm, ToolCall
@@ -13,9 +13,10 @@ from aiworkflow.steps.child import secret_values, step_errors, watch_of
 from aiworkflow.steps.contract import Outcome
 from aiworkflow.steps.output import parse_output, shape_output
 from aiworkflow.tools.mcp.offers import Asker
+from aiworkflow.trust.secrets import mask_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from aiworkflow.bundle.workflow import Json
     from aiworkflow.steps.contract import Ports, Work
@@ -29,6 +30,7 @@ def asker_of(work: Work, ports: Ports) -> Asker:
         environ=ports.environ,
         watch=watch_of(ports),
         secret=lambda name: secret_values(work, ports, {name: name})[name],
+        mask=lambda value: mask_json(ports.secrets, value),
         output_limit=ports.limit("output"),
         log_limit=ports.limit("log"),
     )
@@ -87,7 +89,12 @@ async def handed(
         found = await offers.tools(names, asker_of(work, ports))
     return tuple(
         Handed(
-            ToolSpec(tool.full_name, tool.description, tool.inputs),
+            # what a server says of a tool may hold the secrets that it was given
+            ToolSpec(
+                tool.full_name,
+                ports.secrets.mask(tool.description),
+                cast("Mapping[str, Json]", mask_json(ports.secrets, dict(tool.inputs))),
+            ),
             Node(
                 id=work.node.id,
                 kind=Kind.TOOL,

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 MASK = "***"
 SHORTEST = 4  # hiding shorter ones would hide half of all text, and they are no secrets
 _SHORTEST_LINE = 8  # of a secret with several lines; `}` alone is none
+_SHORTEST_CUT = 5  # fewer characters of a secret say little, and words end with them by chance
 _PROBE = 8
 
 
@@ -101,6 +102,15 @@ class EnvironmentSecrets:
             done = end
         pieces.append(text[done:])
         return "".join(pieces)
+
+    def mask_cut(self, text: str) -> str:
+        """The same for a text that may have been cut, and that in the middle of a secret."""
+        masked = self.mask(text)
+        kept = masked.rstrip("…")
+        begun = self.unfinished(kept)
+        if begun < _SHORTEST_CUT:
+            return masked
+        return kept[:-begun] + MASK + masked[len(kept) :]
 
     def found(self, text: str) -> list[tuple[int, int]]:
         """Where secrets are in `text`: ranges in order that do not overlap."""

@@ -71,3 +71,17 @@ def test_a_server_that_does_not_answer_fails_the_step(place: Project) -> None:
     error = done.json["steps"]["review"]["error"]
     assert error["kind"] == "unavailable"
     assert "`gone`" in error["message"]
+
+
+def test_a_secret_that_a_server_puts_into_a_description_is_hidden(project: Project) -> None:
+    secret = "tok-4711-very-secret"
+    said = 'env: {TEST_DESCRIPTION: "Add for {{ secrets.BOARD_TOKEN }}"}, effect: {add: read}'
+    config(project, said)
+    project.workflow(REVIEW.format(tools='"mcp:t/add"'), head="allow: {secrets: [BOARD_TOKEN]}\n")
+    with ModelServer(["it is five"]) as server:
+        given = {**env(server), "BOARD_TOKEN": secret}
+        done = project.run("run", "flow", "--agent", "anthropic/m1", "--json", **given)
+        assert done.code == 0, done.out + done.err
+        assert server.requests[0]["body"]["tools"][0]["description"] == "Add for ***"
+    for path in project.root.rglob("*"):
+        assert not path.is_file() or secret.encode() not in path.read_bytes(), path

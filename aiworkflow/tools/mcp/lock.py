@@ -11,7 +11,7 @@ from aiworkflow.tools.contract import ToolError
 from aiworkflow.tools.mcp.tool import difference, pin
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from aiworkflow.bundle.workflow import Json
@@ -60,15 +60,19 @@ def check_pin(tool: McpTool, pins: Mapping[str, str], memory: Path) -> None:
     )
 
 
-def remember(tool: McpTool, memory: Path) -> None:
-    """Keep what a tool is, so that a later change can be shown; a full disk is no reason to stop."""
+def remember(tool: McpTool, memory: Path, mask: Callable[[Json], Json]) -> None:
+    """Keep what a tool is, so that a later change can be shown; a full disk is no reason to stop.
+
+    Args:
+        mask: hides secrets: a server may tell those that it was given.
+    """
     path = memory / f"{pin(tool).partition(':')[2]}.json"
     if path.exists():
         return
     fresh = memory / f".{os.getpid()}-{path.name}"
     try:
         memory.mkdir(parents=True, exist_ok=True)
-        fresh.write_text(json.dumps(tool.to_json(), ensure_ascii=True), encoding="utf-8")
+        fresh.write_text(json.dumps(mask(tool.to_json()), ensure_ascii=True), encoding="utf-8")
         fresh.replace(path)
     except OSError:
         return

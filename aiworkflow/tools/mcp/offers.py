@@ -35,12 +35,14 @@ class Asker:
         project: root of the project; programs run in it.
         environ: the operating system's environment.
         secret: the value of a secret that is allowed here. Raises what the caller raises.
+        mask: hides secrets in what is kept of tools.
     """
 
     project: Path
     environ: Mapping[str, str]
     watch: Watch
     secret: Callable[[str], str]
+    mask: Callable[[Json], Json]
     output_limit: int = 10_000_000
     log_limit: int = 10_000_000
 
@@ -83,7 +85,7 @@ class Offers:
                 offered = await connection.offered()
             for tool in offered.values():
                 if any(fnmatchcase(tool.name, one) for one in wished):
-                    self._check(tool)
+                    self._check(tool, asker)
                     found.append(tool)
         return tuple(found)
 
@@ -120,7 +122,7 @@ class Offers:
             bound,
             asker.output_limit,
             asker.watch.log,
-            self._check,
+            lambda found: self._check(found, asker),
         )
         try:
             try:
@@ -171,9 +173,9 @@ class Offers:
         key = ("mcp", json.dumps(server.to_json(), sort_keys=True), str(asker.project))
         return self._residents.use(key, opened)
 
-    def _check(self, tool: McpTool) -> None:
+    def _check(self, tool: McpTool, asker: Asker) -> None:
         check_pin(tool, self._pins, self._memory)
-        remember(tool, self._memory)
+        remember(tool, self._memory, asker.mask)
 
 
 def offers_of(

@@ -170,3 +170,12 @@ def test_other_sources_of_secrets_are_masked_line_by_line():
     assert stream.feed("a hid") == ""
     assert stream.feed("den b\nc") == "a *** b\n"
     assert stream.end() == "c"
+
+
+@pytest.mark.parametrize("end", ["", "…"])
+def test_a_secret_that_was_cut_is_hidden_as_far_as_it_goes(end):
+    secrets = EnvironmentSecrets({"KEY": "sk-very-secret-1"})
+    secrets.get("KEY")
+    assert secrets.mask_cut("no such key: sk-very-se" + end) == "no such key: ***" + end
+    assert secrets.mask_cut("sk-very-secret-1 is no key" + end) == "*** is no key" + end
+    assert secrets.mask_cut("this is sk" + end) == "this is sk" + end
