@@ -251,6 +251,23 @@ def programs_of(
     return found
 
 
+def models_of(
+    specs: Iterable[AgentSpec], said: Mapping[str, Json], environ: Mapping[str, str]
+) -> dict[str, str]:
+    """The protocol and model of those agents that only the settings say it of, by name."""
+    found: dict[str, str] = {}
+    for spec in specs:
+        if spec.name not in said or spec.model is not None:
+            continue
+        try:
+            config = described_agent(spec, said, environ)
+        except UsageError:
+            continue
+        if config.kind == "api" and config.model:
+            found[spec.name] = f"{config.api}/{config.model}"
+    return found
+
+
 async def standings(
     configs: Mapping[str, AgentConfig], environ: Mapping[str, str]
 ) -> dict[str, Standing]:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiworkflow.bundle import list_bundles
-from aiworkflow.bundle.workflow import agent_spec
+from aiworkflow.client.bounds import default_agents
+from aiworkflow.client.in_force import in_force
 from aiworkflow.errors import UsageError
 from aiworkflow.plan.meaning import Side, differences, nothing_like
 from aiworkflow.records import record
@@ -143,5 +144,5 @@ def _side(project: Project, commit: str | None, label: str) -> Side | None:
             return None
         checked = project.check_at(commit, label)
     plan = project.sealed(checked)
-    default = [agent_spec(text) for text in checked.settings.options().agent]
-    return Side(plan, checked.workflow, default)
+    default, choice = default_agents(in_force(checked.settings))
+    return Side(plan, checked.workflow, default, choice)

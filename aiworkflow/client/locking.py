@@ -12,7 +12,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from aiworkflow.bundle.files import LOCK
-from aiworkflow.bundle.workflow import AgentCall, agent_spec
+from aiworkflow.bundle.workflow import AgentCall
+from aiworkflow.client.bounds import default_agents
+from aiworkflow.client.in_force import in_force
 from aiworkflow.errors import RefusedError, UsageError
 from aiworkflow.plan.facts import facts_of
 from aiworkflow.records import record
@@ -88,7 +90,7 @@ async def locked_facts(
     """
     plan = project.sealed(checked)
     assert checked.workflow is not None
-    default = [agent_spec(text) for text in checked.settings.options().agent]
+    default, choice = default_agents(in_force(checked.settings))
     observed = await _versions(project, checked, plan, default)
     if servers:
         from aiworkflow.client.servers import uses_servers
@@ -97,24 +99,26 @@ async def locked_facts(
             from aiworkflow.client.tools import lock_facts
 
             observed |= await lock_facts(project, checked)
-    return facts_of(plan, checked.workflow, default, observed)
+    return facts_of(plan, checked.workflow, default, choice, observed)
 
 
 async def _versions(
     project: Project, checked: Checked, plan: Plan, default: Sequence[AgentSpec]
 ) -> dict[str, str]:
-    """Which version each agent has that is a program: `version codex`."""
+    """What names of agents stand for: `version codex` of a program, `model local` of settings."""
     calls = [node.action for node in plan.nodes.values() if isinstance(node.action, AgentCall)]
     specs = dict.fromkeys(spec for call in calls for spec in call.agents or default)
     if not specs:
         return {}
-    from aiworkflow.client.agents import programs_of, standings
+    from aiworkflow.client.agents import models_of, programs_of, standings
 
     agents, _ = checked.settings.get("agents")
     said = agents if isinstance(agents, dict) else {}
     wanted = programs_of(specs, said, project.environ)
     found = await standings(wanted, project.environ)
-    return {f"version {name}": one.version for name, one in found.items() if one.version}
+    versions = {f"version {name}": one.version for name, one in found.items() if one.version}
+    models = models_of(specs, said, project.environ)
+    return {**versions, **{f"model {name}": model for name, model in models.items()}}
 
 
 def lock_text(facts: Mapping[str, str]) -> str:

@@ -119,7 +119,8 @@ def _agents_from_json(data: Any) -> tuple[w.AgentSpec, ...]:
     return tuple(w.AgentSpec(name, model) for name, model in data)
 
 
-def _choice_to_json(choice: AgentChoice) -> Json:
+def choice_to_json(choice: AgentChoice) -> Json:
+    """How an agent is chosen."""
     return {
         "how": choice.how,
         "able": list(choice.able),
@@ -198,7 +199,7 @@ def _agent_to_json(call: w.AgentCall) -> Json:
     if call.cwd is not None:
         more["cwd"] = call.cwd
     if call.choice is not None:
-        more["choice"] = _choice_to_json(call.choice)
+        more["choice"] = choice_to_json(call.choice)
     return [*found, more] if more else found
 
 

@@ -11,13 +11,14 @@ import hashlib
 from typing import TYPE_CHECKING, Final, cast
 
 from aiworkflow.bundle.workflow import AgentCall, Script
-from aiworkflow.plan.codec import operation_to_json, plan_to_json
+from aiworkflow.plan.codec import choice_to_json, operation_to_json, plan_to_json
 from aiworkflow.plan.codec_values import value_to_json
 from aiworkflow.plan.digest import canonical, definition
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from aiworkflow.bundle.choosing import AgentChoice
     from aiworkflow.bundle.workflow import AgentSpec, Json, Workflow
     from aiworkflow.plan.graph import Node, Plan
 
@@ -31,6 +32,7 @@ _OF_ALL: Final = (
     "budget",
     "concurrency",
 )
+_AS_WRITTEN: Final = ("on_error", "workspace", "runs_on", "sandbox")
 _TEXT_AT: Final = {"agent": 1, "script": 2}  # in a node's action: what has a fact of its own
 _READ_ELSEWHERE: Final = ("tools.yaml", "config.yaml", "README.md", "CHANGELOG.md", "SKILL.md")
 _DIGITS: Final = 16
@@ -40,12 +42,13 @@ def facts_of(
     plan: Plan,
     workflow: Workflow,
     default: Sequence[AgentSpec] = (),
+    choice: AgentChoice | None = None,
     observed: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """The facts of a sealed plan.
 
     Args:
-        default: agents of steps that name none.
+        default, choice: agents of steps that name none, and how one of them is chosen.
         observed: what only the outside can tell, such as `version codex` and `mcp files/read`.
     """
     data = plan_to_json(plan)
@@ -53,12 +56,15 @@ def facts_of(
     for name in _OF_ALL:
         if data.get(name):
             found[f"workflow {name.removesuffix('_s')}"] = _digest(data[name])
+    for name in _AS_WRITTEN:
+        if name in workflow.settings:
+            found[f"workflow {name}"] = _digest(workflow.settings[name])
     order: list[Json] = []
     for node in plan.nodes.values():
         if not node.id:
             continue
         order.append([node.id, node.parent, *node.after, node.final])
-        found.update(_of_node(plan, node, default))
+        found.update(_of_node(plan, node, default, choice))
     found["workflow order"] = _digest(order)
     for number, trigger in enumerate(workflow.triggers, 1):
         about: dict[str, Json] = {
@@ -80,14 +86,19 @@ def facts_of(
     return {**found, **(observed or {})}
 
 
-def _of_node(plan: Plan, node: Node, default: Sequence[AgentSpec]) -> dict[str, str]:
+def _of_node(
+    plan: Plan, node: Node, default: Sequence[AgentSpec], choice: AgentChoice | None
+) -> dict[str, str]:
     settings = definition(node)
     settings.pop("operation", None)
     found: dict[str, str] = {}
     match node.action:
-        case AgentCall(agents=named):
-            agents = named or plan.agents or tuple(default)
-            found[f"agent {node.id}"] = ",".join(_label(one) for one in agents) or "none"
+        case AgentCall(agents=named, choice=own):
+            agents, how = offered(plan, named, own, default, choice)
+            nobody = "any" if how is not None else "none"
+            found[f"agent {node.id}"] = ",".join(_label(one) for one in agents) or nobody
+            if how is not own and how is not None:
+                settings["choice"] = choice_to_json(how)
             kind = "prompt"
         case Script():
             kind = "script"
@@ -101,6 +112,19 @@ def _of_node(plan: Plan, node: Node, default: Sequence[AgentSpec]) -> dict[str, 
         settings["action"] = action
     found[f"step {node.id}"] = _digest(settings)
     return found
+
+
+def offered(
+    plan: Plan,
+    named: tuple[AgentSpec, ...],
+    own: AgentChoice | None,
+    default: Sequence[AgentSpec],
+    choice: AgentChoice | None,
+) -> tuple[tuple[AgentSpec, ...], AgentChoice | None]:
+    """To whom a step goes that names these: agents, none for all that are known, and the choice."""
+    if named or own is not None:
+        return named, own
+    return (plan.agents, None) if plan.agents else (tuple(default), choice)
 
 
 def _label(agent: AgentSpec) -> str:

@@ -27,14 +27,15 @@ from aiworkflow.plan.difference import (
     of_settings,
 )
 from aiworkflow.plan.effects import RANK
+from aiworkflow.plan.facts import offered
 from aiworkflow.plan.graph import ROOT
 from aiworkflow.plan.wording import (
     a_kind,
-    agents_text,
     body,
     group_name,
     line_diff,
     names_of,
+    offer_text,
     power,
     setting_text,
     template_text,
@@ -46,6 +47,7 @@ from aiworkflow.records import record
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from aiworkflow.bundle.choosing import AgentChoice
     from aiworkflow.bundle.workflow import AgentSpec, Json, Step, Workflow
     from aiworkflow.plan.graph import Node, Plan
 
@@ -67,12 +69,18 @@ class Side:
     """One of the two: a sealed plan, and what its files say besides.
 
     Attributes:
-        default: agents of steps that name none.
+        default, choice: agents of steps that name none, and how one of them is chosen.
     """
 
     plan: Plan
     workflow: Workflow | None = None
     default: Sequence[AgentSpec] = ()
+    choice: AgentChoice | None = None
+
+    def agents_of(self, call: AgentCall) -> str:
+        """Whom a step is offered to, as text: two that are alike are offered to the same."""
+        agents, choice = offered(self.plan, call.agents, call.choice, self.default, self.choice)
+        return offer_text(agents, choice)
 
 
 def differences(old: Side, new: Side) -> list[Difference]:
@@ -260,9 +268,7 @@ class _Comparison:
             case Group(), Group():
                 was_is, now_is = node_to_json(old)["action"], node_to_json(new)["action"]
                 if was_is != now_is:
-                    change = f"{setting_text(was_is)} → {setting_text(now_is)}"
-                    text = f"`{name}`: how the group runs: {change}"
-                    yield Difference("order", text, name)
+                    yield Difference("order", f"`{name}`: how the group runs", name)
             case _:
                 was_is, now_is = node_to_json(old)["action"], node_to_json(new)["action"]
                 if was_is != now_is:
@@ -270,11 +276,9 @@ class _Comparison:
                     yield Difference("settings", text, name)
 
     def _agent(self, was: AgentCall, now: AgentCall, name: str) -> Iterator[Difference]:
-        before = was.agents or self.old.agents or tuple(self.old_side.default)
-        after = now.agents or self.new.agents or tuple(self.new_side.default)
+        before, after = self.old_side.agents_of(was), self.new_side.agents_of(now)
         if before != after:
-            text = f"`{name}`: {agents_text(before)} → {agents_text(after)}"
-            yield Difference("agents", text, name)
+            yield Difference("agents", f"`{name}`: {before} → {after}", name)
         for tools in (of_lists("tools", f"`{name}`: tools", was.tools, now.tools, name),):
             yield from tools
         if value_to_json(was.prompt) != value_to_json(now.prompt):

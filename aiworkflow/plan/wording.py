@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Final, cast
 
 from aiworkflow.bundle.workflow import AgentCall, Effect, Script, ToolCall
 from aiworkflow.expr import tree as t
+from aiworkflow.plan.codec_values import value_to_json
 from aiworkflow.plan.digest import canonical
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from aiworkflow.bundle.choosing import AgentChoice
     from aiworkflow.bundle.workflow import AgentSpec, Json
     from aiworkflow.expr import Expression, Template
     from aiworkflow.plan.graph import Node
@@ -153,6 +155,28 @@ def agents_text(agents: Sequence[AgentSpec]) -> str:
     """Agents in order of preference."""
     named = [f"{one.name}/{one.model}" if one.model else one.name for one in agents]
     return ", ".join(f"`{one}`" for one in named) or "none"
+
+
+def offer_text(agents: Sequence[AgentSpec], choice: AgentChoice | None) -> str:
+    """Whom a step is offered to: in order of preference, or by a choice with all that it rests on."""
+    if choice is None:
+        return agents_text(agents)
+    if choice.shares:
+        of = ", ".join(f"{agents_text([one])} {share:g}" for one, share in choice.shares)
+    else:
+        of = agents_text(agents) if agents else "all that are known"
+    words = [f"{choice.how} of {of}"]
+    if choice.key is not None:
+        words.append(f"by {setting_text(value_to_json(choice.key))}")
+    if choice.able:
+        words.append(f"able to do {', '.join(choice.able)}")
+    if choice.max_usd is not None:
+        words.append(f"at most ${choice.max_usd:g}")
+    if choice.prefer:
+        words.append(f"rather {agents_text(choice.prefer)}")
+    if choice.avoid:
+        words.append(f"rather not {agents_text(choice.avoid)}")
+    return ", ".join(words)
 
 
 def setting_text(value: object) -> str:

@@ -97,3 +97,27 @@ def test_what_cannot_be_compared_is_said(project: Project) -> None:
     broken = project.run("bundle", "diff", "HEAD", "flow")
     assert broken.code == 2
     assert "bundle `bundles/flow` has an error" in broken.err
+
+
+def test_another_choice_among_the_same_agents_is_a_difference(project: Project) -> None:
+    ask = "## Ask\n\n```yaml step\nid: ask\nagent: {choose: cheapest, among: [echo, ollama/x]}\n```\n\nHi\n\n"
+    two = "## Two\n\n```yaml step\nid: two\nagent: {ab: {echo: 0.5, ollama/x: 0.5}}\n```\n\nHi\n\n"
+    project.workflow(ask + two)
+    commit(project)
+    change(project, "choose: cheapest", "choose: best, able: [vision], max_usd: 0.1")
+    change(project, "echo: 0.5, ollama/x: 0.5", "echo: 0.1, ollama/x: 0.9")
+    done = project.run("bundle", "diff", "HEAD", "--fail-on", "agents")
+    assert done.code == 1, done.err
+    assert "cheapest of `echo`, `ollama/x` → best of" in done.out
+    assert "able to do vision, at most $0.1" in done.out
+    assert "ab of `echo` 0.1, `ollama/x` 0.9" in done.out
+
+
+def test_how_a_group_runs_is_told_in_words(project: Project) -> None:
+    head = "## Rounds\n\n```yaml step\nid: rounds\nuntil: round >= 2\nmax_rounds: 3\n```\n\n"
+    project.workflow(head + script("one", "echo 1", level=3))
+    commit(project)
+    change(project, "max_rounds: 3", "max_rounds: 5")
+    text = project.run("bundle", "diff", "HEAD").out
+    assert "`rounds`: how the group runs\n" in text
+    assert "`max_rounds` `3` → `5`" in text

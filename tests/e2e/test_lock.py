@@ -69,6 +69,32 @@ def test_each_change_is_named_and_nothing_else(
     assert done.code == (1 if facts else 0)
 
 
+def test_who_is_asked_and_what_the_whole_run_does_are_facts(project: Project) -> None:
+    agents = "agents:\n  a: {api: openai, url: http://127.0.0.1:1, model: m1}\n  b: {echo: {}}\n"
+    settings = agents + "agent: {choose: cheapest, among: [a, b]}\n"
+    project.workflow("## Ask\n\n```yaml step\nid: ask\n```\n\nHello\n\n", head="on_error: fail\n")
+
+    def drift(old: str, new: str, path: str = ".aiworkflow/config.yaml") -> list[str]:
+        project.write(".aiworkflow/config.yaml", settings)
+        assert project.run("bundle", "lock", "flow").code == 0
+        file = project.root / path
+        text = file.read_text()
+        assert old in text
+        file.write_text(text.replace(old, new))
+        done = project.run("bundle", "lock", "flow", "--check", "--json")
+        return [one["fact"] for one in done.json["bundles"][0]["drift"]]
+
+    assert drift("model: m1", "model: m2") == ["model a"]
+    assert drift("cheapest", "best") == ["step ask"]
+    assert drift("among: [a, b]", "among: [b, a]") == ["agent ask"]
+    assert drift("on_error: fail", "on_error: rollback", "bundles/flow/workflow.md") == [
+        "workflow on_error"
+    ]
+    assert drift("on_error:", "workspace: worktree\non_error:", "bundles/flow/workflow.md") == [
+        "workflow workspace"
+    ]
+
+
 def test_a_lock_is_the_same_everywhere_and_says_only_facts(project: Project) -> None:
     bundle(project)
     project.run("bundle", "lock", "flow")
