@@ -180,7 +180,9 @@ def compare_costs(
         recording.take(client, run)
     if not recording.tallies:
         raise UsageError(
-            f"no recorded run of {here.label} has asked an agent",
+            f"no recorded run of {here.label} that succeeded has asked an agent"
+            if not runs
+            else f"none of these runs of {here.label} has asked an agent",
             hint="run it once, or name runs with --run",
         )
     steps = tuple(_steps(sides[0], sides[1], recording))

@@ -208,6 +208,10 @@ class _Comparison:
         found = self._steps_of(side).get(name, {})
         return {key: value for key, value in found.items() if key not in _TOLD_APART}
 
+    def _is_told(self, was: str, now: str) -> bool:
+        """Whether the settings as written differ, and so tell what is another."""
+        return self._written(self.old_side, was) != self._written(self.new_side, now)
+
     def _steps_of(self, side: Side) -> Mapping[str, Mapping[str, Json]]:
         known = self._known.get(id(side))
         if known is None:
@@ -271,7 +275,7 @@ class _Comparison:
                     yield Difference("order", f"`{name}`: how the group runs", name)
             case _:
                 was_is, now_is = node_to_json(old)["action"], node_to_json(new)["action"]
-                if was_is != now_is:
+                if was_is != now_is and not self._is_told(old.id, name):
                     text = f"`{name}`: {setting_text(was_is)} → {setting_text(now_is)}"
                     yield Difference("settings", text, name)
 

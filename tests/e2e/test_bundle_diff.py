@@ -121,3 +121,12 @@ def test_how_a_group_runs_is_told_in_words(project: Project) -> None:
     text = project.run("bundle", "diff", "HEAD").out
     assert "`rounds`: how the group runs\n" in text
     assert "`max_rounds` `3` → `5`" in text
+
+
+def test_another_wait_is_told_once_as_it_is_written(project: Project) -> None:
+    project.workflow("## Pause\n\n```yaml step\nid: pause\nwait: 2d\n```\n\n")
+    commit(project)
+    change(project, "wait: 2d", "wait: 1h")
+    (bundle,) = project.run("bundle", "diff", "HEAD", "--json").json["bundles"]
+    (only,) = bundle["differences"]
+    assert only["text"] == '`pause`: `wait` `"2d"` → `"1h"`'

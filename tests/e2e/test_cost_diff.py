@@ -156,7 +156,7 @@ def test_what_cannot_be_compared_is_said(project: Project) -> None:
     commit(project, asks("a"), "one")
     project.write(".aiworkflow/config.yaml", CONFIG.format(url="http://127.0.0.1:9"))
     for words, said in (
-        (("one",), "no recorded run of bundles/flow has asked an agent"),
+        (("one",), "no recorded run of bundles/flow that succeeded has asked an agent"),
         (("nowhere",), "there is no revision `nowhere`"),
         (("one", "--format", "html"), "there is no format `html`"),
         (("one", "--runs", "many"), "--runs takes a number"),
