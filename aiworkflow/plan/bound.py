@@ -15,6 +15,7 @@ import dataclasses
 from dataclasses import field
 from typing import TYPE_CHECKING, Final
 
+from aiworkflow.bundle.choosing import AB
 from aiworkflow.bundle.workflow import AgentCall, Child, Group, OutputForm
 from aiworkflow.expr import EvaluationError, Template, resolve
 from aiworkflow.expr.tree import Expression
@@ -314,12 +315,13 @@ class _Walk:
             notes.append(f"agents whose answer may cost more than ${most:g} are left out")
         elif not attempts:
             attempts = [Amount(1, unknown=(f"`{node.id}` has no agent",))]
+        is_one = choice is not None and choice.how == AB
         together = Amount()
-        for one in attempts:  # when one is down the next is asked: each may be paid
-            together = together.plus(one)
+        for one in attempts:  # when one is down the next is asked: each may be paid, but for A/B
+            together = _dearer(together, one) if is_one else together.plus(one)
         dearest = max(attempts, key=lambda one: one.usd, default=Amount())
         total = together.times(_product(factors))
-        if len(attempts) > 1:
+        if len(attempts) > 1 and not is_one:
             factors = (*factors, ("agents", len(attempts)))
         names = tuple(one.agent for one in tariffs)
         self.steps.append(

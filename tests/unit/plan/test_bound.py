@@ -119,6 +119,13 @@ def test_when_one_agent_is_down_each_may_be_paid() -> None:
     assert found.steps[0].factors == (("attempts", 2), ("agents", 2))
 
 
+def test_of_two_side_by_side_only_one_is_asked() -> None:
+    found = bound_of(asks("x", "agent: {ab: {a: 0.5, b: 0.5}}\n"))
+    assert found.total.attempts == 1
+    alone = [bound_of(asks("x", f"agent: {name}\n")).total.most_usd for name in "ab"]
+    assert found.total.most_usd == max(one for one in alone if one is not None)
+
+
 def test_budgets_cap_what_is_below_them() -> None:
     tiny = ONE / 2
     assert bound_of(
