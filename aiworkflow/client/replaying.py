@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, cast
 
+from aiworkflow.bundle.servers import server_of
 from aiworkflow.client.case import Case, case_names, read_case
 from aiworkflow.client.expected import Expected, expected_of, unexpected
 from aiworkflow.client.inputs import check_inputs
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
-    from aiworkflow.bundle.workflow import Kind
+    from aiworkflow.bundle.workflow import Effect, Kind
     from aiworkflow.client.case import Said
     from aiworkflow.client.client import Client
     from aiworkflow.client.project import Checked, Project
@@ -254,6 +255,7 @@ class CaseTests:
         replay = Replay(
             Recordings(case.recordings),
             lambda one: places.of(one, client.journal),
+            effect_of=self._effect_of,
             run=case.run,
             replay=case.replay,
             rekey=rekey,
@@ -290,6 +292,11 @@ class CaseTests:
                 rekeyed=tuple(played.rekeyed.values()),
                 ran=_outputs(result, played.ran),
             )
+
+    def _effect_of(self, server: str, tool: str) -> Effect | None:
+        """What the settings say of a tool of an MCP server."""
+        said = self._new.settings.servers.get(server)
+        return server_of(server, said).effect_of(tool) if isinstance(said, dict) else None
 
     def _new_run(self, case: Case) -> NewRun:
         new = self._new

@@ -88,26 +88,38 @@ async def handed(
     with step_errors():
         found = await offers.tools(names, asker_of(work, ports))
     return tuple(
-        Handed(
+        handed_tool(
             # what a server says of a tool may hold the secrets that it was given
             ToolSpec(
                 tool.full_name,
                 ports.secrets.mask(tool.description),
                 cast("Mapping[str, Json]", mask_json(ports.secrets, dict(tool.inputs))),
             ),
-            Node(
-                id=work.node.id,
-                kind=Kind.TOOL,
-                parent=work.node.parent,
-                title=work.node.title,
-                line=work.node.line,
-                action=ToolCall(tool.name, "", server=tool.server),
-                output=Output(),
-                effect=offers.servers[tool.server].effect_of(tool.name) or Effect.DESTRUCTIVE,
-            ),
+            work.node,
+            offers.servers[tool.server].effect_of(tool.name),
         )
         for tool in found
     )
+
+
+def handed_tool(spec: ToolSpec, step: Node, effect: Effect | None) -> Handed:
+    """A tool of a server, in the hands of the agent of a step.
+
+    Args:
+        effect: what the settings say that a call does.
+    """
+    server, _, name = spec.name.removeprefix("mcp:").partition("/")
+    node = Node(
+        id=step.id,
+        kind=Kind.TOOL,
+        parent=step.parent,
+        title=step.title,
+        line=step.line,
+        action=ToolCall(name, "", server=server),
+        output=Output(),
+        effect=effect or Effect.DESTRUCTIVE,
+    )
+    return Handed(spec, node)
 
 
 def _shaped(value: Json, output: Output, *, is_text: bool) -> Json:

@@ -6,7 +6,8 @@ no recording, and the run is told a *miss*, which says what the nearest recordin
 two begin to differ. A recording that does not say what it was for is for anything.
 
 Scripts and tools that only read, without a secret and without the network, are no matter of recordings:
-they run. So a test finds what a change of them does.
+they run. So a test finds what a change of them does. Images that went with a prompt are not looked at:
+the answer stands for all that the agent saw.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ import dataclasses
 import json
 import re
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from aiworkflow.agents import AgentConfig, AgentError
 from aiworkflow.agents.answers import RecordedAnswer, RecordedError, prompt_digest
+from aiworkflow.agents.contract import ToolSpec
 from aiworkflow.agents.replay import ReplayAgent
 from aiworkflow.bundle.workflow import Effect, Kind, OutputForm, Script, ToolCall
 from aiworkflow.records import record
@@ -32,12 +35,13 @@ if TYPE_CHECKING:
 
     from aiworkflow.bundle.workflow import AgentSpec, Json
     from aiworkflow.plan.graph import Node
-    from aiworkflow.steps.contract import Performer, Ports, Work
+    from aiworkflow.steps.contract import Handed, Performer, Ports, Work
 
 _NUMBERS = re.compile(r"\[\d+\]|#\d+")
 _AROUND = 32
 _WIDE = 70
 _NONE: Final = MappingProxyType[str, str]({})
+_ANY: Final = MappingProxyType[str, "Json"]({"type": "object"})
 
 MISS = "no_recording"
 """The kind of failure of a step that has no recording."""
@@ -139,6 +143,12 @@ class Recordings:
         """Whether anything is recorded of the step at a path."""
         return _NUMBERS.sub("", path) in self._by_step
 
+    def tools(self, path: str) -> list[str]:
+        """What the agent of a step called, in any of its recordings."""
+        known = self._by_step.get(_NUMBERS.sub("", path), ())
+        calls = [call for one in known if one.answer is not None for call in one.answer.calls]
+        return list(dict.fromkeys(tool for tool, _ in calls))
+
     def find(self, path: str, fits: Callable[[Recording], bool], turn: int) -> Recording | None:
         """The recording that fits: of this path, else of another item or round of the step.
 
@@ -166,6 +176,7 @@ class Replay:
             could run.
         place: what the paths of a run begin with: "" for the run of the case, else the calling step.
         rekey: use what is recorded of a step whatever it was for, and note that.
+        effect_of: what the settings say of a tool of an MCP server, by server and tool.
     """
 
     def __init__(
@@ -173,6 +184,7 @@ class Replay:
         recordings: Recordings,
         place: Callable[[str], str],
         *,
+        effect_of: Callable[[str, str], Effect | None] = lambda _, __: None,
         run: frozenset[str] = frozenset(),
         replay: frozenset[str] = frozenset(),
         rekey: bool = False,
@@ -181,6 +193,7 @@ class Replay:
         self._recordings = recordings
         self._real: Mapping[Kind, Performer] = {}
         self._place = place
+        self._effect_of = effect_of
         self._run = run
         self._replay = replay
         self._rekey = rekey
@@ -210,8 +223,28 @@ class Replay:
             {},
             resolve=_recorded,
             opened=lambda config, _, __: ReplayAgent(config.label, find),
+            hand=self._hand,
         )
-        return await performer(work, ports)
+        seen = {name: one for name, one in work.arguments.items() if name != "files"}
+        return await performer(dataclasses.replace(work, arguments=seen), ports)
+
+    async def _hand(self, names: Sequence[str], work: Work, ports: Ports) -> Sequence[Handed]:
+        """The tools of MCP servers that were called; no server is asked what there is."""
+        patterns = [one for one in names if one.startswith("mcp:")]
+        if not patterns:
+            return ()
+        from aiworkflow.steps.mcp import handed_tool
+
+        called = self._recordings.tools(self._path(work))
+        fitting = [one for one in called if any(fnmatchcase(one, name) for name in patterns)]
+        return [
+            handed_tool(
+                ToolSpec(one, "", _ANY),
+                work.node,
+                self._effect_of(*one.removeprefix("mcp:").split("/", 1)),
+            )
+            for one in fitting
+        ]
 
     def _answer(self, path: str, prompt: str) -> RecordedAnswer:
         digest = prompt_digest(prompt)

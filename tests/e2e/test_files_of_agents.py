@@ -140,3 +140,16 @@ def test_images_count_in_what_is_reserved(project: Project) -> None:
     project.workflow(look("[one.png]"), head="budget: {tokens: 10000}\n")
     with ModelServer(["dots"]) as server:
         assert run(project, server).code == 0
+
+
+def test_a_case_does_not_rest_on_images_of_the_project(project: Project) -> None:
+    project.workflow(look("[one.png]"))
+    put(project, "one.png", PNG)
+    with ModelServer(["dots"]) as server:
+        done = run(project, server, "--record", "seen")
+    assert done.code == 0, done.out + done.err
+    folder = project.root / "bundles/flow/tests/seen"
+    assert "status: succeeded" in (folder / "expect.yaml").read_text()
+    assert project.run("bundle", "test", "flow").code == 0
+    (project.root / "one.png").unlink()
+    assert project.run("bundle", "test", "flow").code == 0

@@ -85,3 +85,24 @@ def test_a_secret_that_a_server_puts_into_a_description_is_hidden(project: Proje
         assert server.requests[0]["body"]["tools"][0]["description"] == "Add for ***"
     for path in project.root.rglob("*"):
         assert not path.is_file() or secret.encode() not in path.read_bytes(), path
+
+
+def test_what_an_agent_called_is_replayed_without_the_server(place: Project) -> None:
+    place.workflow(REVIEW.format(tools='"mcp:t/*"'), head='allow: {write: ["mcp:t/*"]}\n')
+    calls = [("mcp_t_add", {"a": 2, "b": 3}), ("mcp_t_note", {"path": "notes.txt", "text": "seen"})]
+    with ModelServer([Reply("", calls), "noted"]) as server:
+        done = place.run(
+            "run", "flow", "--agent", "anthropic/m1", "--record", "calls", **env(server)
+        )
+    assert done.code == 0, done.err
+    assert "does not replay" not in done.err
+    expected = (place.root / "bundles/flow/tests/calls/expect.yaml").read_text().replace('"', "")
+    assert "review/call[2]: mcp:t/note" in expected
+    assert "review/call[1]" not in expected  # it only reads
+    (place.root / "notes.txt").unlink()
+    tested = place.run("bundle", "test", "flow")
+    assert tested.code == 0, tested.out + tested.err
+    assert not (place.root / "notes.txt").exists()
+    page = place.root / "bundles/flow/workflow.md"
+    page.write_text(page.read_text().replace("mcp:t/*", "mcp:t/note"))
+    assert "called `mcp:t/add` when it was recorded" in place.run("bundle", "test", "flow").out
