@@ -468,7 +468,7 @@ def test_rounds_items_failover_and_first_of_several_replay_as_they_were(project:
     )
     project.workflow(
         body,
-        head="outputs: {draft: '{{ steps.draft.output }}', items: '{{ steps.each.output }}', last: '{{ steps.failing.output }}'}\n".replace(
+        head="agent: anthropic/m1\noutputs: {draft: '{{ steps.draft.output }}', items: '{{ steps.each.output }}', last: '{{ steps.failing.output }}'}\n".replace(
             "steps.draft.output", "steps.improve.output.draft"
         ),
     )
@@ -486,7 +486,7 @@ def test_rounds_items_failover_and_first_of_several_replay_as_they_were(project:
             "OPENAI_BASE_URL": down.url,
             "OPENAI_API_KEY": "sk-never-shown-too",
         }
-        words = ("run", "flow", "--agent", "anthropic/m1", "--record", "rich", "--json")
+        words = ("run", "flow", "--record", "rich", "--json")
         done = project.run(*words, **env)
     assert done.code == 0, done.out + done.err
     assert "does not replay" not in done.err
