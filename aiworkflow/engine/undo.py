@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aiworkflow.bundle.workflow import OnError
+from aiworkflow.bundle.workflow import Child, OnError
 from aiworkflow.engine import events as ev
 from aiworkflow.engine.attempts import perform, start_attempt, what_is_done
 from aiworkflow.engine.commands import Asked, Question
@@ -154,13 +154,21 @@ def standing(desk: Desk) -> tuple[str, ...]:
         if child.calls and child.journalled and not child.undo_seq:
             stack.extend(child.calls)
             continue
-        is_step = child.form == "leaf" and child.status == SUCCEEDED and child.effect in WRITES
+        is_step = child.form == "leaf" and child.status == SUCCEEDED and _has_written(desk, child)
         is_step = is_step and desk.state.is_own(child)
         if is_step or (child.undo_seq and child.undone):
             found.append(child.path)
         elif child.children:
             stack.extend(child.children.values())
     return tuple(sorted(found, key=lambda path: desk.state.instances[path].done_seq))
+
+
+def _has_written(desk: Desk, step: Instance) -> bool:
+    """Whether a step may have changed something outside; of a child run, whether its plan may."""
+    node = desk.plan.nodes.get(step.node)
+    if node is not None and isinstance(node.action, Child):
+        return str(node.effect) in WRITES
+    return step.effect in WRITES
 
 
 def _savepoints(desk: Desk, instance: Instance) -> Iterator[Instance]:

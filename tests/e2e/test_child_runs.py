@@ -195,3 +195,12 @@ def test_workflows_may_call_each_other_only_so_deep(project: Project) -> None:
     assert done.code == 2
     assert "more than 10 workflows call each other" in done.err
     assert project.run("run", "w5").code == 0
+
+
+def test_a_child_that_only_read_leaves_nothing_standing(project: Project) -> None:
+    project.workflow(script("look", "echo 1"), name="kid")
+    call = "## Call\n\n```yaml step\nid: call\nworkflow: ../kid\n```\n\n"
+    project.workflow(call + script("bad", "exit 3"), head="on_error: rollback\n")
+    done = project.run("run", "flow", "--json")
+    assert (done.code, done.json["status"]) == (1, "rolled_back")
+    assert done.json["standing"] == []
