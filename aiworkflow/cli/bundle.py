@@ -21,7 +21,7 @@ from aiworkflow.cli.options import (
 app = typer.Typer(
     cls=Group,
     name="bundle",
-    help="Run, check, describe, draw and list bundles.",
+    help="Run, check, test, lock, compare and describe bundles.",
     no_args_is_help=True,
     rich_markup_mode=None,
     add_completion=False,
@@ -39,7 +39,9 @@ InputsOption = Annotated[
 ]
 AgentOption = Annotated[
     str | None,
-    typer.Option("--agent", metavar="AGENT", help="Agent where the workflow names none."),
+    typer.Option(
+        "--agent", metavar="AGENT", help="Agent of all agent steps, whatever the workflow names."
+    ),
 ]
 SetOption = Annotated[
     list[str] | None,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "init": ("init", "Make the current folder a project, with a first workflow."),
     "run": ("run", "Run a bundle or a lone .md file (short for `bundle run`)."),
-    "bundle": ("bundle", "Run, check, describe, draw and list bundles."),
+    "bundle": ("bundle", "Run, check, test, lock, compare and describe bundles."),
     "workflow": ("workflow", "List, show and create workflows."),
     "runs": ("runs", "List, show, follow, resume and cancel runs."),
     "approvals": ("approvals", "List, show, give and refuse approvals."),
