@@ -20,6 +20,7 @@ from aiworkflow.agents.answers import RecordedAnswer, RecordedError, prompt_dige
 from aiworkflow.bundle.workflow import AgentCall, Child, OutputForm, Script, ToolCall
 from aiworkflow.client.case import Begin, Case, Said
 from aiworkflow.client.case_writing import check_name, write_case
+from aiworkflow.client.expected import Expected
 from aiworkflow.client.replaying import Places
 from aiworkflow.engine import RunState, decode
 from aiworkflow.engine import events as ev
@@ -96,7 +97,10 @@ async def write_case_of_run(
             break
         could_run = [one for one in could_run if one not in moved]
         case = dataclasses.replace(case, recordings=[*case.recordings, *moved])
-    case = dataclasses.replace(case, expected=result.came)
+    expected = result.came
+    if result.misses:  # what that comes to is no expectation: `--update` finds it when it replays
+        expected = Expected(status=row.status, outputs={}, steps={})
+    case = dataclasses.replace(case, expected=expected)
     result = await tests.replay(case, root=root)
     return Written(write_case(case, tests.folder), case, result)
 

@@ -521,3 +521,21 @@ def test_of_all_bundles_one_that_is_invalid_fails_and_the_others_are_tested(
         "bundle `bundles/good` has no case `two`"
         in project.run("bundle", "test", "good", "--case", "two").err
     )
+
+
+def test_a_run_that_does_not_replay_is_expected_to_end_as_it_did(project: Project) -> None:
+    ask = "## Ask\n\n```yaml step\nid: ask\nagent: echo\n```\n\nOne\n\n"
+    project.workflow(ask, head="outputs: {o: '{{ steps.ask.output }}'}\n")
+    assert project.run("run", "flow").code == 0
+    page = project.root / "bundles/flow/workflow.md"
+    page.write_text(page.read_text().replace("\nOne\n", "\nTwo\n"))
+    done = project.run("bundle", "test", "add", "last", "--name", "old")
+    assert "does not replay as it was" in done.out + done.err
+    expected = project.root / "bundles/flow/tests/old/expect.yaml"
+    assert "status: succeeded" in expected.read_text()
+    assert "no_recording" not in expected.read_text()
+    assert project.run("bundle", "test", "flow").code == 1
+    assert project.run("bundle", "test", "flow", "--update").code == 0
+    assert "ask: succeeded" in expected.read_text()
+    assert "o: One" in expected.read_text()
+    assert project.run("bundle", "test", "flow").code == 0
