@@ -63,7 +63,7 @@ def cost_of(config: AgentConfig, consumed: Consumed, model: str = "") -> float |
     cost = config.price.cost(consumed)
     if cost is not None and config.price != Price():
         return cost
-    if config.kind == "echo":  # nobody is paid
+    if config.kind == "echo" and config.price == Price():  # nobody is paid
         return 0.0
     if config.kind == "replay":  # what it cost then
         return consumed.cost_usd

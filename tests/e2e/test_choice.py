@@ -14,7 +14,7 @@ CONFIG = """agents:
   small: {echo: {text: small}, price: {input: 1, output: 1}, quality: 0.3, speed: 10, able: tools}
   large: {echo: {text: large}, price: {input: 9, output: 9}, quality: 0.9, speed: 20, able: [tools, vision]}
   free: {echo: {text: free}, price: {input: 0, output: 0}, quality: 0.1, speed: 1, able: files}
-  vague: {echo: {text: vague}, quality: 0.2}
+  vague: {echo: {text: vague}, price: {input: 1}, quality: 0.2}
   down: {echo: {fail: unavailable}, price: {input: 0, output: 0}}
 breaker: {threshold: 0}
 """
