@@ -172,10 +172,12 @@ def _show(result: CaseResult, changed: list[str] | None, tests: CaseTests, out: 
 def _lines(result: CaseResult, bundle: str) -> list[str]:
     lines = [line for miss in result.misses for line in miss.lines()]
     if result.misses:
-        lines += [
-            f"keep the answer for it: aiworkflow bundle test {bundle} --case {result.name} --update",
-            f"or ask anew: aiworkflow run {bundle} --record {result.name} --force",
-        ]
+        anew = f"ask anew: aiworkflow run {bundle} --record {result.name} --force"
+        if any(miss.nearest for miss in result.misses):  # else there is none that could be kept
+            update = f"aiworkflow bundle test {bundle} --case {result.name} --update"
+            lines.append(f"keep the answer for it: {update}")
+            anew = f"or {anew}"
+        lines.append(anew)
     problems = list(result.problems)
     if len(problems) > _MOST_PROBLEMS:
         more = len(problems) - _MOST_PROBLEMS

@@ -539,3 +539,13 @@ def test_a_run_that_does_not_replay_is_expected_to_end_as_it_did(project: Projec
     assert "ask: succeeded" in expected.read_text()
     assert "o: One" in expected.read_text()
     assert project.run("bundle", "test", "flow").code == 0
+
+
+def test_what_was_never_answered_cannot_be_kept(project: Project) -> None:
+    ask = "## Ask\n\n```yaml step\nid: ask\nagent: echo\n```\n\nOne\n\n"
+    project.workflow(ask)
+    project.write("bundles/flow/tests/bare/case.yaml", "inputs: {}\n")
+    out = project.run("bundle", "test", "flow").out
+    assert "ask: there is no recording of an answer" in out
+    assert "ask anew: aiworkflow run bundles/flow --record bare --force" in out
+    assert "--update" not in out
