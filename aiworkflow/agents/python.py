@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import time
 from dataclasses import replace
@@ -99,7 +100,9 @@ class PythonAgent:
     async def _called(self, task: Task, emit: Emit, left_s: float, bound_s: float) -> Answer:
         try:
             async with asyncio.timeout(max(0.0, left_s)):
-                answer = await self._function(task, emit)
+                answering = self._function(task, emit)
+                is_one = inspect.isawaitable(answering)
+                answer = await answering if is_one else None
         except TimeoutError:
             raise AgentError(
                 "timeout", f"`{self.name}` did not answer within {bound_s:g} s"
@@ -110,6 +113,10 @@ class PythonAgent:
             raise AgentError(
                 "agent", f"`{self.name}` has failed: {type(error).__name__}: {error}"
             ) from error
+        if not is_one:
+            raise AgentError(
+                "agent", f"`{self.name}` cannot be awaited", hint="write it as `async def`"
+            )
         if isinstance(answer, Answer):
             return answer
         if isinstance(answer, str):

@@ -166,6 +166,12 @@ def test_what_a_function_does_wrong_fails_the_task() -> None:
         return ""
 
     assert failing(function(breaks)).message == "`mine` has failed: ValueError: broken"
+
+    def plain(task: Task, emit: Any) -> Any:
+        return "done"
+
+    assert failing(function(plain)).message == "`mine` cannot be awaited"
+    assert failing(function(plain)).hint == "write it as `async def`"
     assert failing(function(number)).kind == "bad_output"
     assert failing(function(hangs), timeout_s=0.01).kind == "timeout"
     assert failing(function(hangs, timeout_s=0.01)).kind == "timeout"
