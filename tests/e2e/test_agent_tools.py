@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.contract.agents.model_server import ModelServer, Reply
 from tests.e2e.agent_tools import TOOLS, board, bundle, calls, env, results, run, text_of
 from tests.support import Project, script
@@ -376,3 +378,24 @@ def test_what_a_provider_signs_goes_back_to_it_in_the_next_attempt(project: Proj
         assert done.json["steps"]["review"]["attempts"] == 2
         (call,) = server.requests[-1]["body"]["messages"][1]["tool_calls"]
         assert call["extra_content"] == sign
+
+
+@pytest.mark.parametrize(
+    "arguments", ['{"body": NaN}', '{"body": "\\ud800"}', '{"number": 1e400, "body": "x"}']
+)
+def test_arguments_that_no_journal_can_hold_are_refused(project: Project, arguments: str) -> None:
+    bundle(project, "tools: [board.comment]\n")
+    with ModelServer([Reply("", [("board_comment", arguments)]), "done"]) as server:
+        done = run(project, server)
+        assert done.code == 0, done.out + done.err
+        (refused,) = results(server.requests[1])
+    assert "the arguments are not one JSON object" in text_of(refused)
+    assert board(project) == []
+
+
+def test_half_a_sign_in_an_answer_is_no_fault_of_ours(project: Project) -> None:
+    bundle(project, "tools: [board.comment]\n")
+    with ModelServer(["half \ud800 of it"]) as server:
+        done = run(project, server)
+    assert done.code == 0, done.out + done.err
+    assert done.json["steps"]["review"]["output"] == "half \ufffd of it"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from aiworkflow.agents.api.http import connect, look
 from aiworkflow.agents.api.protocols import PROTOCOLS
-from aiworkflow.agents.api.turn import Query, Turn, believed
+from aiworkflow.agents.api.turn import Query, Turn, believed, strictly
 from aiworkflow.agents.api.wire import Wire
 from aiworkflow.agents.contract import (
     Ability,
@@ -344,14 +344,10 @@ def _read(turn: Turn, wanted: Schema, original: Schema | None) -> tuple[Json, li
     if text.startswith("```"):
         text = text.split("\n", 1)[-1].rsplit("```", 1)[0]
     try:
-        value = cast("Json", json.loads(text, parse_constant=_no_constant))
+        value = cast("Json", strictly(text))
     except (ValueError, RecursionError) as error:
         return None, [f"it is no JSON: {error}"]
     problems = [str(problem) for problem in check(wanted, value)]
     if wanted is not original and not problems:
         value = cast("dict[str, Any]", value)[_WRAPPED]
     return value, problems
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is not JSON")

@@ -220,6 +220,9 @@ def parse(text: str, host: str) -> dict[str, Any]:
     """A JSON object of a stream. Raises AgentError where it is none."""
     try:
         found = json.loads(text)
+        if "\\ud" in text or "\\uD" in text:  # half a surrogate pair is nothing that can be kept
+            whole = json.dumps(found, ensure_ascii=False).encode("utf-16", "surrogatepass")
+            found = json.loads(whole.decode("utf-16", "replace"))
     except (ValueError, RecursionError):
         raise AgentError("bad_output", f"{host} sent what is no JSON: {text[:100]!r}") from None
     if not isinstance(found, dict):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import field
 from types import MappingProxyType
@@ -137,10 +138,29 @@ def _object(text: str) -> dict[str, Any] | None:
     if not text.strip():
         return {}  # a call without arguments
     try:
-        found = json.loads(text)
+        found = strictly(text)
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
+
+
+def strictly(text: str) -> Any:
+    """A JSON value that can be kept: numbers end, and texts are whole. Raises ValueError."""
+    found = json.loads(text, parse_constant=_no_number, parse_float=_number)
+    if "\\u" in text or not text.isascii():
+        json.dumps(found, ensure_ascii=False).encode()  # half a surrogate pair cannot be
+    return found
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _number(digits: str) -> float:
+    found = float(digits)
+    if not math.isfinite(found):
+        raise ValueError(f"{digits} is too large")
+    return found
 
 
 def base64_of(file: Attachment) -> str:
