@@ -33,6 +33,7 @@ from aiworkflow.records import record
 from aiworkflow.runtime.patience import NOT_NOW, patiently
 from aiworkflow.runtime.values import digest_of
 from aiworkflow.steps.contract import Outcome, StepError
+from aiworkflow.steps.output import check_output
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -237,7 +238,9 @@ class AgentCalls:
         is_repeatable = str(node.effect) in REPEATABLE
         work = self._of_call(call, node, path, attempt)
         try:
-            outcome = await patiently(lambda: self._around.make(work, self._ports), lambda: False)
+            made = await patiently(lambda: self._around.make(work, self._ports), lambda: False)
+            check_output(made.output)
+            outcome = made
         except asyncio.CancelledError:
             self._cut_off(path, attempt, began, is_repeatable=is_repeatable)
             raise

@@ -27,6 +27,7 @@ from aiworkflow.records import record
 from aiworkflow.runtime.patience import NOT_NOW, patiently
 from aiworkflow.runtime.stand_in import narrowed, stand_in
 from aiworkflow.steps.contract import ChildWaits, Outcome, Ports, StepError, Usage, Work
+from aiworkflow.steps.output import check_output
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
@@ -247,7 +248,7 @@ class Attempts:
             work = self._work(instance, node, arguments, self._place.scratch, log.stem)
             if isinstance(node.action, AgentCall) and node.action.tools:
                 ports = dataclasses.replace(ports, calls=self._agent_calls(instance, work, ports))
-            return await self._guard(self._doors.performers[node.kind], work, ports)
+            return _checked(await self._guard(self._doors.performers[node.kind], work, ports))
         finally:
             scratch = f"{self._scratches}/{log.stem}"  # as a Path it takes longer than all the rest
             if os.path.lexists(scratch):  # noqa: ASYNC240  microseconds
@@ -414,6 +415,16 @@ class Attempts:
             outcome = await self._doors.performers[Kind.TOOL](work, ports)
             results[result] = outcome.output
         return Outcome(results)
+
+
+def _checked(outcome: Outcome) -> Outcome:
+    """The same; what was spent and can be taken back is so although its output is none."""
+    try:
+        check_output(outcome.output)
+    except StepError as error:
+        error.usage, error.agent, error.undo = outcome.usage, outcome.agent, outcome.undo
+        raise
+    return outcome
 
 
 def _failed(failed: StepError, effect: str, path: str) -> tuple[str, Failure]:

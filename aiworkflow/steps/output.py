@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _MOST_DEPTH = 100
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_HALF = re.compile("[\ud800-\udfff]")
 _HINT = "print nothing but the result to standard output; notes go to standard error"
 
 
@@ -203,3 +204,27 @@ def _is_deep(value: object) -> bool:
         if not level:
             return False
     return True
+
+
+def check_output(value: Json, depth: int = 0) -> None:
+    """Refuse a value that no journal can hold: programs and servers say what JSON does not know.
+
+    Raises:
+        StepError: `output`: a number that is none or has no end, half a surrogate pair, or it is
+            nested too deeply.
+    """
+    if depth > _MOST_DEPTH:
+        raise StepError("output", f"the output is nested more than {_MOST_DEPTH} levels deep")
+    if isinstance(value, str):
+        if not value.isascii() and _HALF.search(value):
+            raise StepError("output", "the output holds half a surrogate pair, which is no text")
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise StepError("output", f"the output holds {value}, which is no number of JSON")
+    elif isinstance(value, dict):
+        for key, below in value.items():
+            check_output(key)
+            check_output(below, depth + 1)
+    elif isinstance(value, list):
+        for below in value:
+            check_output(below, depth + 1)

@@ -249,3 +249,34 @@ def test_nothing_of_it_is_left_after_a_kill(place: Project) -> None:
     os.killpg(resumed.pid, signal.SIGTERM)
     resumed.communicate(timeout=30)
     assert json.loads((place.root / "pid").read_text()) != pid
+
+
+@pytest.mark.parametrize(
+    ("result", "why"),
+    [
+        ("NaN", "the output holds nan, which is no number of JSON"),
+        ("[1e400]", "the output holds inf, which is no number of JSON"),
+        ('{"a": "\\ud800"}', "the output holds half a surrogate pair"),
+        ("[" * 200 + "]" * 200, "the output is nested more than 100 levels deep"),
+    ],
+)
+def test_a_result_that_no_journal_can_hold_is_a_failure_of_the_step(
+    tmp_path: Path, result: str, why: str
+) -> None:
+    project = Project(tmp_path / "p")
+    code = (
+        "import json, sys\n"
+        "for line in sys.stdin:\n"
+        "    number = json.loads(line)['id']\n"
+        f'    print(\'{{"jsonrpc": "2.0", "id": %d, "result": \' % number + {result!r} + \'}}\', flush=True)\n'
+    )
+    project.workflow("## A\n\n```yaml step\nid: a\nuses: odd.get\n```\n", odd=code)
+    operations = "{get: {inputs: {}, effect: read}}"
+    project.write(
+        "bundles/flow/tools.yaml", f"odd: {{protocol: jsonrpc, operations: {operations}}}\n"
+    )
+    done = project.run("run", "flow", "--json")
+    assert done.code == 1, done.out + done.err
+    error = done.json["steps"]["a"]["error"]
+    assert error["kind"] == "output"
+    assert why in error["message"]
