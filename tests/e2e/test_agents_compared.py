@@ -8,7 +8,7 @@ from tests.support import Project
 
 CONFIG = """agents:
   good: {echo: {text: '{"score": 8}'}, price: {input: 100, output: 100}}
-  poor: {echo: {text: '{"score": 2}'}}
+  poor: {echo: {text: '{"score": 2}'}, price: {input: 1}}
   bad: {echo: {fail: refused}}
   judge: {echo: {text: '{"score": 7, "why": "short"}'}}
 agent: good
