@@ -52,7 +52,7 @@ def test_an_agent_has_one_way_to_be_reached(project: Project) -> None:
     bundle(project, "both")
     project.write(".aiworkflow/config.yaml", "agents:\n  both: {api: ollama, echo: {}}\n")
     done = project.run("run", "flow")
-    assert "exactly one of `api`, `echo`" in done.err
+    assert "exactly one of `api`, `cli`, `acp`, `echo`" in done.err
 
 
 def test_a_function_is_an_agent(project: Project, monkeypatch: Any) -> None:
