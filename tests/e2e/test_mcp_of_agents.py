@@ -106,3 +106,14 @@ def test_what_an_agent_called_is_replayed_without_the_server(place: Project) -> 
     page = place.root / "bundles/flow/workflow.md"
     page.write_text(page.read_text().replace("mcp:t/*", "mcp:t/note"))
     assert "called `mcp:t/add` when it was recorded" in place.run("bundle", "test", "flow").out
+
+
+def test_a_question_of_the_server_is_that_of_the_call_it_came_in(project: Project) -> None:
+    config(project, "effect: {ask: read, refuse: read}")
+    asked = Reply("", [("mcp_t_ask", {}), ("mcp_t_refuse", {})])
+    done, requests = ask(project, '"mcp:t/ask", "mcp:t/refuse"', [asked, "neither"])
+    assert done.code == 0, done.out + done.err
+    question, refusal = (text_of(one) for one in results(requests[1]))
+    assert "asked a person for “Which street?”" in question
+    assert "person" not in refusal
+    assert "no such customer" in refusal

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final, cast
 
 import mcp
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 KEY: Final = "aiworkflow/key"
 """Where in a call's `_meta` its idempotency key stands."""
+_OWN: ContextVar[list[str]] = ContextVar("declined in this call")
 _MOST_PAGES: Final = 50
 _MOST_TOOLS: Final = 2000
 _LONG: Final = 2000  # characters of what a tool says of its failure
@@ -71,6 +73,15 @@ class Call:
     output_limit: int
     log: Callable[[str], None]
     check: Callable[[McpTool], None]
+
+
+@contextlib.contextmanager
+def _asked_here() -> Iterator[None]:
+    token = _OWN.set([])
+    try:
+        yield
+    finally:
+        _OWN.reset(token)
 
 
 class Connection:
@@ -130,7 +141,7 @@ class Connection:
         """
         name = f"mcp:{self._server.name}/{call.tool}"
         self.declined.clear()
-        with self.listeners.listening(call.log):
+        with self.listeners.listening(call.log), _asked_here():
             async with asyncio.timeout(call.timeout_s):
                 tool = await self._found(call.tool, name)
                 call.check(tool)
@@ -176,8 +187,9 @@ class Connection:
 
     def _reported(self, name: str, text: str) -> ToolError:
         said = one_line(text, _LONG) or "it does not say why"
-        if self.declined:
-            asked = "; ".join(self.declined)
+        declined = self._declined()
+        if declined:
+            asked = "; ".join(declined)
             return ToolError(
                 "input",
                 f"`{name}` asked a person for {asked}, and nobody could answer: {said}",
@@ -218,10 +230,14 @@ class Connection:
             if status == 404:  # the server has been begun again, and knows nothing of the session
                 return Unsent("unavailable", text, http_status=status)
             return ToolError("unavailable", text, in_doubt=sent, http_status=status)
-        if self.declined:
+        if self._declined():
             return self._reported(name, error.message)
         kinds = {types.INVALID_PARAMS: "input", types.METHOD_NOT_FOUND: "not_found"}
         return ToolError(kinds.get(error.code, "tool"), f"`{name}`: {one_line(error.message)}")
+
+    def _declined(self) -> list[str]:
+        """What the server asked in this call; of one that asks beside its calls, in any of them."""
+        return [*_OWN.get([]), *self.declined]
 
     async def decline(
         self, context: object, params: types.ElicitRequestParams
@@ -231,8 +247,10 @@ class Connection:
         asked = one_line(params.message)
         schema = getattr(params, "requested_schema", None)
         names = ", ".join(schema.get("properties", {})) if isinstance(schema, dict) else ""
-        self.declined.append(f"“{asked}”" + (f" ({names})" if names else ""))
-        self.listeners.say(f"[the server asked, and was declined: {self.declined[-1]}]\n")
+        question = f"“{asked}”" + (f" ({names})" if names else "")
+        own = _OWN.get(None)
+        (self.declined if own is None else own).append(question)
+        self.listeners.say(f"[the server asked, and was declined: {question}]\n")
         return types.ElicitResult(action="decline")
 
     async def hear(self, message: object) -> None:
