@@ -153,5 +153,5 @@ def _table(arms: Sequence[Arm], runs: str) -> list[str]:
 def _figure(one: Interval | None, form: str) -> str:
     if one is None:
         return "-"
-    low, high = form.format(max(0.0, one.low)), form.format(one.high)
+    low, high = form.format(one.low), form.format(one.high)
     return f"{form.format(one.value)} [{low} to {high}]"

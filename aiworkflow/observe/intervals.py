@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 
 _Z: Final = 1.959964
 """Of the standard normal distribution: 95 % lie within."""
+_T: Final = (
+    *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
+    *(2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086),
+)
+"""The same of Student's, by degrees of freedom from 1."""
 
 
 @record
@@ -40,7 +45,7 @@ def share(successes: int, count: int) -> Interval | None:
 
 
 def mean(values: Sequence[float]) -> Interval | None:
-    """A mean, by the normal distribution: with fewer than some ten values it is too narrow."""
+    """A mean, by Student's distribution (1908); never below nought where no value is."""
     count = len(values)
     if not count:
         return None
@@ -48,5 +53,13 @@ def mean(values: Sequence[float]) -> Interval | None:
     if count == 1:
         return Interval(middle, middle, middle)
     spread = math.sqrt(math.fsum((one - middle) ** 2 for one in values) / (count - 1))
-    half = _Z * spread / math.sqrt(count)
-    return Interval(middle, middle - half, middle + half)
+    half = _student(count - 1) * spread / math.sqrt(count)
+    low = middle - half if min(values) < 0 else max(0.0, middle - half)
+    return Interval(middle, low, middle + half)
+
+
+def _student(freedom: int) -> float:
+    """Within which 95 % of Student's distribution lie; by Fisher's expansion where the table ends."""
+    if freedom <= len(_T):
+        return _T[freedom - 1]
+    return _Z + (_Z**3 + _Z) / (4 * freedom)

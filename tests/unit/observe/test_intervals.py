@@ -43,6 +43,23 @@ def test_a_mean_lies_in_its_interval(values: list[float]) -> None:
 def test_of_nothing_nothing_is_known() -> None:
     assert share(0, 0) is None
     assert mean([]) is None
-    found = mean([1.0, 2.0, 3.0])
+
+
+@pytest.mark.parametrize(("freedom", "wide"), [(1, 12.706), (9, 2.262), (20, 2.086), (60, 2.000)])
+def test_means_of_few_values_are_less_sure(freedom: int, wide: float) -> None:
+    values = [5.0 + (-1) ** number for number in range(freedom + 1)]
+    middle = sum(values) / len(values)
+    spread = (sum((one - middle) ** 2 for one in values) / freedom) ** 0.5
+    found = mean(values)
     assert found is not None
-    assert found.high - found.value == pytest.approx(1.959964 / 3**0.5)
+    half = wide * spread / len(values) ** 0.5
+    assert found.high - found.value == pytest.approx(half, rel=2e-3)
+    assert found.low == pytest.approx(max(0.0, found.value - half), abs=0.02)
+
+
+def test_what_is_never_negative_has_no_negative_bound() -> None:
+    found, other = mean([0.0, 0.0, 3.0]), mean([-1.0, 0.0, 3.0])
+    assert found is not None
+    assert other is not None
+    assert found.low == 0.0
+    assert other.low < 0
