@@ -17,6 +17,7 @@ from aiworkflow.errors import (
     EXIT_OK,
     EXIT_REFUSED,
     EXIT_WAITING,
+    UsageError,
 )
 from aiworkflow.records import record
 
@@ -53,6 +54,11 @@ def run_bundle(request: RunRequest, out: Out) -> int:
     chosen = overrides(request.agent, request.settings)
     project = request.project.with_journal(chosen.get("journal"))
     case = request.record if request.record and is_case(request.record) else None
+    if request.force and case is None:
+        raise UsageError(
+            "`--force` says that a case may be replaced, and none is recorded",
+            hint="leave it out, or name the case: `--record CASE --force`",
+        )
     if case is not None:
         refuse_case(request.bundle, case, project.project, force=request.force)
 

@@ -549,3 +549,11 @@ def test_what_was_never_answered_cannot_be_kept(project: Project) -> None:
     assert "ask: there is no recording of an answer" in out
     assert "ask anew: aiworkflow run bundles/flow --record bare --force" in out
     assert "--update" not in out
+
+
+def test_force_without_a_case_is_refused(project: Project) -> None:
+    project.workflow(script("one", "echo 1"))
+    done = project.run("run", "flow", "--force")
+    assert done.code == 2
+    assert "`--force` says that a case may be replaced, and none is recorded" in done.err
+    assert project.run("runs", "list", "--json").json["runs"] == []
