@@ -13,7 +13,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 demo: $(STAMP)
 	$(BIN)/aiworkflow bundle run bundles/repo-report
 
-## test: set up, then run the tests (with EXHAUSTIVE=true faults are injected at more moments)
+## test: set up, then run the tests (EXHAUSTIVE=true: more faults, all real agents)
 test: $(STAMP)
 	@# hypothesis writes its tables of characters once, before two processes would
 	@$(BIN)/python -c 'from hypothesis import strategies as st; st.characters(codec="utf-8").validate()'

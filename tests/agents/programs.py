@@ -54,6 +54,10 @@ class Program:
         return turn
 
 
+exhaustive = pytest.mark.skipif(
+    "EXHAUSTIVE" not in os.environ, reason="takes minutes in all: EXHAUSTIVE=true"
+)
+
 PROGRAMS = (
     Program("codex", "m1", "/v1", lambda f, t: Turn("I write.", [("exec_command", {"cmd": f"printf '{t}' > {f.name}"})])),
     Program("gemini", "gemini-2.5-flash", "", lambda f, t: Turn("I write.", [("write_file", {"file_path": str(f), "content": t})]), "x-goog-api-key"),

@@ -27,6 +27,7 @@ from aiworkflow.agents import (
 )
 from aiworkflow.bundle.workflow import AgentSpec
 from aiworkflow.tools.process import _lives
+from tests.agents.programs import exhaustive
 from tests.contract.agents.brain import Asked, Brain, Turn
 from tests.support import Project
 
@@ -197,6 +198,7 @@ def test_it_edits_what_the_workflow_allows(program: Program, project: Project) -
     assert "[changed: made.txt]" in log
 
 
+@exhaustive
 def test_it_leaves_alone_what_a_step_may_only_read(program: Program, project: Project) -> None:
     file = project.root / "made.txt"
     with Brain(turns(Turn("I write.", [program.write(file, "made")]), Turn("Done."))) as brain:
@@ -209,6 +211,7 @@ def test_it_leaves_alone_what_a_step_may_only_read(program: Program, project: Pr
     assert "the step may not edit files" in log
 
 
+@exhaustive
 def test_an_object_is_asked_for_again_in_the_same_session(
     program: Program, project: Project
 ) -> None:
@@ -224,6 +227,7 @@ def test_an_object_is_asked_for_again_in_the_same_session(
 # -- as the adapter sees it -----------------------------------------------------------------------
 
 
+@exhaustive
 def test_usage_is_told_with_the_cached_tokens_in_it(program: Program, project: Project) -> None:
     with Brain(turns(Turn("Hello."))) as brain:
         bench = Bench(program, project, brain)
@@ -234,6 +238,7 @@ def test_usage_is_told_with_the_cached_tokens_in_it(program: Program, project: P
     assert bench.is_gone()
 
 
+@exhaustive
 def test_a_command_is_asked_for(program: Program, project: Project) -> None:
     calls = [program.command("touch made")]
     with Brain(turns(Turn("I run.", calls), Turn("Done."))) as brain:
@@ -243,6 +248,7 @@ def test_a_command_is_asked_for(program: Program, project: Project) -> None:
     assert (project.root / "made").exists()
 
 
+@exhaustive
 def test_a_session_goes_on(program: Program, project: Project) -> None:
     with Brain(turns(Turn("Hello."))) as brain:
         bench = Bench(program, project, brain)
@@ -271,6 +277,7 @@ def test_a_cancelled_one_is_gone(program: Program, project: Project) -> None:
         assert bench.is_gone()
 
 
+@exhaustive
 def test_one_that_is_killed_is_cut_off_and_in_doubt(program: Program, project: Project) -> None:
     async def failing(bench: Bench) -> AgentError:
         with pytest.raises(AgentError) as raised:
@@ -293,6 +300,7 @@ def test_one_that_is_killed_is_cut_off_and_in_doubt(program: Program, project: P
     assert bench.is_gone()
 
 
+@exhaustive
 def test_a_look_finds_its_version(program: Program, project: Project) -> None:
     with Brain(turns(Turn("Hello."))) as brain:
         standing = asyncio.run(Bench(program, project, brain).agent.check())

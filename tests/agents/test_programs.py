@@ -26,7 +26,7 @@ from aiworkflow.agents import (
 )
 from aiworkflow.bundle.workflow import AgentSpec
 from aiworkflow.expr import Integer, ObjectOf, Property
-from tests.agents.programs import KEY, PATH, PROGRAMS, Program, installed
+from tests.agents.programs import KEY, PATH, PROGRAMS, Program, exhaustive, installed
 from tests.contract.agents.brain import Asked, Brain, Turn
 from tests.support import Project
 
@@ -108,6 +108,7 @@ def test_it_edits_files_and_is_counted(program: Program, project: Project) -> No
     assert KEY not in log + done.out + done.err
 
 
+@exhaustive
 def test_it_only_reads_and_is_asked_again(program: Program, project: Project) -> None:
     file = project.root / "b.txt"
     script = program.script(file, "two", Turn("I am not sure."), Turn('{"score": 7}'))
@@ -148,6 +149,7 @@ def test_cancelling_ends_it(program: Program, project: Project) -> None:
         assert stand.left() == []
 
 
+@exhaustive
 def test_its_death_leaves_doubt(program: Program, project: Project) -> None:
     with Brain([Turn(hang=True)]) as brain:
         stand = Stand(program, project, brain)
@@ -167,6 +169,7 @@ def test_its_death_leaves_doubt(program: Program, project: Project) -> None:
         assert stand.left() == []
 
 
+@exhaustive
 def test_a_wrong_key_is_said(program: Program, project: Project) -> None:
     with Brain([Turn("invalid key", status=401)]) as brain:
         stand = Stand(program, project, brain)
