@@ -19,6 +19,7 @@ from pathlib import Path
 
 from bare import Bare
 
+from aiworkflow.agents import Roster
 from aiworkflow.bundle.workflow import Each, Effect, Group, Kind, Script
 from aiworkflow.client.inputs import check_inputs
 from aiworkflow.clock import SystemClock, SystemIds
@@ -68,6 +69,7 @@ def runtime(folder: Path, where: str = "sqlite", output: int = 8) -> LocalRuntim
         performers=lambda settings: {Kind.SCRIPT: nothing},
         on_append=lambda run: None,
         check_inputs=check_inputs,
+        roster=Roster,
     )
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from aiworkflow.agents import Roster
 from aiworkflow.bundle.workflow import Effect, Group, Kind, Script
 from aiworkflow.client.inputs import check_inputs
 from aiworkflow.clock import SystemClock, SystemIds
@@ -91,6 +92,7 @@ def drive(url: str, folder: Path, ledger: Ledger) -> tuple[str, list[ev.Event]]:
         performers=lambda settings: {Kind.SCRIPT: ledger.act},
         on_append=lambda run: None,
         check_inputs=check_inputs,
+        roster=Roster,
     )
 
     async def go() -> tuple[str, list[ev.Event]]:

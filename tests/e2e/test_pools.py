@@ -140,7 +140,7 @@ def test_a_list_in_place_of_a_provider_is_a_pool(project: Project, three: list[S
     assert made == {by(three[0]), by(three[1])}
     project.write(".aiworkflow/config.yaml", f"agents: {{mine: [{three[0].url}]}}\n")
     done = project.run("bundle", "validate", "flow")
-    assert "a list only where its name is one of anthropic, openai, ollama" in done.err
+    assert "a list only where its name is one of anthropic, openai, responses, ollama" in done.err
 
 
 @pytest.mark.parametrize(
