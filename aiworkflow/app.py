@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from aiworkflow.runtime.given import InForce
     from aiworkflow.runtime.local import LocalRuntime
     from aiworkflow.steps.contract import Handed, Outcome, Performer, Ports, Work
+    from aiworkflow.tools.mcp.offers import Offers
     from aiworkflow.tools.resident import Residents
 
 
@@ -243,6 +244,11 @@ def _performers(
 ) -> Mapping[Kind, Performer]:
     """What does the attempts of each kind; each is imported when it is first needed."""
 
+    def offers() -> Offers:
+        from aiworkflow.tools.mcp.offers import offers_of
+
+        return offers_of(settings.servers, residents, memory, settings.pins)
+
     async def script(work: Work, ports: Ports) -> Outcome:
         from aiworkflow.steps.script import perform_script
 
@@ -251,10 +257,8 @@ def _performers(
     async def tool(work: Work, ports: Ports) -> Outcome:
         if isinstance(work.node.action, ToolCall) and work.node.action.server is not None:
             from aiworkflow.steps.mcp import perform_mcp
-            from aiworkflow.tools.mcp.offers import offers_of
 
-            offers = offers_of(settings.servers, residents, memory, settings.pins)
-            return await perform_mcp(work, ports, offers)
+            return await perform_mcp(work, ports, offers())
         if isinstance(work.node.action, ToolCall) and work.node.action.tool in work.protocols:
             from aiworkflow.steps.lasting import perform_lasting
 
@@ -267,10 +271,8 @@ def _performers(
         if not any(one.startswith("mcp:") for one in names):
             return ()
         from aiworkflow.steps.mcp import handed
-        from aiworkflow.tools.mcp.offers import offers_of
 
-        offers = offers_of(settings.servers, residents, memory, settings.pins)
-        return await handed(names, work, ports, offers)
+        return await handed(names, work, ports, offers())
 
     async def agent(work: Work, ports: Ports) -> Outcome:
         from aiworkflow.steps.agent import AgentPerformer

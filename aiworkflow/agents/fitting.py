@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from aiworkflow.bundle.workflow import Json
     from aiworkflow.expr import Schema
 
-_WRAPPED: Final = "value"
+WRAPPED: Final = "value"
 
 
 @record
@@ -45,7 +45,7 @@ class Fitting:
             return None, [f"it is no JSON: {error}"]
         problems = [str(problem) for problem in check(self.asked, value)]
         if self.asked is not self.schema and not problems:
-            value = cast("dict[str, Json]", value)[_WRAPPED]
+            value = cast("dict[str, Json]", value)[WRAPPED]
         return value, problems
 
 
@@ -53,7 +53,7 @@ def fitting(schema: Schema) -> Fitting:
     """How a schema is asked for."""
     if isinstance(schema, ObjectOf) or json_schema(schema).get("type") == "object":
         return Fitting(schema, schema)
-    return Fitting(schema, ObjectOf({_WRAPPED: Property(schema)}))
+    return Fitting(schema, ObjectOf({WRAPPED: Property(schema)}))
 
 
 def _object(text: str) -> Json:

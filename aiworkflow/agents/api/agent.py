@@ -29,7 +29,8 @@ from aiworkflow.agents.contract import (
     Turned,
     Used,
 )
-from aiworkflow.expr import JsonSchema, ObjectOf, Property, check, json_schema
+from aiworkflow.agents.fitting import WRAPPED, fitting
+from aiworkflow.expr import JsonSchema, check, json_schema
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from aiworkflow.bundle.workflow import Json
     from aiworkflow.expr import Schema
 
-_WRAPPED: Final = "value"
 _MOST_CALLS: Final = 64
 _FOREIGN: Final = (KeyError, TypeError, AttributeError, ValueError, IndexError, RecursionError)
 
@@ -155,7 +155,7 @@ class _Exchange:
         self._connection = connection
         self._tools = {one.name: one for one in task.tools}
         self._wire = Wire(task.tools, agent.config.provider)
-        self._wanted = _as_object(task.schema)
+        self._wanted = fitting(task.schema).asked if task.schema is not None else None
         self._document = json_schema(self._wanted) if self._wanted is not None else None
         prompt = _prompt(task, self._document)
         self._said = [Message("user", prompt, files=task.files), *task.so_far]
@@ -318,16 +318,6 @@ def _correction(problems: list[str], *, is_object: bool) -> Message:
     return Message("user", f"Your answer does not fit {wanted}:\n{listed}\nAnswer again {form}.")
 
 
-def _as_object(schema: Schema | None) -> Schema | None:
-    """APIs take objects only: anything else travels as a field of one."""
-    if schema is None or isinstance(schema, ObjectOf):
-        return schema
-    document = json_schema(schema)
-    if document.get("type") == "object":
-        return schema
-    return ObjectOf({_WRAPPED: Property(schema)})
-
-
 def _prompt(task: Task, document: Mapping[str, Json] | None) -> str:
     if document is None:
         return task.prompt
@@ -349,5 +339,5 @@ def _read(turn: Turn, wanted: Schema, original: Schema | None) -> tuple[Json, li
         return None, [f"it is no JSON: {error}"]
     problems = [str(problem) for problem in check(wanted, value)]
     if wanted is not original and not problems:
-        value = cast("dict[str, Any]", value)[_WRAPPED]
+        value = cast("dict[str, Any]", value)[WRAPPED]
     return value, problems
