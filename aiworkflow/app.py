@@ -109,26 +109,13 @@ def connect(
         state = found.folders.state
         return open_first(several, state, clock=the_clock, ids=the_ids, fallback=journal_fallback)
 
-    def make_runtime(store: Journal, on_append: Callable[[str], None]) -> LocalRuntime:
-        from aiworkflow.client.inputs import check_inputs
-        from aiworkflow.runtime.local import LocalRuntime
-        from aiworkflow.runtime.mask import Masking
-        from aiworkflow.trust.secrets import EnvironmentSecrets
-
-        return LocalRuntime(
-            journal=store,
-            folders=found.folders,
-            clock=the_clock,
-            ids=the_ids,
-            masking=Masking(EnvironmentSecrets(environment)),
-            environ=environment,
-            performers=lambda settings: _performers(
-                settings, environment, the_roster, residents, found.folders.state / "mcp"
-            ),
-            on_append=on_append,
-            check_inputs=check_inputs,
-            roster=the_roster,
-        )
+    make_runtime = _runtimes(
+        found,
+        lambda settings: _performers(
+            settings, environment, the_roster, residents, found.folders.state / "mcp"
+        ),
+        the_roster,
+    )
 
     from aiworkflow.client.client import Client
 
@@ -171,26 +158,13 @@ def _connect_stage(project: Project, stage: Stage) -> Client:
         folders=folders,
     )
 
-    def make_runtime(store: Journal, on_append: Callable[[str], None]) -> LocalRuntime:
-        from aiworkflow.client.inputs import check_inputs
-        from aiworkflow.runtime.local import LocalRuntime
-        from aiworkflow.runtime.mask import Masking
-        from aiworkflow.trust.secrets import EnvironmentSecrets
-
-        return LocalRuntime(
-            journal=store,
-            folders=folders,
-            clock=stage.clock,
-            ids=stage.ids,
-            masking=Masking(EnvironmentSecrets(stage.environ)),
-            environ=stage.environ,
-            performers=lambda settings: stage.performers(
-                _performers(settings, stage.environ, the_roster, residents, stage.state / "mcp")
-            ),
-            roster=the_roster,
-            on_append=on_append,
-            check_inputs=check_inputs,
-        )
+    make_runtime = _runtimes(
+        found,
+        lambda settings: stage.performers(
+            _performers(settings, stage.environ, the_roster, residents, stage.state / "mcp")
+        ),
+        the_roster,
+    )
 
     def open_store() -> Journal:
         return open_journal("memory", stage.state, clock=stage.clock, ids=stage.ids)
@@ -221,6 +195,35 @@ def run(
             return await started.result()
 
     return asyncio.run(to_its_end())
+
+
+def _runtimes(
+    project: Project,
+    performers: Callable[[InForce], Mapping[Kind, Performer]],
+    roster: Callable[[], Roster],
+) -> Callable[[Journal, Callable[[str], None]], LocalRuntime]:
+    """What makes the runtime of a project on a journal; imported when it is first needed."""
+
+    def make(store: Journal, on_append: Callable[[str], None]) -> LocalRuntime:
+        from aiworkflow.client.inputs import check_inputs
+        from aiworkflow.runtime.local import LocalRuntime
+        from aiworkflow.runtime.mask import Masking
+        from aiworkflow.trust.secrets import EnvironmentSecrets
+
+        return LocalRuntime(
+            journal=store,
+            folders=project.folders,
+            clock=project.clock,
+            ids=project.ids,
+            masking=Masking(EnvironmentSecrets(project.environ)),
+            environ=project.environ,
+            performers=performers,
+            on_append=on_append,
+            check_inputs=check_inputs,
+            roster=roster,
+        )
+
+    return make
 
 
 def _agent_problems(
