@@ -13,6 +13,8 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests.servers import is_demanded
+
 URL = os.environ.get("AIWORKFLOW_TEST_POSTGRES", "postgresql:///test")
 
 
@@ -30,7 +32,7 @@ def need_server() -> None:
     try:
         execute("SELECT 1")
     except Exception as error:
-        if os.environ.get("CI") == "true":
+        if is_demanded("postgresql"):
             raise
         first = (str(error).splitlines() or ["no reason given"])[0]
         pytest.skip(f"no PostgreSQL server: {first}")

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.forking import forks, must_be_fresh
+
 COMMAND = [sys.executable, "-m", "aiworkflow"]
 ROOT = Path(__file__).parents[1]
 
@@ -79,10 +81,13 @@ class Project:
 
     def run(self, *words: str, stdin: str = "", timeout: float = 60, **env: str) -> Done:
         """Run the command."""
+        given = {**self.env, **env}
+        if not must_be_fresh(words, given):
+            return Done(*forks().run(words, self.root, given, stdin, timeout))
         done = subprocess.run(
             [*COMMAND, *words],
             cwd=self.root,
-            env={**self.env, **env},
+            env=given,
             input=stdin,
             capture_output=True,
             text=True,

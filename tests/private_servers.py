@@ -1,0 +1,203 @@
+"""Redis and RabbitMQ servers of a test's own, to be killed and begun again on the same data."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+PATIENCE_S = 90
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def until(is_so: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
+    end = time.monotonic() + PATIENCE_S
+    while not is_so():
+        if process.poll() is not None or time.monotonic() > end:
+            raise OSError(log.read_text(errors="replace")[-2000:])
+        time.sleep(0.05)
+
+
+class Server:
+    """A server in a folder.
+
+    Attributes:
+        url: where it listens.
+    """
+
+    url: str
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def command(self) -> tuple[list[str], dict[str, str]]:
+        raise NotImplementedError
+
+    def answers(self) -> bool:
+        raise NotImplementedError
+
+    def start(self) -> None:
+        """Until it answers."""
+        words, more = self.command()
+        log = self.folder / "log"
+        with log.open("ab") as out:
+            self._process = subprocess.Popen(
+                words, env={**os.environ, **more}, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                cwd=self.folder, start_new_session=True,
+            )  # fmt: skip
+        until(self.answers, self._process, log)
+
+    def kill(self) -> None:
+        """As a crash would."""
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+    def begin(self) -> None:
+        """The first start; skips the test where none can be run."""
+        try:
+            self.start()
+        except OSError as error:
+            self.kill()
+            pytest.skip(f"no server can be run here: {str(error)[-300:]}")
+
+
+class PrivateRedis(Server):
+    """Keeps what it has confirmed: `appendfsync always`."""
+
+    def __init__(self, folder: Path, certificates: Path) -> None:
+        super().__init__(folder)
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        tls = free_port()
+        self.tls_url = f"rediss://localhost:{tls}/0"
+        self._words = ["--tls-port", str(tls), "--tls-auth-clients", "no"]
+        for option, name in (("cert", "cert.pem"), ("key", "key.pem"), ("ca-cert", "ca.pem")):
+            self._words += [f"--tls-{option}-file", str(certificates / name)]
+
+    def command(self) -> tuple[list[str], dict[str, str]]:
+        found = shutil.which("redis-server")
+        if found is None:
+            raise OSError("no redis-server")
+        options = ["--appendonly", "yes", "--appendfsync", "always", "--save", ""]
+        where = ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.folder)]
+        return [found, *where, *options, *self._words], {}
+
+    def answers(self) -> bool:
+        import redis
+
+        try:
+            with redis.Redis.from_url(self.url) as client:
+                return bool(client.ping())
+        except redis.RedisError:
+            return False
+
+
+class PrivateRabbit(Server):
+    """A node of its own."""
+
+    def __init__(self, folder: Path, certificates: Path) -> None:
+        super().__init__(folder)
+        self.url = f"amqp://127.0.0.1:{self.port}/"
+        tls = free_port()
+        self.tls_url = f"amqps://localhost:{tls}/"
+        self._node = f"t{secrets.token_hex(4)}@localhost"
+        self._dist = free_port()
+        (folder / "rabbitmq.conf").write_text(
+            f"listeners.tcp.1 = 127.0.0.1:{self.port}\nlisteners.ssl.1 = 127.0.0.1:{tls}\n"
+            f"ssl_options.cacertfile = {certificates}/ca.pem\nssl_options.verify = verify_none\n"
+            f"ssl_options.certfile = {certificates}/cert.pem\n"
+            f"ssl_options.keyfile = {certificates}/key.pem\nlog.file.level = warning\n"
+        )
+        (folder / "plugins").write_text("[].\n")
+
+    def command(self) -> tuple[list[str], dict[str, str]]:
+        inside = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+        found = str(inside) if inside.exists() else shutil.which("rabbitmq-server")
+        if found is None:
+            raise OSError("no rabbitmq-server")
+        return [found], {
+            "HOME": str(self.folder),
+            "RABBITMQ_NODENAME": self._node,
+            "RABBITMQ_NODE_PORT": str(self.port),
+            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_DIST_PORT": str(self._dist),
+            "RABBITMQ_BASE": str(self.folder),
+            "RABBITMQ_MNESIA_BASE": str(self.folder / "data"),
+            "RABBITMQ_LOG_BASE": str(self.folder),
+            "RABBITMQ_PID_FILE": str(self.folder / "pid"),
+            "RABBITMQ_CONFIG_FILE": str(self.folder / "rabbitmq.conf"),
+            "RABBITMQ_CONF_ENV_FILE": "/dev/null",
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.folder / "plugins"),
+            "RABBITMQ_PLUGINS_EXPAND_DIR": str(self.folder / "expanded"),
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+sbwt none +S 2:2",
+        }
+
+    def answers(self) -> bool:
+        import pika
+        from pika.exceptions import AMQPError
+
+        try:
+            pika.BlockingConnection(pika.URLParameters(self.url)).close()
+        except (AMQPError, OSError):
+            return False
+        return True
+
+
+def make_certificates(folder: Path) -> None:
+    """An authority, and a server's certificate for `localhost`."""
+    import datetime
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    def name(text: str) -> x509.Name:
+        return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, text)])
+
+    now = datetime.datetime.now(datetime.UTC)
+    authority, server = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    ca_key = x509.SubjectKeyIdentifier.from_public_key(authority.public_key())
+    found = {}
+    for subject, key in (("ca", authority), ("localhost", server)):
+        is_ca = key is authority
+        usage = x509.KeyUsage(not is_ca, False, False, False, False, is_ca, is_ca, False, False)
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(name(subject))
+            .issuer_name(name("ca"))
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(days=1))
+            .not_valid_after(now + datetime.timedelta(days=2))
+            .add_extension(x509.BasicConstraints(is_ca, None), critical=True)
+            .add_extension(x509.SubjectAlternativeName([x509.DNSName(subject)]), critical=False)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
+            .add_extension(x509.AuthorityKeyIdentifier(ca_key.digest, None, None), False)
+            .add_extension(usage, critical=True)
+        )
+        found[subject] = builder.sign(authority, hashes.SHA256())
+    pem = serialization.Encoding.PEM
+    (folder / "ca.pem").write_bytes(found["ca"].public_bytes(pem))
+    (folder / "cert.pem").write_bytes(found["localhost"].public_bytes(pem))
+    (folder / "key.pem").write_bytes(
+        server.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    folder.chmod(0o755)
