@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable, Sequence
     from contextlib import AbstractContextManager
 
+    from aiworkflow.journal.signs import Signs
+
 
 @record
 class Record:
@@ -302,6 +304,11 @@ class Journal(Protocol):
         ...
 
     @property
+    def signs(self) -> Signs | None:
+        """How drivers on several machines say that they live; None where only one machine has it."""
+        ...
+
+    @property
     def blobs(self) -> Blobs:
         """Where large content goes. What is there can be read after the journal was closed too."""
         ...
@@ -366,8 +373,15 @@ class Journal(Protocol):
         """One register, or None."""
         ...
 
-    def registers(self, space: str, prefix: str = "") -> list[Register]:
-        """The registers of a space whose key begins with `prefix`, in order of their keys."""
+    def registers(
+        self, space: str, prefix: str = "", *, after: str = "", limit: int | None = None
+    ) -> list[Register]:
+        """The registers of a space whose key begins with `prefix`, in order of their keys.
+
+        Args:
+            after: only those whose key sorts after it: the last one of the page before.
+            limit: how many at most; None for all.
+        """
         ...
 
     def streams(self, after: str = "", limit: int = 1000) -> list[StreamState]:
@@ -383,7 +397,7 @@ class Journal(Protocol):
         ...
 
     def version(self) -> int:
-        """A number that changes soon after another process has signalled; microseconds to ask.
+        """A number that changes soon after somebody has signalled; microseconds to ask.
 
         After any other commit of another process it changes too, in some stores after some seconds.
         """

@@ -104,6 +104,12 @@ class Grouped(ABC):
             outcomes = done.result()
             self._in_thread = None
             answer(group, outcomes)
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """A group is done, and not by the loop's own turn: what came meanwhile goes with the next."""
+        if self._waiting and self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon(self._flush)
 
 
 def answer(group: Group, outcomes: Sequence[Outcome]) -> None:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from aiworkflow.clock import Clock, Ids
+    from aiworkflow.journal.signs import Signs
 
 _OUTCOMES_KEPT_S: Final = 7 * 86_400
 
@@ -52,6 +53,8 @@ class _Stream:
 class MemoryJournal:
     """A journal that lives as long as the object."""
 
+    signs: Signs | None = None
+
     def __init__(self, *, clock: Clock, ids: Ids) -> None:
         self.id = ids.token()
         self.blobs = MemoryBlobs(clock)
@@ -62,6 +65,7 @@ class MemoryJournal:
         self._waiting: list[tuple[Append, asyncio.Future[Appended]]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_closed = False
+        self._signals = 0
 
     # -- writing ----------------------------------------------------------------------------------
 
@@ -100,6 +104,7 @@ class MemoryJournal:
 
     def _write(self, append: Append) -> Appended:
         """Check everything, then write everything: a refusal writes nothing."""
+        self._signals += append.epoch is None
         stream = self._streams.get(append.run)
         if stream is None:
             if append.epoch != 1 or append.after != 0:
@@ -211,14 +216,17 @@ class MemoryJournal:
         self._refuse_closed()
         return self._registers.get((space, key))
 
-    def registers(self, space: str, prefix: str = "") -> list[Register]:
+    def registers(
+        self, space: str, prefix: str = "", *, after: str = "", limit: int | None = None
+    ) -> list[Register]:
         """The registers of a space."""
         self._refuse_closed()
-        return [
-            self._registers[found]
-            for found in sorted(self._registers)
-            if found[0] == space and found[1].startswith(prefix)
-        ]
+        found = sorted(
+            key
+            for key in self._registers
+            if key[0] == space and key[1].startswith(prefix) and (not after or key[1] > after)
+        )
+        return [self._registers[key] for key in found[:limit]]
 
     def streams(self, after: str = "", limit: int = 1000) -> list[StreamState]:
         """Streams, in order."""
@@ -239,9 +247,9 @@ class MemoryJournal:
         return [self._registers[key] for key in found[:limit]]
 
     def version(self) -> int:
-        """Always the same: no other process has this journal."""
+        """Changes when somebody has signalled."""
         self._refuse_closed()
-        return 0
+        return self._signals
 
     def _find(self, run: str) -> _Stream:
         self._refuse_closed()

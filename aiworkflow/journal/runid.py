@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ def new_run_id(ids: Ids, journal: Journal) -> str:
     return f"{moment}{dash}{mark_of_journal(journal.id)}{name}"
 
 
+@lru_cache(maxsize=16)
 def mark_of_journal(id_: str) -> str:
     """What the ids of a journal's runs have in common, of the journal's id."""
     number = int.from_bytes(hashlib.sha256(id_.encode()).digest()[:3])

@@ -55,6 +55,7 @@ class Commits(Grouped):
             except (Lost, Refused):
                 outcomes = self._commit(appends)
             answer(group, outcomes)
+            self._go_on()
 
     # -- the loop ---------------------------------------------------------------------------------
 

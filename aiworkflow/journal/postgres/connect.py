@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from aiworkflow.clock import Ids
     from aiworkflow.journal.postgres.address import Address
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _OLDEST_SERVER: Final = 140000
 _OPENING_S: Final = 3.0  # a server that restarts is waited for, one that is not there is not

@@ -54,15 +54,18 @@ class Line:
 
     Args:
         name: makes a new name for each connection, by which the server knows it.
-        check: called with each new connection before it is used (its format may have changed).
+        answer_s: how long an answer may take before the connection counts as broken; None for ever.
 
     Attributes:
         count: how many connections there have been.
         heard: how many notifications of others have come in.
     """
 
-    def __init__(self, address: Address, name: Callable[[], str]) -> None:
+    def __init__(
+        self, address: Address, name: Callable[[], str], *, answer_s: float | None = None
+    ) -> None:
         self.address = address
+        self._answer_ms = None if answer_s is None else answer_s * 1000
         self.count = 0
         self.heard = 0
         self._make_name = name
@@ -245,7 +248,8 @@ class Line:
         waits = select.poll()
         waits.register(self.fileno, select.POLLIN)
         while (rows := self.poll()) is None:
-            waits.poll()
+            if not waits.poll(self._answer_ms):
+                raise self._broken("no answer in time")
         return rows
 
     # -- notifications ----------------------------------------------------------------------------

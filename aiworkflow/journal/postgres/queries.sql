@@ -52,7 +52,12 @@ SELECT value, version, expires FROM registers WHERE space = $1::text AND key = $
 -- Keys from a prefix up to what no key with that prefix reaches.
 -- name: registers
 SELECT key, value, version, expires FROM registers
-WHERE space = $1::text AND key >= $2::text AND key < $3::text ORDER BY key
+WHERE space = $1::text AND key >= $2::text AND key < $3::text ORDER BY key LIMIT $4::bigint
+
+-- The same after a key: the next page.
+-- name: registers_after
+SELECT key, value, version, expires FROM registers
+WHERE space = $1::text AND key > $2::text AND key < $3::text ORDER BY key LIMIT $4::bigint
 
 -- name: run
 SELECT run, bundle, status, started, finished, cost_usd, "commit", dirty, digest, "trigger", actor, waiting
@@ -144,11 +149,28 @@ DELETE FROM runs WHERE run = $1::text
 -- name: change_journal_id
 UPDATE about SET value = $1::text WHERE name = 'id'
 
+-- name: begin_driver
+INSERT INTO drivers (id, about, lease_s) VALUES ($1::text, $2::text, $3::double precision)
+ON CONFLICT (id) DO UPDATE SET beat = now(), about = excluded.about, lease_s = excluded.lease_s
+
 -- name: beat
-INSERT INTO drivers (id, about) VALUES ($1::text, $2::text) ON CONFLICT (id) DO UPDATE SET beat = now()
+UPDATE drivers SET beat = now(), about = $2::text WHERE id = $1::text AND state = 'alive' RETURNING 1
 
--- name: last_beat
-SELECT extract(epoch FROM now() - beat)::double precision, about FROM drivers WHERE id = $1::text
+-- name: close_driver
+UPDATE drivers SET state = 'closed' WHERE id = $1::text
 
--- name: end_beats
-DELETE FROM drivers WHERE id = $1::text
+-- name: end_driver
+UPDATE drivers SET state = 'ended' WHERE id = $1::text AND state = 'alive'
+AND beat <= now() - make_interval(secs => $2::double precision)
+
+-- name: driver
+SELECT id, about, extract(epoch FROM now() - beat)::double precision, lease_s, state
+FROM drivers WHERE id = $1::text
+
+-- name: drivers
+SELECT id, about, extract(epoch FROM now() - beat)::double precision, lease_s, state
+FROM drivers ORDER BY id
+
+-- name: forget_drivers
+DELETE FROM drivers d WHERE beat < now() - make_interval(secs => $1::double precision)
+AND NOT EXISTS (SELECT FROM streams s WHERE s.driver = d.id)

@@ -41,6 +41,7 @@ from aiworkflow.journal.postgres.connect import open_line
 from aiworkflow.journal.postgres.failures import Lost, Refused, unavailable
 from aiworkflow.journal.postgres.group import lock_of
 from aiworkflow.journal.postgres.line import texts
+from aiworkflow.journal.postgres.signs import TableSigns
 
 if TYPE_CHECKING:
     import asyncio
@@ -68,6 +69,7 @@ class PostgresJournal:
         self._line, self._id = open_line(address, ids=ids)
         self._commits = Commits(self._line)
         self.blobs = TableBlobs(self._ask_of_blobs, address.shown)
+        self.signs = TableSigns(self._ask, address, ids)
         self._ids = ids
         self._process = os.getpid()
         self._is_closed = False
@@ -92,13 +94,18 @@ class PostgresJournal:
         """
         self._check_usable()
         self._drives = self._drives or append.epoch is not None
-        return self._commits.add(append)
+        future = self._commits.add(append)
+        if append.epoch is None:
+            future.add_done_callback(lambda _: self._has_signalled())
+        return future
 
     def append_now(self, append: Append) -> Appended:
         """Append at once, together with what waits for the end of the turn."""
         self._check_usable()
         self._drives = self._drives or append.epoch is not None
         outcome = self._commits.now(append)
+        if append.epoch is None:
+            self._has_signalled()
         if isinstance(outcome, Appended):
             return outcome
         raise outcome
@@ -191,9 +198,13 @@ class PostgresJournal:
             return Register(space, key, *row)
         return None
 
-    def registers(self, space: str, prefix: str = "") -> list[Register]:
+    def registers(
+        self, space: str, prefix: str = "", *, after: str = "", limit: int | None = None
+    ) -> list[Register]:
         """The registers of a space."""
-        rows = self._ask("registers", space, prefix, prefix + _LAST)
+        is_first = not after or after < prefix
+        name, first = ("registers", prefix) if is_first else ("registers_after", after)
+        rows = self._ask(name, space, first, prefix + _LAST, limit)
         return [Register(space, *row) for row in rows]
 
     def streams(self, after: str = "", limit: int = 1000) -> list[StreamState]:
@@ -207,6 +218,10 @@ class PostgresJournal:
     def all_registers(self, after: tuple[str, str] = ("", ""), limit: int = 1000) -> list[Register]:
         """Registers of all spaces."""
         return [Register(*row) for row in self._ask("all_registers", *after, limit)]
+
+    def _has_signalled(self) -> None:
+        """The server tells us nothing of our own signals, and drivers in this process want them."""
+        self._looks += 1
 
     def version(self) -> int:
         """Changes when another process has signalled, after a reconnect, and now and then.
@@ -283,6 +298,7 @@ class PostgresJournal:
     def sweep(self, *, older_than_s: float) -> int:
         """Remove unreferenced blobs and forgotten outcomes."""
         self._ask("forget_outcomes", _OUTCOMES_KEPT_S)
+        self.signs.forget(older_than_s=_OUTCOMES_KEPT_S)
         return self.blobs.sweep(older_than_s=older_than_s)
 
     def put(self, writes: Sequence[RegisterWrite]) -> None:

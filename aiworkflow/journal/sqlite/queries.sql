@@ -69,7 +69,12 @@ SELECT value, version, expires FROM registers WHERE space = ? AND key = ?
 -- Keys from a prefix up to what no key with that prefix reaches.
 -- name: registers
 SELECT key, value, version, expires FROM registers
-WHERE space = ? AND key >= ? AND key < ? ORDER BY key
+WHERE space = ? AND key >= ? AND key < ? ORDER BY key LIMIT ?
+
+-- The same after a key: the next page.
+-- name: registers_after
+SELECT key, value, version, expires FROM registers
+WHERE space = ? AND key > ? AND key < ? ORDER BY key LIMIT ?
 
 -- name: put_register
 INSERT INTO registers (space, key, value, version, expires) VALUES (?, ?, ?, 1, ?)

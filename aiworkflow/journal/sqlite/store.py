@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from aiworkflow.clock import Clock, Ids
+    from aiworkflow.journal.signs import Signs
 
     Rows = list[tuple[Any, ...]]
 
@@ -57,6 +58,7 @@ _LOOK_EVERY_S: Final = 0.05
 _DIRTY: Final = 7  # its place among the columns of a run
 _CHECKED_BYTES: Final = 16_000_000  # a look at all of it takes less than 20 ms
 _LAST: Final = "\U0010ffff"  # sorts after every id and key
+_NO_LIMIT: Final = -1
 
 
 class SqliteJournal:
@@ -70,6 +72,8 @@ class SqliteJournal:
         JournalUnavailable: the file is damaged, newer, on a network file system, or not writable.
     """
 
+    signs: Signs | None = None
+
     def __init__(self, folder: Path, *, clock: Clock, ids: Ids, pace: Pace | None = None) -> None:
         self.path = folder / FILE
         self.blobs = FileBlobs(folder / "blobs")
@@ -81,6 +85,7 @@ class SqliteJournal:
         self._may_write = False
         self._process = os.getpid()
         self._is_closed = False
+        self._signals = 0
         self._is_checked = False
         self._commits = Commits(self._db, self.path, self._begin, clock=clock, pace=pace or Pace())
 
@@ -99,13 +104,18 @@ class SqliteJournal:
         """
         if self._is_closed:
             raise _closed(self.path)
-        return self._commits.add(append)
+        future = self._commits.add(append)
+        if append.epoch is None:
+            future.add_done_callback(lambda _: self._has_signalled())
+        return future
 
     def append_now(self, append: Append) -> Appended:
         """Append at once, together with what waits for the end of the turn."""
         if self._is_closed:
             raise _closed(self.path)
         outcome = self._commits.now(append)
+        if append.epoch is None:
+            self._has_signalled()
         if isinstance(outcome, Appended):
             return outcome
         raise outcome
@@ -245,9 +255,14 @@ class SqliteJournal:
             return Register(space, key, *row)
         return None
 
-    def registers(self, space: str, prefix: str = "") -> list[Register]:
+    def registers(
+        self, space: str, prefix: str = "", *, after: str = "", limit: int | None = None
+    ) -> list[Register]:
         """The registers of a space."""
-        rows = self._rows("registers", (space, prefix, prefix + _LAST))
+        is_first = not after or after < prefix
+        name, first = ("registers", prefix) if is_first else ("registers_after", after)
+        most = _NO_LIMIT if limit is None else limit
+        rows = self._rows(name, (space, first, prefix + _LAST, most))
         return [Register(space, *row) for row in rows]
 
     def streams(self, after: str = "", limit: int = 1000) -> list[StreamState]:
@@ -263,9 +278,13 @@ class SqliteJournal:
         return [Register(*row) for row in self._rows("all_registers", (*after, limit))]
 
     def version(self) -> int:
-        """Changes when another process has committed."""
+        """Changes when another process has committed, and when this one has signalled."""
         ((found,),) = self._ask("PRAGMA data_version")
-        return int(found)
+        return int(found) + self._signals
+
+    def _has_signalled(self) -> None:
+        """The file says nothing of our own commits to a driver in this process."""
+        self._signals += 1
 
     def _stream(self, run: str, rows: Rows) -> StreamState:
         for epoch, driver, tail in rows:

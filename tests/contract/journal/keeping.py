@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aiworkflow.journal import (
+    Append,
     Appended,
     Fenced,
     Held,
@@ -125,6 +126,12 @@ class Keeping(Part):
         digest = "sha256:" + "1" * 64
         journal.append_now(first("r", blobs=[digest]))
         assert journal.health().problems == (f"blob {digest} is missing",)
+
+    def test_the_version_changes_when_this_process_signals(self, journal: Journal) -> None:
+        journal.append_now(first("r", b"a"))
+        version = journal.version()
+        journal.append_now(Append(id="s", run="r", events=[b"{}"]))
+        assert soon(lambda: journal.version() != version)
 
     def test_the_version_stays_while_nobody_else_writes(self, journal: Journal) -> None:
         journal.append_now(first("r", b"a"))

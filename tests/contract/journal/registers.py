@@ -65,6 +65,20 @@ class Registers(Part):
         assert [found.key for found in journal.registers("s", "b%")] == ["b%x"]
         assert journal.registers("none") == []
 
+    def test_registers_of_a_space_page_by_page(self, journal: Journal) -> None:
+        writes = [RegisterWrite("s", key, "1") for key in ("a", "b", "b/1", "b/2", "b/3", "c")]
+        journal.append_now(first("r", registers=writes))
+
+        def keys(prefix: str, after: str, limit: int | None) -> list[str]:
+            return [one.key for one in journal.registers("s", prefix, after=after, limit=limit)]
+
+        assert keys("", "", 2) == ["a", "b"]
+        assert keys("", "b", 2) == ["b/1", "b/2"]
+        assert keys("b/", "", 2) == ["b/1", "b/2"]
+        assert keys("b/", "a", 1) == ["b/1"]
+        assert keys("b/", "b/2", None) == ["b/3"]
+        assert keys("b/", "b/3", 5) == keys("b/", "c", 5) == []
+
     def test_what_is_not_open_refuses_a_signal(self, journal: Journal) -> None:
         wait = RegisterWrite("wait", "k", "{}", expires=100.0)
         journal.append_now(first("r", registers=[wait]))

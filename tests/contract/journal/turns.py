@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from aiworkflow.journal import (
@@ -38,6 +40,24 @@ class Turns(Part):
 
         assert in_a_loop(work) == [Appended(n, n) for n in range(1, 51)]
         assert payloads(journal.read("r")) == [b"%d" % n for n in range(50)]
+
+    def test_what_comes_while_a_group_is_under_way_is_made_although_somebody_reads_meanwhile(
+        self, journal: Journal
+    ) -> None:
+        """Reading waits for the group; nobody but the journal then thinks of what came after it."""
+
+        async def work() -> list[object]:
+            pending = [journal.append(first("r", b"0"))]
+            for n in range(1, 4):
+                await asyncio.sleep(0)  # the group before is on its way, this one is not
+                pending.append(journal.append(fresh("r", b"%d" % n)))
+            await asyncio.sleep(0)
+            journal.register("s", "k")
+            journal.blobs.put(b"x")
+            async with asyncio.timeout(10):
+                return [await one for one in pending]
+
+        assert in_a_loop(work) == [Appended(n, n) for n in range(1, 5)]
 
     def test_a_refusal_leaves_the_others_of_the_turn_alone(self, journal: Journal) -> None:
         journal.append_now(first("held", b"a", driver="d"))

@@ -183,10 +183,11 @@ class Stores(RuleBasedStateMachine):
         )
         self.both(lambda journal: journal.find("run"))
 
-    @rule(space=SPACES, key=KEYS, prefix=st.sampled_from(["", "k", "m", "x"]))
-    def registers(self, space, key, prefix) -> None:
+    @rule(space=SPACES, key=KEYS, prefix=st.sampled_from(["", "k", "m", "x"]),
+          after=st.just("") | KEYS, limit=st.none() | SMALL)  # fmt: skip
+    def registers(self, space, key, prefix, after, limit) -> None:
         self.both(lambda journal: journal.register(space, key))
-        self.both(lambda journal: journal.registers(space, prefix))
+        self.both(lambda journal: journal.registers(space, prefix, after=after, limit=limit))
 
     @invariant()
     def counts_agree(self) -> None:
