@@ -3,7 +3,8 @@
 An attempt that may cost something says beforehand how much at most (`reserve`); it gets its slot only
 if that fits into every budget around it together with what is spent and what other attempts have
 reserved. So steps that run together never pass a bound between them. When the attempt ends, the
-reservation becomes what was really spent; what has no known price counts as what was reserved.
+reservation becomes what was really spent; what has no known price counts as what was reserved, and so
+does an attempt that was lost with its process.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from aiworkflow.engine.begin import begin_again
 from aiworkflow.engine.carried import Failure
 from aiworkflow.engine.desk import REPEATABLE
 from aiworkflow.engine.ends import come_to_rest
-from aiworkflow.engine.instance import CANCELLED, IN_DOUBT, RUNNING, WAITING, Instance
+from aiworkflow.engine.instance import CANCELLED, IN_DOUBT, LOST, RUNNING, WAITING, Instance
 
 if TYPE_CHECKING:
     from aiworkflow.engine.desk import Desk
@@ -42,9 +42,13 @@ def lose_calls(desk: Desk, instance: Instance, *, begun_again: bool) -> list[Ins
     for call in instance.calls:
         if call.status != RUNNING:
             continue
+        if call.question:  # it was never told what it asked for
+            desk.emit(ev.Ended(desk.now, call.path, call.visit, call.attempt, WAITING))
+            desk.waits[call.path] = None
+            continue
         if call.effect not in REPEATABLE:
             text = "the process that made the call is gone; whether it had its effect is not known"
-            status, error = IN_DOUBT, Failure("lost", text, step=call.path)
+            status, error = IN_DOUBT, Failure(LOST, text, step=call.path)
         elif begun_again:
             continue
         else:

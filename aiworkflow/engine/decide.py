@@ -32,7 +32,7 @@ Rules, and which wins:
 9.  Undo: see `undo`. A roll-back comes when everything below is at rest, and is not cancelled.
 10. Budgets: what an attempt may cost is reserved with its slot; see `budget`.
 11. A wait (for consent, an answer, a moment, an event) holds no slot, and a run that only waits holds
-    no process. See `waits`.
+    no process. See `waits`; of what an attempt asks while it runs, `inquiry`.
 """
 
 from __future__ import annotations
@@ -66,6 +66,7 @@ from aiworkflow.engine.ends import (
     ring_timers,
     stop_instance,
 )
+from aiworkflow.engine.inquiry import asked, expired, replied, set_aside
 from aiworkflow.engine.instance import FAILED, IN_DOUBT, PENDING, RUNNING, WAITING, Instance
 from aiworkflow.engine.recover import rebuild, to_reset
 from aiworkflow.engine.said import Said
@@ -90,6 +91,7 @@ class Decider:
     def __init__(self, plan: Plan, state: RunState, bounds: Bounds) -> None:
         self._desk = Desk(plan, state, bounds)
         self._adopted: AbstractSet[str] | None = None
+        self._holds = False
 
     @property
     def events(self) -> Sequence[Event]:
@@ -102,6 +104,10 @@ class Decider:
         That is after `Moved`: others have appended, and what they did is in the state already.
         """
         self._adopted = running
+
+    def hold(self) -> None:
+        """From here on no attempt gets a slot; those that have one go on to their end."""
+        self._holds = True
 
     def may_spend(self, daily_left: float | None) -> None:
         """Say how much the project may still spend today, US dollars; None for no bound."""
@@ -157,7 +163,7 @@ class Decider:
             desk.events.append(event)
             happened(desk, event, desk.state.apply(event))
         for instance in ring_timers(desk, now):
-            due(desk, instance)
+            (expired if instance.question else due)(desk, instance)
         for instance in desk.done:
             yield from prepare_undo(desk, instance)
         desk.done.clear()
@@ -182,7 +188,7 @@ class Decider:
             if desk.perhaps:
                 doubt_whether_it_was(desk, desk.perhaps.pop())
                 continue
-            if not desk.queue or len(desk.running) >= desk.bounds.max_running:
+            if not desk.queue or self._holds or len(desk.running) >= desk.bounds.max_running:
                 break
             yield from start_next(desk)
         return Decision(
@@ -205,11 +211,15 @@ def happened(desk: Desk, event: Event, instance: Instance | None) -> None:
             desk.open_frontier(instance)
         case ev.Started() | Said():
             pass  # what an agent does and says while its attempt goes on
-        case ev.Ended() if instance is not None and instance.role == "call":
-            pass  # the attempt goes on, or ends next
         case ev.Ended():
             assert instance is not None
-            if instance.role == "check":
+            if not instance.question:
+                desk.waits.pop(instance.path, None)
+            if instance.role == "call":
+                return  # the attempt goes on, or ends next
+            if event.status == WAITING:
+                set_aside(desk, instance)
+            elif instance.role == "check":
                 desk.running.discard(instance.path)
                 looked(desk, instance, event.output, event.retry_after_s)
             elif instance.status == IN_DOUBT:
@@ -226,16 +236,9 @@ def happened(desk: Desk, event: Event, instance: Instance | None) -> None:
             assert instance is not None
             desk.running.discard(instance.path)
             begin_again(desk, instance)
-        case ev.Answered():
+        case ev.Answered() | ev.Opened():
             assert instance is not None
-            if desk.state.taking is None:
-                answered(desk, instance)
-        case ev.Opened():  # the child run waits, and so does the step
-            assert instance is not None
-            desk.running.discard(instance.path)
-            desk.waits[instance.path] = None
-            if instance.due:
-                desk.set_alarm(instance)
+            waited(desk, event, instance)
         case ev.CancelRequested():
             cancel_run(desk)
         case ev.Changed() | ev.Replanned():
@@ -244,6 +247,20 @@ def happened(desk: Desk, event: Event, instance: Instance | None) -> None:
             take_up_run(desk, frozenset())
         case _:
             raise AssertionError(f"{event} is a decision, not something that happened")
+
+
+def waited(desk: Desk, event: ev.Answered | ev.Opened, instance: Instance) -> None:
+    """Something is waited for from now on, or has come."""
+    match event:
+        case ev.Answered() if desk.state.taking is not None:
+            pass
+        case ev.Answered():
+            (replied if instance.question else answered)(desk, instance)
+        case ev.Opened(question=""):  # the child run waits, and so does the step
+            desk.running.discard(instance.path)
+            asked(desk, instance)
+        case _:
+            asked(desk, instance)
 
 
 def take_up_run(desk: Desk, running: AbstractSet[str]) -> None:

@@ -23,6 +23,7 @@ from aiworkflow.engine.instance import (
     WAITING,
     Instance,
 )
+from aiworkflow.engine.reply import is_asking
 from aiworkflow.engine.retry import UNDO_RETRY, may_retry, pause_s
 
 if TYPE_CHECKING:
@@ -98,6 +99,11 @@ def give_up(desk: Desk, instance: Instance) -> None:
     entry = (instance.node, instance.parent.path, instance.index)
     if instance.path not in desk.waits and instance.path not in desk.delays and entry in desk.queue:
         desk.queue.remove(entry)  # its pause was over, and it waited for a slot only
+    for call in instance.calls:
+        if call.question:
+            desk.waits.pop(call.path, None)
+            ended = desk.now, call.path, call.visit, call.attempt, CANCELLED
+            desk.emit(ev.Ended(*ended, error=Failure("cancelled", text, step=call.path)))
     desk.waits.pop(instance.path, None)
     desk.delays.discard(instance.path)
     if instance.form == "leaf":
@@ -222,7 +228,8 @@ def stop_below(desk: Desk, instance: Instance, *, everything: bool) -> None:
             continue
         if child.form == "leaf":
             effect = desk.plan.nodes[child.node].effect if child.role == "child" else child.effect
-            if child.path in desk.running and (everything or effect in REPEATABLE):
+            ends = everything or effect in REPEATABLE or is_asking(child)
+            if child.path in desk.running and ends:
                 desk.cancels.append(child.path)
             elif child.status == IN_DOUBT and desk.is_cancelled:
                 for one in (child, *child.calls):
@@ -284,7 +291,8 @@ def ring_timers(desk: Desk, now: float) -> list[Instance]:
         if what == "pace":
             desk.agenda.append(instance)
         elif what == "due":
-            if instance.status != WAITING or not 0 < instance.due <= now:
+            is_open = instance.status == WAITING or instance.question
+            if not is_open or not 0 < instance.due <= now:
                 continue
             if instance.waits:
                 waited.append(instance)

@@ -14,6 +14,14 @@ from dataclasses import field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
+from aiworkflow.engine.events_of_runs import (
+    CancelRequested,
+    Changed,
+    Replanned,
+    RunFinished,
+    RunResumed,
+    RunStarted,
+)
 from aiworkflow.engine.said import Said
 from aiworkflow.records import record
 
@@ -22,137 +30,35 @@ if TYPE_CHECKING:
 
     from aiworkflow.engine.carried import Failure, Json, Ref, Spent
 
-
-@record
-class RunStarted:
-    """The run exists. Names all it needs to go on on another day: plan, files, settings, inputs.
-
-    Attributes:
-        plan: blob with the plan as JSON; `digest` is the plan's own digest.
-        files: blob with the list of the bundle's files, each `[path, blob, executable]`.
-        copied: of a fork: how many of the events that follow it has taken over from another run.
-        children: by digest of plan, for workflows it may call: `plan files settings bundle` as here.
-        lane: which runs it does not overlap with: the rendered key of `concurrency`; "" for none.
-        settings: the settings in force, as plain data (blob or inline).
-        inputs: the checked inputs.
-        channels: the declared state: name → `[reducer, by, start, tool]`.
-        trigger: what started it; `manual` when a person did.
-        breaks: where it stops: path or id of a step → a condition, "" for always.
-    """
-
-    at: float
-    run: str
-    bundle: str
-    plan: str
-    digest: str
-    files: str
-    settings: Ref
-    inputs: Ref
-    channels: Mapping[str, tuple[str, str | None, Json, str | None]]
-    trigger: Mapping[str, Json]
-    actor: str
-    commit: str | None = None
-    dirty: bool = False
-    name: str = ""
-    children: Mapping[str, Json] = field(default_factory=lambda: MappingProxyType({}))
-    copied: int = 0
-    breaks: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    lane: str = ""
-
-
-@record
-class RunResumed:
-    """A driver took the run up again.
-
-    Attributes:
-        undo: whether the run, which had ended, is to be taken back.
-        reset: of a run that had ended: paths that go on (groups) or are visited again (steps).
-        budget: bounds that are raised from here on: unit → amount.
-        turn: of a child run: which turn of the calling step this is.
-        anew: paths that begin again from nothing when their turn comes: the finals.
-        restored: whether the journal is a copy of an earlier day, and what follows may have happened.
-        only: with `undo`: just these are taken back, so that it can go on as of git commit `on`.
-    """
-
-    at: float
-    epoch: int
-    actor: str
-    reset: tuple[str, ...] = ()
-    anew: tuple[str, ...] = ()
-    undo: bool = False
-    turn: int = 0
-    budget: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
-    restored: bool = False
-    only: tuple[str, ...] = ()
-    on: str = ""
-
-
-@record
-class Replanned:
-    """From here on the run goes by another plan. Paths are those of the plan before.
-
-    Attributes:
-        plan, digest, files, settings, inputs, channels, children, commit, dirty: as in `RunStarted`.
-        redo: begins again, with all below, in a new visit; `dropped` is gone.
-        opened: what holds others, had ended or was about to, and goes on.
-        renamed: id of a step → its id in the new plan.
-        restarted: names of the state that begin again with their start value.
-        stands: steps that are gone or done again, and whose effect stands.
-    """
-
-    at: float
-    actor: str
-    plan: str
-    digest: str
-    files: str
-    settings: Ref
-    inputs: Ref
-    channels: Mapping[str, tuple[str, str | None, Json, str | None]]
-    commit: str | None = None
-    dirty: bool = False
-    children: Mapping[str, Json] = field(default_factory=lambda: MappingProxyType({}))
-    redo: tuple[str, ...] = ()
-    opened: tuple[str, ...] = ()
-    dropped: tuple[str, ...] = ()
-    renamed: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    restarted: tuple[str, ...] = ()
-    stands: tuple[str, ...] = ()
-
-
-@record
-class Changed:
-    """A person set values of the state."""
-
-    at: float
-    values: Mapping[str, Json]
-    actor: str
-
-
-@record
-class CancelRequested:
-    """Somebody asked for the run to stop."""
-
-    at: float
-    actor: str
-    reason: str = ""
-
-
-@record
-class RunFinished:
-    """The run is over.
-
-    Attributes:
-        standing: of a run that was taken back: paths of steps whose effect stands.
-    """
-
-    at: float
-    status: str
-    outputs: Ref | None = None
-    error: Failure | None = None
-    standing: tuple[str, ...] = ()
-
-
-# -- steps ----------------------------------------------------------------------------------------
+__all__ = [
+    "Answered",
+    "Approved",
+    "Assigned",
+    "Broken",
+    "CancelRequested",
+    "Changed",
+    "Closed",
+    "Delayed",
+    "Ended",
+    "Entered",
+    "Event",
+    "Opened",
+    "Released",
+    "Repeated",
+    "Replanned",
+    "Resolved",
+    "Reused",
+    "RunFinished",
+    "RunResumed",
+    "RunStarted",
+    "Said",
+    "Skipped",
+    "Started",
+    "Stopping",
+    "Undoable",
+    "Undoing",
+    "Warned",
+]
 
 
 @record
@@ -265,12 +171,14 @@ class Ended:
     """An attempt ended.
 
     Attributes:
-        status: `succeeded`, `failed`, `cancelled` or `in_doubt` (whether it happened is unknown).
+        status: `succeeded`, `failed`, `cancelled`, `in_doubt` (whether it happened is unknown) or
+            `waiting` (for a person it asked: the next one begins with the answer).
         output: on success.
         seconds: how long the attempt took.
         log: digest of the attempt's log, when it wrote any.
         undo: the tool's own way back: arguments of its undo, as `{"uses": …, "with": …}`.
         retry_after_s: of a failure: how long the other side asked to be left alone, seconds.
+        standing: of the run's worktree, where it changed: see `runtime.trail`.
     """
 
     at: float
@@ -286,6 +194,7 @@ class Ended:
     log: str | None = None
     retry_after_s: float | None = None
     undo: Ref | None = None
+    standing: Mapping[str, Json] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @record
@@ -338,6 +247,7 @@ class Opened:
         arguments: of an `approve`: the step's rendered arguments; what was shown is what runs.
         cache: of an `approve`: as in `Started`.
         due: when the wait is over by itself, seconds since the epoch; None for never.
+        question: digest of what the running attempt asks; "" where no attempt does.
     """
 
     at: float
@@ -351,6 +261,7 @@ class Opened:
     due: float | None = None
     index: int | None = None
     cache: str = ""
+    question: str = ""
 
 
 @record
@@ -359,7 +270,7 @@ class Answered:
 
     Attributes:
         verdict: `approve`, `reject`, `answer`, `signal` or `child` (the child run can go on); at a
-            breakpoint `continue`, `step` or `skip`.
+            breakpoint `continue`, `step` or `skip`; to an attempt also `decline cancel expire`.
         data: the answer, or what came with the signal.
     """
 
@@ -385,7 +296,8 @@ class Delayed:
     """A step or group that failed is tried again at `until`, seconds since the epoch.
 
     Attributes:
-        because: `retry`, or `agent`: its agent is down, and the next one is asked.
+        because: `retry`; or `agent`: its agent is down, and the next one is asked; or `lost`: its
+            process is gone, and what it had reserved counts as spent.
     """
 
     at: float
@@ -496,5 +408,5 @@ class Closed:
 _OfRuns: TypeAlias = RunStarted | RunResumed | Replanned | Changed | CancelRequested | RunFinished
 _OfGroups: TypeAlias = Entered | Skipped | Broken | Assigned | Stopping | Closed | Repeated
 _OfAttempts: TypeAlias = Started | Said | Reused | Released | Ended | Warned | Delayed | Resolved
-_OfWaits: TypeAlias = Opened | Answered | Approved
-Event: TypeAlias = _OfRuns | _OfGroups | _OfAttempts | _OfWaits | Undoable | Undoing
+_OfWaits: TypeAlias = Opened | Answered | Approved | Undoable | Undoing
+Event: TypeAlias = _OfRuns | _OfGroups | _OfAttempts | _OfWaits

@@ -41,15 +41,18 @@ class _Found:
     tolerated: bool = True
 
 
-def carried_over(prefix: Sequence[Event], plan: Plan) -> list[Event]:
+def carried_over(prefix: Sequence[Event], plan: Plan, later: Sequence[Event] = ()) -> list[Event]:
     """The events that a fork begins with, after its own `RunStarted`.
 
     Args:
         prefix: what the run it comes from did before the fork; see `before`.
         plan: the plan that was in force then.
+        later: what that run did after it: what it has taken back in the end is not there any more.
     """
     prefix = _as_named_now(prefix)
     found = _newest(prefix)
+    for path in _taken_back(later):
+        _forget_whole(found, path)
     kept: set[int] = set()
     for path, one in sorted(found.items(), key=lambda pair: pair[1].begin):
         if not _is_whole(path, found, plan):
@@ -82,6 +85,7 @@ def _is_at(event: Event, step: str) -> bool:
 
 
 _UNDO = "/undo"
+_KEPT = ("changes", "commits")  # blobs of what changed in a worktree
 _BEGINNINGS = (
     ev.Entered,
     ev.Started,
@@ -101,7 +105,7 @@ def _newest(prefix: Sequence[Event]) -> dict[str, _Found]:
             case ev.Entered():
                 one = _Found(event.node, event.parent, event.visit, at, is_group=True)
                 found[event.path] = one
-            case ev.Started(role="" | "assign" | "child") | ev.Opened():
+            case ev.Started(role="" | "assign" | "child") | ev.Opened(question=""):
                 known = found.get(event.path)
                 if known is None or known.visit != event.visit or known.is_group:
                     if known is None or not known.is_group:
@@ -110,8 +114,8 @@ def _newest(prefix: Sequence[Event]) -> dict[str, _Found]:
                     known.end = -1
             case ev.Skipped() | ev.Reused() | ev.Assigned():
                 found[event.path] = _Found(event.node, event.parent, event.visit, end=at)
-            case ev.Ended(status="succeeded", path=path) if path.endswith(_UNDO):
-                _forget_whole(found, path.removesuffix(_UNDO).partition("/call[")[0])
+            case ev.Ended() | ev.Resolved() if (path := _undone(event)) is not None:
+                _forget_whole(found, path)
             case ev.Ended() if event.path in found:
                 is_end = event.status in {SUCCEEDED, FAILED}
                 found[event.path].end = at if is_end else -1
@@ -134,6 +138,27 @@ def _newest(prefix: Sequence[Event]) -> dict[str, _Found]:
             case _:
                 pass
     return found
+
+
+def _taken_back(events: Sequence[Event]) -> list[str]:
+    """Paths of the steps that were taken back, and not done again since."""
+    found: dict[str, None] = {}
+    for event in events:
+        if (path := _undone(event)) is not None:
+            found[path] = None
+        elif isinstance(event, ev.Started | ev.Reused | ev.Entered):
+            found.pop(event.path, None)
+    return list(found)
+
+
+def _undone(event: Event) -> str | None:
+    """The path of the step that an event says was taken back; None for another event."""
+    is_done = isinstance(event, ev.Ended) and event.status == SUCCEEDED
+    is_done = is_done or (isinstance(event, ev.Resolved) and event.outcome == "done")
+    if not is_done or not isinstance(event, ev.Ended | ev.Resolved):
+        return None
+    path, undo, _ = event.path.rpartition(_UNDO)
+    return path.partition("/call[")[0] if undo and event.path.endswith(_UNDO) else None
 
 
 def _forget(found: dict[str, _Found], event: ev.Repeated) -> None:
@@ -225,3 +250,5 @@ def blobs_of(events: Sequence[Event]) -> Iterator[str]:
                 yield value.digest
             elif field.name == "log" and value:
                 yield str(value)
+        if isinstance(event, ev.Ended):
+            yield from (str(event.standing[name]) for name in _KEPT if event.standing.get(name))

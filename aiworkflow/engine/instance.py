@@ -8,15 +8,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from aiworkflow.engine.carried import Total
+from aiworkflow.engine.carried import Spent, Total
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from aiworkflow.engine import events as ev
-    from aiworkflow.engine.carried import Failure, Json, Spent
+    from aiworkflow.engine.carried import Failure, Json
+    from aiworkflow.engine.reply import Reply
 
 PENDING: Final = "pending"
+LOST: Final = "lost"
+"""Kind of the failure of an attempt whose process is gone."""
+
 RUNNING: Final = "running"
 SUCCEEDED: Final = "succeeded"
 FAILED: Final = "failed"
@@ -85,7 +89,9 @@ class Instance:
         ends: how many attempts have ended, over all visits.
         due: while it waits: when it goes on, seconds since the epoch; 0 for no moment.
         waits: what kind of wait is open here, "" for none; `votes`: who agreed → their comment;
-            `reply`: what came last, until it is decided what it means.
+            `reply`: what came last, until it is decided what it means; `reply_seq` its seq.
+        question: digest of what its attempt asks a person while it runs, and `question_seq` the seq
+            of that; "" for nothing. `replies`: what was said to such questions in this visit.
         held: how many waits for people are open here and below; `held_s` for how long there were
             any in this visit, seconds, not counting the time since `held_since`.
         children: by node id of a group, by index of an `each`, by round of an `until`.
@@ -142,7 +148,11 @@ class Instance:
         "passed",
         "path",
         "purse",
+        "question",
+        "question_seq",
+        "replies",
         "reply",
+        "reply_seq",
         "reserve",
         "role",
         "rollback",
@@ -204,6 +214,9 @@ class Instance:
         self.rollback = False
         self.votes: dict[str, str] = {}
         self.reply: ev.Answered | None = None
+        self.question = ""
+        self.question_seq = self.reply_seq = 0
+        self.replies: tuple[Reply, ...] = ()
         self.held = 0
         self.held_s = 0.0
         self.held_since = 0.0
@@ -264,6 +277,7 @@ class Instance:
         self.count = 0
         self.calls = ()
         self.said = ()
+        self.replies = ()
         self.clear()
 
     def visit_all(self) -> None:
@@ -286,7 +300,7 @@ class Instance:
 
     def reserved(self, usd: float, tokens: int) -> None:
         """An attempt begins that may cost so much."""
-        self.settled(None, 0.0)  # what an attempt that was lost had reserved
+        self.lost()  # an attempt that is still metered was that
         self.metered = True
         self.reserve = (usd, tokens)
         for purse in self.around():
@@ -304,6 +318,18 @@ class Instance:
             return Total(spent.cost_usd, used)
         return Total(usd * max(1.0, used / most) if most else usd, used)
 
+    def lost(self) -> None:
+        """An attempt was lost with its process: it counts as what it had reserved."""
+        if self.metered:
+            usd, tokens = self.reserve
+            self.settled(Spent(0, 0, tokens, usd), 0.0)
+
+    def paid(self, event: ev.Ended) -> None:
+        """An attempt has ended, or was found to be lost."""
+        if event.spent is None and event.error is not None and event.error.kind == LOST:
+            self.lost()
+        self.settled(event.spent, event.seconds)
+
     def settled(self, spent: Spent | None, seconds: float) -> None:
         """An attempt has ended."""
         if not self.metered:
@@ -320,6 +346,8 @@ class Instance:
 
     def delayed(self, until: float, because: str) -> None:
         """Another attempt comes at `until`; one that another agent makes does not count."""
+        if because == LOST:
+            self.lost()
         self.status = WAITING
         self.due = until
         if because == "agent":
@@ -348,7 +376,7 @@ class Instance:
                 if not holder.held:
                     holder.held_s += max(0.0, at - holder.held_since)
                 holder = holder.parent
-        self.waits = ""
+        self.waits = self.question = ""
         self.reply = None
         self.due = 0.0
 

@@ -32,6 +32,7 @@ class Line:
         agent: as in `Ended.agent`; "" where an attempt was broken off and the agent is not known.
         failed: how many of the attempts did not succeed; `failed_usd` what they cost.
         unknown: how many attempts have a price, or a consumption, that is not known.
+        lost: how many of these were lost with their process: budgets count what they had reserved.
         input_tokens: including the cached ones.
         usd: US dollars, as far as they are known.
     """
@@ -46,6 +47,7 @@ class Line:
     output_tokens: int = 0
     usd: float = 0.0
     failed_usd: float = 0.0
+    lost: int = 0
 
     def plus(self, other: Line) -> Line:
         """Both together, as a line of the first's step and agent."""
@@ -60,13 +62,14 @@ class Line:
             self.output_tokens + other.output_tokens,
             round(self.usd + other.usd, 9),
             round(self.failed_usd + other.failed_usd, 9),
+            self.lost + other.lost,
         )
 
     def to_json(self) -> Json:
         """A list, in the order of the fields."""
         counts = [self.attempts, self.failed, self.unknown]
         tokens = [self.input_tokens, self.cached_tokens, self.output_tokens]
-        return [self.step, self.agent, *counts, *tokens, self.usd, self.failed_usd]
+        return [self.step, self.agent, *counts, *tokens, self.usd, self.failed_usd, self.lost]
 
 
 @record
@@ -103,7 +106,9 @@ def page_from_json(data: Mapping[str, Json]) -> LedgerPage:
     """A page as `to_json` wrote it."""
     texts = cast("Mapping[str, str]", data)
     owner = Owner(texts["run"], texts["bundle"], texts["user"], texts.get("via", ""))
-    lines = cast("list[tuple[str, str, int, int, int, int, int, int, float, float]]", data["lines"])
+    lines = cast(
+        "list[tuple[str, str, int, int, int, int, int, int, float, float, int]]", data["lines"]
+    )
     return LedgerPage(owner, tuple(Line(*one) for one in lines))
 
 
@@ -115,7 +120,7 @@ def line_of(event: ev.Ended, step: str, agent: str) -> Line:
     """
     spent = event.spent
     made_by = event.agent or agent
-    is_failed = int(event.status != "succeeded")
+    is_failed = int(event.status not in {"succeeded", "waiting"})
     if spent is None:
         return Line(step, made_by, 1, is_failed, int(_is_untold(event, made_by)))
     usd = spent.cost_usd or 0.0
@@ -135,7 +140,7 @@ def line_of(event: ev.Ended, step: str, agent: str) -> Line:
 
 def lost_line(step: str, agent: str) -> Line:
     """The line of an attempt whose end nobody has seen, since its process died."""
-    return Line(step, agent, 1, 1, 1)
+    return Line(step, agent, 1, 1, 1, lost=1)
 
 
 def _is_untold(event: ev.Ended, agent: str) -> bool:

@@ -13,16 +13,19 @@ from aiworkflow.engine.desk import REPEATABLE, Desk
 from aiworkflow.engine.doubt import doubt
 from aiworkflow.engine.ends import cancel_run, come_to_rest, judge
 from aiworkflow.engine.frontier import EachFrontier, GroupFrontier
+from aiworkflow.engine.inquiry import asked, lost_asking, replied
 from aiworkflow.engine.instance import (
     CANCELLED,
     FAILED,
     IN_DOUBT,
+    LOST,
     PENDING,
     RUNNING,
     SUCCEEDED,
     WAITING,
     Instance,
 )
+from aiworkflow.engine.reply import is_asking
 from aiworkflow.engine.waits import answered, consented
 
 if TYPE_CHECKING:
@@ -53,6 +56,9 @@ def rebuild(desk: Desk, running: AbstractSet[str] = frozenset()) -> None:
     for leaf, status in leaves:
         if leaf.path in running and leaf.status == RUNNING:
             desk.running.add(leaf.path)
+            for one in (leaf, *leaf.calls):
+                if one.question:
+                    asked(desk, one)
         elif leaf.status == status:  # else it was begun just now, to settle another
             recover(desk, leaf)
     for instance in reversed(inner):
@@ -61,17 +67,15 @@ def rebuild(desk: Desk, running: AbstractSet[str] = frozenset()) -> None:
             if child.at_rest:
                 judge(desk, child, instance)
     for path in list(desk.waits):
-        waiting = desk.state.instances[path]
-        if waiting.waits == "budget" and desk.state.raised:
-            consented(desk, waiting)
-        else:
-            answered(desk, waiting)
+        take_up_answer(desk, desk.state.instances[path])
     if desk.state.cancelled is not None:
         cancel_run(desk)
 
 
 def take_up_wait(desk: Desk, instance: Instance) -> None:
     """What was waited for still is."""
+    if instance.waits == "call":
+        return  # what its call asks is what is waited for
     if instance.waits:
         desk.waits[instance.path] = None
     else:
@@ -80,6 +84,16 @@ def take_up_wait(desk: Desk, instance: Instance) -> None:
         desk.set_alarm(instance)
     if instance.form != "leaf" and instance.waits:
         rebuild_frontier(desk, instance)
+
+
+def take_up_answer(desk: Desk, waiting: Instance) -> None:
+    """What was waited for may have come meanwhile."""
+    if waiting.waits == "budget" and desk.state.raised:
+        consented(desk, waiting)
+    elif waiting.question:
+        replied(desk, waiting)
+    else:
+        answered(desk, waiting)
 
 
 def rebuild_frontier(desk: Desk, instance: Instance) -> None:
@@ -126,13 +140,20 @@ def lost(desk: Desk, leaf: Instance) -> None:
     stops = bool(leaf.parent.stopping or desk.is_cancelled) and not final and not apart
     doubtful = lose_calls(desk, leaf, begun_again=not stops)
     if doubtful:
-        status, kind = IN_DOUBT, "lost"
+        status, kind = IN_DOUBT, LOST
         text = f"whether a call of its agent had its effect is not known: `{doubtful[0].path}`"
+    elif is_asking(leaf):
+        lost_asking(desk, leaf, stops=stops)
+        return
     elif leaf.effect not in REPEATABLE and not leaf.journalled:
-        status, kind = IN_DOUBT, "lost"
+        status, kind = IN_DOUBT, LOST
         text = "the process that ran it is gone; whether it had its effect is not known"
     elif stops:
         status, kind, text = CANCELLED, "cancelled", "the run was stopping"
+    elif leaf.metered and not leaf.role:  # what was lost counts: another must fit into the budgets
+        desk.emit(ev.Delayed(desk.now, leaf.path, desk.now, LOST))
+        desk.queue.append((leaf.node, leaf.parent.path, leaf.index))
+        return
     else:
         start_attempt(desk, leaf)
         return

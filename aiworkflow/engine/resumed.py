@@ -1,4 +1,4 @@
-"""What `RunResumed` does to a state: what had ended goes on, or is to be taken back."""
+"""What begins again: what `RunResumed` and `Repeated` do to a state."""
 
 from __future__ import annotations
 
@@ -77,3 +77,20 @@ def _try_again(found: Instance) -> None:
     if found.undone == "failed" and found.undo is not None:
         found.undone = ""
         found.undo.visit_again()
+
+
+def repeat(state: RunState, event: ev.Repeated) -> Instance:
+    """Fold that a group, or some of its children, begin again."""
+    found = state.instances[event.path]
+    if event.names:
+        for name in event.names:
+            child = (found.children or {}).get(name)
+            if child is not None:
+                child.visit_all()
+        return found
+    failures = found.failures
+    found.visit_all()
+    found.failures = failures
+    found.status = RUNNING
+    found.at = event.at
+    return found

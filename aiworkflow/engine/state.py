@@ -25,7 +25,8 @@ from aiworkflow.engine.instance import (
 )
 from aiworkflow.engine.join import reduce_all, start_value
 from aiworkflow.engine.replanned import replan
-from aiworkflow.engine.resumed import resume
+from aiworkflow.engine.reply import agree, end, pose
+from aiworkflow.engine.resumed import repeat, resume
 from aiworkflow.engine.said import Said
 
 if TYPE_CHECKING:
@@ -156,6 +157,8 @@ class RunState:
 
     def _opened(self, event: ev.Opened) -> Instance:
         found = self.instances.get(event.path)
+        if found is not None and event.question:
+            return pose(found, event, self.seq)
         if found is None or found.status == PENDING:
             form = found.form if found is not None and event.kind == "break" else "leaf"
             found = self._instance(event.path, event.node, event.parent, form, event.index)
@@ -177,7 +180,7 @@ class RunState:
     def _answered(self, event: ev.Answered) -> Instance:
         found = self.instances[event.path]
         if found.waits and found.visit == event.visit:
-            found.reply = event
+            found.reply, found.reply_seq = event, self.seq
             if found.waits == "break":
                 self.stepping = event.verdict == "step"
             if event.verdict == "approve":
@@ -185,32 +188,11 @@ class RunState:
         return found
 
     def _approved(self, event: ev.Approved) -> Instance:
-        found = self.instances[event.path]
-        if found.waits == "break":
-            found.passed = found.visit
-        is_begun = found.form != "leaf" and found.waits != "break"
-        found.over(event.at)
-        found.status = RUNNING if is_begun else PENDING
-        return found
+        return agree(self.instances[event.path], event.at)
 
     def _delayed(self, event: ev.Delayed) -> Instance:
         found = self.instances[event.path]
         found.delayed(event.until, event.because)
-        return found
-
-    def _repeated(self, event: ev.Repeated) -> Instance:
-        found = self.instances[event.path]
-        if event.names:
-            for name in event.names:
-                child = (found.children or {}).get(name)
-                if child is not None:
-                    child.visit_all()
-            return found
-        failures = found.failures
-        found.visit_all()
-        found.failures = failures
-        found.status = RUNNING
-        found.at = event.at
         return found
 
     def _changed(self, event: ev.Changed) -> Instance | None:
@@ -375,17 +357,17 @@ class RunState:
     def _released(self, event: ev.Released) -> Instance:
         found = self.instances[event.path]
         found.status = PENDING
+        found.settled(None, 0.0)  # it never began
         return found
 
     def _ended(self, event: ev.Ended) -> Instance:
         found = self.instances[event.path]
-        found.over(event.at)
-        found.status = event.status
-        found.error = event.error
+        end(found, event)
+        found.error = None if event.status == WAITING else event.error
         if event.output is not None:
             found.seq = self.seq
         found.ends += 1
-        found.settled(event.spent, event.seconds)
+        found.paid(event)
         if event.spent is not None:
             self.spent = self.spent.plus(event.spent)
         if event.status == FAILED:
@@ -486,7 +468,7 @@ class RunState:
         ev.Undoable: _undoable,
         ev.Undoing: _undoing,
         ev.Delayed: _delayed,
-        ev.Repeated: _repeated,
+        ev.Repeated: repeat,
         ev.Resolved: _resolved,
         ev.Assigned: _assigned,
         ev.Stopping: _stopping,

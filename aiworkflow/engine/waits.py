@@ -174,8 +174,13 @@ def refused(desk: Desk, instance: Instance, failure: Failure) -> None:
 
 def _closed(desk: Desk, instance: Instance) -> None:
     desk.waits.pop(instance.path, None)
+    run_deadlines(desk, instance)
+
+
+def run_deadlines(desk: Desk, instance: Instance) -> None:
+    """Deadlines around a wait that stood still go on."""
     holder: Instance | None = instance
-    while holder is not None:  # deadlines that stood still go on
+    while holder is not None:
         if holder.form != "leaf" and not holder.held and not holder.at_rest:
             desk.set_deadline(holder)
         holder = holder.parent

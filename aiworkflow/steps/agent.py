@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import json
 from contextlib import nullcontext
@@ -12,6 +13,7 @@ from aiworkflow.agents import (
     AgentEvent,
     AskedAgain,
     Called,
+    Changed,
     Consumed,
     Served,
     Surroundings,
@@ -22,6 +24,7 @@ from aiworkflow.agents import (
     Used,
     cost_of,
     key_variables,
+    may_edit,
     resolve_agent,
 )
 from aiworkflow.agents.talk import talk_from_json
@@ -38,10 +41,11 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from aiworkflow.agents import Agent, AgentConfig, Answer
-    from aiworkflow.agents.contract import Emit
+    from aiworkflow.agents.contract import CallTool, Emit, ToolCall
     from aiworkflow.bundle.workflow import AgentSpec, Json
     from aiworkflow.expr import Schema
-    from aiworkflow.steps.contract import Hand
+    from aiworkflow.steps.contract import Calls, Hand
+    from aiworkflow.steps.inquiry import Inquire
 
     Resolve: TypeAlias = Callable[[AgentSpec, Mapping[str, Json], Mapping[str, str]], AgentConfig]
     Opened: TypeAlias = Callable[[AgentConfig, str, Surroundings], Agent]
@@ -78,12 +82,13 @@ class AgentPerformer:
         self._agents = agents
         self._default = default
         self._environ = environ
+        self._resolved: dict[AgentSpec, AgentConfig] = {}
 
     async def __call__(self, work: Work, ports: Ports) -> Outcome:
         """Do one attempt. Raises StepError."""
         action = work.node.action
         assert isinstance(action, AgentCall)
-        config = self._resolve(work.agent or self._spec(action), self._agents, self._environ)
+        config = self._config(work.agent or self._spec(action))
         key = ports.secrets.get(config.key_variable) if config.key_variable else ""
         for name in key_variables(config, ports.environ):
             ports.secrets.get(name)  # from now on masked, wherever it is written
@@ -97,9 +102,8 @@ class AgentPerformer:
             )
         schema = _schema(work)
         paths = (work.node.allow or work.allow).paths
-        may_edit = config.kind != "api" and work.effect is not Effect.READ and bool(paths)
-        may_edit = may_edit and config.program.get("mode") != "read"
-        permit = permitted(work, config, ports, may_edit=may_edit)
+        edits = may_edit(config, wants=bool(paths) and work.effect is not Effect.READ)
+        permit = permitted(work, config, ports, may_edit=edits)
         task = Task(
             prompt,
             schema,
@@ -107,24 +111,32 @@ class AgentPerformer:
             key=work.key,
             files=attachments(work, ports),
             cwd=work.cwd,
-            may_edit=may_edit,
+            may_edit=edits,
             permit=permit,
         )
         if action.turns is not None:
             task = dataclasses.replace(task, max_turns=action.turns)
         if action.session is not None:
             task = _in_session(task, work, config)
+        if ports.ask is not None:
+            task = _taken_up(task, ports.ask, config)
         calls = ports.calls
         if calls is not None:
             if self._hand is not None:
                 calls.hand(await self._hand(action.tools, work, ports))
             so_far = () if config.acts_alone else await calls.so_far()
-            task = dataclasses.replace(task, tools=calls.specs, call=calls, so_far=so_far)
+            call = _checking(calls) if config.acts_alone else calls
+            task = dataclasses.replace(task, tools=calls.specs, call=call, so_far=so_far)
         around = Surroundings(ports.environ, work.scratch, ports.process, ports.lock_fd, ports.log)
         agent = self._open(config, key, around)
+        left_behind: list[str] = []
         try:
             with self._at_work(config.label):
-                answer = await agent.perform(task, _told(ports, config))
+                answer = await agent.perform(task, _told(ports, config, left_behind.extend))
+        except asyncio.CancelledError:
+            ended = AgentError("cut_off", "ended")
+            _check_changes(left_behind, work, paths, ports, ended, config)
+            raise
         except AgentError as error:
             _check_changes(error.changed, work, paths, ports, error, config)
             raise StepError(
@@ -143,6 +155,14 @@ class AgentPerformer:
         said = answer.messages if action.session is not None else ()
         usage = _usage(answer.consumed, config, answer.model)
         return Outcome(output, usage, agent.name, None, said, answer.session)
+
+    def _config(self, spec: AgentSpec) -> AgentConfig:
+        found = self._resolved.get(spec)
+        if found is None:
+            found = self._resolve(spec, self._agents, self._environ)
+            if found.kind == "api":  # of programs, whether they are here is looked at each time
+                self._resolved[spec] = found
+        return found
 
     def _spec(self, action: AgentCall) -> AgentSpec:
         if action.agents:
@@ -192,6 +212,25 @@ def _in_session(task: Task, work: Work, config: AgentConfig) -> Task:
     return dataclasses.replace(task, history=history, session=session)
 
 
+def _checking(calls: Calls) -> CallTool:
+    """Calls of an agent that does not say when it asks for them: budgets are looked at for each."""
+
+    async def call(one: ToolCall) -> ToolResult:
+        calls.check()
+        return await calls(one)
+
+    return call
+
+
+def _taken_up(task: Task, ask: Inquire, config: AgentConfig) -> Task:
+    """The task with its bounds; an attempt that ended with a question is gone on with, where it can."""
+    task = dataclasses.replace(task, bounds=ask.bounds)
+    held = ask.held
+    if held is None or held.get("agent") != config.label:
+        return task
+    return dataclasses.replace(task, session=str(held["id"]), resumed=ask.go_on)
+
+
 def _schema(work: Work) -> Schema | None:
     output = work.node.output
     if output.form is OutputForm.SCHEMA:
@@ -199,24 +238,29 @@ def _schema(work: Work) -> Schema | None:
     return Anything() if output.form is OutputForm.JSON else None
 
 
-def _told(ports: Ports, config: AgentConfig) -> Emit:
+def _told(ports: Ports, config: AgentConfig, changed: Callable[[Sequence[str]], None]) -> Emit:
+    # what an agent that acts alone calls of its own is none of the step's calls
+    calls = None if config.acts_alone else ports.calls
+
     def emit(event: AgentEvent) -> None:
         match event:
             case TextDelta(text):
                 ports.log(text)
             case AskedAgain(reason):
                 ports.log(f"\n[asked again: {reason}]\n")
-            case Turned(message) if ports.calls is not None:
-                ports.calls.said(message)
+            case Turned(message) if calls is not None:
+                calls.said(message)
             case Called(call, None):
                 ports.log(f"\n[{call.name} {_shown(call.arguments)}]\n")
             case Called(call, ToolResult() as result):
                 if result.is_error:
                     ports.log(f"\n[{call.name} failed: {result.text[:200]}]\n")
-                if ports.calls is not None:
-                    ports.calls.heard(call, result)
+                if calls is not None:
+                    calls.heard(call, result)
             case Served(by, reason):
                 ports.log(f"[asked {by}{f', after {reason}' if reason else ''}]\n")
+            case Changed(files):
+                changed(files)
             case Used(consumed) if (usage := _usage(consumed, config)) is not None:
                 ports.used(usage)
             case _:

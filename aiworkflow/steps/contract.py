@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from aiworkflow.agents.contract import Message, ToolCall, ToolResult, ToolSpec
     from aiworkflow.bundle.workflow import AgentSpec
     from aiworkflow.plan.graph import Node
+    from aiworkflow.steps.inquiry import Inquire
 
 
 @record
@@ -218,6 +219,10 @@ class Calls(Protocol):
         """There is more that it may call."""
         ...
 
+    def check(self) -> None:
+        """Whether another call may be asked for. Raises StepError: the budgets let none."""
+        ...
+
     def said(self, message: Message) -> None:
         """The agent asks for calls with this turn; told before they are made."""
         ...
@@ -251,6 +256,7 @@ class Ports:
         limit: looks up a number under `limits` in the settings (`output`, `log`, …).
         interpreters: language → command line, from the settings.
         calls: what the agent of a step may call; None where it may call nothing.
+        ask: asks people on behalf of the attempt; None where nobody may be asked.
         used: told what the attempt has consumed so far, which counts if it is ended from outside.
     """
 
@@ -262,6 +268,7 @@ class Ports:
     limit: Callable[[str], int]
     interpreters: Mapping[str, str]
     calls: Calls | None = None
+    ask: Inquire | None = None
     used: Callable[[Usage], None] = _let_be
 
 

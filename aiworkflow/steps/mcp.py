@@ -11,15 +11,19 @@ from aiworkflow.plan.graph import Node
 from aiworkflow.records import record
 from aiworkflow.steps.child import secret_values, step_errors, watch_of
 from aiworkflow.steps.contract import Outcome
+from aiworkflow.steps.inquiry import ASK, Inquiry
 from aiworkflow.steps.output import parse_output, shape_output
+from aiworkflow.tools.bounds import Bounds
 from aiworkflow.tools.mcp.offers import Asker
-from aiworkflow.trust.secrets import mask_json
+from aiworkflow.trust.secrets import EnvironmentSecrets, mask_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from aiworkflow.bundle.workflow import Json
-    from aiworkflow.steps.contract import Ports, Work
+    from aiworkflow.steps.contract import Ports, Secrets, Work
+    from aiworkflow.steps.inquiry import Inquire
+    from aiworkflow.tools.mcp.elicit import Ask, Elicited, Heard
     from aiworkflow.tools.mcp.offers import Offers
 
 
@@ -33,7 +37,40 @@ def asker_of(work: Work, ports: Ports) -> Asker:
         mask=lambda value: mask_json(ports.secrets, value),
         output_limit=ports.limit("output"),
         log_limit=ports.limit("log"),
+        note=_noting(ports.secrets),
+        ask=None if ports.ask is None else _asking(work, ports.ask),
+        bounds=Bounds() if ports.ask is None else ports.ask.bounds,
     )
+
+
+def _noting(secrets: Secrets) -> Callable[[str], None]:
+    """What hides a value that is no secret of the workflow's."""
+    return secrets.note if isinstance(secrets, EnvironmentSecrets) else lambda _: None
+
+
+def _asking(work: Work, ask: Inquire) -> Ask:
+    """Asks a person on behalf of the server that a step calls."""
+    call = work.node.action
+    server = call.server if isinstance(call, ToolCall) else None
+
+    async def asked(one: Elicited) -> Heard:
+        from aiworkflow.tools.mcp.elicit import Heard
+
+        message = f"{one.message}\n\nOpen {one.url}" if one.url else one.message
+        told = await ask(
+            Inquiry(
+                ASK,
+                f"MCP server `{server}` asks",
+                message,
+                one.fields,
+                may_decline=True,
+                hidden=one.hidden,
+            )
+        )
+        action = "accept" if told.verdict == "answer" else told.verdict
+        return Heard(action, told.values, told.actor)
+
+    return asked
 
 
 async def perform_mcp(work: Work, ports: Ports, offers: Offers) -> Outcome:

@@ -22,7 +22,7 @@ _HALF = re.compile("[\ud800-\udfff]")
 _HINT = "print nothing but the result to standard output; notes go to standard error"
 
 
-class _NotJson(ValueError):
+class NotJson(ValueError):
     """Text is not JSON as we take it; the message says why and where."""
 
 
@@ -99,8 +99,8 @@ def _guessed(text: str) -> Json:
     bare = text.strip()
     if bare[:1] + bare[-1:] in {"{}", "[]"}:
         try:
-            value = _loads(bare)
-        except _NotJson:
+            value = strict_json(bare)
+        except NotJson:
             return _without_newline(text)
         if isinstance(value, dict | list):
             return value
@@ -112,8 +112,8 @@ def _json_of(text: str, output: Output) -> Json:
     if not text.strip():
         raise StepError("output", f"standard output is empty; declared is {wanted}", hint=_HINT)
     try:
-        return _loads(text.removeprefix("\ufeff"))
-    except _NotJson as error:
+        return strict_json(text.removeprefix("\ufeff"))
+    except NotJson as error:
         text = f"standard output is not JSON: {error}; declared is {wanted}"
         raise StepError("output", text, hint=_HINT) from None
 
@@ -135,32 +135,28 @@ def _listed(problems: Sequence[object]) -> str:
 # -- strict JSON ----------------------------------------------------------------------------------
 
 
-def _loads(text: str) -> Json:
+def strict_json(text: str) -> Json:
     """JSON without what JSON does not have: NaN, infinities, doubled keys, halves of characters."""
     try:
-        value = json.loads(
-            text,
-            parse_constant=_no_constant,
-            parse_float=_finite,
-            object_pairs_hook=_without_doubles,
-        )
+        value = _DECODER.decode(text)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         near = _near(text, error.pos)
-        raise _NotJson(f"{error.msg.lower()} at {where}{near}") from None
+        raise NotJson(f"{error.msg.lower()} at {where}{near}") from None
     except RecursionError:
-        raise _NotJson(f"it is nested deeper than {_MOST_DEPTH} levels") from None
-    except _NotJson:
+        raise NotJson(f"it is nested deeper than {_MOST_DEPTH} levels") from None
+    except NotJson:
         raise
     except ValueError:  # Python's limit on digits, against quadratic time
-        raise _NotJson("it holds a whole number of thousands of digits") from None
-    if _is_deep(value):
-        raise _NotJson(f"it is nested deeper than {_MOST_DEPTH} levels")
+        raise NotJson("it holds a whole number of thousands of digits") from None
+    # what has few containers cannot hold many within each other
+    if text.count("{") + text.count("[") > _MOST_DEPTH and _is_deep(value):
+        raise NotJson(f"it is nested deeper than {_MOST_DEPTH} levels")
     if _SURROGATE.search(text):
         try:
             json.dumps(value, ensure_ascii=False).encode()
         except UnicodeEncodeError:
-            raise _NotJson(r"it holds half a surrogate pair (`\ud…`), which is no text") from None
+            raise NotJson(r"it holds half a surrogate pair (`\ud…`), which is no text") from None
     return cast("Json", value)
 
 
@@ -170,13 +166,13 @@ def _near(text: str, position: int) -> str:
 
 
 def _no_constant(name: str) -> float:
-    raise _NotJson(f"{name} is not JSON")
+    raise NotJson(f"{name} is not JSON")
 
 
 def _finite(text: str) -> float:
     number = float(text)
     if math.isinf(number):
-        raise _NotJson(f"the number {text[:30]} is too large")
+        raise NotJson(f"the number {text[:30]} is too large")
     return number
 
 
@@ -186,9 +182,14 @@ def _without_doubles(pairs: list[tuple[str, object]]) -> dict[str, object]:
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                raise _NotJson(f"the key `{key[:60]}` is there twice in one object")
+                raise NotJson(f"the key `{key[:60]}` is there twice in one object")
             seen.add(key)
     return found
+
+
+_DECODER = json.JSONDecoder(
+    parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_without_doubles
+)
 
 
 def _is_deep(value: object) -> bool:

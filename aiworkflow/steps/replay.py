@@ -12,6 +12,7 @@ the answer stands for all that the agent saw.
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import json
 import re
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from aiworkflow.bundle.workflow import AgentSpec, Json
     from aiworkflow.plan.graph import Node
     from aiworkflow.steps.contract import Handed, Performer, Ports, Work
+    from aiworkflow.steps.inquiry import Inquiry
 
 _NUMBERS = re.compile(r"\[\d+\]|#\d+")
 _AROUND = 32
@@ -56,6 +58,7 @@ class Recording:
         number: which attempt there, from 1.
         answer: of an agent; `prompt` is what it answered, where that was kept.
         output, error, undo: of a script or a tool; `given` its rendered arguments, None for any.
+        asked: what people were asked meanwhile, in order.
     """
 
     path: str
@@ -66,6 +69,7 @@ class Recording:
     error: RecordedError | None = None
     undo: Mapping[str, Json] | None = None
     given: Json = None
+    asked: tuple[Inquiry, ...] = ()
 
     @property
     def name(self) -> str:
@@ -176,7 +180,7 @@ class Replay:
             could run.
         place: what the paths of a run begin with: "" for the run of the case, else the calling step.
         rekey: use what is recorded of a step whatever it was for, and note that.
-        effect_of: what the settings say of a tool of an MCP server, by server and tool.
+        effect_of: what the settings say of a tool of an MCP server, by run, server and tool.
     """
 
     def __init__(
@@ -184,7 +188,7 @@ class Replay:
         recordings: Recordings,
         place: Callable[[str], str],
         *,
-        effect_of: Callable[[str, str], Effect | None] = lambda _, __: None,
+        effect_of: Callable[[str, str, str], Effect | None] = lambda *_: None,
         run: frozenset[str] = frozenset(),
         replay: frozenset[str] = frozenset(),
         rekey: bool = False,
@@ -212,11 +216,12 @@ class Replay:
 
     async def _agent(self, work: Work, ports: Ports) -> Outcome:
         path = self._path(work)
-        self._note(path, "agent", work)
 
         def find(prompt: str) -> RecordedAnswer:
             return self._answer(path, prompt)
 
+        await _ask_again(self._peek(path, str(work.arguments["prompt"])), ports)
+        self._note(path, "agent", work)
         performer = AgentPerformer(
             {},
             ("replay",),
@@ -241,10 +246,19 @@ class Replay:
             handed_tool(
                 ToolSpec(one, "", _ANY),
                 work.node,
-                self._effect_of(*one.removeprefix("mcp:").split("/", 1)),
+                self._effect_of(work.run, *one.removeprefix("mcp:").split("/", 1)),
             )
             for one in fitting
         ]
+
+    def _peek(self, path: str, prompt: str) -> Recording | None:
+        """The recording that the next answer to a prompt will be taken from."""
+        digest = prompt_digest(prompt)
+
+        def fits(one: Recording) -> bool:
+            return one.answer is not None and one.answer.prompt in {"", digest}
+
+        return self._recordings.find(path, fits, self._turns.get((path, digest), 0))
 
     def _answer(self, path: str, prompt: str) -> RecordedAnswer:
         digest = prompt_digest(prompt)
@@ -282,11 +296,22 @@ class Replay:
 
     async def _step(self, work: Work, ports: Ports) -> Outcome:
         path = self._path(work)
-        self._note(path, _name(work), work)
         if self._runs(path, work):
+            self._note(path, _name(work), work)
             self.played.ran.add(path)
             return await self._real[work.node.kind](work, ports)
-        found = self._outcome(path, work)
+        known = json.dumps(dict(work.arguments), sort_keys=True)
+        turn = self._turns.get((path, known), 0)
+        try:
+            found = self._outcome(path, work)
+            await _ask_again(found, ports)
+        except asyncio.CancelledError:  # people are waited for; then it is done again
+            self._turns[path, known] = turn
+            raise
+        except StepError:
+            self._note(path, _name(work), work)
+            raise
+        self._note(path, _name(work), work)
         if found.error is not None:
             error = found.error
             raise StepError(
@@ -363,6 +388,13 @@ class Replay:
     def _miss(self, miss: Miss) -> None:
         if miss not in self.played.misses:
             self.played.misses.append(miss)
+
+
+async def _ask_again(recorded: Recording | None, ports: Ports) -> None:
+    """Ask people what they were asked when it was recorded; what they say is known to the outcome."""
+    if ports.ask is not None and recorded is not None:
+        for inquiry in recorded.asked:
+            await ports.ask(inquiry)
 
 
 def only_reads(node: Node, effect: str, secret_env: Mapping[str, str] = _NONE) -> bool:

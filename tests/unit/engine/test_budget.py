@@ -72,19 +72,19 @@ def test_a_price_that_is_not_known_counts_as_what_was_reserved() -> None:
     assert run.performed == ["s0", "s1", "s2"]
 
 
-def test_a_crash_leaves_no_reservation_behind() -> None:
-    run = Priced(sim.plan(*steps(2)), bounds=Bounds(budget=Budget(1.2))).start()
-    for _ in range(4):
+def test_what_was_lost_in_a_crash_counts_as_what_it_had_reserved() -> None:
+    run = Priced(sim.plan(*steps(2)), bounds=Bounds(budget=Budget(4.5))).start()
+    for lost in range(1, 5):
         after = Priced(run.plan, bounds=run.bounds)
         after.journal = list(run.journal)
         for payload in after.journal:
             after.state.apply(sim.decode(payload))
         after.turn(ev.RunResumed(after.now, 2, "me"))
         run = after
-    assert run.state.root.purse.reserved_usd == 1.0
-    run.running = ["s0"]
-    run.end("s0")
-    assert run.state.root.purse.usd == 0.5
+        assert run.state.root.purse.usd == lost
+        assert run.state.root.purse.reserved_usd == (1.0 if lost < 4 else 0.0)
+    assert run.state.finished is not None, "a fifth attempt does not fit"
+    assert run.state.instances["s0"].error.kind == "budget"
 
 
 def test_attempts_after_the_first_are_reserved_too() -> None:
