@@ -17,6 +17,7 @@ import hashlib
 from typing import TYPE_CHECKING, cast
 
 from aiworkflow.agents.contract import Consumed
+from aiworkflow.agents.usage import UntrueError, count, dollars, plausible
 from aiworkflow.bundle.datafile import read_map
 from aiworkflow.bundle.yaml_text import yaml_text
 from aiworkflow.diagnostics.suggest import did_you_mean
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 
 _KNOWN = ("agent", "prompt", "tokens", "cost_usd", "error", "calls")
 _LINE = "---\n"
-_MOST_TOKENS = 100_000_000
-_DEAREST = 1_000_000
 
 
 @record
@@ -68,6 +67,7 @@ class RecordedAnswer:
         prompt: digest of the prompt it answered; "" for any prompt.
         error: where it did not answer.
         calls: the tools it called before, by name, with their arguments, in order.
+        untrue: what it says was consumed and cannot have been; "" for nothing.
     """
 
     text: str = ""
@@ -76,6 +76,7 @@ class RecordedAnswer:
     consumed: Consumed = field(default_factory=Consumed)
     error: RecordedError | None = None
     calls: tuple[tuple[str, Mapping[str, Json]], ...] = ()
+    untrue: str = ""
 
 
 def prompt_digest(prompt: str) -> str:
@@ -105,14 +106,18 @@ def read_answer(text: str, shown: str) -> RecordedAnswer:
             raise UsageError(f"{shown}: `{name}` means nothing here", hint=hint)
     tokens = head.get("tokens")
     counts = tokens if isinstance(tokens, dict) else {}
-    asked = _count(counts.get("input"))
-    cost = head.get("cost_usd")
-    consumed = Consumed(
-        asked,
-        min(_count(counts.get("cached")), asked),
-        _count(counts.get("output")),
-        float(cost) if isinstance(cost, int | float) and 0 <= cost < _DEAREST else None,
-    )
+    consumed, problem = Consumed(), ""
+    try:
+        consumed = plausible(
+            Consumed(
+                count(counts.get("input"), "input"),
+                count(counts.get("cached"), "cached"),
+                count(counts.get("output"), "output"),
+                dollars(head.get("cost_usd"), "cost_usd"),
+            )
+        )
+    except UntrueError as untrue:
+        problem = str(untrue)
     error = head.get("error")
     return RecordedAnswer(
         text.removeprefix("\n").removesuffix("\n"),
@@ -121,6 +126,7 @@ def read_answer(text: str, shown: str) -> RecordedAnswer:
         consumed,
         read_error(error, shown) if error is not None else None,
         tuple(_call(one, shown) for one in _list(head.get("calls"), shown)),
+        problem,
     )
 
 
@@ -139,11 +145,6 @@ def _call(data: Json, shown: str) -> tuple[str, Mapping[str, Json]]:
             hint="calls: [{tool: github.comment, with: {body: …}}]",
         )
     return tool, given
-
-
-def _count(value: Json) -> int:
-    """A number of tokens; 0 for what can be none."""
-    return value if isinstance(value, int) and 0 <= value < _MOST_TOKENS else 0
 
 
 def read_error(data: Json, shown: str) -> RecordedError:

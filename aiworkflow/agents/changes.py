@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _MOST_S: Final = 60.0
+_DATABASES: Final = (".db", ".sqlite", ".sqlite3")  # a journal may have another place
 _MOST_BYTES: Final = (
     100_000_000  # of files that are looked into; of larger ones size and time count
 )
@@ -24,7 +25,8 @@ _MOST_BYTES: Final = (
 def snapshot(cwd: Path, environ: Mapping[str, str]) -> dict[str, str] | None:
     """Path, relative to `cwd`, of each file that differs from the last commit → what it is like.
 
-    None where `cwd` is in no git working tree. Files that git ignores are not looked at.
+    None where `cwd` is in no git working tree. Files that git ignores are not looked at, and our own
+    never: to open and close a database that this process has open would end its locks on it.
     """
     command = ["git", "-c", "core.quotepath=off", "status", "--porcelain=v1", "-z", "-uall"]
     env = {name: environ[name] for name in ("PATH", "HOME", "LANG") if name in environ} | {
@@ -63,7 +65,7 @@ def snapshot(cwd: Path, environ: Mapping[str, str]) -> dict[str, str] | None:
     found = {"": head.stdout.decode("ascii", "replace").strip()}
     for entry in os.fsdecode(done.stdout).split("\0"):
         path = entry[3:]
-        if path.startswith(prefix) and path:
+        if path.startswith(prefix) and path and not _is_ours(path):
             inner = path.removeprefix(prefix)
             found[inner] = f"{entry[:2]} {_digest(cwd / inner)}"
     return found
@@ -99,12 +101,17 @@ def _committed(cwd: Path, old: str, new: str, environ: Mapping[str, str]) -> set
     return {name for name in os.fsdecode(done.stdout).split("\0") if name}
 
 
+def _is_ours(path: str) -> bool:
+    return "/.aiworkflow/state/" in f"/{path}".casefold()
+
+
 def _digest(path: Path) -> str:
     try:
         about = path.lstat()
         if path.is_symlink():
             return f"link {path.readlink()}"
-        if not path.is_file() or about.st_size > _MOST_BYTES:
+        is_database = path.suffix in _DATABASES
+        if not path.is_file() or is_database or about.st_size > _MOST_BYTES:
             return f"{about.st_size} {about.st_mtime_ns}"
         with path.open("rb") as file:
             return f"{about.st_mode:o} {hashlib.file_digest(file, 'sha256').hexdigest()}"

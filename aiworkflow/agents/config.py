@@ -369,6 +369,50 @@ def editing(agents: Mapping[str, Json]) -> dict[str, str]:
     return found
 
 
+def may_edit(config: AgentConfig, *, wants: bool) -> bool:
+    """Whether an agent may change files by itself.
+
+    Args:
+        wants: whether the step may write, and is allowed files.
+    """
+    said = config.program
+    only_reads = said.get("mode") == "read" or said.get("modes") == ["read"]
+    return wants and config.kind != "api" and not only_reads
+
+
+def acts_by_calls(config: AgentConfig, *, wants: bool) -> bool:
+    """Whether all that an agent does outside are the calls of tools that it is handed.
+
+    Args:
+        wants: as of `may_edit`.
+    """
+    if not config.acts_alone:
+        return True
+    if config.kind == "python" or may_edit(config, wants=wants):
+        return False
+    # a program that is not known asks or not, as it likes; a headless one that may not edit is begun
+    # only where its profile keeps it from that
+    said = config.program
+    return config.kind == "cli" or "profile" in said or said.get("mode") == "read"
+
+
+def tools_problem(
+    spec: AgentSpec, agents: Mapping[str, Json], environ: Mapping[str, str]
+) -> str | None:
+    """Why an agent cannot be handed the tools of a step, with the way out; None where it can."""
+    try:
+        found = described_agent(spec, agents, environ)
+    except UsageError:
+        return None  # it is told so as an agent that is not there
+    able = found.program.get("abilities")
+    if found.kind != "cli" or (isinstance(able, list) and "tools" in able):
+        return None
+    return (
+        f"agent `{spec.name}` cannot be handed `tools`; use an agent over an API or over ACP, or one"
+        " whose profile says how"
+    )
+
+
 def agent_problem(
     spec: AgentSpec, agents: Mapping[str, Json], environ: Mapping[str, str]
 ) -> str | None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from aiworkflow.errors import AIWorkflowError
 from aiworkflow.records import record
+from aiworkflow.tools.bounds import Bounds
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -137,6 +138,8 @@ class PermissionRequest:
         kind: `read edit delete execute fetch other`.
         paths: files it speaks of, where it says so.
         command: the command line, where it is one.
+        changes: digest of the changes it would make, where it tells them.
+        session: the agent's own id of the conversation, where it can go on with it later.
     """
 
     id: str
@@ -144,6 +147,8 @@ class PermissionRequest:
     kind: str = "other"
     paths: tuple[str, ...] = ()
     command: str = ""
+    changes: str = ""
+    session: str = ""
 
 
 CallTool: TypeAlias = Callable[[ToolCall], Awaitable[ToolResult]]
@@ -176,9 +181,12 @@ class Task:
         so_far: what was said since the prompt by an attempt that was broken off: turns that asked for
             calls, each followed by what these came to. The agent goes on after it.
         session: the agent's own id of that conversation, where it keeps one; "" for a new one.
+        resumed: called when the agent goes on with it, where it was broken off in the middle of this
+            very task; None where it was not.
         max_turns: exchanges with the model, each with the calls it asks for.
         cwd: folder an agent that acts by itself works in; None where it may touch no files.
         may_edit: whether it may change files below `cwd`.
+        bounds: of the attempt: `timeout_s` stands still with them while a person is asked.
     """
 
     prompt: str
@@ -193,9 +201,11 @@ class Task:
     history: tuple[Message, ...] = ()
     so_far: tuple[Message, ...] = ()
     session: str = ""
+    resumed: Callable[[], None] | None = None
     max_turns: int = 50
     cwd: Path | None = None
     may_edit: bool = False
+    bounds: Bounds = field(default_factory=Bounds)
 
 
 @record
@@ -249,13 +259,22 @@ class Served:
 
 
 @record
+class Changed:
+    """A task that is ended from outside has changed these files, relative to `cwd`."""
+
+    files: tuple[str, ...]
+
+
+@record
 class Used:
     """What the task has consumed so far."""
 
     consumed: Consumed
 
 
-AgentEvent: TypeAlias = "TextDelta | AskedAgain | Turned | Called | Permitted | Served | Used"
+AgentEvent: TypeAlias = (
+    "TextDelta | AskedAgain | Turned | Called | Permitted | Served | Changed | Used"
+)
 Emit: TypeAlias = Callable[[AgentEvent], None]
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Final, cast
 
-from aiworkflow.expr import ObjectOf, Property, check, json_schema
+from aiworkflow.expr import JsonSchema, ObjectOf, Property, check, json_schema
 from aiworkflow.records import record
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from aiworkflow.bundle.workflow import Json
     from aiworkflow.expr import Schema
 
@@ -43,6 +45,10 @@ class Fitting:
             value = _object(text)
         except (ValueError, RecursionError) as error:
             return None, [f"it is no JSON: {error}"]
+        return self.check(value)
+
+    def check(self, value: Json) -> tuple[Json, list[str]]:
+        """The same of an answer that is no text any more."""
         problems = [str(problem) for problem in check(self.asked, value)]
         if self.asked is not self.schema and not problems:
             value = cast("dict[str, Json]", value)[WRAPPED]
@@ -54,6 +60,19 @@ def fitting(schema: Schema) -> Fitting:
     if isinstance(schema, ObjectOf) or json_schema(schema).get("type") == "object":
         return Fitting(schema, schema)
     return Fitting(schema, ObjectOf({WRAPPED: Property(schema)}))
+
+
+def misfit(parameters: Mapping[str, Json], arguments: Mapping[str, Json]) -> str:
+    """What is wrong with the arguments of a call, in words for the model; "" for nothing."""
+    problems = [
+        str(one)
+        for one in check(JsonSchema(parameters), dict(arguments))
+        # what is wrong with the schema no model can mend: the tool itself will see
+        if "cannot be checked" not in one.message
+    ]
+    return (
+        "the arguments do not fit the tool's schema: " + "; ".join(problems[:5]) if problems else ""
+    )
 
 
 def _object(text: str) -> Json:

@@ -7,16 +7,20 @@ from typing import TYPE_CHECKING
 from aiworkflow.errors import UsageError
 
 if TYPE_CHECKING:
+    from aiworkflow.agents.api.clients import Clients
     from aiworkflow.agents.config import AgentConfig
     from aiworkflow.agents.contract import Agent, Surroundings
 
 
-def open_agent(config: AgentConfig, key: str, around: Surroundings) -> Agent:
+def open_agent(
+    config: AgentConfig, key: str, around: Surroundings, clients: Clients | None = None
+) -> Agent:
     """An agent that can be given tasks.
 
     Args:
         key: the value of `config.key_variable`; "" where none is needed.
         around: for agents that are programs.
+        clients: HTTP clients that are shared; None for some of its own.
 
     Raises:
         UsageError: this version has no such kind of agent.
@@ -25,7 +29,7 @@ def open_agent(config: AgentConfig, key: str, around: Surroundings) -> Agent:
         case "api":
             from aiworkflow.agents.api import ApiAgent
 
-            return ApiAgent(config, key)
+            return ApiAgent(config, key, clients)
         case "echo":
             from aiworkflow.agents.echo import EchoAgent
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -69,7 +69,7 @@ class Instance:
         last: when it was given a task last, monotonic seconds.
         pause_s: how long it is left alone after the next outage, seconds.
         again_at: from when it may be looked at, monotonic seconds; None while it is up.
-        warmed: models it was asked to load since it was down.
+        warmed: models it was asked to load since it was down; `warming` is held while one is loaded.
     """
 
     url: str
@@ -79,6 +79,7 @@ class Instance:
     again_at: float | None = None
     is_looked_at: bool = False
     warmed: frozenset[str] = frozenset()
+    warming: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def host(self) -> str:
@@ -292,14 +293,17 @@ class Pool:
 
     async def _warmed(self, instance: Instance) -> None:
         """Have the model loaded before the first task; a server that cannot says so to the task."""
-        if self._warm is None or self._model in instance.warmed:
+        if self._warm is None:
             return
-        instance.warmed |= {self._model}
-        try:
-            await self._warm(instance.url)
-        except AgentError as error:
-            if error.kind in OUTAGES:
-                raise
+        async with instance.warming:  # those that come meanwhile wait for it, too
+            if self._model in instance.warmed:
+                return
+            instance.warmed |= {self._model}
+            try:
+                await self._warm(instance.url)
+            except AgentError as error:
+                if error.kind in OUTAGES:
+                    raise
 
     async def _discover(self) -> None:
         """Keep the instances that answer."""

@@ -4,30 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import json
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from aiworkflow.agents.contract import (
     Ability,
     AgentError,
+    AgentEvent,
     Answer,
+    AskedAgain,
     Consumed,
     Emit,
     Message,
     Standing,
     Task,
     TextDelta,
+    Used,
 )
-from aiworkflow.expr import check
+from aiworkflow.agents.fitting import Fitting
+from aiworkflow.agents.usage import UntrueError, plausible, seen, untrue
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from aiworkflow.agents.config import AgentConfig
     from aiworkflow.bundle.workflow import Json
-    from aiworkflow.expr import Schema
+
+_EMPTY: Final = "Your answer is empty. Answer again, in words."
 
 AgentFunction: TypeAlias = "Callable[[Task, Emit], Awaitable[Answer | str]]"
 
@@ -67,33 +71,47 @@ class PythonAgent:
         give_up = time.monotonic() + bound
         emitted = False
 
-        def seen(event: object) -> None:
+        def heard(event: AgentEvent) -> None:
             nonlocal emitted
             emitted = emitted or isinstance(event, TextDelta)
-            emit(event)  # type: ignore[arg-type]
+            if isinstance(event, Used):
+                try:
+                    event = Used(consumed + plausible(event.consumed))
+                except UntrueError:
+                    return  # what the answer says in the end is checked again
+            emit(event)
 
+        # a function answers with what was asked for: nothing travels as a field of an object
+        wanted = Fitting(task.schema, task.schema) if task.schema is not None else None
         consumed = Consumed()
-        asked, problem = task, ""
+        asked, reason = task, ""
         for turn in range(1, task.asks + 2):
-            answer = await self._called(asked, seen, give_up - time.monotonic(), bound)
-            consumed += answer.consumed
-            problem, value = _fits(answer, task.schema)
-            if not problem:
+            answer = await self._called(asked, heard, give_up - time.monotonic(), bound)
+            try:
+                consumed += plausible(answer.consumed)
+            except UntrueError as error:
+                failed = untrue(self.name, error, seen(asked.prompt, answer.text))
+                failed.consumed += consumed
+                raise failed from None
+            value, problems = _read(answer, wanted)
+            if not problems:
                 if not emitted:
                     emit(TextDelta(answer.text))
                 return replace(
                     answer, value=value, consumed=consumed, turns=max(turn, answer.turns)
                 )
+            reason = "; ".join(problems[:5])
             if turn <= task.asks:
+                emit(AskedAgain(reason))
                 said = (Message("user", asked.prompt), Message("assistant", answer.text))
                 asked = replace(
                     task,
-                    prompt=f"Your answer does not fit: {problem}. Answer again.",
+                    prompt=_EMPTY if wanted is None else wanted.again(problems),
                     history=(*asked.history, *said),
                 )
         raise AgentError(
             "bad_output",
-            f"the answer of `{self.name}` does not fit after {task.asks + 1} tries: {problem}",
+            f"the answer of `{self.name}` does not fit after {task.asks + 1} tries: {reason}",
             consumed=consumed,
         )
 
@@ -128,14 +146,10 @@ class PythonAgent:
         )
 
 
-def _fits(answer: Answer, schema: Schema | None) -> tuple[str, Json]:
-    """What is wrong with an answer, "" for nothing; and its value."""
-    if schema is None:
-        return ("" if answer.text.strip() else "it is empty"), None
-    value = answer.value
-    if value is None:
-        try:
-            value = cast("Json", json.loads(answer.text))
-        except ValueError as error:
-            return f"it is no JSON: {error}", None
-    return "; ".join(str(one) for one in check(schema, value)[:5]), value
+def _read(answer: Answer, wanted: Fitting | None) -> tuple[Json, list[str]]:
+    """The value of an answer, and what is wrong with it."""
+    if wanted is None:
+        return None, [] if answer.text.strip() else ["it is empty"]
+    if answer.value is None:
+        return wanted.read(answer.text)
+    return wanted.check(answer.value)

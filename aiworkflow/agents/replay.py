@@ -18,6 +18,7 @@ from aiworkflow.agents.contract import (
     ToolCall,
     Used,
 )
+from aiworkflow.agents.usage import seen, untrue
 from aiworkflow.expr import check
 
 if TYPE_CHECKING:
@@ -77,6 +78,8 @@ class ReplayAgent:
                 consumed=found.consumed,
                 in_doubt=error.in_doubt,
             )
+        if found.untrue:
+            raise untrue(self._name, found.untrue, seen(task.prompt, found.text))
         if task.schema is None and not found.text.strip():
             raise AgentError(
                 "bad_output",

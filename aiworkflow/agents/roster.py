@@ -16,6 +16,7 @@ from aiworkflow.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from aiworkflow.agents.api.clients import Clients
     from aiworkflow.agents.config import AgentConfig
     from aiworkflow.agents.contract import Agent
     from aiworkflow.agents.pool import Instance, Pool
@@ -38,6 +39,7 @@ class Roster:
         self._abilities: dict[str, frozenset[str]] = {}
         self._pools: dict[str, Pool] = {}
         self._instances: dict[str, Instance] = {}
+        self._clients: Clients | None = None
 
     def open(self, config: AgentConfig, key: str, around: Surroundings) -> Agent:
         """An agent that can be given tasks; see `open_agent`.
@@ -48,7 +50,7 @@ class Roster:
         if config.urls:
             return self._pooled(config, key, around)
         if config.kind != "python":
-            return open_agent(config, key, around)
+            return self._opened(config, key, around)
         from aiworkflow.agents.python import PythonAgent
 
         function = self._functions.get(config.name)
@@ -59,6 +61,18 @@ class Roster:
                 hint=f"go on from there: connect(agents={{{config.name!r}: …}})",
             )
         return PythonAgent(config, function)
+
+    async def close(self) -> None:
+        """Close what its agents have open between tasks."""
+        if self._clients is not None:
+            await self._clients.close()
+
+    def _opened(self, config: AgentConfig, key: str, around: Surroundings) -> Agent:
+        if config.kind == "api" and self._clients is None:
+            from aiworkflow.agents.api.clients import Clients
+
+            self._clients = Clients()
+        return open_agent(config, key, around, self._clients)
 
     @contextmanager
     def at_work(self, label: str) -> Iterator[None]:
@@ -103,7 +117,7 @@ class Roster:
             for url in config.urls:
                 instance = self._instances.setdefault(url, Instance(url))
                 one = replace(config, url=url, urls=(), pool={})
-                members.append((instance, open_agent(one, key, around)))
+                members.append((instance, self._opened(one, key, around)))
             warm = None
             if config.api == "ollama":
 

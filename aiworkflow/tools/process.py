@@ -38,6 +38,7 @@ from aiworkflow.tools.pipes import Log, Pipe
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from aiworkflow.tools.bounds import Bounds
     from aiworkflow.tools.contract import Watch
 
 GRACE_S = 2.0  # from SIGTERM to SIGKILL
@@ -60,6 +61,7 @@ class Command:
         stdin: file that standard input reads from; None for an empty one.
         take: gets standard output as it comes; it is then not kept.
         grace_s: seconds from SIGTERM to SIGKILL.
+        bounds: `timeout_s` stands still with them while a person is asked; None for never.
     """
 
     argv: tuple[str, ...]
@@ -72,6 +74,7 @@ class Command:
     stdin: Path | None = None
     take: Callable[[bytes], None] | None = None
     grace_s: float = GRACE_S
+    bounds: Bounds | None = None
 
 
 @record
@@ -118,7 +121,7 @@ def succeed(finished: Finished, name: str) -> bytes:
         raise ToolError("exit", f"{name} ended with exit code {code}{because}", process_exit=code)
     raise ToolError(
         "exit",
-        f"{name} was killed by {_signal_name(-code)}{because}",
+        f"{name} was killed by {signal_name(-code)}{because}",
         process_exit=128 - code,
         in_doubt=True,
         hint="look for what ended it: the system under memory pressure, or a person",
@@ -173,6 +176,11 @@ class Child:
         return self._exited
 
     @property
+    def has_been_read(self) -> bool:
+        """Whether both its pipes have come to their end."""
+        return self._all_read()
+
+    @property
     def exit_code(self) -> int | None:
         """Of a leader that has exited and is not reaped; negative: the signal that killed it."""
         if not (self._exited and hasattr(os, "waitid")) or self._reaped:
@@ -192,10 +200,15 @@ class Child:
         """Wait until something is so that a pipe or the exit brings about; whether it is in time."""
         return await self._until(done, within_s)
 
+    def ring(self) -> None:
+        """Something else has happened that somebody may wait for with `until`."""
+        self._news.set()
+
     async def end_by_itself(self) -> None:
         """Wait for the end that the program itself comes to, within its bounds."""
         command = self._command
-        if not await self._until(lambda: self._exited or self._too_much, command.timeout_s):
+        within = command.timeout_s, command.bounds
+        if not await self._until(lambda: self._exited or self._too_much, *within):
             raise ToolError(
                 "timeout",
                 f"{command.name} did not end within {_seconds(command.timeout_s)}",
@@ -274,10 +287,12 @@ class Child:
         """How it ended."""
         return Finished(self._process.returncode, bytes(self._stdout), self._log.tail)
 
-    async def _until(self, done: Callable[[], bool], within_s: float | None) -> bool:
+    async def _until(
+        self, done: Callable[[], bool], within_s: float | None, bounds: Bounds | None = None
+    ) -> bool:
         """Wait for something to become true; whether it did in time."""
         try:
-            async with asyncio.timeout(within_s):
+            async with asyncio.timeout(within_s) if bounds is None else bounds.within(within_s):
                 while not done():
                     self._news.clear()
                     await self._news.wait()
@@ -437,7 +452,8 @@ def _last_line(tail: str) -> str:
     return ""
 
 
-def _signal_name(number: int) -> str:
+def signal_name(number: int) -> str:
+    """What a signal is called."""
     try:
         return signal.Signals(number).name
     except ValueError:

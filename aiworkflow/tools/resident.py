@@ -20,6 +20,7 @@ from aiworkflow.errors import Bug
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Hashable
     from contextlib import AbstractAsyncContextManager
+    from pathlib import Path
 
 
 class Resident(Protocol):
@@ -131,6 +132,19 @@ class Residents:
                 seat.leave()
                 if is_given_up:
                     await seat.over.wait()
+
+    def leave_below(self, folder: Path) -> None:
+        """Close what is at work in a folder, of which nothing is used any more."""
+        inside = f"{folder}/"
+        for key, seat in list(self._seats.items()):
+            words = key if isinstance(key, tuple) else (key,)
+            if any(isinstance(word, str) and f"{word}/".startswith(inside) for word in words):
+                del self._seats[key]
+                self._leaving = {one for one in self._leaving if not one.over.is_set()}
+                self._leaving.add(seat)
+                seat.is_given_up = True
+                if not seat.users:
+                    seat.leave()
 
     def _begin(self, key: Hashable, opened: Callable[[], AbstractAsyncContextManager[R]]) -> _Seat:
         if self._group is None:

@@ -27,8 +27,9 @@ from aiworkflow.agents import (
 )
 from aiworkflow.bundle.workflow import AgentSpec
 from aiworkflow.tools.process import _lives
-from tests.agents.programs import exhaustive
+from tests.agents.programs import asking_for_notes, exhaustive
 from tests.contract.agents.brain import Asked, Brain, Turn
+from tests.contract.agents.suite import NOTE, Toolbox
 from tests.support import Project
 
 BIN = Path(__file__).parents[2] / ".agents/node_modules/.bin"
@@ -246,6 +247,23 @@ def test_a_command_is_asked_for(program: Program, project: Project) -> None:
         assert asyncio.run(bench.perform("Make it.")).text == "Done."
     assert [(one.kind, one.command) for one in bench.asked] == [("execute", "touch made")]
     assert (project.root / "made").exists()
+
+
+def test_it_calls_the_tools_that_it_is_handed_without_a_question(
+    program: Program, project: Project
+) -> None:
+    box = Toolbox()
+    with Brain(asking_for_notes) as brain:
+        bench = Bench(program, project, brain)
+        answer = asyncio.run(
+            bench.perform("Note milk.", tools=(NOTE,), call=box.call, may_edit=False)
+        )
+        offered = {tool for one in brain.asked for tool in one.tools}
+    assert answer.text.strip() == "Done.", offered
+    assert box.made == [("notes.add", {"text": "milk"})], (offered, bench.asked)
+    assert bench.asked == []
+    assert "noted notes.add" in "".join(brain.asked[-1].results)
+    assert bench.is_gone()
 
 
 @exhaustive

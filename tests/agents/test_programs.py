@@ -26,8 +26,17 @@ from aiworkflow.agents import (
 )
 from aiworkflow.bundle.workflow import AgentSpec
 from aiworkflow.expr import Integer, ObjectOf, Property
-from tests.agents.programs import KEY, PATH, PROGRAMS, Program, exhaustive, installed
+from tests.agents.programs import (
+    KEY,
+    PATH,
+    PROGRAMS,
+    Program,
+    asking_for_notes,
+    exhaustive,
+    installed,
+)
 from tests.contract.agents.brain import Asked, Brain, Turn
+from tests.contract.agents.suite import NOTE, Toolbox
 from tests.support import Project
 
 SCORE = ObjectOf({"score": Property(Integer())})
@@ -128,6 +137,21 @@ def test_it_only_reads_and_is_asked_again(program: Program, project: Project) ->
         assert "Score a.txt." in brain.asked[-1].prompt  # the session, or all told again
     assert not file.exists()
     assert project.git("status", "--porcelain") == ""
+    assert stand.left() == []
+
+
+def test_it_calls_the_tools_that_it_is_handed(program: Program, project: Project) -> None:
+    if program.name == "aider":
+        pytest.skip("it has no tools")
+    box = Toolbox()
+    with Brain(asking_for_notes) as brain:
+        stand = Stand(program, project, brain)
+        task = Task("Note milk.", None, 100, cwd=project.root, tools=(NOTE,), call=box.call)
+        answer = asyncio.run(stand.agent.perform(task, lambda _: None))
+        offered = {tool for one in brain.asked for tool in one.tools}
+    assert answer.text.strip() == "Done.", offered
+    assert box.made == [("notes.add", {"text": "milk"})], offered
+    assert "noted notes.add" in "".join(brain.asked[-1].results)
     assert stand.left() == []
 
 

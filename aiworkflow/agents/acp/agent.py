@@ -21,6 +21,7 @@ from aiworkflow.agents.contract import (
     AgentError,
     Answer,
     AskedAgain,
+    Changed,
     Consumed,
     Emit,
     Message,
@@ -30,6 +31,8 @@ from aiworkflow.agents.contract import (
     Used,
 )
 from aiworkflow.agents.fitting import fitting
+from aiworkflow.agents.handed import handing
+from aiworkflow.agents.usage import UntrueError, seen, untrue
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,6 +43,11 @@ if TYPE_CHECKING:
 
 _FAREWELL_S: Final = 1.0  # for a program to put its conversation away once its task is done
 _LOOK_S: Final = 30.0
+_GO_ON: Final = (
+    "You were interrupted while a person was asked for a permission. It has been decided meanwhile:"
+    " ask for it again, and go on with your task as it was."
+)
+_OURS: Final = frozenset({"refused", "permission", "bad_request", "expired"})
 _STOPPED: Final = {
     "refusal": ("refused", "refused to go on"),
     "cancelled": ("cut_off", "says that it was cancelled"),
@@ -64,7 +72,7 @@ class AcpAgent:
     @property
     def abilities(self) -> frozenset[Ability]:
         """What it can do."""
-        return frozenset({Ability.FILES, Ability.SESSIONS, Ability.STRUCTURED, Ability.VISION})
+        return frozenset(Ability)
 
     async def check(self) -> Standing:
         """Begin the program, and look whether it speaks the protocol."""
@@ -92,36 +100,23 @@ class AcpAgent:
             AgentError: see the contract.
         """
         self._look()
-        if task.tools:
-            raise AgentError(
-                "bad_request",
-                f"`{self.name}` has its own tools, and cannot be handed the step's `tools`",
-                hint="leave out `tools`, or use an agent over an API",
-            )
         bound = self.config.timeout_s
         bound = bound if task.timeout_s is None else min(bound, task.timeout_s)
-        found = launch(self.config, self._key, self._around)
         environ = self._around.environ
         before = None
         if task.may_edit and task.cwd is not None:
             before = await asyncio.to_thread(snapshot, task.cwd, environ)
-        turn = _Turn(self.name, task, emit, found)
+        turn = _Turn(self.name, task, emit)
         try:
-            async with self._program(found, task.cwd or found.scratch) as program:
-                try:
-                    async with asyncio.timeout(bound):
-                        answer = await turn.take(program, self.config.model)
-                except TimeoutError:
-                    await turn.cancel()
-                    raise program.silence(bound, "finish its answer") from None
-                except asyncio.CancelledError:
-                    await turn.cancel()
-                    raise
-                finally:
-                    await turn.close()
+            async with handing(task, emit, self._around) as server:
+                answer = await self._answer(turn, task, server, bound)
+        except asyncio.CancelledError:
+            if before is not None and turn.has_asked:
+                emit(Changed(await _since(before, task, environ)))
+            raise
         except AgentError as error:
             error.consumed = turn.consumed + error.consumed
-            own = turn.has_asked and error.kind not in {"refused", "permission", "bad_request"}
+            own = turn.has_asked and error.kind not in _OURS
             error.in_doubt = error.in_doubt or (own and task.may_edit)
             if before is not None:
                 error.changed = await _since(before, task, environ)
@@ -130,6 +125,21 @@ class AcpAgent:
             return answer
         files = (*answer.changed, *await _since(before, task, environ))
         return dataclasses.replace(answer, changed=tuple(dict.fromkeys(files)))
+
+    async def _answer(self, turn: _Turn, task: Task, server: str, bound_s: float) -> Answer:
+        found = launch(self.config, self._key, self._around, server)
+        async with self._program(found, task.cwd or found.scratch) as program:
+            try:
+                async with task.bounds.within(bound_s):
+                    return await turn.take(program, found, self.config.model)
+            except TimeoutError:
+                await turn.cancel()
+                raise program.silence(bound_s, "finish its answer") from None
+            except asyncio.CancelledError:
+                await turn.cancel()
+                raise
+            finally:
+                await turn.close()
 
     def _look(self) -> None:
         problem = missing(self.config.name, self.config.program, self._around.environ)
@@ -143,13 +153,12 @@ class AcpAgent:
 class _Turn:
     """The conversation of one task."""
 
-    def __init__(self, name: str, task: Task, emit: Emit, found: Launch) -> None:
+    def __init__(self, name: str, task: Task, emit: Emit) -> None:
         self.name = name
         self.consumed = Consumed()
         self.has_asked = False
         self._task = task
         self._emit = emit
-        self._launch = found
         self._session: Session | None = None
 
     async def cancel(self) -> None:
@@ -160,8 +169,8 @@ class _Turn:
         if self._session is not None:
             await self._session.close()
 
-    async def take(self, program: Program, model: str | None) -> Answer:
-        task, found = self._task, self._launch
+    async def take(self, program: Program, found: Launch, model: str | None) -> Answer:
+        task = self._task
         cwd = task.cwd or found.scratch
         session = self._session = Session(program, task, self._emit, cwd, found)
         await session.greet()
@@ -172,11 +181,14 @@ class _Turn:
             await session.choose(model)
         fit = fitting(task.schema) if task.schema is not None else None
         prompt = task.prompt if loaded else _with_history(task)
+        if loaded and task.resumed is not None:
+            task.resumed()
+            prompt = _GO_ON
         if fit is not None:
             prompt = f"{prompt}\n\n{fit.words()}"
         said: list[Message] = [Message("user", task.prompt, files=task.files)]
         for number in range(1, task.asks + 2):
-            stop_reason = await self._prompt(session, prompt)
+            stop_reason = await self._prompt(session, prompt, found.cached)
             text = session.updates.text.strip()
             said.append(Message("assistant", text))
             if session.refused is not None and (not text or stop_reason == "cancelled"):
@@ -211,10 +223,15 @@ class _Turn:
             said.append(Message("user", prompt))
         raise AssertionError("the loop ends by itself")
 
-    async def _prompt(self, session: Session, prompt: str) -> str:
+    async def _prompt(self, session: Session, prompt: str, cached: bool | None) -> str:
         self.has_asked = True
         told = await session.prompt(prompt)
-        consumed = consumed_of(told, self._launch.cached)
+        try:
+            if session.updates.untrue is not None:
+                raise session.updates.untrue
+            consumed = consumed_of(told, cached)
+        except UntrueError as error:  # what was counted before is added by whoever hears of it
+            raise untrue(self.name, error, seen(prompt, session.updates.text)) from None
         if consumed is not None:
             self.consumed += consumed
         if session.updates.cost_usd is not None:  # of the whole session so far

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from importlib.util import find_spec
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from aiworkflow.agents.contract import Surroundings
 
 _PASSED_ON: Final = ("PATH", "HOME", "LANG", "TZ", "USER", "LOGNAME", "SHELL", "TMPDIR")
-_PLACE: Final = re.compile(r"\{(model|url|key|home|provider)\}")
+_PLACE: Final = re.compile(r"\{(model|url|key|home|provider|tools)\}")
 
 
 @record
@@ -30,6 +31,7 @@ class Launch:
         scratch: an empty folder, for tasks that have none of their own.
         has_model: whether the command line or the environment already chooses the model.
         cached, reads: as in `Profile`.
+        server: the MCP server with the step's tools, to be told by the protocol; "" for none.
     """
 
     argv: tuple[str, ...]
@@ -40,10 +42,14 @@ class Launch:
     cached: bool | None
     reads: bool
     hint: str
+    server: str = ""
 
 
-def launch(config: AgentConfig, key: str, around: Surroundings) -> Launch:
+def launch(config: AgentConfig, key: str, around: Surroundings, server: str = "") -> Launch:
     """How the program is begun. Makes its folders.
+
+    Args:
+        server: the MCP server with the step's tools; "" for none.
 
     Raises:
         AgentError: `not_found`: the program is not installed.
@@ -57,9 +63,11 @@ def launch(config: AgentConfig, key: str, around: Surroundings) -> Launch:
         "key": key,
         "home": str(home) if own else "",
         "provider": "gateway" if config.url else "",
+        "tools": json.dumps(server)[1:-1],  # it stands within JSON
     }
     given = cast("Mapping[str, str]", config.program.get("env") or {})
     words = [*profile.command, *(profile.model if config.model else ())]
+    words += profile.tools if server else ()
     variables = {**profile.env, **given}
     env = {name: around.environ[name] for name in _PASSED_ON if name in around.environ}
     if own:
@@ -85,6 +93,7 @@ def launch(config: AgentConfig, key: str, around: Surroundings) -> Launch:
         profile.cached,
         profile.reads,
         f"look at `key:` of agent `{config.name}`, or log in with `{argv[0]}` by hand",
+        "" if profile.tools else server,
     )
 
 

@@ -1,8 +1,9 @@
 """How the programs that speak the Agent Client Protocol are begun, as data.
 
-`{model}`, `{url}`, `{key}` and `{home}` stand for what the settings say; a word, a variable or a file
-whose value is not known is left out. With a key or a URL of the settings a program gets an empty HOME
-of its own, so that it finds nobody's login, memory or servers; without them it has its user's.
+`{model}`, `{url}`, `{key}` and `{home}` stand for what the settings say, `{tools}` for an MCP server; a
+word, a variable or a file whose value is not known is left out. With a key or a URL of the settings a
+program gets an empty HOME of its own, so that it finds nobody's login, memory or servers; without them
+it has its user's.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ class Profile:
     Attributes:
         command: program and arguments.
         model: further arguments that choose the model.
+        tools: further arguments that hand it the step's tools, `{tools}` being the MCP server that it
+            is to begin; none where it takes servers as the protocol has them.
         env: variables of its environment.
         files: to be put into its own HOME: path → content.
         auth: the method it is asked to authenticate with when it has a key; "" for none.
@@ -45,6 +48,7 @@ class Profile:
     hint: str = ""
     reads: bool = True
     is_known: bool = True
+    tools: tuple[str, ...] = ()
 
 
 def _text(value: object) -> str:
@@ -80,6 +84,12 @@ _OPENCODE_ASKS: Final = {
     "bash": "ask",
     "webfetch": "ask",
     "external_directory": "ask",
+}
+
+_COPILOT_TOOLS: Final = {
+    "mcpServers": {
+        "aiworkflow": {"type": "local", "command": "{tools}", "args": [], "tools": ["*"]}
+    }
 }
 
 PROFILES: Final[Mapping[str, Profile]] = MappingProxyType(
@@ -134,6 +144,7 @@ PROFILES: Final[Mapping[str, Profile]] = MappingProxyType(
             },
             cached=True,
             hint="npm install -g @github/copilot",
+            tools=("--additional-mcp-config", _text(_COPILOT_TOOLS), "--allow-tool=aiworkflow"),
         ),
         "opencode": Profile(
             ("opencode", "acp"),

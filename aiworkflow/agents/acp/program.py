@@ -12,16 +12,16 @@ import asyncio
 import contextlib
 import json
 import os
-import signal
 import subprocess
-from typing import IO, TYPE_CHECKING, Any, Final, Self, cast
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 from aiworkflow.agents.contract import AgentError
-from aiworkflow.tools.pipes import Log, Pipe
-from aiworkflow.tools.process import _lives, _signal_name, _watch_exit
+from aiworkflow.tools.contract import ToolError, Watch
+from aiworkflow.tools.process import Child, Command, signal_name, spawn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from aiworkflow.agents.contract import Surroundings
@@ -31,27 +31,8 @@ MOST_ALL: Final = 100_000_000  # bytes
 MOST_LOG: Final = 10_000_000  # bytes
 _MOST_NONSENSE: Final = 20  # lines that are no JSON
 _GONE_S: Final = 1.0
+_GRACE_S: Final = 0.3  # from SIGTERM to SIGKILL
 _LAST_WORDS_S: Final = 0.5  # after its exit, for what is still in the pipe
-
-
-class _Output(Pipe):
-    """Standard output; its end ends the lines."""
-
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        file: IO[bytes],
-        take: Callable[[bytes], None],
-        news: asyncio.Event,
-        lines: asyncio.Queue[bytes | None],
-    ) -> None:
-        self._lines = lines
-        super().__init__(loop, file, take, news)
-
-    def close(self) -> None:
-        """Read no more; safe to call twice."""
-        super().close()
-        self._lines.put_nowait(None)
 
 
 class Program:
@@ -75,53 +56,23 @@ class Program:
         self.has_spoken = False
         self._around = around
         self._loop = asyncio.get_running_loop()
-        self._began = self._spawn(argv, cwd, env)
-        began = self._began
+        command = Command(tuple(argv), cwd, env, f"`{name}`", log_limit=MOST_LOG, grace_s=_GRACE_S)
+        watch = Watch(around.log, around.process, around.lock_fd)
+        began = _spawned(command, watch)
         assert began.stdin is not None
-        assert began.stdout is not None
-        assert began.stderr is not None
         os.set_blocking(began.stdin.fileno(), False)
         self._stdin = began.stdin
         self._unsent = bytearray()
         self._is_sending = False
-        self._news = asyncio.Event()
-        self._lines: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._lines: deque[bytes] = deque()
         self._rest = bytearray()
         self._received = 0
         self._nonsense: list[str] = []
         self._answers = 0
-        self._exited = False
-        self._log = Log(around.log, MOST_LOG)
-        self._pipes = (
-            _Output(self._loop, began.stdout, self._take, self._news, self._lines),
-            Pipe(self._loop, began.stderr, self._log.take, self._news),
-        )
-        self._exit_fd = _watch_exit(self._loop, began, self._note_exit)
+        self._child = Child(began, command, watch, self._take)
         self._is_over = False
         self._noted = around.process(began.pid)
         self._noted.__enter__()
-
-    def _spawn(
-        self, argv: Sequence[str], cwd: Path, env: Mapping[str, str]
-    ) -> subprocess.Popen[bytes]:
-        lock = self._around.lock_fd
-        try:
-            return subprocess.Popen(
-                list(argv),
-                bufsize=0,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                cwd=cwd,
-                env=dict(env),
-                pass_fds=() if lock is None else (lock,),
-                start_new_session=True,
-            )
-        except FileNotFoundError:
-            raise AgentError("not_found", f"`{argv[0]}` is not there") from None
-        except (OSError, ValueError) as error:
-            text = f"`{argv[0]}` cannot be started: {error}"
-            raise AgentError("unavailable", text) from None
 
     async def __aenter__(self) -> Self:
         return self
@@ -140,7 +91,7 @@ class Program:
 
     async def receive(self) -> dict[str, Any] | None:
         """The next message; None when no more will come: see `problem`."""
-        while (line := await self._lines.get()) is not None:
+        while (line := await self._line()) is not None:
             text = line.strip()
             if not text or self.problem is not None:
                 continue
@@ -152,10 +103,25 @@ class Program:
                 self.has_spoken = True
                 if "method" not in found:
                     self._answers += 1
-                    self._news.set()
+                    self._child.ring()
                 return cast("dict[str, Any]", found)
             self._note_nonsense(text)
         return None
+
+    async def _line(self) -> bytes | None:
+        child = self._child
+        while not self._lines:
+            if self._has_news():
+                return None
+            if not child.has_exited:
+                await child.until(lambda: self._has_news() or child.has_exited)
+            # what it has left behind may hold its output open; it does not speak for it
+            elif not await child.until(self._has_news, _LAST_WORDS_S):
+                return None
+        return self._lines.popleft() if self.problem is None else None
+
+    def _has_news(self) -> bool:
+        return bool(self._lines) or self.problem is not None or self._child.stdout.is_closed
 
     async def close(self) -> None:
         """Nothing to do: the program ends with `end`."""
@@ -163,7 +129,7 @@ class Program:
     async def rest(self) -> None:
         """Wait for the answer to what is under way."""
         before = self._answers
-        await self._until(lambda: self._exited or self._answers > before, None)
+        await self._child.until(lambda: self._child.has_exited or self._answers > before)
 
     def log(self, text: str) -> None:
         """Put something into the task's log."""
@@ -173,7 +139,7 @@ class Program:
         """End the conversation: whoever waits for an answer gets none."""
         if self.problem is None:
             self.problem = problem
-        self._lines.put_nowait(None)
+        self._child.ring()
 
     def _write(self) -> None:
         try:
@@ -197,9 +163,8 @@ class Program:
         self._received += len(data)
         *whole, rest = data.split(b"\n")
         if whole:
-            self._lines.put_nowait(bytes(self._rest) + whole[0])
-            for line in whole[1:]:
-                self._lines.put_nowait(line)
+            self._lines.append(bytes(self._rest) + whole[0])
+            self._lines.extend(whole[1:])
             self._rest.clear()
         self._rest += rest
         if len(self._rest) > MOST_LINE or self._received > MOST_ALL:
@@ -230,20 +195,18 @@ class Program:
         """Why the conversation has ended, told by how the program did; waits for that a moment."""
         if self.problem is not None:
             return self.problem
-        await self._until(lambda: self._exited and self._are_closed(), _GONE_S)
+        child = self._child
+        await child.until(lambda: child.has_exited and child.has_been_read, _GONE_S)
         if self._nonsense and not self.has_spoken:
             return self._said_nonsense()
-        last = next((one for one in reversed(self._log.tail.splitlines()) if one.strip()), "")
-        because = f": {last.strip()[:300]}" if last else ""
+        because = f": {child.tail}" if child.tail else ""
         kind = "cut_off" if self.has_spoken else "unavailable"
-        if not self._exited:
+        if not child.has_exited:
             return AgentError(kind, f"`{self.name}` closed its output{because}")
-        look = os.WEXITED | os.WNOWAIT | os.WNOHANG
-        code = os.waitid(os.P_PID, self._began.pid, look)  # noqa: ASYNC222  it does not block
-        if code is not None and code.si_code != os.CLD_EXITED:
-            return AgentError(kind, f"`{self.name}` was killed by {_signal_name(code.si_status)}")
-        number = code.si_status if code is not None else 0
-        return AgentError(kind, f"`{self.name}` ended with exit code {number}{because}")
+        code = child.exit_code or 0
+        if code < 0:
+            return AgentError(kind, f"`{self.name}` was killed by {signal_name(-code)}")
+        return AgentError(kind, f"`{self.name}` ended with exit code {code}{because}")
 
     def silence(self, seconds: float, doing: str) -> AgentError:
         """What to say when time is up."""
@@ -257,44 +220,19 @@ class Program:
         Args:
             patience_s: how long it may take to end by itself once its input is closed.
         """
-        cancelled = False
-        while not self._is_over:
-            try:
-                await self._end(0.0 if cancelled else patience_s, 0.0 if cancelled else 0.3)
-            except asyncio.CancelledError:
-                cancelled = True
-        if cancelled:
-            raise asyncio.CancelledError
-
-    async def _end(self, patience_s: float, grace_s: float) -> None:
+        if self._is_over:
+            return
         self._close_input()
-        if patience_s:
-            await self._until(lambda: self._exited, patience_s)
-        if not self._exited:
-            self._signal(signal.SIGTERM)
-            self._signal(signal.SIGCONT)
-            await self._until(lambda: self._exited, grace_s)
-        self._signal(signal.SIGKILL)
-        await self._until(lambda: self._exited, None)
-        await self._until(self._are_closed, 0.2)
-        await self._until_gone()
-        self._began.wait()  # does not block: it has exited
-        if self._exit_fd is not None:
-            os.close(self._exit_fd)
-            self._exit_fd = None
-        for pipe in self._pipes:
-            pipe.close()
-        self._log.close()
-        self._is_over = True
-        self._noted.__exit__(None, None, None)
-
-    async def _until_gone(self) -> None:
-        """Wait for killed members of the group; the system takes a moment to remove them."""
-        give_up = self._loop.time() + _GONE_S
-        pause = 0.001
-        while _lives(self._began.pid) and self._loop.time() < give_up:
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, 0.05)
+        try:
+            if patience_s:
+                await self._child.until(lambda: self._child.has_exited, patience_s)
+        finally:
+            try:
+                await self._child.end()
+            finally:
+                self._child.close()
+                self._is_over = True
+                self._noted.__exit__(None, None, None)
 
     def _close_input(self) -> None:
         if not self._stdin.closed:
@@ -304,28 +242,13 @@ class Program:
             with contextlib.suppress(OSError):
                 self._stdin.close()
 
-    def _are_closed(self) -> bool:
-        return all(pipe.is_closed for pipe in self._pipes)
 
-    async def _until(self, done: Callable[[], bool], within_s: float | None) -> bool:
-        """Wait for something to become true; whether it did in time."""
-        try:
-            async with asyncio.timeout(within_s):
-                while not done():
-                    self._news.clear()
-                    await self._news.wait()
-        except TimeoutError:
-            return done()
-        return True
-
-    def _note_exit(self) -> None:
-        self._exited = True
-        if self._exit_fd is not None:
-            self._loop.remove_reader(self._exit_fd)
-        # what it has left behind may hold its output open; it does not speak for it
-        self._loop.call_later(_LAST_WORDS_S, self._lines.put_nowait, None)
-        self._news.set()
-
-    def _signal(self, number: signal.Signals) -> None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._began.pid, number)
+def _spawned(command: Command, watch: Watch) -> subprocess.Popen[bytes]:
+    program = command.argv[0]
+    try:
+        return spawn(command, watch.lock_fd, subprocess.PIPE)
+    except ToolError as error:
+        if error.kind == "not_found" and command.cwd.is_dir():
+            raise AgentError("not_found", f"`{program}` is not there") from None
+        text = f"`{program}` cannot be started: {error.message}"
+        raise AgentError("unavailable", text) from None

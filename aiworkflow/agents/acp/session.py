@@ -11,15 +11,17 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import dataclasses
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from aiworkflow.agents.acp.updates import Updates, paths_of, permission
 from aiworkflow.agents.contract import AgentError, PermissionRequest, Permitted
+from aiworkflow.agents.handed import NAME, is_handed
 from aiworkflow.tools.contract import ToolError
 from aiworkflow.tools.paths import inside, read_bytes, write_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Coroutine, Mapping
     from pathlib import Path
 
     from aiworkflow.agents.acp.launch import Launch
@@ -49,7 +51,14 @@ class Session:
         model: the one in use, where it tells; `models` those it offers to choose from.
     """
 
-    def __init__(self, program: Program, task: Task, emit: Emit, cwd: Path, launch: Launch) -> None:
+    def __init__(
+        self,
+        program: Program,
+        task: Task,
+        emit: Emit,
+        cwd: Path,
+        launch: Launch,
+    ) -> None:
         from acp.core import Connection
 
         self.id = ""
@@ -67,6 +76,7 @@ class Session:
         self._launch = launch
         self._is_listening = False
         self._granted: set[str] = set()
+        self._stopping = asyncio.Event()
         self._log_text: list[str] = []
         self._connection = Connection(self._asked, program)
 
@@ -124,7 +134,7 @@ class Session:
         """
         from acp.schema import NewSessionRequest
 
-        request = _dump(NewSessionRequest(cwd=str(self._cwd), mcp_servers=[]))
+        request = _dump(NewSessionRequest(cwd=str(self._cwd), mcp_servers=self._servers()))
         try:
             told = await self._ask("session/new", request)
         except AgentError as error:
@@ -139,13 +149,22 @@ class Session:
         self._note_models(told)
         self._is_listening = True
 
+    def _servers(self) -> list[Any]:
+        from acp.schema import McpServerStdio
+
+        if not self._launch.server:
+            return []
+        return [McpServerStdio(name=NAME, command=self._launch.server, args=[], env=[])]
+
     async def load(self, session: str) -> bool:
         """Go on with a conversation the program has kept; whether it has."""
         from acp.schema import LoadSessionRequest
 
         if not self.can_load:
             return False
-        request = LoadSessionRequest(cwd=str(self._cwd), mcp_servers=[], session_id=session)
+        request = LoadSessionRequest(
+            cwd=str(self._cwd), mcp_servers=self._servers(), session_id=session
+        )
         try:
             told = await self._ask("session/load", _dump(request))
         except AgentError:
@@ -219,6 +238,7 @@ class Session:
         with contextlib.suppress(ConnectionError, TimeoutError):
             async with asyncio.timeout(_CANCEL_S):
                 await self._connection.send_notification("session/cancel", {"sessionId": self.id})
+                self._stopping.set()
                 await self._program.rest()
 
     async def close(self) -> None:
@@ -290,7 +310,15 @@ class Session:
     async def _permission(self, told: Mapping[str, Any]) -> dict[str, Any]:
         call = self.updates.known(_map(told.get("toolCall")))
         request = permission(call)
-        granted = await self._permit(request)
+        if self.can_load:
+            request = dataclasses.replace(request, session=self.id)
+        granted: bool | None = True
+        if is_handed(request.title, self._task.tools):
+            self._emit(Permitted(request, granted=True))  # each call of it is looked at by itself
+        else:
+            granted = await self._unless_stopped(self._permit(request))
+        if granted is None:
+            return {"outcome": {"outcome": "cancelled"}}
         if granted:
             self._granted.update(self._relative(one) for one in paths_of(call))
         words = ("allow_once", "allow_always") if granted else ("reject_once", "reject_always")
@@ -301,6 +329,19 @@ class Session:
                     chosen = {"outcome": "selected", "optionId": str(one.get("optionId"))}
                     return {"outcome": chosen}
         return {"outcome": {"outcome": "cancelled"}}
+
+    async def _unless_stopped(self, permitted: Coroutine[object, object, bool]) -> bool | None:
+        """Whether something is granted; None where the task ends before anybody has said so."""
+        asking, stopping = (
+            asyncio.ensure_future(permitted),
+            asyncio.ensure_future(self._stopping.wait()),
+        )
+        try:
+            await asyncio.wait({asking, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            return asking.result() if asking.done() else None
+        finally:
+            asking.cancel()
+            stopping.cancel()
 
     async def _permit(self, request: PermissionRequest) -> bool:
         granted = await self._task.permit(request)

@@ -6,6 +6,7 @@ before it calls its tools is about what it is going to do.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +20,7 @@ from aiworkflow.agents.contract import (
     ToolResult,
     Used,
 )
+from aiworkflow.agents.usage import UntrueError, count, dollars, plausible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
 
 _MOST_RESULT: Final = 20_000  # characters of what a tool came to
 _MOST_TEXT: Final = 50_000_000  # characters of an answer, as over an API
-_MOST_TOKENS: Final = 1_000_000_000  # more than any model reads for one task
 _PATHS: Final = ("path", "file_path", "filePath", "filepath", "fileName", "file", "abs_path")
 _KINDS: Final = {
     "read": "read",
@@ -46,6 +47,7 @@ class Updates:
 
     Attributes:
         cost_usd: what the session has cost so far, where the agent says so.
+        untrue: what it says of that and cannot be, if it does.
         changed: files that its edits name, as it names them.
     """
 
@@ -59,6 +61,7 @@ class Updates:
         self._ended: set[str] = set()
         self._cost_seen = False
         self.cost_usd: float | None = None
+        self.untrue: UntrueError | None = None
         self.changed: dict[str, None] = {}
 
     @property
@@ -97,10 +100,17 @@ class Updates:
             case "usage_update":
                 cost = update.get("cost")
                 if isinstance(cost, dict) and cost.get("currency") == "USD":
-                    self.cost_usd = _dollars(cost.get("amount"))
-                    self._emit(Used(Consumed(cost_usd=self.cost_usd)))
+                    self._cost(cost.get("amount"))
             case _:
                 pass
+
+    def _cost(self, amount: object) -> None:
+        try:
+            self.cost_usd = dollars(amount, "cost")
+        except UntrueError as error:  # whoever asked hears of it in the end
+            self.untrue = error
+        else:
+            self._emit(Used(Consumed(cost_usd=self.cost_usd)))
 
     def _part(self) -> None:
         """What comes now is no part of what was said before."""
@@ -156,7 +166,19 @@ def permission(call: Mapping[str, Any]) -> PermissionRequest:
         kind,
         tuple(paths_of(call)),
         str(command)[:2000],
+        _changes(call),
     )
+
+
+def _changes(call: Mapping[str, Any]) -> str:
+    """The digest of the changes a call would make, as far as it tells them."""
+    told = [
+        [one.get("path"), one.get("oldText"), one.get("newText")]
+        for one in _maps(call.get("content"))
+        if one.get("type") == "diff"
+    ]
+    text = json.dumps(told, ensure_ascii=False, default=str)
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()[:16]}" if told else ""
 
 
 def paths_of(call: Mapping[str, Any]) -> list[str]:
@@ -178,6 +200,9 @@ def consumed_of(answer: Mapping[str, Any], cached_included: bool | None) -> Cons
     Args:
         answer: the result of `session/prompt`.
         cached_included: whether its input tokens hold the cached ones; None to go by its total.
+
+    Raises:
+        UntrueError: what it says cannot be.
     """
     usage = answer.get("usage")
     if isinstance(usage, dict):
@@ -190,14 +215,10 @@ def consumed_of(answer: Mapping[str, Any], cached_included: bool | None) -> Cons
             given += read + wrote
         if total >= given + output + thought:  # thoughts are apart from the output
             output += thought
-        found: Consumed | None = Consumed(max(given, read), read, output)
+        found: Consumed | None = Consumed(given, read, output)
     else:
         found = _of_meta(answer.get("_meta"))
-    if found is None:
-        return None
-    return Consumed(
-        found.input_tokens, min(found.cached_tokens, found.input_tokens), found.output_tokens
-    )
+    return None if found is None else plausible(found)
 
 
 def _of_meta(meta: object) -> Consumed | None:
@@ -210,16 +231,7 @@ def _of_meta(meta: object) -> Consumed | None:
 
 
 def _count(counts: Mapping[str, Any], name: str) -> int:
-    found = counts.get(name)
-    if isinstance(found, bool) or not isinstance(found, (int, float)):
-        return 0
-    return int(found) if 0 <= found <= _MOST_TOKENS else 0  # what cannot be is not known
-
-
-def _dollars(amount: object) -> float | None:
-    if isinstance(amount, bool) or not isinstance(amount, (int, float)):
-        return None
-    return float(amount) if 0 <= amount < 1_000 else None
+    return count(counts.get(name), name)
 
 
 def _maps(found: object) -> Iterable[Mapping[str, Any]]:

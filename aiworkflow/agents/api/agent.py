@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from aiworkflow.agents.api.http import connect, look
 from aiworkflow.agents.api.protocols import PROTOCOLS
-from aiworkflow.agents.api.turn import Query, Turn, believed, strictly
+from aiworkflow.agents.api.turn import Query, Turn, believed, most, strictly
 from aiworkflow.agents.api.wire import Wire
 from aiworkflow.agents.contract import (
     Ability,
@@ -29,12 +29,14 @@ from aiworkflow.agents.contract import (
     Turned,
     Used,
 )
-from aiworkflow.agents.fitting import WRAPPED, fitting
-from aiworkflow.expr import JsonSchema, check, json_schema
+from aiworkflow.agents.fitting import WRAPPED, fitting, misfit
+from aiworkflow.agents.usage import UntrueError, untrue
+from aiworkflow.expr import check, json_schema
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from aiworkflow.agents.api.clients import Clients
     from aiworkflow.agents.api.http import Connection
     from aiworkflow.agents.config import AgentConfig
     from aiworkflow.bundle.workflow import Json
@@ -45,10 +47,16 @@ _FOREIGN: Final = (KeyError, TypeError, AttributeError, ValueError, IndexError, 
 
 
 class ApiAgent:
-    """One configured model over one of the protocols."""
+    """One configured model over one of the protocols.
 
-    def __init__(self, config: AgentConfig, key: str) -> None:
+    Args:
+        key: for the server; "" where none is needed.
+        clients: HTTP clients shared with others; None for one of each task's own.
+    """
+
+    def __init__(self, config: AgentConfig, key: str, clients: Clients | None = None) -> None:
         self.config = config
+        self._clients = clients
         self._key = key.strip()  # of a file, a key comes with its newline
         self._protocol = PROTOCOLS[config.api]
 
@@ -91,7 +99,8 @@ class ApiAgent:
         config = self.config
         if not self._is_sendable():
             raise self._unsendable()
-        async with connect(config.url, self._headers(), config.key_variable) as connection:
+        key = config.key_variable
+        async with connect(config.url, self._headers(), key, self._clients) as connection:
             return await _Exchange(self, task, emit, connection).run()
 
     async def ask(self, connection: Connection, query: Query, timeout_s: float, emit: Emit) -> Turn:
@@ -99,10 +108,8 @@ class ApiAgent:
         config = self.config
         sent, received = connection.sent, connection.received
 
-        def checked(said: Consumed) -> Consumed:
-            return believed(
-                said, connection.sent - sent, connection.received - received, config.max_tokens
-            )
+        def bound() -> Consumed:
+            return most(connection.sent - sent, connection.received - received, config.max_tokens)
 
         def delta(text: str) -> None:
             if text:
@@ -110,9 +117,15 @@ class ApiAgent:
 
         try:
             turn = await self._protocol.ask(config, connection, query, timeout_s, delta)
+            consumed = believed(turn.consumed, bound())
         except AgentError as error:
-            error.consumed = checked(error.consumed)
+            try:
+                error.consumed = believed(error.consumed, bound())
+            except UntrueError:
+                error.consumed = bound()
             raise
+        except UntrueError as error:
+            raise untrue(self.name, error, bound()) from None
         except _FOREIGN as error:
             raise AgentError(
                 "bad_output",
@@ -124,7 +137,7 @@ class ApiAgent:
             turn.text,
             str(turn.model)[:200],
             str(turn.stop_reason)[:200],
-            checked(turn.consumed),
+            consumed,
             turn.calls,
             turn.broken,
             turn.kept,
@@ -251,7 +264,7 @@ class _Exchange:
             self._emit(Called(call, result))
 
         try:
-            async with asyncio.timeout(None if self._ends is None else self._left()):
+            async with self._task.bounds.within(None if self._ends is None else self._left()):
                 try:
                     async with asyncio.TaskGroup() as group:
                         for number, call in enumerate(calls):
@@ -282,22 +295,13 @@ class _Exchange:
             return ToolResult(
                 f"the arguments are not one JSON object: {broken[:200]}", is_error=True
             )
-        problems = [
-            str(one)
-            for one in check(JsonSchema(spec.parameters), dict(call.arguments))
-            # what is wrong with the schema no model can mend: the tool itself will see
-            if "cannot be checked" not in one.message
-        ]
-        if not problems:
-            return None
-        return ToolResult(
-            "the arguments do not fit the tool's schema: " + "; ".join(problems[:5]), is_error=True
-        )
+        problem = misfit(spec.parameters, call.arguments)
+        return ToolResult(problem, is_error=True) if problem else None
 
     def _left(self) -> float:
         if self._ends is None:
             return self._agent.config.timeout_s
-        return max(0.001, self._ends - time.monotonic())
+        return max(0.001, self._ends + self._task.bounds.waited_s - time.monotonic())
 
     def _answer(self, turn: Turn, value: Json, turns: int) -> Answer:
         return Answer(

@@ -8,23 +8,37 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from contextlib import asynccontextmanager
-from functools import cache
+from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from aiworkflow.agents.api.clients import alone
 from aiworkflow.agents.api.refusal import host_of, key_hint, refused
 from aiworkflow.agents.contract import AgentError, Standing
 
 if TYPE_CHECKING:
-    import ssl
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 
     import httpx2
 
+    from aiworkflow.agents.api.clients import Clients
+
 _CONNECT_S: Final = 10.0
+_TAIL_S: Final = 0.05
 _MOST_BYTES: Final = 50_000_000
 _MOST_LINE: Final = 16_000_000
 _MOST_LISTED: Final = 20_000_000  # OpenRouter lists some hundred models with all they can do
+
+
+async def _ended(chunks: AsyncIterator[bytes]) -> None:
+    """Read what comes after the answer's end, a moment long: then the connection can be used again."""
+    import httpx2
+
+    try:
+        async with asyncio.timeout(_TAIL_S):
+            async for _ in chunks:
+                pass
+    except (TimeoutError, AgentError, httpx2.HTTPError):
+        pass  # the answer was whole before
 
 
 class Connection:
@@ -62,16 +76,12 @@ class Connection:
         self.sent += len(content)
         try:
             async with asyncio.timeout(timeout_s):
-                async with self._client.stream(
-                    "POST",
-                    url,
-                    headers={**self._headers, "content-type": "application/json"},
-                    content=content,
-                    timeout=httpx2.Timeout(timeout_s, connect=min(_CONNECT_S, timeout_s)),
-                ) as response:
+                async with aclosing(await self._send(url, content, timeout_s)) as response:
                     if response.status_code >= 300:
                         raise await refused(response, url, self._key)
-                    yield self._bounded(response)
+                    chunks = self._bounded(response)
+                    yield chunks
+                    await _ended(chunks)
         except TimeoutError:
             raise AgentError(
                 "timeout", f"{host_of(url)} did not finish its answer within {timeout_s:.3g} s"
@@ -89,6 +99,36 @@ class Connection:
         except httpx2.HTTPError as error:
             said = str(error) or type(error).__name__
             raise AgentError("cut_off", f"{host_of(url)} broke off its answer: {said}") from None
+
+    async def _send(self, url: str, content: bytes, timeout_s: float) -> httpx2.Response:
+        """The head of the answer.
+
+        A server may close a connection that was left open just while we write to it: what was asked
+        there is asked on another one. On a new connection nothing is asked twice.
+        """
+        import httpx2
+
+        is_new = False
+
+        async def notice(event: str, about: Mapping[str, object]) -> None:
+            del about
+            nonlocal is_new
+            is_new = is_new or event.startswith("connection.connect")
+
+        while True:
+            request = self._client.build_request(
+                "POST",
+                url,
+                headers={**self._headers, "content-type": "application/json"},
+                content=content,
+                timeout=httpx2.Timeout(timeout_s, connect=min(_CONNECT_S, timeout_s)),
+                extensions={"trace": notice},
+            )
+            try:
+                return await self._client.send(request, stream=True)
+            except (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError):
+                if is_new:
+                    raise
 
     async def get(self, path: str) -> tuple[int, object]:
         """GET a small JSON document: the status, and what it says; None where that is no JSON.
@@ -117,28 +157,21 @@ class Connection:
             yield chunk
 
 
-@cache
-def _certificates() -> ssl.SSLContext:
-    """The certificates that are trusted; read once, since they take 25 ms and a megabyte."""
-    import httpx2
-
-    return httpx2.create_ssl_context(trust_env=False)
-
-
 @asynccontextmanager
 async def connect(
-    url: str, headers: Mapping[str, str], key: str | None
+    url: str, headers: Mapping[str, str], key: str | None, clients: Clients | None = None
 ) -> AsyncIterator[Connection]:
     """A connection for one task.
 
     Args:
         key: environment variable that holds the key, for what is said when it is refused.
+        clients: shared with other tasks; None for a client of its own.
     """
-    import httpx2
-
-    verify = _certificates() if url.startswith("https:") else False
-    async with httpx2.AsyncClient(trust_env=False, verify=verify) as client:
-        yield Connection(client, url, headers, key)
+    if clients is not None:
+        yield Connection(clients.at(url), url, headers, key)
+        return
+    async with alone() as own:
+        yield Connection(own.at(url), url, headers, key)
 
 
 async def look(
@@ -175,7 +208,7 @@ async def warm_ollama(url: str, model: str, timeout_s: float) -> None:
             pass
 
 
-async def lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[str]:
+async def lines(chunks: AsyncIterator[bytes]) -> AsyncGenerator[str]:
     """Lines of a stream, however its chunks are cut; CR, LF and CRLF end one."""
     rest: list[bytes] = []  # joined once a line is whole: a long line costs no more than its length
     size = 0
@@ -196,22 +229,26 @@ async def lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[str]:
         yield b"".join(rest).decode("utf-8", "replace")
 
 
-async def events(chunks: AsyncIterator[bytes]) -> AsyncIterator[tuple[str, str]]:
-    """Server-sent events: type and data. By the WHATWG's HTML standard, section 9.2."""
+async def events(chunks: AsyncIterator[bytes]) -> AsyncGenerator[tuple[str, str]]:
+    """Server-sent events: type and data. By the WHATWG's HTML standard, section 9.2.
+
+    Close it where it is left before its end: to have that done later wakes the loop twice.
+    """
     kind = ""
     data: list[str] = []
-    async for line in lines(chunks):
-        if not line:
-            if data:
-                yield kind or "message", "\n".join(data)
-            kind, data = "", []
-        elif not line.startswith(":"):
-            name, _, value = line.partition(":")
-            value = value.removeprefix(" ")
-            if name == "event":
-                kind = value
-            elif name == "data":
-                data.append(value)
+    async with aclosing(lines(chunks)) as found:
+        async for line in found:
+            if not line:
+                if data:
+                    yield kind or "message", "\n".join(data)
+                kind, data = "", []
+            elif not line.startswith(":"):
+                name, _, value = line.partition(":")
+                value = value.removeprefix(" ")
+                if name == "event":
+                    kind = value
+                elif name == "data":
+                    data.append(value)
     if data:
         yield kind or "message", "\n".join(data)
 

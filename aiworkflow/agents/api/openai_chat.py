@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from aiworkflow.agents.api.http import events, parse
@@ -19,6 +20,7 @@ from aiworkflow.agents.api.turn import (
 )
 from aiworkflow.agents.contract import AgentError, Consumed
 from aiworkflow.agents.providers import OTHER, PROVIDERS
+from aiworkflow.agents.usage import dollars
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -39,8 +41,12 @@ async def openai_chat(
     calls = Calls()
     model, stop, refusal = config.model or "", "", ""
     consumed, done = Consumed(), False
-    async with connection.post("/chat/completions", _body(config, query), timeout_s) as chunks:
-        async for _, data in events(chunks):
+    body = _body(config, query)
+    async with (
+        connection.post("/chat/completions", body, timeout_s) as chunks,
+        aclosing(events(chunks)) as said,
+    ):
+        async for _, data in said:
             if data.strip() == "[DONE]":
                 done = True
                 break
@@ -160,13 +166,12 @@ def _messages(one: Message, kept: Mapping[str, Mapping[str, Any]]) -> Iterator[d
 
 
 def _usage(usage: object) -> Consumed:
-    cost = usage.get("cost") if isinstance(usage, dict) else None  # OpenRouter says it
-    is_known = isinstance(cost, int | float) and not isinstance(cost, bool) and cost > 0
+    cost = dollars(usage.get("cost"), "cost") if isinstance(usage, dict) else None
     return Consumed(
         tokens(usage, "prompt_tokens"),
         # DeepSeek has a field of its own
         tokens(usage, "prompt_tokens_details", "cached_tokens")
         or tokens(usage, "prompt_cache_hit_tokens"),
         tokens(usage, "completion_tokens"),
-        float(cost) if is_known and cost is not None and cost < 1_000 else None,
+        cost or None,  # OpenRouter says it
     )

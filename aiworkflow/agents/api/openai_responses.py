@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from aiworkflow.agents.api.http import events, parse
@@ -36,8 +37,11 @@ async def openai_responses(
     calls = Calls()
     refusal = ""
     ended: dict[str, Any] | None = None
-    async with connection.post("/responses", _body(config, query), timeout_s) as chunks:
-        async for kind, data in events(chunks):
+    async with (
+        connection.post("/responses", _body(config, query), timeout_s) as chunks,
+        aclosing(events(chunks)) as said,
+    ):
+        async for kind, data in said:
             if data.strip() == "[DONE]":
                 break
             event = parse(data, config.name)

@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from aiworkflow.agents.contract import AgentError, Consumed, Message, ToolCall, ToolSpec
+from aiworkflow.agents.usage import UntrueError, count, plausible
 from aiworkflow.records import record
 
 if TYPE_CHECKING:
@@ -168,6 +169,9 @@ def base64_of(file: Attachment) -> str:
     return base64.b64encode(file.content).decode("ascii")
 
 
+_FAR: Final = 10
+"""So many times the most that can be is more than a server's own way of counting."""
+
 _CUT: Final = frozenset(
     {"max_tokens", "length", "max_output_tokens", "model_context_window_exceeded"}
 )
@@ -195,33 +199,50 @@ def whole(turn: Turn, config: AgentConfig, *, done: bool) -> Turn:
 
 
 def tokens(usage: object, *path: str) -> int:
-    """A count in a usage report; 0 where there is none, or what stands there is no count."""
+    """A count in a usage report; 0 where there is none.
+
+    Raises:
+        UntrueError: what stands there is no count.
+    """
     for name in path:
         if not isinstance(usage, dict):
             return 0
         usage = usage.get(name)
-    if isinstance(usage, float) and usage.is_integer():
-        usage = int(usage)
-    if isinstance(usage, bool) or not isinstance(usage, int):
-        return 0
-    return max(0, usage)
+    return count(usage, path[-1])
 
 
-def believed(said: Consumed, sent: int, received: int, max_tokens: int) -> Consumed:
-    """What can be true of a usage report, so that nonsense neither credits nor empties a budget.
+def most(sent: int, received: int, max_tokens: int) -> Consumed:
+    """The most that a turn can have consumed.
 
     Args:
         sent, received: bytes of the turn; no token is shorter than a byte, and what servers add to
             a prompt (templates, descriptions of tools) is some thousand tokens at most.
         max_tokens: most the server was to write; what it thinks counts but is not sent.
     """
-    most_in, most_out = 2 * sent + 10_000, max_tokens + received
-    given = min(said.input_tokens, most_in)
+    return Consumed(2 * sent + 10_000, 0, max_tokens + received)
+
+
+def believed(said: Consumed, bound: Consumed) -> Consumed:
+    """What can be true of a usage report, so that nonsense neither credits nor empties a budget.
+
+    What is a little too much (a server has its own idea of a prompt) is cut to the bound.
+
+    Raises:
+        UntrueError: it cannot be true by far.
+    """
+    said = plausible(said)
+    for name, here, there in (
+        ("input", said.input_tokens, bound.input_tokens),
+        ("output", said.output_tokens, bound.output_tokens),
+    ):
+        if here > _FAR * there:
+            raise UntrueError(f"{here:,} tokens of {name}, where {there:,} is the most that can be")
+    given = min(said.input_tokens, bound.input_tokens)
     cached = min(said.cached_tokens, given)
     return Consumed(
         given,
         cached,
-        min(said.output_tokens, most_out),
+        min(said.output_tokens, bound.output_tokens),
         said.cost_usd,
         written_tokens=min(said.written_tokens, given - cached),
     )

@@ -34,9 +34,13 @@ class Wire:
 
     Args:
         provider: whose rules hold.
+        longest: how many signs a name may have.
     """
 
-    def __init__(self, tools: Sequence[ToolSpec], provider: str = "") -> None:
+    def __init__(
+        self, tools: Sequence[ToolSpec], provider: str = "", *, longest: int = _MOST
+    ) -> None:
+        self._longest = longest
         self._has_tools = bool(tools)
         self._id = _IDS.get(provider, _ID)
         self._ours: dict[str, str] = {}
@@ -49,8 +53,8 @@ class Wire:
         found = self._wire.get(name)
         if found is None:
             found = _OTHER.sub("_", name)
-            if not found or len(found) > _MOST or found == ANSWER or found in self._ours:
-                found = f"{found[: _MOST - 9]}_{_digest(name)[:8]}"
+            if not found or len(found) > self._longest or found == ANSWER or found in self._ours:
+                found = f"{found[: self._longest - 9]}_{_digest(name)[:8]}"
             self._wire[name], self._ours[found] = found, name
         return found
 

@@ -27,6 +27,7 @@ from aiworkflow.agents.contract import (
     AgentEvent,
     Answer,
     AskedAgain,
+    Changed,
     Consumed,
     Emit,
     Message,
@@ -35,6 +36,8 @@ from aiworkflow.agents.contract import (
     Used,
 )
 from aiworkflow.agents.fitting import Fitting, fitting
+from aiworkflow.agents.handed import handing
+from aiworkflow.agents.usage import seen, untrue
 from aiworkflow.records import record
 from aiworkflow.tools.contract import ToolError, Watch
 from aiworkflow.tools.environment import write_text
@@ -81,6 +84,7 @@ class CliAgent:
         self.config = config
         self._key = key
         self._around = around
+        self._server = ""
         self._profile: Profile = read_profile(config.name, config.program)
 
     @property
@@ -130,7 +134,12 @@ class CliAgent:
         around = self._around
         before = await asyncio.to_thread(snapshot, cwd, around.environ) if task.may_edit else None
         try:
-            answer = await self._answer(task, emit, cwd)
+            async with handing(task, emit, around) as self._server:
+                answer = await self._answer(task, emit, cwd)
+        except asyncio.CancelledError:
+            if before is not None:
+                emit(Changed(await asyncio.to_thread(self._changed, cwd, before)))
+            raise
         except AgentError as error:
             error.changed = await asyncio.to_thread(self._changed, cwd, before)
             raise
@@ -144,7 +153,7 @@ class CliAgent:
         turn = _Turn(1, self._first(task, wanted), task.session)
         consumed, whole, messages = Consumed(), Consumed(), [Message("user", task.prompt)]
         while True:
-            left = max(0.001, give_up - time.monotonic())
+            left = max(0.001, give_up + task.bounds.waited_s - time.monotonic())
             try:
                 said = await self._run(turn, task, cwd, left, _adding(emit, consumed, whole))
             except AgentError as error:
@@ -198,12 +207,12 @@ class CliAgent:
                 hint="allow the step files with `allow: {paths: […]}`, or say `mode: read` with the "
                 "agent where it changes nothing",
             )
-        if task.tools:
+        if task.tools and Ability.TOOLS not in self.abilities:
             names = ", ".join(tool.name for tool in task.tools[:3])
             raise AgentError(
-                "refused",
+                "bad_request",
                 f"`{self.name}` cannot be handed tools ({names})",
-                hint="use an agent over an API for steps with `tools`",
+                hint="use an agent over an API or over ACP for steps with `tools`",
             )
 
     def _program(self) -> str:
@@ -286,6 +295,7 @@ class CliAgent:
             "scratch": str(scratch),
             "session": turn.session,
             "turn": str(turn.number),
+            "tools": self._server,
             "edit": "yes" if may_edit else "",
             "read": "" if may_edit else "yes",
         }
@@ -352,6 +362,7 @@ class CliAgent:
                 stdin=Path(facts["prompt_file"]) if profile.prompt == "stdin" else None,
                 take=reading.take,
                 grace_s=_GRACE_S,
+                bounds=task.bounds,
             )
             done = await run(command, self._watch(self._around.log))
         except ToolError as error:
@@ -364,19 +375,21 @@ class CliAgent:
         reading.close()
         for beside in profile.beside:
             reading.beside(beside, await asyncio.to_thread(_content_of, fill(beside.path, facts)))
-        return self._end(reading.said(), done, may_edit=may_edit)
+        return self._end(turn, reading.said(), done, may_edit=may_edit)
 
-    def _end(self, said: Said, done: Finished, *, may_edit: bool) -> Said:
+    def _end(self, turn: _Turn, said: Said, done: Finished, *, may_edit: bool) -> Said:
         """What a process came to. Raises AgentError."""
         consumed = said.consumed + said.whole
         if said.impossible:
-            self._around.log(f"\n[it reports a usage that cannot be: {said.impossible}]\n")
+            consumed = _at_most(consumed, seen(turn.prompt, said.text))
         if done.exit_code != 0 and said.error:
             raise failures.reported(
                 self.name, self._profile, said.error, consumed, hint_name=self.config.name
             )
         if done.exit_code != 0:
             raise failures.died(self.name, done, consumed, may_edit=may_edit)
+        if said.impossible:
+            raise untrue(self.name, said.impossible, consumed)
         if not said.text.strip():
             if said.error:
                 raise failures.reported(
@@ -398,6 +411,16 @@ class CliAgent:
             return ()
         environ = self._around.environ
         return changed(cwd, before, snapshot(cwd, environ), environ, self._profile.leaves)
+
+
+def _at_most(believed: Consumed, most: Consumed) -> Consumed:
+    """What is counted of a report that cannot be: what of it can, else what was sent and said."""
+    return Consumed(
+        max(believed.input_tokens, most.input_tokens),
+        0,
+        max(believed.output_tokens, most.output_tokens),
+        believed.cost_usd,
+    )
 
 
 def _less(more: Consumed, known: Consumed) -> Consumed:

@@ -1,8 +1,8 @@
 """A profile: how a program that is an agent is begun, what goes in, what its output means. Data only.
 
 Every text in a profile may hold placeholders: `{model} {url} {key} {prompt} {prompt_file} {cwd} {home}
-{scratch} {session} {file} {turn}`; `{name:json}` is the value as a JSON string, with its quotes. All
-other braces stand for themselves.
+{scratch} {session} {file} {turn} {tools}`; `{name:json}` is the value as a JSON string, with quotes.
+All other braces stand for themselves.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _ROW: Final = (
     *("match", "each", "rows", "begins", "delta", "text", "answer", "session", "model", "stop"),
     *("error", "call", "result", "usage", "whole"),
 )
-_CONDITIONS: Final = ("model", "url", "key", "session", "file", "read", "edit")
+_CONDITIONS: Final = ("model", "url", "key", "session", "file", "read", "edit", "tools")
 
 
 @record
@@ -130,6 +130,8 @@ class Profile:
         home: `own` for the user's HOME, `fresh` for an empty one, `keyed` for an empty one where a
             key or an address is configured, so that no login is needed.
         passes: variables it gets from the operating system, where they are set.
+        abilities: beside answers that fit a schema; `tools` where it can be handed the step's, as an
+            MCP server over standard streams that it begins as `{tools}`, without arguments.
         modes: `read` where it can be kept from changing anything, `edit` where it can change files.
         leaves: files it leaves behind that are no work of its own, as globs.
     """

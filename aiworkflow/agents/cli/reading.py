@@ -1,8 +1,8 @@
 """What a program says, line by line, made into events and an answer by the rows of its profile.
 
 Lines come in pieces of any size. A line that is no JSON is no part of the answer: programs print
-warnings where they should not. Numbers of tokens that cannot be count as none, so that no budget
-takes them for true.
+warnings where they should not. Numbers of tokens that cannot be count as none, and are noted: whoever
+asked for the answer fails on them.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import re
 from typing import TYPE_CHECKING, Final, cast
 
 from aiworkflow.agents.contract import Called, Consumed, TextDelta, ToolCall, ToolResult, Used
+from aiworkflow.agents.usage import UntrueError, count, dollars
 from aiworkflow.records import record
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 LONGEST_LINE: Final = 20_000_000  # bytes; longer ones are passed over
 MOST_TEXT: Final = 10_000_000  # characters of an answer
-_MOST_TOKENS: Final = 10_000_000_000
-_MOST_DOLLARS: Final = 1_000_000.0
 _FAILURE: Final = re.compile(r"^[\w.]*(?:Error|Exception)\b.*$", re.MULTILINE)
 _SHOWN: Final = 2000  # characters of a tool's result that are handed on
 
@@ -223,14 +222,18 @@ class Reading:
 
     def _usage(self, value: Json, row: Row) -> None:
         numbers = {
-            name: sum(int(self._number(value, path)) for path in row.usage.get(name, ()))
+            name: sum(self._count(value, path) for path in row.usage.get(name, ()))
             for name in ("input", "cached", "output")
         }
         costs = [
-            self._number(value, path, most=_MOST_DOLLARS)
+            cost
             for path in row.usage.get("cost", ())
-            if look(value, path) is not None
+            if (cost := self._dollars(value, path)) is not None
         ]
+        if numbers["cached"] > numbers["input"]:
+            self._impossible = (
+                f"{numbers['cached']:,} tokens of an input of {numbers['input']:,} were cached"
+            )
         found = Consumed(
             max(numbers["input"], numbers["cached"]),
             numbers["cached"],
@@ -243,16 +246,21 @@ class Reading:
             self._consumed += found
         self._emit(Used(self._consumed + self._whole))
 
-    def _number(self, value: Json, path: str, most: float = _MOST_TOKENS) -> float:
-        """A number that can be; 0 for others, which are noted."""
-        found = look(value, path)
-        if found is None:
+    def _count(self, value: Json, path: str) -> int:
+        """A number of tokens that can be; 0 for others, which are noted."""
+        try:
+            return count(look(value, path), path)
+        except UntrueError as error:
+            self._impossible = str(error)
             return 0
-        if isinstance(found, int | float) and not isinstance(found, bool) and 0 <= found <= most:
-            return found
-        text = json.dumps(found, ensure_ascii=False)
-        self._impossible = f"{path} is {text if len(text) <= 40 else text[:39] + '…'}"
-        return 0
+
+    def _dollars(self, value: Json, path: str) -> float | None:
+        """A cost that can be; None for others, which are noted."""
+        try:
+            return dollars(look(value, path), path)
+        except UntrueError as error:
+            self._impossible = str(error)
+            return None
 
     def said(self) -> Said:
         """All told; call `close` first."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from contextvars import ContextVar
+from dataclasses import field
 from typing import TYPE_CHECKING, Final, cast
 
 import mcp
@@ -15,7 +16,9 @@ from aiworkflow.bundle.workflow import Effect
 from aiworkflow.diagnostics.suggest import did_you_mean
 from aiworkflow.errors import AIWorkflowError
 from aiworkflow.records import record
+from aiworkflow.tools.bounds import Bounds
 from aiworkflow.tools.contract import ToolError, Unsent, Watch
+from aiworkflow.tools.mcp.elicit import Unaskable, answer, elicited
 from aiworkflow.tools.mcp.result import text_of, value_of
 from aiworkflow.tools.mcp.schema import check_arguments, check_result, one_line
 from aiworkflow.tools.mcp.tool import McpTool
@@ -24,17 +27,18 @@ from aiworkflow.tools.process import Command
 from aiworkflow.tools.program import Listeners, Program, begun
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from aiworkflow.bundle.servers import McpServer
     from aiworkflow.bundle.workflow import Json
+    from aiworkflow.tools.mcp.elicit import Ask
 
 KEY: Final = "aiworkflow/key"
 """Where in a call's `_meta` its idempotency key stands."""
-_OWN: ContextVar[list[str]] = ContextVar("declined in this call")
 _MOST_PAGES: Final = 50
 _MOST_TOOLS: Final = 2000
+_MOST_ADDRESSES: Final = 10
 _LONG: Final = 2000  # characters of what a tool says of its failure
 
 
@@ -64,6 +68,8 @@ class Call:
         timeout_s: seconds it may take, or None.
         log: gets what the server says beside the answer.
         check: raises what refuses the tool as it is offered.
+        ask: asks a person what the server wants to know; None where nobody is asked.
+        bounds: of the attempt; they stand still while a person is asked.
     """
 
     tool: str
@@ -73,15 +79,20 @@ class Call:
     output_limit: int
     log: Callable[[str], None]
     check: Callable[[McpTool], None]
+    ask: Ask | None = None
+    bounds: Bounds = field(default_factory=Bounds)
 
 
-@contextlib.contextmanager
-def _asked_here() -> Iterator[None]:
-    token = _OWN.set([])
-    try:
-        yield
-    finally:
-        _OWN.reset(token)
+class _UnderWay:
+    """A call under way, and why its server got no answer to what it asked: the end of a sentence."""
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+        self.unanswered: list[str] = []
+        self.declined_by = ""
+
+
+_OWN: ContextVar[_UnderWay] = ContextVar("the call that this is a part of")
 
 
 class Connection:
@@ -97,7 +108,7 @@ class Connection:
         self._tools: dict[str, McpTool] | None = None
         self._is_lost = False
         self.listeners = Listeners()
-        self.declined: list[str] = []
+        self._under_way: list[_UnderWay] = []
 
     @property
     def is_alive(self) -> bool:
@@ -140,9 +151,8 @@ class Connection:
             TimeoutError: time is up.
         """
         name = f"mcp:{self._server.name}/{call.tool}"
-        self.declined.clear()
-        with self.listeners.listening(call.log), _asked_here():
-            async with asyncio.timeout(call.timeout_s):
+        with self.listeners.listening(call.log), self._counted(call):
+            async with call.bounds.within(call.timeout_s):
                 tool = await self._found(call.tool, name)
                 call.check(tool)
                 check_arguments(name, tool.inputs, call.arguments)
@@ -154,6 +164,17 @@ class Connection:
             if tool.output is not None:
                 check_result(name, tool.output, result.structured_content)
         return value, is_text
+
+    @contextlib.contextmanager
+    def _counted(self, call: Call) -> Iterator[None]:
+        own = _UnderWay(call)
+        token = _OWN.set(own)
+        self._under_way.append(own)
+        try:
+            yield
+        finally:
+            self._under_way.remove(own)
+            _OWN.reset(token)
 
     async def _found(self, tool: str, name: str) -> McpTool:
         with self._translated(name, sent=False):
@@ -178,23 +199,43 @@ class Connection:
             call.log(f"{progress:g}{of}{': ' + message if message else ''}\n")
 
         with self._translated(name, sent=True):
-            return await self._client.call_tool(
-                call.tool,
-                dict(call.arguments),
-                progress_callback=heard,
-                meta=cast("types.RequestParamsMeta", {KEY: call.key}),
-            )
+            while True:
+                try:
+                    return await self._client.call_tool(
+                        call.tool,
+                        dict(call.arguments),
+                        progress_callback=heard,
+                        meta=cast("types.RequestParamsMeta", {KEY: call.key}),
+                    )
+                except mcp.MCPError as error:
+                    if not await self._opened(error):
+                        raise
+
+    async def _opened(self, error: mcp.MCPError) -> bool:
+        """Whether a person has opened the addresses that a call was refused for until then."""
+        data = error.data if error.code == types.URL_ELICITATION_REQUIRED else None
+        wanted = data.get("elicitations") if isinstance(data, dict) else None
+        if not isinstance(wanted, list) or not 0 < len(wanted) <= _MOST_ADDRESSES:
+            return False
+        for one in wanted:
+            asked = types.ElicitRequestURLParams.model_validate(one)
+            said = await self.elicit(None, asked)
+            if not isinstance(said, types.ElicitResult) or said.action != "accept":
+                return False
+        return True
 
     def _reported(self, name: str, text: str) -> ToolError:
         said = one_line(text, _LONG) or "it does not say why"
-        declined = self._declined()
-        if declined:
-            asked = "; ".join(declined)
+        own = _OWN.get(None)
+        if own is not None and own.unanswered:
+            asked = "; ".join(own.unanswered)
             return ToolError(
                 "input",
-                f"`{name}` asked a person for {asked}, and nobody could answer: {said}",
+                f"`{name}` asked a person {asked}: {said}",
                 hint="give it in `with`, or ask with an `ask` step before and hand the answer over",
             )
+        if own is not None and own.declined_by:
+            return ToolError("rejected", f"`{name}` was refused by {own.declined_by}: {said}")
         return ToolError("tool", f"`{name}` failed: {said}")
 
     @contextlib.contextmanager
@@ -230,27 +271,45 @@ class Connection:
             if status == 404:  # the server has been begun again, and knows nothing of the session
                 return Unsent("unavailable", text, http_status=status)
             return ToolError("unavailable", text, in_doubt=sent, http_status=status)
-        if self._declined():
+        own = _OWN.get(None)
+        if own is not None and (own.unanswered or own.declined_by):
             return self._reported(name, error.message)
         kinds = {types.INVALID_PARAMS: "input", types.METHOD_NOT_FOUND: "not_found"}
         return ToolError(kinds.get(error.code, "tool"), f"`{name}`: {one_line(error.message)}")
 
-    def _declined(self) -> list[str]:
-        """What the server asked in this call; of one that asks beside its calls, in any of them."""
-        return [*_OWN.get([]), *self.declined]
-
-    async def decline(
+    async def elicit(
         self, context: object, params: types.ElicitRequestParams
     ) -> types.ElicitResult | types.ErrorData:
-        """Nobody answers the server's question: a person is asked by `ask` steps, which are durable."""
+        """A person is asked what the server wants to know; where nobody can be, it is told so."""
         del context
-        asked = one_line(params.message)
-        schema = getattr(params, "requested_schema", None)
-        names = ", ".join(schema.get("properties", {})) if isinstance(schema, dict) else ""
-        question = f"“{asked}”" + (f" ({names})" if names else "")
         own = _OWN.get(None)
-        (self.declined if own is None else own).append(question)
-        self.listeners.say(f"[the server asked, and was declined: {question}]\n")
+        if own is None and len(self._under_way) == 1:  # the older protocol asks beside its calls
+            own = self._under_way[0]
+        try:
+            asked = elicited(params)
+        except Unaskable as unaskable:
+            return self._decline([own] if own is not None else self._under_way, str(unaskable))
+        if own is None:
+            reason = "while several calls were under way, and did not say in which"
+            return self._decline(self._under_way, reason)
+        if own.call.ask is None:
+            return self._decline([own], "for something, and nobody could answer")
+        self.listeners.say("[the server asks a person]\n")
+        try:
+            heard = await own.call.ask(asked)
+        except asyncio.CancelledError:
+            if own not in self._under_way:  # the call was given up: it must not go on without us
+                self._answers.is_mute = True
+            raise
+        self.listeners.say(f"[{heard.by or 'nobody'}: {heard.action}]\n")
+        if heard.action != "accept":
+            own.declined_by = heard.by or "nobody"
+        return answer(heard, asked)
+
+    def _decline(self, calls: Sequence[_UnderWay], reason: str) -> types.ElicitResult:
+        for one in calls:
+            one.unanswered.append(reason)
+        self.listeners.say(f"[the server asked a person {reason}; it was declined]\n")
         return types.ElicitResult(action="decline")
 
     async def hear(self, message: object) -> None:
@@ -280,10 +339,10 @@ async def connected(server: McpServer, opening: Opening) -> AsyncIterator[Connec
             made: list[Connection] = []
             limit = opening.output_limit
 
-            async def decline(
+            async def elicit(
                 context: object, params: types.ElicitRequestParams
             ) -> types.ElicitResult | types.ErrorData:
-                return await made[0].decline(context, params)
+                return await made[0].elicit(context, params)
 
             async def hear(message: object) -> None:
                 if made:
@@ -299,10 +358,10 @@ async def connected(server: McpServer, opening: Opening) -> AsyncIterator[Connec
                 )
                 with listeners.listening(opening.watch.log):
                     program = await stack.enter_async_context(begun(command, watch))
-                transport = lines_of(program)
+                transport = lines_of(program, answers)
             client = mcp.Client(
                 transport,
-                elicitation_callback=decline,
+                elicitation_callback=elicit,
                 message_handler=hear,
                 client_info=types.Implementation(name="aiworkflow", version="1"),
                 cache=None,
@@ -377,10 +436,10 @@ def _not_open(
         gone.in_doubt = False
         gone.hint = f"try it by hand: {server.shown}"
         return gone
-    refusal = answers.refusal(f"{about} at {server.url}")
+    refusal = answers.refusal(f"{about} at {server.shown}")
     if refusal is not None:
         return refusal
     how = f" (HTTP {answers.failed})" if answers.failed else ""
     said = one_line(str(first)) or type(first).__name__
-    hint = f"is a server there? {server.url}" if server.url else f"try it by hand: {server.shown}"
+    hint = f"is a server there? {server.shown}" if server.url else f"try it by hand: {server.shown}"
     return ToolError("unavailable", f"{about} cannot be used{how}: {said}", hint=hint)

@@ -10,7 +10,8 @@ from aiworkflow.bundle.keys_mcp import SECRET
 from aiworkflow.bundle.servers import IMPORTED, read_imported, server_of
 from aiworkflow.diagnostics.suggest import did_you_mean
 from aiworkflow.errors import UsageError
-from aiworkflow.records import record
+from aiworkflow.records import field, record
+from aiworkflow.tools.bounds import Bounds
 from aiworkflow.tools.contract import ToolError, Unsent, Watch
 from aiworkflow.tools.environment import PASSED_ON
 from aiworkflow.tools.mcp.lock import check_pin, remember
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from aiworkflow.bundle.servers import McpServer
     from aiworkflow.bundle.workflow import Json
     from aiworkflow.tools.mcp.connection import Connection
+    from aiworkflow.tools.mcp.elicit import Ask
     from aiworkflow.tools.mcp.tool import McpTool
     from aiworkflow.tools.resident import Residents
 
@@ -36,6 +38,8 @@ class Asker:
         environ: the operating system's environment.
         secret: the value of a secret that is allowed here. Raises what the caller raises.
         mask: hides secrets in what is kept of tools.
+        note: hides a value from now on that is no secret of the workflow.
+        ask, bounds: see `Call`.
     """
 
     project: Path
@@ -45,6 +49,9 @@ class Asker:
     mask: Callable[[Json], Json]
     output_limit: int = 10_000_000
     log_limit: int = 10_000_000
+    note: Callable[[str], None] = lambda _: None
+    ask: Ask | None = None
+    bounds: Bounds = field(default_factory=Bounds)
 
 
 class Offers:
@@ -123,6 +130,8 @@ class Offers:
             asker.output_limit,
             asker.watch.log,
             lambda found: self._check(found, asker),
+            asker.ask,
+            asker.bounds,
         )
         try:
             try:
@@ -154,6 +163,8 @@ class Offers:
             from aiworkflow.tools.mcp.connection import Opening, connected
 
             known = _as_it_stands(server, asker)
+            for value in known.credentials:
+                asker.note(value)
             env = {name: asker.environ[name] for name in PASSED_ON if name in asker.environ}
             folder = (asker.project / (known.cwd or ".")).resolve()
             if not folder.is_relative_to(asker.project.resolve()):
@@ -192,6 +203,11 @@ def _filled(text: str, asker: Asker) -> str:
     return SECRET.sub(lambda hit: asker.secret(hit[1]), text)
 
 
+def _reached(server: McpServer) -> tuple[str, ...]:
+    """Its program or address."""
+    return (server.url, server.command, *server.args)
+
+
 def _as_it_stands(server: McpServer, asker: Asker) -> McpServer:
     """An imported server with its `env` and `headers`, which no journal holds."""
     if not server.is_imported:
@@ -200,7 +216,7 @@ def _as_it_stands(server: McpServer, asker: Asker) -> McpServer:
         found = read_imported(asker.project).get(server.name)
     except UsageError as error:
         raise ToolError("unavailable", error.message, hint=error.hint) from error
-    if found is None or found.shown != server.shown:
+    if found is None or _reached(found) != _reached(server):
         raise ToolError(
             "permission",
             f"MCP server `{server.name}` is no longer what {IMPORTED} said when the run began",

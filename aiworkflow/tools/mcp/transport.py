@@ -25,7 +25,7 @@ _CONNECT_S = 10.0
 
 
 @contextlib.asynccontextmanager
-async def lines_of(program: Program) -> AsyncIterator[TransportStreams]:
+async def lines_of(program: Program, answers: Answers) -> AsyncIterator[TransportStreams]:
     """A transport over a program's lines."""
     to_read, reading = anyio.create_memory_object_stream[SessionMessage | Exception](0)
     writing, to_write = anyio.create_memory_object_stream[SessionMessage](0)
@@ -43,6 +43,8 @@ async def lines_of(program: Program) -> AsyncIterator[TransportStreams]:
     async def write() -> None:
         async with to_write:
             async for one in to_write:
+                if answers.is_mute:
+                    continue
                 text = one.message.model_dump_json(by_alias=True, exclude_unset=True)
                 with contextlib.suppress(ToolError):  # the reader says that it has ended
                     await program.write(text.encode())
@@ -65,9 +67,14 @@ async def _quiet(work: object) -> None:
 
 
 class Answers:
-    """What the server's HTTP layer said last beside its messages."""
+    """What the server's HTTP layer said last beside its messages.
+
+    Attributes:
+        is_mute: whether the server is told nothing more: not even that its question has no answer.
+    """
 
     def __init__(self) -> None:
+        self.is_mute = False
         self.failed: int | None = None
         self.retry_after_s: float | None = None
         self.too_large: int | None = None
@@ -129,6 +136,8 @@ class _Transport(httpx2.AsyncHTTPTransport):
         self._answers = answers
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        if self._answers.is_mute and request.method == "POST":
+            raise httpx2.ConnectError("the connection is being closed")
         response = await super().handle_async_request(request)
         if isinstance(response.stream, httpx2.AsyncByteStream) and request.method == "POST":
             response.stream = _Bounded(response.stream, self._limit, self._answers)

@@ -4,7 +4,7 @@ What it does stands in the prompt, one order a line; other lines are for nobody:
 
     say TEXT · fs-read PATH · fs-write PATH TEXT · ask KIND PATH · command LINE · usage IN CACHED OUT TOTAL
     meta IN OUT · cost USD · stop REASON · crash · hang · nonsense · flood · plan · recall · env NAME
-    write-self PATH TEXT · fail CODE TEXT · think
+    write-self PATH TEXT · fail CODE TEXT · think · call TOOL ARGUMENTS (in JSON)
 
 It writes a line of JSON for each thing that happens to it into the file $ACP_TRACE.
 """
@@ -32,6 +32,8 @@ from acp.helpers import (
     update_plan,
     update_tool_call,
 )
+from mcp_asker import call
+from scripted_program import note
 
 SCRIPT = os.environ.get("ACP_SCRIPT", "")
 MODE = os.environ.get("ACP_MODE", "")
@@ -51,6 +53,7 @@ class Program:
         self.said: dict[str, list[str]] = {}
         self.model = "small"
         self.calls = 0
+        self.server = ""
 
     def on_connect(self, conn: Any) -> None:
         self.client = conn
@@ -80,6 +83,7 @@ class Program:
         ]
 
     async def new_session(self, cwd: str, **more: Any) -> s.NewSessionResponse:
+        self.serve(more)
         trace("new", cwd=cwd, env=sorted(os.environ), home=os.environ.get("HOME"))
         if MODE == "auth":
             raise RequestError.auth_required({"message": "log in first"})
@@ -88,12 +92,18 @@ class Program:
         return s.NewSessionResponse(session_id=id_, config_options=self.options())
 
     async def load_session(self, cwd: str, session_id: str, **more: Any) -> s.LoadSessionResponse:
+        self.serve(more)
         trace("load", session=session_id)
         if session_id != "kept":
             raise RequestError.resource_not_found(session_id)
         self.said[session_id] = ["an old word"]
         await self.tell(session_id, update_agent_message_text("an old word"))
         return s.LoadSessionResponse(config_options=self.options())
+
+    def serve(self, more: dict[str, Any]) -> None:
+        for one in more.get("mcp_servers") or ():
+            assert (one.name, one.args, one.env) == ("aiworkflow", [], [])
+            self.server = one.command
 
     async def set_config_option(self, config_id: str, session_id: str, value: Any, **_: Any) -> Any:
         trace("option", id=config_id, value=value)
@@ -128,16 +138,15 @@ class Program:
 
     async def scripted(self, session: str, text: str) -> dict[str, Any]:
         script = json.loads(Path(SCRIPT).read_text())
-        with Path(os.environ["ACP_HEARD"]).open("a+") as file:
-            file.seek(0)
-            turn = file.read().count("\0")
-            file.write(text + "\0\n")
+        turn = note(os.environ["ACP_HEARD"], text)
+        while isinstance(one := script[min(turn, len(script) - 1)], dict) and "calls" in one:
+            called = await asyncio.to_thread(call, self.server, one["calls"])
+            turn = note(os.environ["ACP_HEARD"], "\n".join(called))
         match script[min(turn, len(script) - 1)]:
-            case {"claims": kind}:
+            case {"claims": count}:
                 await self.do_say(session, "begun")
-                absurd = {"negative": -5, "huge": 10**18, "text": "many"}[kind]
                 names = ("input_tokens", "cached_read_tokens", "output_tokens", "total_tokens")
-                return {"usage": s.Usage.model_construct(**dict.fromkeys(names, absurd))}
+                return {"usage": s.Usage.model_construct(**dict.fromkeys(names, count))}
             case "hang":
                 await self.do_say(session, "begun")
                 await asyncio.sleep(600)
@@ -162,6 +171,12 @@ class Program:
     async def do_say(self, session: str, rest: str) -> None:
         for at in range(0, len(rest), 5):
             await self.tell(session, update_agent_message_text(rest[at : at + 5]))
+
+    async def do_call(self, session: str, rest: str) -> None:
+        name, _, arguments = rest.partition(" ")
+        called = await asyncio.to_thread(call, self.server, [(name, json.loads(arguments or "{}"))])
+        trace("called", text=called[0])
+        await self.do_say(session, called[0])
 
     async def do_think(self, session: str, rest: str) -> None:
         await self.tell(session, update_agent_thought_text("hm"))

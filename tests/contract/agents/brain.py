@@ -220,7 +220,7 @@ def _responses_asked(body: Json) -> Asked:
     items = body.get("input") or []
     if isinstance(items, str):
         items = [{"role": "user", "content": items}]
-    tools = [str(tool.get("name") or tool.get("type")) for tool in body.get("tools") or []]
+    tools = [name for tool in body.get("tools") or [] for name in _named(tool)]
     spoken = sum(
         one.get("role") == "assistant" or "call" in one.get("type", "") for one in items
     ) - sum(one.get("type", "").endswith("_output") for one in items)
@@ -232,6 +232,13 @@ def _responses_asked(body: Json) -> Asked:
         str(one.get("output")) for one in items if one.get("type", "").endswith("_output")
     ]
     return asked
+
+
+def _named(tool: Json) -> list[str]:
+    """The names of a tool; those of a namespace stand after it and a slash."""
+    if tool.get("type") == "namespace":
+        return [f"{tool['name']}/{one['name']}" for one in tool["tools"]]
+    return [str(tool.get("name") or tool.get("type"))]
 
 
 def _responses(body: Json, turn: Turn, stream: bool) -> str:
@@ -253,7 +260,8 @@ def _responses(body: Json, turn: Turn, stream: bool) -> str:
                 "type": "function_call",
                 "id": f"f{at}",
                 "call_id": f"call_{at}",
-                "name": name,
+                "name": name.rpartition("/")[2],
+                **({"namespace": name.rpartition("/")[0]} if "/" in name else {}),
                 "arguments": json.dumps(arguments),
                 "status": "completed",
             }

@@ -1,4 +1,4 @@
-"""A program that is an agent and answers by a script: `scripted_program.py SCRIPT HEARD`."""
+"""A program that is an agent and answers by a script: `scripted_program.py SCRIPT HEARD [--mcp SERVER]`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-ABSURD = {"negative": -5, "huge": 10**18, "text": "many"}
+from mcp_asker import call
 
 
 def say(**row: object) -> None:
@@ -24,18 +24,26 @@ def answer(text: str, usage: Any = None) -> None:
     say(type="usage", **(usage or {"input": 15, "cached": 5, "output": 7}))
 
 
+def note(heard: str, text: str) -> int:
+    """Write down what was heard; how often that was done before."""
+    with Path(heard).open("a+") as file:
+        file.seek(0)
+        turn = file.read().count("\0")
+        file.write(text + "\0\n")
+    return turn
+
+
 def main(plan: str, heard: str) -> int:
     if plan == "--version":
         print("scripted 1.0")
         return 0
     script = json.loads(Path(plan).read_text())
-    with Path(heard).open("a+") as file:
-        file.seek(0)
-        turn = file.read().count("\0")
-        file.write(sys.stdin.read() + "\0\n")
+    turn = note(heard, sys.stdin.read())
+    while isinstance(one := script[min(turn, len(script) - 1)], dict) and "calls" in one:
+        turn = note(heard, "\n".join(call(sys.argv[4], one["calls"])))
     match script[min(turn, len(script) - 1)]:
-        case {"claims": kind}:
-            answer("begun", dict.fromkeys(("input", "cached", "output", "cost"), ABSURD[kind]))
+        case {"claims": count}:
+            answer("begun", dict.fromkeys(("input", "cached", "output", "cost"), count))
         case "hang":
             say(type="delta", text="begun")
             time.sleep(600)

@@ -12,7 +12,7 @@ A stage puts the adapter before something that answers for it, by a script of be
 - `"hang"`: it begins to answer (`begun`) and says nothing more; `"flood"`: 100 MB; `"nonsense"`: not
   its protocol; `"cut"`: it goes away in the middle; `"auth"`, `"rate_limit"`, `"unavailable"`, `"gone"`
   (nobody there at all);
-- `Claims(usage)` with `negative`, `huge` or `text`: answers `begun` with an absurd usage report.
+- `Claims(usage)` with one of `ABSURD`: answers `begun` with a usage report that cannot be true.
 
 What an adapter cannot do by its nature stands in `lacks`, with the reason; those tests are skipped.
 """
@@ -63,11 +63,28 @@ class Calls:
         object.__setattr__(self, "calls", calls)
 
 
+ABSURD: Mapping[str, Any] = {
+    "negative": -5,
+    "huge": 10**18,
+    "text": "many",
+    "fraction": 1.5,
+    "truth": True,
+    "no number": float("nan"),
+    "without end": float("inf"),
+    "a list": [5],
+}
+
+
 @dataclass(frozen=True)
 class Claims:
-    """An answer `begun` with a usage report that cannot be true: `negative`, `huge`, `text`."""
+    """An answer `begun` with a usage report that cannot be true."""
 
     usage: str
+
+    @property
+    def count(self) -> Any:
+        """What stands where each count does."""
+        return ABSURD[self.usage]
 
 
 @dataclass
@@ -86,8 +103,8 @@ class Opened:
 
 class Stage(Protocol):
     lacks: Mapping[str, str]
-    """Of `streaming structured asking_again tools parallel_calls history auth rate_limit unavailable
-    cut gone check_gone usage models flood nonsense hang`, what it cannot do, and why."""
+    """Of `streaming structured asking_again tools turns history auth rate_limit unavailable cut gone
+    check_gone usage models flood nonsense hang`, what it cannot do, and why."""
 
     def open(self, folder: Path, *script: Any) -> AbstractContextManager[Opened]: ...
 
@@ -228,16 +245,20 @@ class AgentSuite:
         assert answer.consumed.input_tokens >= answer.consumed.cached_tokens >= 0
         assert answer.consumed.output_tokens > 0
 
-    @pytest.mark.parametrize("kind", ["negative", "huge", "text"])
-    def test_absurd_usage_neither_breaks_nor_credits(self, stand: Any, kind: str) -> None:
+    @pytest.mark.parametrize("kind", ABSURD)
+    def test_a_usage_that_cannot_be_true_fails_and_counts_what_can(
+        self, stand: Any, kind: str
+    ) -> None:
         self.needs("usage")
         with stand(Claims(kind)) as opened:
-            answer, _ = perform(opened)
-        assert answer.text.strip() == "begun"
-        used = answer.consumed
-        for count in (used.input_tokens, used.cached_tokens, used.output_tokens):
-            assert 0 <= count < 1_000_000
-        assert used.cached_tokens <= used.input_tokens
+            error = failing(opened)
+        assert error.kind == "bad_output"
+        assert "reports a usage that cannot be: " in error.message
+        used = error.consumed
+        for count in (used.input_tokens, used.output_tokens):
+            assert 1 <= count < 100_000, "neither for nothing, nor all there is"
+            assert f"{count:,} " in error.message
+        assert used.cached_tokens == used.written_tokens == 0
         assert used.cost_usd is None or 0 <= used.cost_usd < 1_000
 
     # -- tools --
@@ -266,7 +287,7 @@ class AgentSuite:
         assert last_call < first_text
 
     def test_calls_of_one_turn_run_at_once(self, stand: Any) -> None:
-        self.needs("tools", "parallel_calls")
+        self.needs("tools")
         meeting: list[asyncio.Barrier] = []
 
         async def call(one: ToolCall) -> ToolResult:
@@ -321,7 +342,7 @@ class AgentSuite:
         assert answer.value == GOOD
 
     def test_an_empty_answer_after_calls_is_asked_for_again(self, stand: Any) -> None:
-        self.needs("tools", "asking_again")
+        self.needs("tools", "turns", "asking_again")
         box = Toolbox()
         with stand(Calls(("notes.add", {"text": "milk"})), "", "noted it") as opened:
             answer, events = perform(opened, tools=(NOTE,), call=box.call)
@@ -330,7 +351,7 @@ class AgentSuite:
         assert [one.reason for one in events if isinstance(one, AskedAgain)] == ["it is empty"]
 
     def test_calls_without_end_are_bounded(self, stand: Any) -> None:
-        self.needs("tools", "parallel_calls")
+        self.needs("tools", "turns")
         box = Toolbox()
         with stand(Calls(*[("notes.add", {"text": "x"})] * 200), "done") as opened:
             answer, _ = perform(opened, tools=(NOTE,), call=box.call)
@@ -338,7 +359,7 @@ class AgentSuite:
         assert len(box.made) <= 64
 
     def test_turns_are_bounded(self, stand: Any) -> None:
-        self.needs("tools")
+        self.needs("tools", "turns")
         box = Toolbox()
         with stand(Calls(("notes.add", {"text": "again"}))) as opened:
             error = failing(opened, tools=(NOTE,), call=box.call, max_turns=4)
@@ -360,7 +381,7 @@ class AgentSuite:
         assert answer.messages[-1].text.strip() == "You are Ada."
 
     def test_what_was_called_is_part_of_the_conversation(self, stand: Any) -> None:
-        self.needs("history", "tools")
+        self.needs("history", "tools", "turns")
         with stand(Calls(("notes.add", {"text": "milk"})), "done") as opened:
             answer, _ = perform(opened, tools=(NOTE,), call=Toolbox().call)
         assert [one.role for one in answer.messages] == ["user", "assistant", "tool", "assistant"]

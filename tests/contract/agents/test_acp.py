@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 import os
 import sys
@@ -243,9 +244,23 @@ def test_what_it_says_it_cost_is_told(desk: Desk) -> None:
     assert desk.perform("say hi\ncost 0.25").consumed.cost_usd == 0.25
 
 
-def test_absurd_usage_is_not_believed(desk: Desk) -> None:
-    answer = desk.perform("say hi\nusage 5000000000000 0 1 5000000000001\ncost 1e12")
-    assert answer.consumed == Consumed(0, 0, 1)
+@pytest.mark.parametrize(
+    ("orders", "says"),
+    [
+        ("usage 5000000000000 0 1 5000000000001", "`inputTokens` is 5000000000000"),
+        ("usage 10 40 7 17", "40 tokens of an input of 10 were cached"),
+        ("cost 1e12", "`cost` is 1000000000000.0"),
+        ("cost -2", "`cost` is -2.0"),
+    ],
+)
+def test_a_usage_that_cannot_be_counts_as_what_was_sent_and_said(
+    desk: Desk, orders: str, says: str
+) -> None:
+    error = desk.failing(f"say hi\n{orders}")
+    assert error.kind == "bad_output"
+    assert f"reports a usage that cannot be: {says}; counted were" in error.message
+    assert error.consumed == Consumed(len(f"say hi\n{orders}"), 0, 2)
+    assert not [one for one in desk.of(Used) if one.consumed.cost_usd]
 
 
 def test_a_failure_tells_what_it_has_consumed(desk: Desk) -> None:
@@ -261,7 +276,11 @@ def test_a_permission_is_asked_for_and_granted(desk: Desk) -> None:
     assert answer.text == "granted"
     assert (desk.cwd / "notes/a.txt").read_text() == "edited"
     assert answer.changed == ("notes/a.txt",)
-    assert desk.asked == [PermissionRequest("call-1", "edit notes/a.txt", "edit", ("notes/a.txt",))]
+    [asked] = desk.asked
+    assert asked.session.startswith("session-")
+    assert dataclasses.replace(asked, session="") == PermissionRequest(
+        "call-1", "edit notes/a.txt", "edit", ("notes/a.txt",)
+    )
     assert [one.granted for one in desk.of(Permitted)] == [True]
     assert [one.result and one.result.text for one in desk.of(Called)] == [None, "done"]
 
@@ -409,13 +428,6 @@ def test_other_ends_have_their_kinds(desk: Desk, order: str, kind: str, said: st
     error = desk.failing(order)
     assert error.kind == kind
     assert said in error.message
-
-
-def test_the_step_s_own_tools_cannot_be_handed_over(desk: Desk) -> None:
-    from aiworkflow.agents import ToolSpec
-
-    error = desk.failing("say hi", tools=(ToolSpec("t", "", {}),))
-    assert "has its own tools" in error.message
 
 
 def test_check_looks_without_asking(desk: Desk) -> None:

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from aiworkflow.agents import Attachment, Message, ToolCall, ToolResult, ToolSpec
-from aiworkflow.agents.api.turn import believed
+from aiworkflow.agents.api.turn import believed, most
 from aiworkflow.agents.api.wire import Wire
 from aiworkflow.agents.contract import Consumed
+from aiworkflow.agents.usage import UntrueError
 from tests.contract.agents.model_server import Reply
 from tests.contract.agents.suite import NOTE, READ, VERDICT, Toolbox
 from tests.contract.agents.test_api import agent, failing, perform
@@ -260,10 +261,33 @@ def test_what_stays_the_same_is_marked_for_the_cache(serve: Any) -> None:
 @pytest.mark.parametrize(
     ("said", "believable"),
     [
-        (Consumed(10, 20, 5), Consumed(10, 10, 5)),
-        (Consumed(10, 8, 5, None, 7), Consumed(10, 8, 5, None, 2)),
-        (Consumed(10**18, 0, 10**18), Consumed(12_000, 0, 4596)),
+        (Consumed(10, 8, 5, 0.5, 2), Consumed(10, 8, 5, 0.5, 2)),
+        (Consumed(15_000, 15_000, 6000), Consumed(12_000, 12_000, 4596)),
     ],
 )
 def test_usage_is_believed_as_far_as_it_can_be_true(said: Consumed, believable: Consumed) -> None:
-    assert believed(said, 1000, 500, 4096) == believable
+    assert believed(said, most(1000, 500, 4096)) == believable
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        (Consumed(10, 20, 5), "20 tokens of an input of 10 were cached"),
+        (Consumed(10, 8, 5, None, 7), "15 tokens of an input of 10 were cached"),
+        (Consumed(10, 0, 50_000), "50,000 tokens of output, where 4,596 is the most that can be"),
+        (Consumed(130_000, 0, 1), "130,000 tokens of input, where 12,000 is the most that can be"),
+        (Consumed(10, 0, 1, -0.5), "`cost` is -0.5"),
+        (Consumed(10, 0, 1, 1e9), "`cost` is 1000000000.0"),
+    ],
+)
+def test_usage_that_cannot_be_true_is_not_believed(said: Consumed, why: str) -> None:
+    with pytest.raises(UntrueError, match=re.escape(why)):
+        believed(said, most(1000, 500, 4096))
+
+
+def test_a_refusal_with_an_untrue_usage_stays_a_refusal(serve: Any) -> None:
+    usage = {"prompt_tokens": 10, "completion_tokens": 10**7}
+    server = serve(Reply("", stop="content_filter", usage=usage))
+    error = failing(agent("openai", server))
+    assert error.kind == "refused"
+    assert 4096 < error.consumed.output_tokens < 20_000

@@ -322,15 +322,24 @@ def test_an_exit_code_comes_with_the_last_words(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(
-    "usage",
-    ['{"input": -5}', '{"input": 1e30}', '{"output": "many"}', '{"output": 1.5}', '{"cost": -1}',
-     '{"input": true}', '{"cost": 1e300}'],
-)  # fmt: skip
-def test_a_usage_that_cannot_be_counts_as_none(bench: Bench, usage: str) -> None:
-    answer = bench.perform("absurd", usage)
-    assert answer.text == "fine"
-    assert answer.consumed in {Consumed(), Consumed(cost_usd=0.0), Consumed(output_tokens=1)}
-    assert any("a usage that cannot be" in piece for piece in bench.log) != ("1.5" in usage)
+    ("usage", "says", "output"),
+    [
+        ('{"input": -5}', "`input` is -5", 4),
+        ('{"input": 1e30}', "`input` is 1000000000000000019884624838656", 4),
+        ('{"output": "many"}', '`output` is "many"', 4),
+        ('{"input": 3, "cached": 5, "output": 9}', "5 tokens of an input of 3 were cached", 9),
+        ('{"output": 9, "cost": -1}', "`cost` is -1", 9),
+        ('{"cost": 1e300}', "`cost` is 1e+300", 4),
+    ],
+)
+def test_a_usage_that_cannot_be_counts_as_what_was_sent_and_said(
+    bench: Bench, usage: str, says: str, output: int
+) -> None:
+    error = bench.failing("absurd", usage)
+    assert error.kind == "bad_output"
+    assert f"reports a usage that cannot be: {says}; counted were" in error.message
+    assert 1 <= error.consumed.input_tokens < 1_000
+    assert (error.consumed.output_tokens, error.consumed.cost_usd) == (output, None)
 
 
 def test_a_program_that_cannot_be_kept_from_writing_is_not_begun(bench: Bench) -> None:

@@ -28,6 +28,7 @@ from aiworkflow.agents import (
 )
 from aiworkflow.agents.contract import Ability, Consumed
 from aiworkflow.bundle.workflow import AgentSpec
+from tests.contract.agents.suite import NOTE
 
 CLAUDE = [
     {"type": "system", "subtype": "init", "session_id": "s-1", "model": "claude-x", "tools": []},
@@ -162,6 +163,25 @@ def test_words_of_the_command_line(tmp_path: Path, name: str, may_edit: bool, se
     with contextlib.suppress(AgentError):
         program.perform(may_edit=may_edit, session=session)
     assert WORDS[name, may_edit, session] in " ".join(program.begun[0])
+
+
+def test_claude_code_is_told_of_the_step_s_tools(tmp_path: Path) -> None:
+    program = Pretender(tmp_path, "claude-code", CLAUDE)
+    program.perform(tools=(NOTE,))
+    words, environ, _ = program.begun
+    server = json.loads(words[words.index("--mcp-config") + 1])["mcpServers"]["aiworkflow"]
+    assert server == {"command": str(tmp_path / "scratch/tools/aiworkflow"), "args": []}
+    assert words[words.index("--allowedTools") + 1].endswith(",mcp__aiworkflow")
+    assert environ["MCP_TOOL_TIMEOUT"] == "3600000"
+
+
+@pytest.mark.parametrize("name", ["aider", "cursor"])
+def test_a_program_that_takes_no_tools_is_not_begun(tmp_path: Path, name: str) -> None:
+    program = Pretender(tmp_path, name, [])
+    with pytest.raises(AgentError, match=r"cannot be handed tools \(notes.add\)") as raised:
+        program.perform(tools=(NOTE,))
+    assert raised.value.kind == "bad_request"
+    assert not (tmp_path / "begun").exists()
 
 
 def test_what_agents_may_edit_is_known_from_the_settings() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aiworkflow.agents import Ability, AgentError, Answer, Consumed, Roster, Task, TextDelta
+from aiworkflow.agents import Ability, AgentError, Answer, Consumed, Roster, Task, TextDelta, Used
 from aiworkflow.agents.config import AgentConfig
 from aiworkflow.agents.contract import Surroundings
 from aiworkflow.agents.echo import EchoAgent
@@ -30,6 +30,7 @@ from aiworkflow.expr import (
     Text,
     check,
 )
+from tests.contract.agents.suite import ABSURD
 
 SIMPLE = st.sampled_from(
     [Anything(), Text(), Integer(), Number(), Boolean(), Enum(("low", "high"))]
@@ -144,7 +145,7 @@ def test_a_function_is_asked_again_when_its_answer_does_not_fit() -> None:
         return "41" if len(prompts) > 1 else '"x"'
 
     assert perform(function(answer), schema=Integer())[0].value == 41
-    assert "does not fit: must be a whole number" in prompts[1]
+    assert "Your answer does not fit the JSON schema:\n- must be a whole number" in prompts[1]
 
     async def never(task: Task, emit: Any) -> str:
         return "no json"
@@ -152,6 +153,43 @@ def test_a_function_is_asked_again_when_its_answer_does_not_fit() -> None:
     error = failing(function(never), schema=Integer())
     assert error.kind == "bad_output"
     assert "does not fit after 3 tries: it is no JSON" in error.message
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [('Well:\n```json\n{"a": 1}\n```', {"a": 1}), ('So {"a": 2}.', {"a": 2})],
+)
+def test_what_a_function_says_is_read_like_what_programs_say(text: str, value: Any) -> None:
+    async def answer(task: Task, emit: Any) -> str:
+        return text
+
+    schema = ObjectOf({"a": Property(Integer())})
+    assert perform(function(answer), schema=schema)[0].value == value
+
+
+def test_what_no_json_is_is_none_of_a_function_either() -> None:
+    async def answer(task: Task, emit: Any) -> str:
+        return "NaN"
+
+    assert "NaN is not JSON" in failing(function(answer), schema=Anything()).message
+
+
+@pytest.mark.parametrize("count", ABSURD.values(), ids=ABSURD)
+def test_a_usage_of_a_function_that_cannot_be_fails_and_is_never_told(count: Any) -> None:
+    said = Consumed(count, 0, count, count)
+    told: list[Any] = []
+
+    async def answer(task: Task, emit: Any) -> Answer:
+        emit(Used(said))
+        emit(Used(Consumed(3, 0, 2)))
+        return Answer("fine", "m", said)
+
+    with pytest.raises(AgentError) as failed:
+        asyncio.run(function(answer).perform(Task("Say hello."), told.append))
+    assert failed.value.kind == "bad_output"
+    assert "`mine` reports a usage that cannot be: `input` is " in failed.value.message
+    assert failed.value.consumed == Consumed(len("Say hello."), 0, len("fine"))
+    assert [one.consumed for one in told if isinstance(one, Used)] == [Consumed(3, 0, 2)]
 
 
 def test_what_a_function_does_wrong_fails_the_task() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -100,3 +102,17 @@ def test_the_first_commit_counts(tmp_path: Path) -> None:
 def test_without_git_nothing_is_known(tmp_path: Path) -> None:
     assert snapshot(tmp_path, ENV) is None
     assert changed(tmp_path, None, None, ENV) == ()
+
+
+@pytest.mark.parametrize("name", ["sub/.aiworkflow/state/journal", "kept/runs.db"])
+def test_a_journal_that_is_open_keeps_its_locks(tree: Path, name: str) -> None:
+    path = tree / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.lockf(file, fcntl.LOCK_EX)
+        assert snapshot(tree, ENV) is not None
+        code = (
+            "import fcntl, sys; fcntl.lockf(open(sys.argv[1], 'w'), fcntl.LOCK_EX | fcntl.LOCK_NB)"
+        )
+        other = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True)
+    assert b"BlockingIOError" in other.stderr

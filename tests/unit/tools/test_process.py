@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from aiworkflow.tools import process
+from aiworkflow.tools.bounds import Bounds
 from aiworkflow.tools.contract import ToolError, Watch
 from aiworkflow.tools.process import Command, Finished, run, succeed
 
@@ -292,7 +293,8 @@ def test_the_group_is_reported_while_it_lives_and_the_lock_is_inherited(tmp_path
     lock = os.open(tmp_path / "lock", os.O_CREAT | os.O_RDWR)
     try:
         watch = Watch(lambda _text: None, noted, lock)
-        found = do(bash(f"readlink /proc/self/fd/{lock}; ps -o pgid= $$", tmp_path), watch).stdout
+        code = f"sleep 0.3; readlink /proc/self/fd/{lock}; ps -o pgid= $$"
+        found = do(bash(code, tmp_path), watch).stdout
     finally:
         os.close(lock)
     path, group = found.decode().split()
@@ -364,3 +366,14 @@ def test_what_no_program_can_be_given(tmp_path, bad, why):
         with pytest.raises(ToolError, match=why) as failed:
             do(command)
         assert failed.value.kind == "input"
+
+
+def test_time_in_which_a_person_is_asked_does_not_count(tmp_path):
+    async def main() -> Finished:
+        bounds = Bounds()
+        with bounds.paused():
+            return await run(
+                bash("sleep 0.3; echo on", tmp_path, timeout_s=0.1, bounds=bounds), quiet()
+            )
+
+    assert asyncio.run(main()).stdout == b"on\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -159,5 +160,24 @@ def test_nothing_is_kept_where_nothing_is_open() -> None:
     async def run() -> None:
         with pytest.raises(Bug, match="before the client is open"):
             await number(Residents(), Maker())
+
+    asyncio.run(run())
+
+
+def test_what_is_at_work_below_a_folder_is_closed() -> None:
+    async def run() -> None:
+        maker = Maker()
+        async with Residents() as residents:
+            for key in (("x", "/w/1"), ("x", "/w/1/sub"), ("x", "/w/11"), ("x", "/w/2")):
+                async with residents.use(key, maker):
+                    pass
+            async with residents.use(("x", "/w/1"), maker):
+                residents.leave_below(Path("/w/1"))
+                await asyncio.sleep(0.01)
+                assert [thing.is_closed for thing in maker.made] == [False, True, False, False]
+            await asyncio.sleep(0.01)
+            assert [thing.is_closed for thing in maker.made] == [True, True, False, False]
+            async with residents.use(("x", "/w/1"), maker) as again:
+                assert again.number == 5
 
     asyncio.run(run())
