@@ -259,6 +259,17 @@ def decode(content: bytes, shown: str, report: Report) -> Source | None:
     return Source(shown, text)
 
 
+def has_document(folder: Path) -> bool:
+    """Whether a folder is a bundle, as its names say: one of its files is the workflow."""
+    if any((folder / name).is_file() for name in ("workflow.md", "main.md")):
+        return True
+    try:
+        documents = [path for path in folder.glob("*.md") if path.name not in _NEVER]
+    except OSError:
+        return False
+    return len(documents) == 1 and documents[0].is_file()
+
+
 def _choose(found: BundleSource, report: Report) -> None:
     """Which file is the workflow."""
     names = [name for name in found.files if "/" not in name]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from aiworkflow.bundle.keys import KEYS
 from aiworkflow.bundle.readers_map import record_schema
 from aiworkflow.bundle.reading import Key, Scope
+from aiworkflow.bundle.repofile import REPOS
 from aiworkflow.bundle.toolfile import TOOLS
 
 if TYPE_CHECKING:
@@ -47,11 +48,17 @@ def config_schema() -> JsonSchema:
     return _whole("config.yaml", record_schema(_rows(Scope.CONFIG)))
 
 
+def repos_schema() -> JsonSchema:
+    """repos.yaml."""
+    return _whole("repos.yaml", record_schema([REPOS]))
+
+
 SCHEMAS: Final[dict[str, Callable[[], JsonSchema]]] = {
     "frontmatter": frontmatter_schema,
     "step": step_schema,
     "tools": tools_schema,
     "config": config_schema,
+    "repos": repos_schema,
 }
 """By name, as `aiworkflow schema NAME` takes them."""
 

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Final
 
 from aiworkflow.bundle.choosing import ABILITIES
 from aiworkflow.bundle.keys_mcp import SERVERS
-from aiworkflow.bundle.keys_policies import BUDGET
+from aiworkflow.bundle.keys_policies import BUDGET, BY, EXPIRES
+from aiworkflow.bundle.keys_serve import SERVE
+from aiworkflow.bundle.keys_workers import WORKERS
 from aiworkflow.bundle.readers import (
     COUNT,
     DURATION,
@@ -123,6 +125,8 @@ PERMIT: Final = Record(
         _row("read", _WORDS, "Reading and searching files of the project; `allow` unless said.", "allow"),
         _row("edit", _WORDS, "Changing files that `allow.paths` covers; `allow` unless said.", "ask"),
         _row("execute", _WORDS, "Running commands, and what is none of the others; `deny` unless said.", "ask"),
+        BY,
+        EXPIRES,
     ),
 )  # fmt: skip
 ACP: Final = ByShape(
@@ -219,10 +223,12 @@ CONFIG_KEYS: Final[tuple[Key, ...]] = (
     _row("allow", ALLOW, "Narrows what workflows may touch here.", "{network: [api.github.com]}"),
     _row("budget", PROJECT_BUDGET, "The most a run may spend here, and the project in a day.", "{usd: 5, daily: 50}"),
     _row("breaker", BREAKER, "When an agent, a tool or a host that fails is left alone for a while.", "{threshold: 5, cool_down: 30s}"),
-    _row("workspace", Choice(("here", "worktree")), "Where runs work.", "here", lambda value: value == "worktree"),
+    _row("workspace", Choice(("here", "worktree")), "Where runs work: in the project as it is, or each in a git worktree of its own at the project's commit. Without it: `here` by hand and from watches, `worktree` from other triggers.", "worktree"),
     _row("roles", MapOf(OneOrMany(Text("a person", r"[\w@.+-]+", 100), "a person, or a list of people"), "roles to people", r"[\w.-]+", "one word"), "Who has which role, for `approve` and `ask`.", "{approver: [anna, ben]}"),
     _row("records", Text("a directory", r"[^\n]*\S[^\n]*", 500), "Directory where records of runs are written.", "docs/runs"),
     _row("journal", OneOrMany(_JOURNAL, f"{_JOURNAL.expects}, or a list of these"), "Where runs are kept; of a list the first, the others by `--journal-fallback`.", "postgresql://db.example.org/runs"),
+    _row("workers", WORKERS, "How runs are shared among processes and machines.", "{labels: [gpu], max_runs: 100}"),
     _row("sandbox", Plain("the name of a sandbox, or a map"), "The sandbox that scripts run in.", "container", True),
+    _row("serve", SERVE, "How `aiworkflow serve` runs.", "{port: 8080, max_runs: 16}"),
     _row("mcp", Record("mcp", (_row("servers", SERVERS, "MCP servers by name.", "{files: {command: mcp-files}}", required=True),)), "MCP servers.", "{servers: {files: {command: mcp-files}}}"),
 )  # fmt: skip

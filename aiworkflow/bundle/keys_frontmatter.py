@@ -82,10 +82,10 @@ FRONTMATTER_KEYS: Final[tuple[Key, ...]] = (
     _row("timeout", DURATION, "Longest time of a run.", "2h"),
     _row("on_error", OnErrorReader(("fail", "rollback")), "What a failure means for the run.", "fail"),
     _row("budget", BUDGET, "The most a run may spend.", "{usd: 0.50}"),
-    _row("workspace", Choice(("here", "worktree")), "Where runs work.", "here", lambda value: value == "worktree"),
+    _row("workspace", Choice(("here", "worktree")), "Where runs work: in the project as it is, or each in a git worktree of its own at the project's commit. Without it: `here` by hand and from watches, `worktree` from other triggers.", "worktree"),
     _row("concurrency", CONCURRENCY, "What happens when runs overlap.", "{key: deploy, overlap: queue}"),
     _row("sessions", MapOf(SESSION, "names of sessions to what holds for them"), "How much of a session agents are reminded of.", "{design: {tokens: 20k}}"),
-    _row("runs_on", OneOrMany(Text("a label", r"[\w.-]+", 100), "a label, or a list of labels"), "Labels of the machine to run on.", "gpu", True),
+    _row("runs_on", OneOrMany(Text("a label", r"[\w.-]+", 100), "a label, or a list of labels"), "Labels that a worker must have to drive runs of it.", "gpu"),
     _row("sandbox", Plain("the name of a sandbox, or a map"), "The sandbox that scripts run in.", "container", True),
 )  # fmt: skip
 

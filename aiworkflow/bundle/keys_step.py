@@ -33,7 +33,7 @@ from aiworkflow.bundle.readers_step import (
 from aiworkflow.bundle.readers_value import EXPRESSION, VALUE, ValueReader
 from aiworkflow.bundle.reading import Key, Reader, Scope
 from aiworkflow.bundle.schema_form import OutputReader
-from aiworkflow.bundle.workflow import Ask, Effect, Kind, Wait
+from aiworkflow.bundle.workflow import Ask, Effect, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,11 +67,6 @@ def _ask(values: dict[str, object]) -> Ask:
     )
 
 
-def _is_matched(value: object) -> bool:
-    """Whether a wait looks for an event that a trigger brings."""
-    return isinstance(value, Wait) and value.match is not None
-
-
 ASK: Final = Record(
     "ask",
     (
@@ -102,7 +97,7 @@ STEP_KEYS: Final[tuple[Key, ...]] = (
     _row("with", ARGUMENTS, "Arguments of the tool, the child workflow or the script.", '{body: "{{ steps.review.output }}"}', frozenset({K.TOOL, K.CHILD, K.SCRIPT})),
     _row("workflow", Text("the path of a workflow, relative to the bundle", r"(?![/~])[^\\:{}]+", 300, hint="write it relative to the bundle"), "Another workflow, run as a child run.", "../release", frozenset({K.CHILD})),
     _row("ask", ASK, "A question to a person; the answer is the output.", "{fields: {go: boolean}, by: [approver]}", frozenset({K.ASK})),
-    _row("wait", WaitReader(), "A pause, a moment, or an outside event to wait for.", "10m", frozenset({K.WAIT}), reserved=_is_matched),
+    _row("wait", WaitReader(), "A pause, a moment, or an outside event to wait for.", "10m", frozenset({K.WAIT})),
     _row("set", MapOf(VALUE, "state to values"), "Values to write to the run's state.", '{best: "{{ steps.review.output }}"}', frozenset({K.ASSIGN})),
     _row("agent", AgentsReader(), "The agent, or several in order of preference.", "ollama/llama3.2", frozenset({K.AGENT})),
     _row("tools", ListOf(Text("a tool such as `github.comment` or `mcp:files/*`", r"mcp:[A-Za-z_][\w-]*/[\w.*-]+|[A-Za-z_][\w-]*(?:\.(?:[A-Za-z_][\w-]*|\*))?"), "tools"), "Tools the agent may call.", "[github.comment]", frozenset({K.AGENT})),

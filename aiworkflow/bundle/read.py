@@ -16,7 +16,7 @@ from aiworkflow.bundle import policies as p
 from aiworkflow.bundle import workflow as w
 from aiworkflow.bundle.choosing import agents_said
 from aiworkflow.bundle.configfile import read_configfile
-from aiworkflow.bundle.files import BundleSource, collect, shown_path
+from aiworkflow.bundle.files import BundleSource, collect, has_document, shown_path
 from aiworkflow.bundle.frontmatter import find_frontmatter
 from aiworkflow.bundle.keys import read_settings
 from aiworkflow.bundle.outline import read_outline
@@ -82,7 +82,7 @@ def list_bundles(root: Path) -> list[BundlePath]:
         if path.name.startswith("."):
             continue
         if path.is_dir():
-            if any((path / name).is_file() for name in ("workflow.md", "main.md")):
+            if has_document(path):
                 found.append(BundlePath(path.name, path))
         elif path.suffix == ".md" and path.name not in {"README.md", "CHANGELOG.md"}:
             found.append(BundlePath(path.stem, path))

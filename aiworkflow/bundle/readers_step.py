@@ -384,7 +384,7 @@ _WAIT: Final = Record(
     "wait",
     (
         Key("at", Scope.STEP, ValueReader("a moment such as `2027-01-31T09:00:00Z`", text=True), "The moment to wait for.", "2027-01-31T09:00:00Z"),
-        Key("event", Scope.STEP, Text("the name of an event", r"[A-Za-z_][A-Za-z0-9_.-]*", 100), "The event to wait for.", "deployed"),
+        Key("event", Scope.STEP, Text("the name of an event", r"[A-Za-z_][A-Za-z0-9_.:/-]*", 100), "The event to wait for.", "deployed"),
         Key("match", Scope.STEP, EXPRESSION, "Which of the events it is.", "trigger.body.id == inputs.id"),
         Key("timeout", Scope.STEP, DURATION, "How long at most.", "2d"),
     ),

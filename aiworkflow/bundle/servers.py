@@ -8,6 +8,7 @@ from dataclasses import field
 from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, cast
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from aiworkflow.bundle.keys_mcp import NAME, SECRET
 from aiworkflow.bundle.workflow import Effect
@@ -16,7 +17,7 @@ from aiworkflow.records import record
 from aiworkflow.settings import units
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from aiworkflow.bundle.workflow import Json
@@ -25,6 +26,7 @@ IMPORTED: Final = ".mcp.json"
 DEFAULT_TIMEOUT_S: Final = 60.0
 _LARGEST: Final = 1_000_000  # bytes
 _VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+_SECRETIVE: Final = re.compile(r"key|token|secret|pass|auth|cred|cookie|session|pwd", re.I)
 _WORST: Final = {effect: number for number, effect in enumerate(Effect)}
 
 
@@ -69,7 +71,14 @@ class McpServer:
     @property
     def shown(self) -> str:
         """Its program or address, for people."""
-        return self.url or " ".join((self.command, *self.args))
+        return _bare(self.url) or " ".join((self.command, *self.args))
+
+    @property
+    def credentials(self) -> tuple[str, ...]:
+        """What of it may be a credential as it stands, and must be masked wherever it is written."""
+        given = [*self.env.items(), *self.headers.items(), *_of_url(self.url)]
+        found = [part for name, text in given for part in _credentials(name, text)]
+        return tuple(dict.fromkeys(found))
 
     def lets(self, tool: str) -> bool:
         """Whether a tool may be used."""
@@ -111,6 +120,46 @@ class McpServer:
         }
         said = {name: value for name, value in given.items() if value}
         return {**said, "timeout": f"{self.timeout_s:g}s", "origin": self.origin}
+
+
+def _bare(url: str) -> str:
+    """An address without what may be a credential in it."""
+    if not url:
+        return ""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def _of_url(url: str) -> Iterator[tuple[str, str]]:
+    """The password of an address, and the values of its query, with their names."""
+    parts = urlsplit(url)
+    _, _, password = parts.netloc.rpartition("@")[0].partition(":")
+    yield "password", password
+    yield from parse_qsl(parts.query)
+
+
+def _credentials(name: str, text: str) -> Iterator[str]:
+    """A value that may be a credential: by its name, or since it looks like no word.
+
+    Words, paths, numbers and addresses stand in outputs for other reasons: to hide each `production`
+    would spoil them.
+    """
+    if SECRET.search(text):
+        return
+    if "://" in text:
+        yield from (value for _, value in _of_url(text) if value)
+    elif _SECRETIVE.search(name) or (_is_no_word(text)):
+        yield text
+        yield from text.split()[1:]  # of `Bearer …` the second word is the secret
+
+
+def _is_no_word(text: str) -> bool:
+    if text.startswith(("/", ".")):
+        return False
+    return any(
+        len(one) > 7 and any(c.isdigit() for c in one) and any(c.isalpha() for c in one)
+        for one in text.split()
+    )
 
 
 def server_of(name: str, said: Mapping[str, Json], origin: str = "") -> McpServer:

@@ -378,13 +378,21 @@ class Channel:
 
 @record
 class Trigger:
-    """An entry of `on`. Only by-hand runs start in this version; the rest is read and checked."""
+    """An entry of `on`.
 
-    type: str  # schedule webhook watch queue
+    Attributes:
+        type: `schedule`, `webhook`, `watch` or `queue`.
+        options: all its settings but `inputs`, as written.
+        inputs: what it fills the inputs with.
+        values: the same settings as their readers give them: seconds, expressions, schemas.
+    """
+
+    type: str
     options: Mapping[str, Json]
     inputs: Mapping[str, Value]
     place: Place
     where: Where = field(default_factory=lambda: _NOWHERE)
+    values: Mapping[str, object] = field(default_factory=lambda: _EMPTY, compare=False)
 
 
 @record

@@ -4,6 +4,7 @@ Pure: no I/O; everything that can be known before a run is found here.
 """
 
 from aiworkflow.plan.codec import (
+    UnknownPlan,
     field_from_json,
     field_to_json,
     plan_from_json,
@@ -21,6 +22,7 @@ __all__ = [
     "Agents",
     "Node",
     "Plan",
+    "UnknownPlan",
     "compile_plan",
     "describe_plan",
     "draw_dot",

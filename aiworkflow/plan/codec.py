@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiworkflow.bundle import policies as p
 from aiworkflow.bundle import workflow as w
 from aiworkflow.bundle.choosing import AgentChoice
-from aiworkflow.errors import Bug
+from aiworkflow.errors import Bug, UsageError
 from aiworkflow.expr import (
     Template,
     from_json,
@@ -356,6 +356,18 @@ def _node_from_json(data: Mapping[str, Any]) -> Node:
     return Node(**values)
 
 
+class UnknownPlan(UsageError):
+    """The plan of a run was written by a newer version; it cannot be driven by this one."""
+
+    code = "unknown-plan"
+
+    def __init__(self, found: object) -> None:
+        super().__init__(
+            f"the plan of this run is of format {found}, and this version of aiworkflow reads {FORMAT}",
+            hint="update aiworkflow to go on with this run",
+        )
+
+
 def plan_to_json(plan: Plan) -> dict[str, Json]:
     """The plan as plain data."""
     return {
@@ -375,6 +387,7 @@ def plan_to_json(plan: Plan) -> dict[str, Json]:
         "timeout_s": plan.timeout_s,
         "budget": _budget_to_json(plan.budget) if plan.budget is not None else None,
         **_concurrency_to_json(plan.concurrency),
+        **({"runs_on": list(plan.runs_on)} if plan.runs_on else {}),
         "tools": dict(plan.tools),
         **({"protocols": dict(plan.protocols)} if plan.protocols else {}),
         "files": dict(plan.files),
@@ -395,9 +408,9 @@ def _concurrency_from_json(data: Any) -> p.Concurrency | None:
 
 
 def plan_from_json(data: Mapping[str, Any]) -> Plan:
-    """The inverse of `plan_to_json`."""
+    """The inverse of `plan_to_json`. Raises UnknownPlan: a newer version wrote it."""
     if data["format"] != FORMAT:
-        raise Bug(f"the plan was written in format {data['format']}, this version reads {FORMAT}")
+        raise UnknownPlan(data["format"])
     nodes = [_node_from_json(node) for node in data["nodes"]]
     return Plan(
         name=data["name"],
@@ -417,6 +430,7 @@ def plan_from_json(data: Mapping[str, Any]) -> Plan:
         timeout_s=data["timeout_s"],
         budget=p.Budget(*data["budget"]) if data["budget"] is not None else None,
         concurrency=_concurrency_from_json(data.get("concurrency")),
+        runs_on=tuple(data.get("runs_on", ())),
         tools=data["tools"],
         protocols=data.get("protocols", {}),
         files=data["files"],

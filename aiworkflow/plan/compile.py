@@ -187,6 +187,7 @@ def _assemble(workflow: Workflow, drafts: Mapping[str, Draft]) -> Plan:
         timeout_s=workflow.timeout_s,
         budget=workflow.budget,
         concurrency=workflow.concurrency,
+        runs_on=_texts(workflow.settings.get("runs_on")),
         tools=MappingProxyType({name: tool.path for name, tool in workflow.tools.items()}),
         protocols=MappingProxyType(
             {name: tool.protocol for name, tool in workflow.tools.items() if tool.protocol}
@@ -195,6 +196,13 @@ def _assemble(workflow: Workflow, drafts: Mapping[str, Draft]) -> Plan:
         config=workflow.config,
         effect=effect,
     )
+
+
+def _texts(said: object) -> tuple[str, ...]:
+    """One or many of `runs_on`."""
+    if isinstance(said, str):
+        return (said,)
+    return tuple(map(str, said)) if isinstance(said, list | tuple) else ()
 
 
 def seal(plan: Plan, workflow: Workflow, children: Mapping[str, str] | None = None) -> Plan:

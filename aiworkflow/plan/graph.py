@@ -112,6 +112,7 @@ class Plan:
 
     Attributes:
         nodes: by id, in document order, the root "" first.
+        runs_on: labels that a worker must have to drive runs of it.
         tools: path of each tool script within the bundle, by tool name.
         protocols: of tools that stay alive between calls, how they are spoken to.
         children: digest of the plan of each workflow it calls, by path as written.
@@ -135,6 +136,7 @@ class Plan:
     timeout_s: float | None = None
     budget: Budget | None = None
     concurrency: Concurrency | None = None
+    runs_on: tuple[str, ...] = ()
     tools: Mapping[str, str] = field(default_factory=_nothing)
     protocols: Mapping[str, str] = field(default_factory=_nothing)
     files: Mapping[str, str] = field(default_factory=_nothing)

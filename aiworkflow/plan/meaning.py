@@ -104,6 +104,7 @@ def nothing_like(plan: Plan) -> Plan:
         timeout_s=None,
         budget=None,
         concurrency=None,
+        runs_on=(),
         tools={},
         files={},
         children={},

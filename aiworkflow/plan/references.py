@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from aiworkflow.bundle.webhook import Verify
 from aiworkflow.bundle.workflow import Group
 from aiworkflow.diagnostics import Label
 from aiworkflow.diagnostics.suggest import did_you_mean
@@ -26,7 +27,7 @@ from aiworkflow.plan.types import Types, may_be_null
 from aiworkflow.plan.written import Doubts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from aiworkflow.bundle.workflow import Workflow
     from aiworkflow.diagnostics import Place, Report
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from aiworkflow.plan.compile import Draft
     from aiworkflow.plan.scopes import Readings, Use
 
-RUN_FIELDS: Final = ("id", "name", "bundle", "started", "commit", "actor")
+RUN_FIELDS: Final = ("id", "name", "bundle", "started", "commit", "actor", "repo", "branch")
 STEP_FIELDS: Final = ("output", "status", "error")
 _ROOTS: Final = ("inputs", "steps", "state", "index", "round", "trigger", "run", "env")
 _NO_LIST: Final = (Text, Integer, Number, Boolean, Enum, ObjectOf)
@@ -98,6 +99,21 @@ class _Checker:
                         f"there is no input `{name}`",
                         did_you_mean(name, self.inputs) or f"inputs are {listed}",
                     )
+            verify = trigger.values.get("verify")
+            if isinstance(verify, Verify):
+                self._signing_secrets(verify.secrets)
+
+    def _signing_secrets(self, names: Sequence[str]) -> None:
+        """Report secrets that senders sign with, and steps may have."""
+        for at, name in enumerate(self.workflow.allow.secrets):
+            if name in names:
+                where = self.workflow.where
+                self.report.error(
+                    "AW708",
+                    where.get(f"allow.secrets.{at}") or self.workflow.place,
+                    f"`{name}` is what a webhook's sender signs with; no step may have it",
+                    "give steps a secret of their own",
+                )
 
     def items(self) -> None:
         """Report an `each` whose item has the name of one around it."""
@@ -124,11 +140,15 @@ class _Checker:
         name = reference.path[0]
         if name in use.items or (name == "output" and use.undo):
             return True
+        if use.answer and name in {"run", "outputs"}:
+            return True
         if use.trigger and name in _ROOTS and name != "trigger":
             self.report.error(
                 "AW108",
                 reference.places[0],
-                f"`{name}` is not there yet where a trigger fills the inputs",
+                f"`{name}` is not there yet where a trigger fills the inputs"
+                if use.setting.startswith("inputs.")
+                else f"`{name}` is not there in `{use.setting}` of a trigger",
                 "read `trigger`",
             )
             return False
@@ -154,7 +174,7 @@ class _Checker:
             case "run":
                 return self._declared(reference, list(RUN_FIELDS), "field of `run`")
             case "trigger":
-                return self._trigger(reference)
+                return use.setting == "wait.match" or self._trigger(reference)
             case "secrets":
                 return use.is_env or self._secret(reference)
             case "round" if use.in_round:

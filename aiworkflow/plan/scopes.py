@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
+from aiworkflow.bundle.webhook import Respond
 from aiworkflow.bundle.workflow import (
     AgentCall,
     Ask,
@@ -23,7 +24,7 @@ from aiworkflow.plan.written import written_names
 from aiworkflow.records import record
 
 if TYPE_CHECKING:
-    from aiworkflow.bundle.workflow import Step, Value, Workflow
+    from aiworkflow.bundle.workflow import Step, Trigger, Value, Workflow
     from aiworkflow.expr import Reference
     from aiworkflow.plan.compile import Draft
 
@@ -46,6 +47,7 @@ class Use:
         undo: whether `output` is the step's own.
         trigger: whether it fills an input from a trigger: no run exists yet.
         start: whether it decides if a run may start: there are inputs, and no run.
+        answer: whether it answers the sender of a trigger: there are `run` and `outputs` too.
     """
 
     source: Expression | Template
@@ -60,6 +62,7 @@ class Use:
     undo: bool = False
     trigger: bool = False
     start: bool = False
+    answer: bool = False
 
 
 class Readings:
@@ -123,11 +126,12 @@ class Scopes:
             key = self.workflow.concurrency.key
             yield Use(key, "concurrency.key", ROOT, _NONE, _NONE, {}, False, _NONE, start=True)
         for trigger in self.workflow.triggers:
-            for name, value in trigger.inputs.items():
-                for source in sources(value):
-                    yield Use(
-                        source, f"inputs.{name}", ROOT, _NONE, _NONE, {}, False, _NONE, trigger=True
-                    )
+            for name, source in _of_trigger(trigger):
+                is_answer = name.startswith("respond")
+                yield Use(
+                    source, name, ROOT, _NONE, _NONE, {}, False, _NONE,
+                    trigger=True, answer=is_answer,
+                )  # fmt: skip
         for name in self.drafts:
             yield from self._of_step(name)
 
@@ -279,6 +283,19 @@ def sources(value: Value) -> Iterator[Expression | Template]:
         case Mapping():
             for item in value.values():
                 yield from sources(item)
+
+
+def _of_trigger(trigger: Trigger) -> Iterator[tuple[str, Expression | Template]]:
+    """The expressions and texts of an entry of `on`, by setting."""
+    for name, value in trigger.inputs.items():
+        for source in sources(value):
+            yield f"inputs.{name}", source
+    for name, found in trigger.values.items():
+        if isinstance(found, Expression):
+            yield name, found
+        elif isinstance(found, Respond):
+            for source in sources([found.body, dict(found.headers)]):
+                yield "respond", source
 
 
 def undo_arguments(step: Step) -> Value:

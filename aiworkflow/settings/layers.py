@@ -228,7 +228,7 @@ def covers(wide: str, small: str) -> bool:
 _VARIABLES: Mapping[str, Callable[[str], object]] = {
     "agent": str,
     "timeout": units.duration,
-    "workspace": str,
+    "workspace": units.workspace,
     "records": str,
     "journal": str,
     "limits.max_parallel": units.count,
@@ -238,11 +238,28 @@ _VARIABLES: Mapping[str, Callable[[str], object]] = {
     "limits.log": units.size,
     "limits.prompt": units.size,
     "limits.file": units.size,
+    "workers.slots": units.count,
+    "workers.labels": str,
+    "workers.dispatch": str,
 }
 _PREFIX = "AIWORKFLOW_"
 # Set for the children of a step, or read before settings are: no settings, and no mistakes.
 _OTHERS = frozenset(
-    ["KEY", "ATTEMPT", "CONTEXT", "SCRATCH", "RUN", "STEP", "ACTOR", "PROJECT", "HOME", "DEBUG"]
+    [
+        "KEY",
+        "ATTEMPT",
+        "CONTEXT",
+        "SCRATCH",
+        "RUN",
+        "STEP",
+        "ACTOR",
+        "PROJECT",
+        "HOME",
+        "DEBUG",
+        "SERVER",
+        "TOKEN",
+        "TOKEN_FILE",
+    ]
 )
 
 

@@ -99,6 +99,17 @@ def rate(written: object) -> tuple[int, float]:
     return starts, float(_SECONDS[found["unit"]])
 
 
+def workspace(written: object) -> str:
+    """Where runs work.
+
+    Raises:
+        ValueError: it is neither `here` nor `worktree`.
+    """
+    if written not in {"here", "worktree"}:
+        raise ValueError("`here` or `worktree`")
+    return str(written)
+
+
 def format_duration(seconds: float) -> str:
     """The shortest form that `duration` reads back as the same number of seconds.
 

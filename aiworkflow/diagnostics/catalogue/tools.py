@@ -44,7 +44,7 @@ RULES = (
         "githbu: {effect: write}\n", "github: {effect: write}\n",
     ),
     Rule(
-        "AW651", "unknown-config-setting", "a setting of config.yaml that does not exist",
+        "AW651", "unknown-config-setting", "a setting of config.yaml or repos.yaml that does not exist",
         "A setting with a slip in its name would silently not hold.",
         "limit: {max_parallel: 3}\n", "limits: {max_parallel: 3}\n",
     ),
@@ -61,7 +61,7 @@ RULES = (
         "agents: {a: {api: anthropic, key: ANTHROPIC_API_KEY}}\n",
     ),
     Rule(
-        "AW654", "config-file", "a config.yaml or .mcp.json that cannot be read",
+        "AW654", "config-file", "a config.yaml, repos.yaml or .mcp.json that cannot be read",
         "Settings that limit what runs may do would silently not hold.",
         "\xff\n", "limits: {max_parallel: 3}\n",
     ),

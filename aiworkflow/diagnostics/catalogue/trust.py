@@ -67,6 +67,19 @@ RULES = (
         _HEAD.format("allow: {secrets: [GITHUB_TOKEN]}\n") + _SCRIPT.replace("{}", _ASKS),
     ),
     Rule(
+        "AW708", "signing-secret-allowed", "a secret of steps that a webhook's sender signs with",
+        "Whoever has it can start runs in the sender's name. It is for checking signatures alone; a "
+        "step that talks to the sender has a token of its own.",
+        _HEAD.format(
+            "on: {webhook: {path: /hook, verify: {github: HOOK}}}\nallow: {secrets: [HOOK]}\n"
+        )
+        + _SCRIPT.replace("{}", "timeout: 5m"),
+        _HEAD.format(
+            "on: {webhook: {path: /hook, verify: {github: HOOK}}}\nallow: {secrets: [GITHUB_TOKEN]}\n"
+        )
+        + _SCRIPT.replace("{}", _ASKS),
+    ),
+    Rule(
         "AW710", "tainted-power", "text from outside that reaches a write, the network or a secret",
         "Whoever can write that text (a comment, a web page, a mail) could steer what the step "
         "does. Let only bounded values through, or have a person approve what is done.",

@@ -9,7 +9,7 @@ RULES = (
         "AW901", "not-built-yet", "a setting that this version cannot execute",
         "The setting is part of the format and checked, but a run that passed it over would do "
         "something else than is written. So `run` refuses it before anything starts.",
-        "runs_on: gpu\n", "timeout: 5m\n",
+        "sandbox: container\n", "timeout: 5m\n",
     ),
     Rule(
         "AW951", "newer-format", "a workflow in a newer format",

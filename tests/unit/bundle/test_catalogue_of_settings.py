@@ -116,7 +116,7 @@ MESSAGES = {
     "write its path within the bundle",
     "AW522": '1:16 `on.schedule` takes a schedule such as `"0 9 * * 1-5"`; it has 4 fields, not '
     "minute, hour, day, month and day of the week | "
-    "write minute, hour, day, month, day of the week",
+    "write minute, hour, day, month, day of the week; with seconds, these first",
     "AW523": "1:19 `allow.network` takes a host such as `api.github.com`, `host:8080` or "
     "`*.example.com`, not `https://api.github.com/` | leave out the scheme and the path",
     "AW524": "1:6 `cwd` takes a directory within the project, not `../other` | "

@@ -189,7 +189,12 @@ def test_the_bundles_of_a_project(tmp_path: Path) -> None:
         at.write_text(TEXT)
     (tmp_path / "bundles" / "five.md").write_text(TEXT)
     (tmp_path / "bundles" / "README.md").write_text("x")
-    assert [one.name for one in list_bundles(tmp_path)] == ["five", "one", "two"]
+    for path in ("six/six.md", "six/README.md", "seven/a.md", "seven/b.md", "eight/README.md"):
+        at = tmp_path / "bundles" / path
+        at.parent.mkdir(exist_ok=True)
+        at.write_text(TEXT)
+    (tmp_path / "bundles" / "nine" / "nine.md").mkdir(parents=True)
+    assert [one.name for one in list_bundles(tmp_path)] == ["five", "one", "six", "two"]
     assert list_bundles(tmp_path / "nowhere") == []
 
 

@@ -158,7 +158,7 @@ def test_what_is_wrong_in_a_config_does_not_hold() -> None:
 def test_settings_of_a_config_that_are_not_built_yet() -> None:
     text = "budget: {usd: 5}\nworkspace: worktree\njournal: postgresql://h/d\nsandbox: x\nmcp: {servers: {a: {command: b}}}\n"
     read = read_configfile(Source("config.yaml", text), Report())
-    assert set(read.reserved) == {"workspace", "sandbox"}
+    assert set(read.reserved) == {"sandbox"}
 
 
 @pytest.mark.parametrize(

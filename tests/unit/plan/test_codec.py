@@ -11,10 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aiworkflow.diagnostics import Fragment, Report
-from aiworkflow.errors import Bug
 from aiworkflow.expr import parse_expression
 from aiworkflow.expr import tree as t
-from aiworkflow.plan import Plan, plan_from_json, plan_to_json, seal
+from aiworkflow.plan import Plan, UnknownPlan, plan_from_json, plan_to_json, seal
 from aiworkflow.plan.digest import plan_digest
 from aiworkflow.plan.unparse import unparse
 from tests.unit.plan.documents import (
@@ -104,8 +103,15 @@ def test_the_plan_itself_comes_back(everything: Plan) -> None:
 def test_a_plan_says_its_format_and_a_newer_one_is_refused(everything: Plan) -> None:
     data = plan_to_json(everything)
     assert data["format"] == 1
-    with pytest.raises(Bug, match="format 2"):
+    with pytest.raises(UnknownPlan, match="of format 2, and this version of aiworkflow reads 1"):
         plan_from_json({**data, "format": 2})
+
+
+def test_labels_come_back_and_change_the_digest() -> None:
+    one, other = (plan(step("a"), head) for head in ("", "runs_on: [gpu, linux]\n"))
+    back = plan_from_json(json.loads(json.dumps(plan_to_json(other))))
+    assert (one.runs_on, back.runs_on) == ((), ("gpu", "linux"))
+    assert plan_digest(one) != plan_digest(back)
 
 
 def test_a_map_that_looks_like_an_expression_stays_a_map() -> None:

@@ -87,7 +87,7 @@ def test_errors_of_all_passes_are_found_together() -> None:
     ("body", "head", "expected"),
     [
         (step("a", "runs_on: gpu\n"), "", ["AW901 runs_on"]),
-        (does("a", "wait: {event: x, match: run.id}\n"), "", ["AW901 wait"]),
+        (does("a", "wait: {event: x, match: run.id}\n"), "", []),
         (step("a"), "sandbox: container\n", ["AW901 sandbox"]),
         (group("g", "", step("a", "sandbox: container\n", level=3)), "", ["AW901 sandbox"]),
         (

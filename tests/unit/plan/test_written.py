@@ -39,7 +39,7 @@ def test_a_mistake_in_inputs_or_env(head: str, expected: list[str]) -> None:
 
 
 def test_a_mistake_in_an_input_that_a_trigger_fills() -> None:
-    head = "inputs: {i: strng}\non: {webhook: {path: /x, inputs: {i: '{{ trigger.body }}'}}}\n"
+    head = "inputs: {i: strng}\non: {webhook: {path: /x, verify: none, inputs: {i: '{{ trigger.body }}'}}}\n"
     assert findings(does("a", "wait: 1s\n"), head) == ["AW517 strng"]
 
 
