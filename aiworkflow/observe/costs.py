@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from aiworkflow.bundle.workflow import agent_label
 from aiworkflow.errors import UsageError
@@ -28,6 +28,7 @@ COUNTS: Final = (
     "cost_usd",
     "failed_usd",
     "unknown_price",
+    "lost",
 )
 """The columns of a report, after those of its levels."""
 
@@ -42,6 +43,7 @@ class Spending:
         input_tokens: including the cached ones.
         cost_usd: US dollars, failed attempts included: at least that where `unknown_price` is not 0.
         unknown_price: how many attempts have a price, or a consumption, that is not known.
+        lost: how many of these were lost with their process: budgets count what they had reserved.
     """
 
     runs: int = 0
@@ -53,6 +55,7 @@ class Spending:
     cost_usd: float = 0.0
     failed_usd: float = 0.0
     unknown_price: int = 0
+    lost: int = 0
 
     def to_json(self) -> dict[str, Json]:
         """By the names of `COUNTS`."""
@@ -65,8 +68,15 @@ class Spending:
             return f"${self.cost_usd:.4f}"
         attempts = "1 attempt" if self.unknown_price == 1 else f"{self.unknown_price:,} attempts"
         if self.unknown_price == self.attempts:
-            return f"unknown; {attempts} of unknown price"
-        return f"at least ${self.cost_usd:.4f}; {attempts} of unknown price"
+            return f"unknown; {attempts} of unknown price{self._lost}"
+        return f"at least ${self.cost_usd:.4f}; {attempts} of unknown price{self._lost}"
+
+    @property
+    def _lost(self) -> str:
+        if not self.lost:
+            return ""
+        those = "it was" if self.unknown_price == 1 else f"{self.lost:,} of them"
+        return f" ({those} lost with the process; budgets count what was reserved)"
 
 
 @record
@@ -106,6 +116,23 @@ class CostReport:
             "rows": rows,
             "total": self.total.to_json(),
         }
+
+
+def report_from_json(data: Mapping[str, Json]) -> CostReport:
+    """The inverse of `CostReport.to_json`."""
+    by = tuple(cast("list[str]", data["by"]))
+    rows = cast("list[dict[str, Json]]", data["rows"])
+    return CostReport(
+        by,
+        str(data["since"] or ""),
+        str(data["until"] or ""),
+        tuple(CostRow(tuple(str(row[level]) for level in by), _spending(row)) for row in rows),
+        _spending(cast("dict[str, Json]", data["total"])),
+    )
+
+
+def _spending(data: Mapping[str, Json]) -> Spending:
+    return Spending(**{name: data[name] for name in COUNTS})  # type: ignore[arg-type]
 
 
 @record
@@ -173,6 +200,7 @@ class _Sum:
         "failed",
         "failed_usd",
         "input",
+        "lost",
         "output",
         "runs",
         "unknown",
@@ -182,6 +210,7 @@ class _Sum:
     def __init__(self) -> None:
         self.runs: set[str] = set()
         self.attempts = self.failed = self.unknown = self.input = self.cached = self.output = 0
+        self.lost = 0
         self.usd = self.failed_usd = 0.0
 
     def add(self, run: str, line: Line) -> None:
@@ -190,6 +219,7 @@ class _Sum:
         self.attempts += line.attempts
         self.failed += line.failed
         self.unknown += line.unknown
+        self.lost += line.lost
         self.input += line.input_tokens
         self.cached += line.cached_tokens
         self.output += line.output_tokens
@@ -209,6 +239,7 @@ class _Sum:
             round(self.usd, 9),
             round(self.failed_usd, 9),
             self.unknown,
+            self.lost,
         )
 
 

@@ -37,6 +37,7 @@ class StepProgress:
         source: run and path of the attempt whose output was used again; None where it ran itself.
         undone: whether it was taken back; None while nobody tried.
         waits: what kind of wait is open: `approve gate ask timer event`; "" for none.
+        asks: whether an attempt that goes on has opened it.
         tool: of a call that an agent made: the operation; `given` holds its arguments, under `with`.
         due: while it waits: when it goes on, seconds since the epoch; None for no moment.
     """
@@ -68,6 +69,7 @@ class StepProgress:
     log: str | None = None
     count: int | None = None
     waits: str = ""
+    asks: bool = False
     due: float | None = None
     round: int | None = None
     undone: bool | None = None
@@ -319,14 +321,14 @@ class RunProgress:
         match event:
             case ev.Opened():
                 step.status = "waiting"
-                step.waits = event.kind
+                step.waits, step.asks = event.kind, bool(event.question)
                 step.visit = event.visit
                 step.due = event.due
                 step.started = step.started or event.at
             case ev.Answered():
                 pass
             case ev.Approved():
-                step.status = "pending" if step.form == "leaf" else "running"
+                step.status = "pending" if step.form == "leaf" and not step.asks else "running"
                 step.waits, step.due = "", None
             case ev.Delayed():
                 step.status = "waiting"
@@ -350,8 +352,10 @@ class RunProgress:
         step.status = event.status
         if step.is_undo and event.status in {"succeeded", "failed"}:
             self.steps[event.path.rpartition("/")[0]].undone = event.status == "succeeded"
-        step.waits, step.due = "", None
-        step.error = event.error
+        step.asks = False
+        if event.status != "waiting":
+            step.waits, step.due = "", None
+        step.error = event.error if event.status != "waiting" else None
         step.output = event.output
         step.ended = event.at
         step.seconds += event.seconds

@@ -30,6 +30,7 @@ from aiworkflow.errors import AIWorkflowError
 from aiworkflow.expr import ObjectOf, Property, json_schema
 from aiworkflow.journal import Fenced
 from aiworkflow.records import record
+from aiworkflow.runtime.asks import Asks
 from aiworkflow.runtime.patience import NOT_NOW, patiently
 from aiworkflow.runtime.values import digest_of
 from aiworkflow.steps.contract import Outcome, StepError
@@ -43,7 +44,9 @@ if TYPE_CHECKING:
     from aiworkflow.engine import Instance
     from aiworkflow.engine.carried import Json, Ref
     from aiworkflow.engine.events import Event
+    from aiworkflow.engine.reply import Reply
     from aiworkflow.plan.graph import Node
+    from aiworkflow.runtime.asks import Board
     from aiworkflow.runtime.mask import Masking
     from aiworkflow.runtime.values import Values
     from aiworkflow.steps.contract import Handed, Ports, Work
@@ -71,6 +74,7 @@ class _Known:
     arguments: Mapping[str, Json]
     end: int = 0
     error: Failure | None = None
+    replies: Sequence[Reply] = ()
 
 
 @record
@@ -79,6 +83,7 @@ class Around:
 
     Attributes:
         check: raises StepError when the budgets let no more be asked.
+        board: the open questions of attempts under way.
     """
 
     clock: Clock
@@ -87,6 +92,7 @@ class Around:
     note: Note
     make: Make
     check: Callable[[], None]
+    board: Board
 
 
 class AgentCalls:
@@ -113,7 +119,9 @@ class AgentCalls:
         task = asyncio.current_task()
         assert task is not None
         self._task = task
+        self._under_way = self._asking = 0
         self.doubtful: Failure | None = None
+        self.is_parked = False
 
     def _recall(self, call: Instance) -> _Known:
         given = self._around.values.arguments(call.arguments_seq)
@@ -126,6 +134,7 @@ class AgentCalls:
             arguments=cast("dict[str, Json]", given.get("with", {})),
             end=call.seq,
             error=call.error,
+            replies=call.replies,
         )
 
     @property
@@ -141,6 +150,14 @@ class AgentCalls:
         found = self._handed.get(name)
         return found[1] if found is not None else None
 
+    def check(self) -> None:
+        """Whether another call may be asked for.
+
+        Raises:
+            StepError: `budget`: nothing is left to tell the agent what it comes to.
+        """
+        self._around.check()
+
     # -- what was said ----------------------------------------------------------------------------
 
     def said(self, message: Message) -> None:
@@ -149,7 +166,7 @@ class AgentCalls:
         Raises:
             StepError: `budget`: nothing is left to tell it what they come to.
         """
-        self._around.check()
+        self.check()
         self._turn = [message]
         self._made = set()
 
@@ -228,6 +245,14 @@ class AgentCalls:
         return await self._make(known, node, None)
 
     async def _make(self, call: _Known, node: Node, given: Ref | None) -> ToolResult:
+        self._under_way += 1
+        try:
+            return await self._attempt(call, node, given)
+        finally:
+            self._under_way -= 1
+            self._look_whether_all_ask()
+
+    async def _attempt(self, call: _Known, node: Node, given: Ref | None) -> ToolResult:
         path = self._path(call.number)
         attempt = call.attempt + 1
         await self._begin(call, node, given, path, attempt)
@@ -237,12 +262,18 @@ class AgentCalls:
         status = "succeeded"
         is_repeatable = str(node.effect) in REPEATABLE
         work = self._of_call(call, node, path, attempt)
+        asks = self._asks(call, path)
+        ports = dataclasses.replace(self._ports, ask=asks)
         try:
-            made = await patiently(lambda: self._around.make(work, self._ports), lambda: False)
+            made = await patiently(lambda: self._around.make(work, ports), lambda: False)
             check_output(made.output)
             outcome = made
         except asyncio.CancelledError:
-            self._cut_off(path, attempt, began, is_repeatable=is_repeatable)
+            if asks.is_parked:
+                self._end(path, attempt, "waiting", began=began)
+            else:
+                is_harmless = is_repeatable or asks.is_open
+                self._cut_off(path, attempt, began, is_repeatable=is_harmless)
             raise
         except (*NOT_NOW, Fenced):
             raise  # the run stops here; what became of the call is for the next driver to say
@@ -271,6 +302,32 @@ class AgentCalls:
             raise
         await self._end(path, attempt, status, output_ref, undo=undo, began=began)
         return self._shown(output)
+
+    def _asks(self, call: _Known, path: str) -> Asks:
+        """What the call asks of people; its step waits for them as soon as no other call goes on."""
+        return Asks(
+            path,
+            self._node.id,
+            self._work.path,
+            self._work.visit,
+            call.replies,
+            board=self._around.board,
+            clock=self._around.clock,
+            values=self._around.values,
+            masking=self._around.masking,
+            note=self._around.note,
+            break_off=self._park,
+            around=self._ports.ask.bounds if self._ports.ask is not None else None,
+        )
+
+    def _park(self) -> None:
+        self._asking += 1
+        self._look_whether_all_ask()
+
+    def _look_whether_all_ask(self) -> None:
+        if self._asking and self._asking == self._under_way and not self.is_parked:
+            self.is_parked = True
+            self._task.cancel()
 
     def _cut_off(self, path: str, attempt: int, began: float, *, is_repeatable: bool) -> None:
         """The attempt is ended while it is called."""

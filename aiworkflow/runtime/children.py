@@ -19,7 +19,8 @@ from aiworkflow.engine import Left, RunState, Spent, Total, undoable
 from aiworkflow.engine import events as ev
 from aiworkflow.errors import AIWorkflowError
 from aiworkflow.journal import UnknownRun
-from aiworkflow.runtime.drive import fold
+from aiworkflow.runtime.folding import fold
+from aiworkflow.runtime.spread import call_back, is_spread, may_spread
 from aiworkflow.runtime.values import Values
 from aiworkflow.runtime.waits import WAKE, child_id
 from aiworkflow.steps.contract import ChildWaits, Outcome, StepError, Usage
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from aiworkflow.plan.graph import Node
     from aiworkflow.runtime.drive import Drive
     from aiworkflow.runtime.local import LocalRuntime
+    from aiworkflow.runtime.own_tree import OwnTree
     from aiworkflow.runtime.spending import Spending
 
 
@@ -41,6 +43,7 @@ class ChildRuns:
 
     Args:
         spending: told of the child runs that are driven.
+        tree: the worktree that the run acts in; child runs act there too.
 
     Attributes:
         caller: the drive of the run; set once that is put together.
@@ -54,6 +57,7 @@ class ChildRuns:
         *,
         attached: bool = False,
         restored: bool = False,
+        tree: OwnTree | None = None,
     ) -> None:
         self._runtime = runtime
         self._started = started
@@ -61,6 +65,7 @@ class ChildRuns:
         self.caller: Drive | None = None
         self._attached = attached
         self._restored = restored
+        self._tree = tree
 
     def left_around(self, path: str) -> Left:
         """What may still be spent within all budgets around a step, beyond what is reserved."""
@@ -84,6 +89,7 @@ class ChildRuns:
         """
         run = child_id(self._started.run, instance.path, instance.visit)
         turn = instance.ends
+        await self._leave_to_workers(run, instance, node, digest, given)
         try:
             row = self._runtime.journal.run(run)
         except UnknownRun:
@@ -97,6 +103,7 @@ class ChildRuns:
                     attached=self._attached,
                     restored=self._restored,
                     turn=turn,
+                    tree=self._tree,
                 )
             except AIWorkflowError as error:
                 raise StepError("input", error.message, hint=error.hint) from error
@@ -127,6 +134,37 @@ class ChildRuns:
             at = json.loads(wake.value).get("at") if wake is not None else None
             raise ChildWaits(at)
         return self._came_to(run, row, self._folded(run))
+
+    async def _leave_to_workers(
+        self, run: str, instance: Instance, node: Node, digest: str, given: Mapping[str, Json]
+    ) -> None:
+        """See whether any worker is to drive the child run; if not, nobody drives it on return.
+
+        Raises:
+            ChildWaits: it is. StepError: its inputs do not fit.
+        """
+        runtime, journal = self._runtime, self._runtime.journal
+        parent = instance.parent
+        is_stopping = parent is not None and parent.stopping and not node.final
+        try:
+            row = journal.run(run)
+        except UnknownRun:
+            may = runtime.spreads and not is_stopping and self._tree is None
+            may = may and not self._attached and not self._restored
+            left, left_today = self.left_around(instance.path), self.left_today()
+            if not (may and may_spread(instance, node, left, left_today)):
+                return
+            try:
+                runtime.submit_child(
+                    run, self._started, instance.path, digest, given, instance.ends
+                )
+            except AIWorkflowError as error:
+                raise StepError("input", error.message, hint=error.hint) from error
+            raise ChildWaits(None) from None
+        if row.finished is None and is_spread(journal, run):
+            if not is_stopping:
+                raise ChildWaits(None)
+            await call_back(runtime, run, self._started.actor)
 
     async def take_back(self, run: str) -> Outcome:
         """Undo what a child run did.

@@ -62,9 +62,17 @@ class Choosing:
         if action.choice is None and not action.agents and self._choice:
             said = chosen_of_plain(self._choice)
             action = replace(action, agents=said.agents, choice=said.choice)
+        specs = action.agents or (self._all() if action.choice else self._plain())
+        able = tuple(one for one in specs if self._estimate.takes_tools(one))
+        if not action.tools or len(able) == len(specs):
+            able = specs
+        elif not able:
+            return _none_able(specs)
         if action.choice is None:
-            return self._estimate(action, sent)
-        specs = action.agents or self._all()
+            if able is specs:
+                return self._estimate(action, sent)
+            return [self._estimate.offer(one, _label(one), specs, sent) for one in able]
+        specs = able
         offers = {
             _label(spec): self._estimate.offer(spec, _label(spec), specs, sent) for spec in specs
         }
@@ -101,6 +109,10 @@ class Choosing:
             )
         return [replace(offers[one.candidate.label], why=one.why) for one in found.order]
 
+    def _plain(self) -> tuple[AgentSpec, ...]:
+        """The agents of the settings, in their order."""
+        return tuple(agent_spec(one) for one in self._default)
+
     def _all(self) -> tuple[AgentSpec, ...]:
         """All agents that the settings name, those in use by default first."""
         return tuple(agent_spec(one) for one in dict.fromkeys([*self._default, *self._agents]))
@@ -126,6 +138,14 @@ class Choosing:
             load=self._roster().load(config.label),
             able=self._roster().abilities(config),
         )
+
+
+def _none_able(specs: Sequence[AgentSpec]) -> Failure:
+    return Failure(
+        "no_agent",
+        f"none of {', '.join(f'`{_label(one)}`' for one in specs)} can be handed `tools`",
+        hint="use an agent over an API or over ACP",
+    )
 
 
 def _label(spec: AgentSpec) -> str:

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from aiworkflow.engine import Instance
     from aiworkflow.engine.carried import Json, Left, Total
     from aiworkflow.plan.graph import Node
+    from aiworkflow.runtime.asks import Board
     from aiworkflow.runtime.mask import Masking
+    from aiworkflow.runtime.own_tree import OwnTree
     from aiworkflow.steps.contract import Outcome, Performer, Ports, Work
 
 
@@ -28,16 +30,22 @@ class Place:
         project: the project's root.
         bundle: folder with the bundle's files as they were when the run started.
         scratch: folder for scratch folders of attempts.
+        tree: the worktree that `project` is; None where it is the project itself.
     """
 
     project: Path
     bundle: Path
     scratch: Path
+    tree: OwnTree | None = None
 
 
 @record
 class Doors:
-    """What attempts act through, the same for all runs of a process."""
+    """What attempts of a run act through.
+
+    Attributes:
+        board: the open questions of attempts under way.
+    """
 
     clock: Clock
     performers: Mapping[Kind, Performer]
@@ -47,6 +55,7 @@ class Doors:
     environ: Mapping[str, str]
     interpreters: Mapping[str, str]
     limit: Callable[[str], int]
+    board: Board
 
 
 class Guard(Protocol):

@@ -24,17 +24,22 @@ from aiworkflow.engine import (
     total_of,
 )
 from aiworkflow.engine import events as ev
-from aiworkflow.journal import Append, Conflict, Journal, Moved, RegisterWrite, RunRow
-from aiworkflow.plan import needs_output
+from aiworkflow.journal import Append, Conflict, Moved, RegisterWrite, RunRow
+from aiworkflow.runtime.doubts import DOUBT, doubt_row, show_doubt
 from aiworkflow.runtime.facts import are_durable, cost_of, reused_blobs
+from aiworkflow.runtime.folding import PAGE, fold
+from aiworkflow.runtime.ledger import lost_usd
 from aiworkflow.runtime.patience import patiently
+from aiworkflow.runtime.placing import needs, needs_no_more
+from aiworkflow.runtime.pulse import LeaseLost
+from aiworkflow.runtime.ready import FOR_A_WORKER, READY
 from aiworkflow.runtime.restored import RESTORED, as_restored
-from aiworkflow.runtime.waits import WAKE, Waits, can_go_on, child_id, waiting_for
+from aiworkflow.runtime.spread import may_go_on, wake_parent, wake_version
+from aiworkflow.runtime.waits import WAKE, Waits, asked_here, child_id, waiting_for
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from aiworkflow.engine import Instance
     from aiworkflow.engine.carried import Json
     from aiworkflow.engine.events import Event
     from aiworkflow.runtime.driven import Driven
@@ -42,21 +47,7 @@ if TYPE_CHECKING:
     from aiworkflow.runtime.perform import Attempts
 
 _POLL_S = 0.03
-_PAGE = 1000
-
-DOUBT = "doubt"
 _PATIENCE_S = 5.0  # a timer shorter than that is sat out
-
-
-def fold(journal: Journal, run: str, state: RunState) -> None:
-    """Fold what the journal has beyond what the state knows.
-
-    Raises:
-        UnknownEvent: an event is of a newer version.
-    """
-    while records := journal.read(run, state.seq, _PAGE):
-        for record in records:
-            state.apply(decode(record.payload))
 
 
 class Drive:
@@ -80,7 +71,9 @@ class Drive:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._broken: Exception | None = None  # the first error of an attempt that is no fact
         self._stopping = False
+        self._holding = False
         self._seen_version = driven.journal.version()
+        self._lost_usd = lost_usd(self._state)
         self._is_new = not self._tail  # then no register is its own yet, and none is looked for
         self._waits = Waits(driven.journal, driven.run, is_new=self._is_new)
 
@@ -96,11 +89,15 @@ class Drive:
         # an interrupt may have come before
         self._facts[:0] = as_restored(self._it.journal, self._it.run, first)
         try:
-            await self._turns()
+            with self._it.lease.watching(self._it.run, self._lose):
+                try:
+                    await self._turns()
+                finally:
+                    await self._end_attempts()
+            await self._it.clear(self._row)
         finally:
             if self._alarm is not None:
                 self._alarm.cancel()
-            await self._end_attempts()
         return self._row
 
     async def _end_attempts(self) -> None:
@@ -153,6 +150,20 @@ class Drive:
             self._facts.append(asked)
             self._wake()
 
+    def hold(self) -> None:
+        """Begin nothing more: what runs goes on to its end, then the run is let go for others."""
+        self._holding = True
+        self._decider.hold()
+        self._it.board.leave()
+        self._wake()
+
+    def _lose(self, silent_s: float) -> None:
+        """The right to drive runs out: end what is under way; nothing more is begun or written."""
+        self._broken = self._broken or LeaseLost(self._it.run, silent_s)
+        for task in self._tasks.values():
+            task.cancel()
+        self._wake()
+
     def _now(self) -> float:
         return self._it.clock.now().timestamp()
 
@@ -166,7 +177,10 @@ class Drive:
             facts, self._facts = self._facts, []
             noted, self._noted = self._noted, []
             decision = await self._commit(facts, arrived)
+            if self._broken is not None and not (decision.finished or self._parked):
+                raise self._broken
             are_durable(noted)
+            self._it.board.tell(decision.events, self._state)
             self._open = decision.waits
             for path in decision.cancels:
                 task = self._tasks.get(path)
@@ -185,7 +199,7 @@ class Drive:
         for path in self._waiting_children:
             instance = self._state.instances[path]
             run = child_id(self._it.run, path, instance.visit)
-            if instance.waits == "child" and can_go_on(self._it.journal, run, self._now()):
+            if instance.waits == "child" and may_go_on(self._it.journal, run, self._now()):
                 actor = self._row.actor
                 found.append(ev.Answered(self._now(), path, instance.visit, "child", actor))
         return found
@@ -222,6 +236,8 @@ class Drive:
         while True:
             if self._broken is not None:
                 raise self._broken
+            if self._holding and not self._tasks and not self._facts:
+                return []
             if self._facts:
                 return self._others() if loop.time() >= self._look_at else []
             timeout = _POLL_S
@@ -267,7 +283,7 @@ class Drive:
         if version == self._seen_version:
             return []
         self._seen_version = version
-        records = self._it.journal.read(self._it.run, self._tail, _PAGE)
+        records = self._it.journal.read(self._it.run, self._tail, PAGE)
         self._tail += len(records)
         return [decode(record.payload) for record in records]
 
@@ -301,6 +317,7 @@ class Drive:
     _held = 0
     _open: Sequence[str] = ()
     _parked = False
+    _wake_version: int | None = None
 
     async def _commit(self, facts: list[Event], arrived: list[Event]) -> Decision:
         refusals = 0
@@ -333,7 +350,7 @@ class Drive:
             events=[encode(event) for event in events],
             epoch=self._it.epoch,
             after=self._tail,
-            driver=self._it.driver,
+            driver=self._it.lease.id,
             registers=self._registers(decision, parks=parks),
             row=row if row is not self._saved_row else None,
             blobs=[*self._blobs(), *reused_blobs(events)],
@@ -341,6 +358,7 @@ class Drive:
         )
         await self._durably(append)
         self._it.ledger.settle()
+        self._lost_usd = 0.0
         self._parked = parks
         self._row = self._saved_row = row
         self._tail += len(events)
@@ -349,11 +367,17 @@ class Drive:
 
     def _parks(self, decision: Decision) -> bool:
         """Whether nothing is left to do here: the append lets go of the run."""
-        if decision.finished or not decision.idle or self._tasks or self._facts:
+        if decision.finished or self._tasks or self._facts:
+            return False
+        if self._holding:
+            return True
+        if not decision.idle:
             return False
         if decision.waits and self._it.attached:
             return False
         self._open = decision.waits
+        called = self._waiting_children  # one that ends from now on is not overlooked
+        self._wake_version = wake_version(self._it.journal, self._it.run) if called else None
         if self._children_that_go_on():
             return False
         return decision.wake_at is None or decision.wake_at - self._now() > _PATIENCE_S
@@ -389,6 +413,7 @@ class Drive:
         writes += self._it.ledger.writes(decision.events, self._state)
         if self._saved_row is None:  # the first append of this drive
             writes += self._it.lane.enter()
+            writes += needs(self._it.run, self._it.plan) if self._is_new else []
         for event in decision.events:
             if isinstance(event, ev.RunResumed) and event.restored:
                 writes.append(RegisterWrite(RESTORED, self._it.run, None))
@@ -398,70 +423,50 @@ class Drive:
                 if instance.cache and is_first and event.status == "succeeded" and not event.undo:
                     writes.append(self._it.cache.write(instance, event))
         writes += self._it.measured.writes(self._it.run, decision.events)
-        paid = self._it.account.write(cost_of(decision.events), self._decider.reserved_usd)
+        spent = cost_of(decision.events) + self._lost_usd
+        paid = self._it.account.write(spent, self._decider.reserved_usd)
         if paid is not None:
             writes.append(paid)
         if decision.finished and self._state.finished is not None:  # else another plan comes next
             known = () if self._is_new else self._it.journal.registers(DOUBT, f"{self._it.run}/")
             gone = [RegisterWrite(DOUBT, row.key, None) for row in known]
             over = [*gone, RegisterWrite(WAKE, self._it.run, None), *self._it.lane.leave()]
-            return [*writes, *over]
+            over += [*needs_no_more(self._it.run, self._it.plan), *wake_parent(self._state.started)]
+            return [*writes, *self._no_longer_ready(), *over]
         if not parks:
             return writes
-        for path in decision.doubts:
-            instance = self._state.instances[path]
-            key = f"{self._it.run}/{path}"
-            way_back = self._way_back(instance)
-            value = json.dumps({"visit": instance.visit, "kind": "in_doubt", "undo": way_back})
-            writes.append(RegisterWrite(DOUBT, key, value))
+        doubts = [self._state.instances[path] for path in decision.doubts]
+        writes += [doubt_row(self._it.run, self._it.plan, instance) for instance in doubts]
         at = json.dumps({"at": decision.wake_at}) if decision.wake_at is not None else None
-        return [*writes, RegisterWrite(WAKE, self._it.run, at)]
+        if self._holding:  # whoever works next goes on with it
+            at, self._wake_version = "{}", None
+        writes.append(RegisterWrite(WAKE, self._it.run, at, self._wake_version))
+        return [*writes, *self._no_longer_ready()]
 
-    def _way_back(self, instance: Instance) -> str:
-        """Whether a person may have a step in doubt taken back; "output" where that must be told."""
-        node = self._it.plan.nodes[instance.node]
-        if instance.role:
-            return ""
-        if node.undo is not None:
-            return "output" if needs_output(node) else "ready"
-        return "ready" if instance.undo_seq else ""
+    def _no_longer_ready(self) -> list[RegisterWrite]:
+        """Of a run that was submitted: workers find it by its wake from here on."""
+        started = self._state.started
+        return [RegisterWrite(READY, started.ready, None)] if started and started.ready else []
 
     def _new_row(self, decision: Decision, *, parks: bool) -> RunRow:
         row = self._row
         cost = row.cost_usd + cost_of(decision.events)
         finished = self._state.finished
         status = self._state.status
-        waiting = ""
-        if not parks and row.status == status and cost == row.cost_usd and not row.waiting:
+        asking = [] if parks else asked_here(self._state, decision.waits)
+        waiting = json.dumps(asking) if asking else ""
+        if not parks and (row.status, row.cost_usd, row.waiting) == (status, cost, waiting):
             return row
         if parks:
             status = "waiting"
-            doubts = [self._doubt(path) for path in decision.doubts]
-            waiting = json.dumps([*doubts, *waiting_for(self._state, decision.waits)])
-        return RunRow(
-            run=row.run,
-            bundle=row.bundle,
-            status=status,
-            started=row.started,
-            finished=finished.at if finished is not None else None,
-            cost_usd=round(cost, 9),
-            commit=row.commit,
-            dirty=row.dirty,
-            digest=row.digest,
-            trigger=row.trigger,
-            actor=row.actor,
-            waiting=waiting,
+            open_doubts = [self._state.instances[path] for path in decision.doubts]
+            doubts = [show_doubt(self._it.plan, instance) for instance in open_doubts]
+            held: list[dict[str, Json]] = [dict(FOR_A_WORKER)] if self._holding else []
+            waiting = json.dumps([*held, *doubts, *waiting_for(self._state, decision.waits)])
+        at = finished.at if finished is not None else None
+        return dataclasses.replace(
+            row, status=status, finished=at, cost_usd=round(cost, 9), waiting=waiting
         )
-
-    def _doubt(self, path: str) -> dict[str, Json]:
-        """What is shown of a doubt: why, and whether a person may have it taken back."""
-        error = self._state.instances[path].error
-        found: dict[str, Json] = {"kind": "in_doubt", "step": path}
-        if error is not None and error.kind == "restored":
-            found["because"] = "restored"
-        if self._way_back(self._state.instances[path]):
-            found["undo"] = True
-        return found
 
     def _reload(self, facts: Sequence[Event]) -> None:
         """Somebody else appended: fold everything anew, and make the working memory anew."""
@@ -470,6 +475,8 @@ class Drive:
         self._state = state
         self._tail = state.seq
         self._decider = self._new_decider()
+        if self._holding:
+            self._decider.hold()
         ended_here = {fact.path for fact in facts if isinstance(fact, ev.Ended)}
         self._decider.adopt(self._tasks.keys() | ended_here)
         self._evaluator = self._attempts = None

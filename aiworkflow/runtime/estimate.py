@@ -27,11 +27,15 @@ class Sent:
         images: how many go with it.
         is_checked: whether an answer that does not fit is asked for again: each time with all that
             was said before.
+        has_tools: whether the agent is handed any.
+        may_write: whether it may, besides, change files by itself if it is one that does.
     """
 
     size: int
     images: int = 0
     is_checked: bool = False
+    has_tools: bool = False
+    may_write: bool = False
 
 
 class Estimate:
@@ -57,6 +61,7 @@ class Estimate:
         self._default = default
         self._environ = environ
         self._is_left_alone = is_left_alone
+        self._resolved: dict[AgentSpec, AgentConfig] = {}
 
     def __call__(self, action: AgentCall, sent: Sent) -> list[Offer]:
         """What an attempt may cost at most, with each agent that may make it."""
@@ -71,7 +76,7 @@ class Estimate:
         Args:
             specs: all that may make it: the dearest of them counts where a price is not known.
         """
-        from aiworkflow.agents import Consumed, cost_of  # most runs have no agent
+        from aiworkflow.agents import Consumed, acts_by_calls, cost_of  # most runs have no agent
 
         config = self.config(spec)
         longest = config.max_tokens if config is not None else 4096
@@ -83,7 +88,9 @@ class Estimate:
         if usd is None:
             usd = self._dearest(specs, most)
         is_alone = self._is_left_alone(spec.name)
-        journalled = config is not None and not config.acts_alone
+        journalled = config is not None and (
+            acts_by_calls(config, wants=sent.may_write) if sent.has_tools else not config.acts_alone
+        )
         return Offer(name, round(usd, 9), asked + answered, is_alone, journalled)
 
     @staticmethod
@@ -93,14 +100,26 @@ class Estimate:
 
         return cost_of(config, Consumed(1, 0, 1)) is not None
 
+    def takes_tools(self, spec: AgentSpec) -> bool:
+        """Whether an agent can be handed the tools of a step."""
+        from aiworkflow.agents import tools_problem
+
+        return tools_problem(spec, self._agents, self._environ) is None
+
     def config(self, spec: AgentSpec) -> AgentConfig | None:
         """The agent that is meant; None where it cannot be used here."""
         from aiworkflow.agents import resolve_agent
 
+        known = self._resolved.get(spec)
+        if known is not None:
+            return known
         try:
-            return resolve_agent(spec, self._agents, self._environ)
+            found = resolve_agent(spec, self._agents, self._environ)
         except UsageError:
             return None
+        if found.kind == "api":  # of programs, whether they are here is looked at each time
+            self._resolved[spec] = found
+        return found
 
     def _dearest(self, specs: Sequence[AgentSpec], most: Consumed) -> float:
         """What the dearest agent would cost of those whose price is known here."""

@@ -11,6 +11,7 @@ from aiworkflow.bundle.workflow import (
     AgentCall,
     Assign,
     Child,
+    Effect,
     Group,
     OutputForm,
     Script,
@@ -178,7 +179,14 @@ class Evaluator:
             asked += compact(history)
         given = cast("list[Json]", rendered.get("files", []))
         images = sum(len(one) if isinstance(one, list) else 1 for one in given)
-        sent = Sent(len(asked.encode("utf-8", "surrogatepass")), images, is_checked)
+        paths = (node.allow or self._view.plan.allow).paths
+        sent = Sent(
+            len(asked.encode("utf-8", "surrogatepass")),
+            images,
+            is_checked,
+            has_tools=bool(action.tools),
+            may_write=bool(paths) and node.effect is not Effect.READ,
+        )
         return self._choosing.offers(action, sent, path, rendered.get("agent_key"))
 
     def _agents(self, node: Node, question: Question) -> Answer:

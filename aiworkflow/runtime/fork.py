@@ -90,7 +90,7 @@ def fork_run(
         values.fresh_blobs.extend([one.plan, one.files])
         values.fresh_blobs.extend(blobs.put(file.content) for file in load_files(blobs, one.files))
     is_other = new is not None or then.plan != last.plan
-    carried = carried_over(prefix, plan)
+    carried = carried_over(prefix, plan, events[1 + len(prefix) :])
     begins = then if is_other else goal
     started = dataclasses.replace(
         begins,
@@ -101,6 +101,7 @@ def fork_run(
         copied=len(carried),
         breaks={},
         lane=goal.lane,
+        workspace={**begins.workspace, "of": fork} if begins.workspace else {},
     )
     copied: list[ev.Event] = [started, *carried]
     if is_other:

@@ -112,6 +112,21 @@ class Called:
 
 
 @record
+class Elsewhere:
+    """Another repository than the project's that a run acts in.
+
+    Attributes:
+        root: its folder: a working tree, or bare.
+        repo: what it is called.
+        branch: the branch for what comes of the run; "" for one of the run's own name.
+    """
+
+    root: Path
+    repo: str
+    branch: str = ""
+
+
+@record
 class NewRun:
     """A run to be started: everything checked, nothing written yet.
 
@@ -120,6 +135,9 @@ class NewRun:
         name: a name the caller gave the run, or "".
         children: the workflows it may call, directly or through others.
         breaks: where it stops: path or id of a step → a condition, "" for always.
+        revision: of the repository that it acts in.
+        workspace: `here` or `worktree`, where settings say it; "" for what is usual for its trigger.
+        elsewhere: the repository that it acts in, if that is not the project's.
     """
 
     plan: Plan
@@ -133,6 +151,8 @@ class NewRun:
     name: str = ""
     children: Sequence[Called] = ()
     breaks: Mapping[str, str] = field(default_factory=dict)
+    workspace: str = ""
+    elsewhere: Elsewhere | None = None
 
 
 @record

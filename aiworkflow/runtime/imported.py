@@ -15,7 +15,7 @@ from aiworkflow.engine import events as ev
 from aiworkflow.errors import UsageError
 from aiworkflow.journal import Append, RegisterWrite
 from aiworkflow.runtime.values import Values
-from aiworkflow.runtime.waits import wait_row
+from aiworkflow.runtime.waits import wait_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,7 +98,8 @@ def _open_waits(journal: Journal, run: str) -> Iterator[RegisterWrite]:
     values = Values(journal, run, inline_bytes=0)
     for path, (seq, event) in opened.items():
         instance = state.instances[path]
-        if instance.waits:
-            row = wait_row(f"{run}/{path}", seq, event, values)
+        if instance.waits == event.kind:
+            row, *others = wait_rows(f"{run}/{path}", seq, event, values)
             told = {**json.loads(cast("str", row.value)), "voters": list(instance.votes)}
             yield RegisterWrite(row.space, row.key, json.dumps(told), expires=row.expires)
+            yield from others

@@ -6,8 +6,8 @@ part of the old driver. A new driver therefore ends the recorded process groups 
 it takes the run; it never redoes a step while the old attempt may still be running.
 
 Only a driver of the same folder can be looked at. A journal on a server may be shared by several
-folders and machines: so a driver's id names its folder (`token@place`), and one of another folder
-counts as alive until a person says that it is not.
+folders and machines: so a driver's id names its folder (`token@place`), and what is known of one of
+another folder are the signs of life that it gives in the journal (`pulse.py`, `drivers.py`).
 """
 
 from __future__ import annotations
@@ -24,9 +24,11 @@ from typing import TYPE_CHECKING
 from aiworkflow.errors import UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from aiworkflow.clock import Clock
+    from aiworkflow.engine.carried import Json
+    from aiworkflow.runtime.pulse import Pulse
 
 _PATIENCE_S = 5.0
 
@@ -37,18 +39,64 @@ class DriverLease:
     Attributes:
         id: what the journal names as the holder of a stream.
         lock_fd: inherited by every child.
+        runs: those that are driven now.
     """
 
-    def __init__(self, folder: Path, id_: str) -> None:
+    def __init__(self, folder: Path, id_: str, about: Mapping[str, Json] | None = None) -> None:
         self.id = id_
         self._folder = folder
         self._lock = folder / f"{id_}.lock"
         self._groups = folder / f"{id_}.groups"
         self.lock_fd = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(self.lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.write(self.lock_fd, json.dumps({"pid": os.getpid()}).encode())
+        self.runs: set[str] = set()
         self._alive: set[int] = set()
         self._groups_fd: int | None = None
+        self._pulse: Pulse | None = None
+        self.say({"pid": os.getpid(), **(about or {})})
+
+    def say(self, about: Mapping[str, Json]) -> None:
+        """Write down what this driver says of itself, for whoever looks at the folder."""
+        with contextlib.suppress(OSError):
+            text = json.dumps(dict(about)).encode()
+            os.pwrite(self.lock_fd, text, 0)
+            os.ftruncate(self.lock_fd, len(text))
+        if self._pulse is not None:
+            self._pulse.say()
+
+    def begin_pulse(self, pulse: Pulse) -> None:
+        """From here on the journal hears that this driver lives. Raises JournalUnavailable."""
+        pulse.begin()
+        self._pulse = pulse
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether somebody has ended this driver: another id is needed to take a run."""
+        return self._pulse is not None and self._pulse.is_ended
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether it may begin something."""
+        return self._pulse is None or self._pulse.is_sound
+
+    def check(self, run: str) -> None:
+        """Called before each effect. Raises Fenced: it must not begin."""
+        if self._pulse is not None:
+            self._pulse.check(run)
+
+    @contextlib.contextmanager
+    def watching(self, run: str, stop: Callable[[float], None]) -> Iterator[None]:
+        """While a run is driven: `stop` is called when the right to do so runs out."""
+        self.runs.add(run)
+        try:
+            with contextlib.nullcontext() if self._pulse is None else self._pulse.watching(stop):
+                yield
+        finally:
+            self.runs.discard(run)
+
+    def groups(self) -> set[int]:
+        """The process groups that were begun and live."""
+        return self._alive.copy()
 
     @contextlib.contextmanager
     def process(self, group: int) -> Iterator[None]:
@@ -57,10 +105,12 @@ class DriverLease:
         A full disk must not end a child in the middle of its effect. Without the note an orphan is
         found by the lock it holds; or, where the system cannot tell, keeps the run from being taken.
         """
+        self._alive.add(group)
         self._note(b"+%d\n" % group)
         try:
             yield
         finally:
+            self._alive.discard(group)
             self._note(b"-%d\n" % group)
 
     def _note(self, line: bytes) -> None:
@@ -72,6 +122,8 @@ class DriverLease:
 
     def close(self) -> None:
         """Let go. The files go too: their absence says that nothing is left of this driver."""
+        if self._pulse is not None:
+            self._pulse.close()
         for path in (self._groups, self._lock):
             path.unlink(missing_ok=True)
         if self._groups_fd is not None:
@@ -111,13 +163,18 @@ class OtherDriver:
         return bool(place) and place != place_of(self._folder)
 
     @property
-    def pid(self) -> int | None:
-        """Its process id, where it can be read."""
+    def about(self) -> Mapping[str, Json]:
+        """What it says of itself, where it can be read."""
         try:
             found = json.loads(self._lock.read_text())
         except (OSError, ValueError):
-            return None
-        pid = found.get("pid") if isinstance(found, dict) else None
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id, where it can be read."""
+        pid = self.about.get("pid")
         return pid if isinstance(pid, int) else None
 
     def is_alive(self) -> bool:
@@ -139,6 +196,15 @@ class OtherDriver:
         except PermissionError:
             return True
         return True
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether it was stopped by a signal, as far as the system can tell."""
+        try:
+            stat = Path(f"/proc/{self.pid}/stat").read_text()
+        except OSError:
+            return False
+        return stat.rpartition(")")[2].split()[0] in {"T", "t"}
 
     def _is_free(self) -> bool:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import TYPE_CHECKING, cast
 
@@ -9,31 +10,36 @@ from aiworkflow.engine import RunState, undoable
 from aiworkflow.engine import events as ev
 from aiworkflow.engine.carried import Stored
 from aiworkflow.errors import UsageError
-from aiworkflow.journal import Claim, Held, Journal, RunRow, new_run_id
-from aiworkflow.plan import plan_from_json, plan_to_json
+from aiworkflow.journal import Append, Journal, RunRow, new_run_id
+from aiworkflow.plan import plan_from_json
 from aiworkflow.runtime import imported
 from aiworkflow.runtime.account import Account
+from aiworkflow.runtime.asks import Board
 from aiworkflow.runtime.breakers import Breakers, Guarded
 from aiworkflow.runtime.cache import Cache
 from aiworkflow.runtime.children import ChildRuns
 from aiworkflow.runtime.choosing import Choosing
 from aiworkflow.runtime.doors import Doors, Place
-from aiworkflow.runtime.drive import Drive, fold
+from aiworkflow.runtime.drive import Drive
 from aiworkflow.runtime.driven import Driven
 from aiworkflow.runtime.estimate import Estimate
 from aiworkflow.runtime.evaluate import Evaluator
-from aiworkflow.runtime.given import Called, Folders, HalfWay, InForce, NewRun
+from aiworkflow.runtime.folding import fold
+from aiworkflow.runtime.given import Folders, HalfWay, InForce, NewRun
+from aiworkflow.runtime.holding import LEASE_S, Holding, WhileHeld
 from aiworkflow.runtime.lanes import Lane, lane_of
-from aiworkflow.runtime.lease import DriverLease, OtherDriver, place_of
 from aiworkflow.runtime.ledger import Ledger
 from aiworkflow.runtime.logs import LogFolder
 from aiworkflow.runtime.measured import Measured
-from aiworkflow.runtime.names import View
+from aiworkflow.runtime.names import View, about_run
 from aiworkflow.runtime.perform import Attempts
 from aiworkflow.runtime.restored import RESTORED
+from aiworkflow.runtime.shelf import Shelf
 from aiworkflow.runtime.spending import Spending
+from aiworkflow.runtime.spread import first_of_child, ready_key_of_child
 from aiworkflow.runtime.values import Values, json_bytes
-from aiworkflow.runtime.workspace import keep_files, load_files, snapshot
+from aiworkflow.runtime.workspace import load_files, snapshot
+from aiworkflow.runtime.workspaces import Workspaces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -44,7 +50,9 @@ if TYPE_CHECKING:
     from aiworkflow.clock import Clock, Ids
     from aiworkflow.engine.carried import Json
     from aiworkflow.plan.graph import Plan
+    from aiworkflow.runtime.lease import DriverLease
     from aiworkflow.runtime.mask import Masking
+    from aiworkflow.runtime.own_tree import OwnTree
     from aiworkflow.steps.contract import Performer
 
 
@@ -56,6 +64,13 @@ class LocalRuntime:
         check_inputs: the inputs of a child run, checked against what its workflow declares.
         on_append: called after each append of a driven run, with the run's id.
         roster: what this process knows of its agents.
+        lease_s: for how long a sign of life counts, where several machines share the journal.
+        left: called with a run's worktree when the run has come to rest: nothing is at work there.
+
+    Attributes:
+        spreads: whether child runs of `each` are left to any worker.
+        stay_s: how long an attempt waits for a person with its session open, where its run does not
+            stay for it.
     """
 
     def __init__(
@@ -71,7 +86,10 @@ class LocalRuntime:
         on_append: Callable[[str], None],
         check_inputs: Callable[[str, Sequence[Field], Mapping[str, Json]], dict[str, Json]],
         roster: Callable[[], Roster],
+        lease_s: Callable[[], float] = lambda: LEASE_S,
+        left: Callable[[Path], None] = lambda _: None,
     ) -> None:
+        self.stay_s = 0.0
         self.journal = journal
         self.folders = folders
         self.clock = clock
@@ -82,8 +100,10 @@ class LocalRuntime:
         self._on_append = on_append
         self._check_inputs = check_inputs
         self._roster = roster
-        self._lease: DriverLease | None = None
-        self._written: tuple[Plan, bytes] | None = None
+        self.workspaces = Workspaces(journal, folders, environ, masking, left)
+        self.holding = Holding(folders.state / "drivers", journal, clock, ids, lease_s)
+        self.spreads = False
+        self._shelf = Shelf(journal, clock)
         self.measured = Measured(journal)
         self.breakers = Breakers(
             journal,
@@ -91,21 +111,13 @@ class LocalRuntime:
             ids,
             mask=masking.mask,
             driver=lambda: self.lease.id,
-            is_alive=self._is_alive,
+            is_alive=self.holding.is_alive,
         )
 
     @property
     def lease(self) -> DriverLease:
         """This process's lease, taken when the first run is driven."""
-        if self._lease is None:
-            self._lease = DriverLease(
-                self._drivers, f"{self.ids.token()}@{place_of(self._drivers)}"
-            )
-        return self._lease
-
-    @property
-    def _drivers(self) -> Path:
-        return self.folders.state / "drivers"
+        return self.holding.lease
 
     def logs(self, run: str, limit_bytes: int = 0) -> LogFolder:
         """The live logs of a run."""
@@ -113,9 +125,7 @@ class LocalRuntime:
 
     def close(self) -> None:
         """Let go of the lease."""
-        if self._lease is not None:
-            self._lease.close()
-            self._lease = None
+        self.holding.close()
 
     # -- starting ---------------------------------------------------------------------------------
 
@@ -137,20 +147,29 @@ class LocalRuntime:
         )
         return run, drive, [started]
 
-    def started(self, run: str, new: NewRun, values: Values) -> ev.RunStarted:
-        """The first event of a run; what it names is stored."""
-        blobs = self.journal.blobs
-        plan_blob = blobs.put(self._plan_json(new.plan))
-        manifest, digests = keep_files(blobs, new.files)
-        values.fresh_blobs.extend([plan_blob, *digests])
+    def started(
+        self, run: str, new: NewRun, values: Values, *, lane: str | None = None, ready: str = ""
+    ) -> ev.RunStarted:
+        """The first event of a run; what it names is stored.
+
+        Args:
+            lane: instead of what its `concurrency` says.
+            ready: of a run that is submitted: where workers find it.
+
+        Raises:
+            UsageError: it is to act in a worktree, and there is no commit for one.
+        """
+        workspace = self.workspaces.chosen(run, new)
+        stored = self._shelf.of(new, run)
+        values.fresh_blobs.extend(stored.blobs)
         return ev.RunStarted(
             at=self.clock.now().timestamp(),
             run=run,
             bundle=new.bundle,
-            plan=plan_blob,
+            plan=stored.plan,
             digest=new.plan.digest,
-            files=manifest,
-            settings=values.ref(new.settings.to_json()),
+            files=stored.files,
+            settings=stored.settings,
             inputs=values.ref(dict(new.inputs)),
             channels={
                 channel.name: (str(channel.reduce), channel.by, channel.start, channel.tool)
@@ -159,32 +178,14 @@ class LocalRuntime:
             trigger=dict(new.trigger),
             actor=new.actor,
             commit=new.revision.commit,
-            dirty=new.revision.dirty,
+            dirty=new.revision.dirty and not workspace,
             name=new.name,
-            children={one.plan.digest: self._keep_called(one, values) for one in new.children},
+            children=stored.children,
             breaks=dict(new.breaks),
-            lane=lane_of(new.plan, new.inputs),
+            lane=lane_of(new.plan, new.inputs) if lane is None else lane,
+            ready=ready,
+            workspace=workspace,
         )
-
-    def _plan_json(self, plan: Plan) -> bytes:
-        """A plan as it is stored; many runs of one bundle write it once."""
-        if self._written is None or self._written[0] is not plan:
-            self._written = (plan, json_bytes(cast("Json", plan_to_json(plan))))
-        return self._written[1]
-
-    def _keep_called(self, called: Called, values: Values) -> Json:
-        """Store what a child run would need; its entry in `RunStarted.children`."""
-        blobs = self.journal.blobs
-        plan_blob = blobs.put(self._plan_json(called.plan))
-        manifest, digests = keep_files(blobs, called.files)
-        settings = blobs.put(json_bytes(called.settings.to_json()))
-        values.fresh_blobs.extend([plan_blob, settings, *digests])
-        return {
-            "plan": plan_blob,
-            "files": manifest,
-            "settings": settings,
-            "bundle": called.bundle,
-        }
 
     def start_child(
         self,
@@ -197,16 +198,57 @@ class LocalRuntime:
         attached: bool,
         restored: bool = False,
         turn: int = 0,
+        tree: OwnTree | None = None,
     ) -> tuple[Drive, Sequence[ev.Event]]:
         """A child run with a given id, of a workflow that its parent's start names.
 
         Args:
             restored: whether the journal may only not know what the child did.
             turn: of the calling step.
+            tree: the worktree that its parent acts in.
 
         Raises:
             UsageError: its inputs do not fit.
         """
+        started, plan, values = self._child(run, parent, path, digest, given, turn, tree)
+        settings = InForce.from_json(cast("dict[str, Json]", values.load(started.settings)))
+        files = load_files(self.journal.blobs, started.files)
+        bundle = snapshot(self.folders.state / "bundles", files)
+        row = row_of(started)
+        drive = self.drive(
+            run, 1, plan, RunState(), values, settings, bundle, row, started, attached, restored
+        )
+        if restored:
+            resumed = ev.RunResumed(started.at, 1, started.actor, restored=True)
+            return drive, [started, resumed]
+        return drive, [started]
+
+    def submit_child(
+        self,
+        run: str,
+        parent: ev.RunStarted,
+        path: str,
+        digest: str,
+        given: Mapping[str, Json],
+        turn: int,
+    ) -> None:
+        """The same, durable and ready for any worker; see `spread.py`. Raises UsageError."""
+        started, plan, values = self._child(run, parent, path, digest, given, turn, None)
+        started = dataclasses.replace(started, ready=ready_key_of_child(parent, run))
+        append = Append(self.ids.token(), run, driver=self.lease.id, blobs=list(values.fresh_blobs))
+        self.journal.append_now(first_of_child(started, plan, append, row_of(started)))
+
+    def _child(
+        self,
+        run: str,
+        parent: ev.RunStarted,
+        path: str,
+        digest: str,
+        given: Mapping[str, Json],
+        turn: int,
+        tree: OwnTree | None,
+    ) -> tuple[ev.RunStarted, Plan, Values]:
+        """The start of a child run; what it names is stored."""
         called = cast("dict[str, str]", parent.children[digest])
         blobs = self.journal.blobs
         plan = plan_from_json(json.loads(blobs.get(called["plan"])))
@@ -235,57 +277,11 @@ class LocalRuntime:
             commit=parent.commit,
             dirty=parent.dirty,
             children=parent.children,
+            workspace=tree.shared(parent) if tree is not None else {},
         )
-        bundle = snapshot(self.folders.state / "bundles", files)
-        row = row_of(started)
-        drive = self.drive(
-            run, 1, plan, RunState(), values, settings, bundle, row, started, attached, restored
-        )
-        if restored:
-            resumed = ev.RunResumed(started.at, 1, started.actor, restored=True)
-            return drive, [started, resumed]
-        return drive, [started]
+        return started, plan, values
 
     # -- resuming ---------------------------------------------------------------------------------
-
-    def claim(self, run: str, *, take_over: bool = False) -> Claim:
-        """Take a run whose driver is gone; ends what that driver left running.
-
-        Args:
-            take_over: end a driver that lives.
-
-        Raises:
-            Held: another process drives it. UnknownRun.
-        """
-        state = self.journal.stream(run)
-        if state.driver is None or state.driver == self.lease.id:
-            return self.journal.claim(run, self.lease.id, instead_of=state.driver)
-        other = OtherDriver(self._drivers, state.driver)
-        if other.is_alive():
-            if not take_over:
-                self.refuse_driven(run)
-            other.kill()
-        other.end_orphans(self.clock)
-        return self.journal.claim(run, self.lease.id, instead_of=state.driver)
-
-    def refuse_driven(self, run: str) -> None:
-        """Raise Held when another living process drives the run. Raises UnknownRun."""
-        driver = self.journal.stream(run).driver
-        if driver is None or (self._lease is not None and driver == self._lease.id):
-            return
-        other = OtherDriver(self._drivers, driver)
-        if other.is_alive():
-            raise _held(run, other)
-
-    def is_driven(self, run: str) -> bool:
-        """Whether a living process drives the run."""
-        driver = self.journal.stream(run).driver
-        return driver is not None and self._is_alive(driver)
-
-    def _is_alive(self, driver: str) -> bool:
-        if self._lease is not None and driver == self._lease.id:
-            return True
-        return OtherDriver(self._drivers, driver).is_alive()
 
     def resume(
         self,
@@ -340,12 +336,13 @@ class LocalRuntime:
         Lane(self.journal, run, state.started.lane).enter()  # refused before anything is taken
         if adopt:
             imported.adopt(self.journal, run, self.ids.token())
-        claim = self.claim(run, take_over=take_over)
+        claim = self.holding.claim(run, take_over=take_over)
         fold(self.journal, run, state)  # what came in before the claim
         assert state.started is not None
         drive = self.drive_of(run, claim.epoch, state, state.started, attached=attached)
         reset, anew = ((), ()) if undo else drive.to_reset()
         now = self.clock.now().timestamp()
+        turn = turn or state.turn
         resumed = ev.RunResumed(now, claim.epoch, actor, reset, anew, undo, turn, budget or {})
         return drive, [resumed]
 
@@ -404,7 +401,9 @@ class LocalRuntime:
         restored: bool = False,
     ) -> Drive:
         """What drives a run, put together: folded up to the journal's tail, held by this process."""
-        place = Place(self.folders.project, bundle, self.folders.state / "scratch" / run)
+        tree = self.workspaces.of(started, values)
+        root = self.folders.project if tree is None else tree.folder
+        place = Place(root, bundle, self.folders.state / "scratch" / run, tree)
         self._masking.hide(plan.allow.secrets)
         doors = Doors(
             clock=self.clock,
@@ -415,29 +414,26 @@ class LocalRuntime:
             environ=self._environ,
             interpreters=settings.interpreters,
             limit=lambda name: settings.limits[name],
+            board=Board(None if attached else self.stay_s),
         )
         logs = self.logs(run, settings.limits["log"])
         inputs = cast("dict[str, Json]", values.load(started.inputs))
-        about: dict[str, Json] = {
-            "id": run,
-            "bundle": started.bundle,
-            "name": plan.name,
-            "started": started.at,
-            "commit": started.commit,
-            "actor": started.actor,
-        }
+        about = about_run(started, plan.name)
         spending = Spending(self.journal, run)
-        children = ChildRuns(self, started, spending, attached=attached, restored=restored)
+        children = ChildRuns(
+            self, started, spending, attached=attached, restored=restored, tree=tree
+        )
         agents: Json = [dict(settings.agents), list(settings.agent)]
         cache = Cache(self.journal, self.clock, run, agents)
         guard = Guarded(self.breakers, settings.breaker, settings.agent)
+        held = WhileHeld(self.lease, run, guard)
         estimate = Estimate(settings.agents, settings.agent, self._environ, guard.is_left_alone)
         made = Drive(
             Driven(
                 journal=self.journal,
                 run=run,
                 epoch=epoch,
-                driver=self.lease.id,
+                lease=self.lease,
                 plan=plan,
                 state=state,
                 values=values,
@@ -456,7 +452,7 @@ class LocalRuntime:
                 ledger=Ledger(self.journal, started, plan, state, settings.agent),
                 cache=cache,
                 attempts=lambda folded, note: Attempts(
-                    plan, folded, values, place, doors, logs, inputs, about, children, guard, note
+                    plan, folded, values, place, doors, logs, inputs, about, children, held, note
                 ),
                 clock=self.clock,
                 ids=self.ids,
@@ -464,6 +460,8 @@ class LocalRuntime:
                 row=row,
                 on_append=lambda: self._on_append(run),
                 spending=spending,
+                board=doors.board,
+                clear=lambda row: self.workspaces.clear(row, tree),
                 attached=attached,
             )
         )
@@ -471,12 +469,13 @@ class LocalRuntime:
         return made
 
 
-def row_of(started: ev.RunStarted) -> RunRow:
+def row_of(started: ev.RunStarted, status: str = "running", waiting: str = "") -> RunRow:
     """The row of a run that begins."""
     return RunRow(
         run=started.run,
         bundle=started.bundle,
-        status="running",
+        status=status,
+        waiting=waiting,
         started=started.at,
         commit=started.commit,
         dirty=started.dirty,
@@ -484,14 +483,3 @@ def row_of(started: ev.RunStarted) -> RunRow:
         trigger=str(started.trigger["type"]),
         actor=started.actor,
     )
-
-
-def _held(run: str, other: OtherDriver) -> Held:
-    if other.is_elsewhere:
-        held = Held(run, "in another folder or on another machine")
-        held.hint = (
-            "go on with it there; if it was lost, and no process of it is left: "
-            f"aiworkflow runs resume {run} --take-over"
-        )
-        return held
-    return Held(run, f"process {other.pid}" if other.pid is not None else other.id)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import re
 import traceback
-from typing import TYPE_CHECKING
+from io import FileIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from io import FileIO
-    from pathlib import Path
-
     from aiworkflow.runtime.mask import Masking
     from aiworkflow.runtime.values import Values
     from aiworkflow.trust.secrets import MaskedStream
+
+_SMALL: Final = 65_536
+"""A log of so many bytes is not read back from its file."""
 
 _SAFE = re.compile(r"[^A-Za-z0-9_.\[\]#-]")
 
@@ -59,10 +61,8 @@ class AttemptLog:
         self._masking = masking
         self._masked: MaskedStream | None = None
         self._file: FileIO | None = None
-
-    @property
-    def _path(self) -> Path:
-        return self._folder / f"{self.stem}.log"
+        self._path = f"{folder}/{stem}.log"  # as a Path it takes longer than to write to it
+        self._content: list[bytes] | None = []
 
     def write(self, text: str) -> None:
         """Add text; past the limit it is dropped, with a note."""
@@ -80,12 +80,23 @@ class AttemptLog:
 
     def _say(self, text: str) -> None:
         if self._file is None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._path.open("wb", buffering=0)
+            self._file = self._opened()
         self._size += len(text)
         if self._size > self._limit:
             text = text[: max(0, self._limit - self._size)] + "\n… the rest of the log is cut\n"
-        self._file.write(text.encode("utf-8", "replace"))
+        data = text.encode("utf-8", "replace")
+        self._file.write(data)
+        if self._content is not None:
+            self._content.append(data)
+            if self._size > _SMALL:
+                self._content = None
+
+    def _opened(self) -> FileIO:
+        try:
+            return FileIO(self._path, "w")
+        except FileNotFoundError:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            return FileIO(self._path, "w")
 
     def note_exception(self, error: Exception) -> None:
         """Keep the traceback of an error of ours."""
@@ -102,7 +113,10 @@ class AttemptLog:
         if self._file is None:
             return None
         self._file.close()
-        content = self._path.read_bytes()
+        if self._content is not None:
+            content = b"".join(self._content)
+        else:
+            content = Path(self._path).read_bytes()
         digest = values.keep(content)
         self.drop()
         return digest
@@ -112,4 +126,4 @@ class AttemptLog:
         if self._file is not None:
             self._file.close()
             self._file = None
-            self._path.unlink(missing_ok=True)
+            Path(self._path).unlink(missing_ok=True)

@@ -27,6 +27,11 @@ class Masking:
             with contextlib.suppress(AIWorkflowError):  # who needs it will be told
                 self.secrets.get(name)
 
+    def note(self, value: str) -> None:
+        """Mask a value that a person has given."""
+        if isinstance(self.secrets, EnvironmentSecrets):
+            self.secrets.note(value)
+
     def mask(self, text: str) -> str:
         """Text with secret values replaced."""
         return self.secrets.mask(text)

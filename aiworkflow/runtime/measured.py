@@ -28,6 +28,7 @@ AGENT: Final = "agent"
 """The space of registers; keys are `name/model`."""
 
 _REMEMBERED: Final = 4096
+_NO_END: Final = frozenset({"cancelled", "waiting"})
 """So many ends of attempts are known as counted: an append that is refused is made again."""
 
 
@@ -57,7 +58,7 @@ class Measured:
         """What to write with the append of these events."""
         labels: dict[str, None] = {}
         for event in events:
-            if isinstance(event, ev.Ended) and event.agent and event.status != "cancelled":
+            if isinstance(event, ev.Ended) and event.agent and event.status not in _NO_END:
                 label = agent_label(event.agent)
                 self._count(label, run, event)
                 labels[label] = None

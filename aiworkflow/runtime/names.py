@@ -11,7 +11,26 @@ from aiworkflow.plan.graph import ROOT, Plan
 if TYPE_CHECKING:
     from aiworkflow.engine import Instance, RunState
     from aiworkflow.engine.carried import Json
+    from aiworkflow.engine.events import RunStarted
     from aiworkflow.runtime.values import Values
+
+
+def about_run(started: RunStarted, name: str) -> dict[str, Json]:
+    """What `run` is in expressions, and in the context file of scripts.
+
+    Args:
+        name: of the workflow.
+    """
+    return {
+        "id": started.run,
+        "name": name,
+        "bundle": started.bundle,
+        "started": started.at,
+        "commit": started.commit,
+        "actor": started.actor,
+        "repo": started.workspace.get("repo"),
+        "branch": started.workspace.get("branch") or f"aiworkflow/{name}/{started.run}",
+    }
 
 
 class View:
@@ -25,14 +44,7 @@ class View:
         started = state.started
         self.inputs = cast("dict[str, Json]", values.load(started.inputs))
         self.trigger = dict(started.trigger)
-        self.run: dict[str, Json] = {
-            "id": started.run,
-            "name": plan.name,
-            "bundle": started.bundle,
-            "started": started.at,
-            "commit": started.commit,
-            "actor": started.actor,
-        }
+        self.run = about_run(started, plan.name)
 
     # -- steps ------------------------------------------------------------------------------------
 

@@ -17,28 +17,40 @@ from aiworkflow.bundle.workflow import (
     ToolCall,
     agent_spec,
 )
-from aiworkflow.engine import REPEATABLE, Failure, Instance, Left, RunState, Spent, Total
+from aiworkflow.engine import REPEATABLE, Failure, Instance, Left, RunState, Total
 from aiworkflow.engine import events as ev
 from aiworkflow.engine.attempts import what_is_done
 from aiworkflow.engine.said import Said
 from aiworkflow.errors import AIWorkflowError
 from aiworkflow.journal import Fenced
 from aiworkflow.records import record
+from aiworkflow.runtime.asks import asks_of
+from aiworkflow.runtime.attempt_end import (
+    acts_in_tree,
+    checked,
+    failed,
+    may_ask,
+    spent,
+    to_the_end,
+    uncancel,
+)
 from aiworkflow.runtime.patience import NOT_NOW, patiently
 from aiworkflow.runtime.stand_in import narrowed, stand_in
+from aiworkflow.runtime.waits import child_id
 from aiworkflow.steps.contract import ChildWaits, Outcome, Ports, StepError, Usage, Work
-from aiworkflow.steps.output import check_output
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from aiworkflow.engine.carried import Json, Ref
     from aiworkflow.plan.graph import Node, Plan
+    from aiworkflow.runtime.asks import Asks
     from aiworkflow.runtime.calls import AgentCalls, Note
     from aiworkflow.runtime.doors import Children, Doors, Guard, Place
     from aiworkflow.runtime.logs import AttemptLog, LogFolder
     from aiworkflow.runtime.values import Values
+    from aiworkflow.runtime.worktrees import Step
 
 T = TypeVar("T")
 _ASKED = ("prompt", "files", "history", "held")
@@ -52,6 +64,7 @@ class _Kept:
     undo: Ref | None
     said: Ref | None
     log: str | None
+    standing: Mapping[str, Json]
 
 
 class Attempts:
@@ -83,8 +96,10 @@ class Attempts:
         self._under_way = 0
         self._guard = guard
         self._note = note
+        self._asks: dict[str, Asks] = {}
         self._calls: dict[str, AgentCalls] = {}
         self._used: dict[str, Usage] = {}
+        self._steps: dict[str, Step] = {}
         self._scratches = str(place.scratch)
 
     async def perform(self, path: str) -> ev.Ended | ev.Opened:
@@ -115,37 +130,33 @@ class Attempts:
         status, error, usage, agent = "succeeded", None, None, None
         retry_after_s = None
         try:
-            outcome = await patiently(lambda: self._attempt(instance, log), self._is_alone)
+            outcome = await patiently(lambda: self._in_place(instance, log), self._is_alone)
             usage, agent, way_back = outcome.usage, outcome.agent, outcome.undo
         except ChildWaits as waits:
             log.close(self._values)
             return self._waiting(instance, waits.due)
         except asyncio.CancelledError:
-            text = "cancelled"
-            if effect in REPEATABLE:
-                status = "cancelled"
-            else:
-                status = "in_doubt"
-                text = "cancelled while running; whether it had its effect is not known"
-            error = Failure("cancelled", text, step=path)
-            _uncancel()
-        except StepError as failed:
-            status, error = _failed(failed, effect, path)
-            usage, agent, retry_after_s = failed.usage, failed.agent, failed.retry_after_s
-            way_back = failed.undo
-            if failed.kind == "cancelled" and instance.role == "child":
+            status, error = self._cut_off(path, effect)
+            uncancel()
+        except StepError as refused:
+            status, error = failed(refused, effect, path)
+            usage, agent, retry_after_s = refused.usage, refused.agent, refused.retry_after_s
+            way_back = refused.undo
+            if refused.kind == "cancelled" and instance.role == "child":
                 status = "cancelled"
         except (*NOT_NOW, Fenced):
             log.drop()
             raise
-        except AIWorkflowError as failed:
-            status, error = "failed", Failure(failed.code, failed.message, None, path, failed.hint)
+        except AIWorkflowError as refused:
+            status = "failed"
+            error = Failure(refused.code, refused.message, None, path, refused.hint)
         except Exception as bug:
             log.note_exception(bug)
             text = f"{type(bug).__name__}: {bug}"
             status = "failed" if effect in REPEATABLE else "in_doubt"
             error = Failure("bug", text, None, path, "please report this")
         calls, used = self._calls.pop(path, None), self._used.pop(path, None)
+        self._asks.pop(path, None)
         usage = usage or used
         if calls is not None and calls.doubtful is not None:
             status, outcome = "in_doubt", None
@@ -160,9 +171,9 @@ class Attempts:
         if instance.role not in {"", "child"}:
             way_back = None
         try:
-            kept = self._keep(outcome, way_back, log)
+            kept = self._keep(outcome, way_back, path, log)
         except NOT_NOW:
-            kept = await self._keep_later(outcome, way_back, log)
+            kept = await self._keep_later(outcome, way_back, path, log)
         now = clock.now().timestamp()
         if outcome is not None and kept.said is not None:
             by = outcome.agent or ""
@@ -175,19 +186,38 @@ class Attempts:
             status,
             kept.output,
             self._masked(error),
-            None if usage is None else _spent(usage),
+            None if usage is None else spent(usage),
             agent,
             round(clock.monotonic() - began, 6),
             kept.log,
             retry_after_s,
             kept.undo,
+            kept.standing,
         )
 
+    def _cut_off(self, path: str, effect: str) -> tuple[str, Failure | None]:
+        """What to say of an attempt that was ended from outside; one that had asked was not told."""
+        asks, calls = self._asks.get(path), self._calls.get(path)
+        if (asks is not None and asks.is_parked) or (calls is not None and calls.is_parked):
+            return "waiting", None
+        if effect in REPEATABLE or (asks is not None and asks.is_open):
+            return "cancelled", Failure("cancelled", "cancelled", step=path)
+        text = "cancelled while running; whether it had its effect is not known"
+        return "in_doubt", Failure("cancelled", text, step=path)
+
     def _keep(
-        self, outcome: Outcome | None, way_back: Mapping[str, Json] | None, log: AttemptLog
+        self,
+        outcome: Outcome | None,
+        way_back: Mapping[str, Json] | None,
+        path: str,
+        log: AttemptLog,
     ) -> _Kept:
-        """Store the output, what was said, the way back and the log."""
+        """Store the output, what was said, the way back, what has changed and the log."""
         output = undo = said = None
+        standing: Mapping[str, Json] = {}
+        step = self._steps.get(path)
+        if step is not None and self._place.tree is not None:
+            standing = self._place.tree.keep(step, log)
         if outcome is not None:
             output = self._values.ref(self._doors.masking.mask_json(outcome.output))
         if outcome is not None and outcome.said:
@@ -197,17 +227,21 @@ class Attempts:
             said = self._values.ref(talk)
         if way_back is not None:
             undo = self._values.ref(dict(way_back))
-        return _Kept(output, undo, said, log.close(self._values))
+        return _Kept(output, undo, said, log.close(self._values), standing)
 
     async def _keep_later(
-        self, outcome: Outcome | None, way_back: Mapping[str, Json] | None, log: AttemptLog
+        self,
+        outcome: Outcome | None,
+        way_back: Mapping[str, Json] | None,
+        path: str,
+        log: AttemptLog,
     ) -> _Kept:
         """The same, once there is room on the disk again."""
 
         async def again() -> _Kept:
-            return self._keep(outcome, way_back, log)
+            return self._keep(outcome, way_back, path, log)
 
-        return await _to_the_end(patiently(again, self._is_alone))
+        return await to_the_end(patiently(again, self._is_alone))
 
     def _is_alone(self) -> bool:
         return self._under_way < 2
@@ -218,6 +252,25 @@ class Attempts:
         mask = self._doors.masking.mask_message
         hint = mask(error.hint) if error.hint else None
         return Failure(error.kind, mask(error.message), error.exit_code, error.step, hint)
+
+    async def _in_place(self, instance: Instance, log: AttemptLog) -> Outcome:
+        """Make the attempt in the run's worktree, where it has one."""
+        tree = self._place.tree
+        self._steps.pop(instance.path, None)
+        if tree is None or not acts_in_tree(self._plan.nodes[instance.node], instance):
+            return await self._attempt(instance, log)
+        child = ""
+        if instance.role == "child":
+            child = child_id(str(self._run["id"]), instance.path, instance.visit)
+        elif self._plan.nodes[instance.node].kind is Kind.CHILD:
+            child = str(self._values.arguments(instance.arguments_seq).get("child", ""))
+        await tree.enter(child)
+        try:
+            return await self._attempt(instance, log)
+        finally:
+            step = await to_the_end(tree.leave(child))
+            if step is not None:
+                self._steps[instance.path] = step
 
     async def _attempt(self, instance: Instance, log: AttemptLog) -> Outcome:
         arguments = self._values.arguments(instance.arguments_seq)
@@ -246,13 +299,30 @@ class Attempts:
             if "reduce" in arguments:
                 return await self._reduce(instance, node, arguments, log.stem, ports)
             work = self._work(instance, node, arguments, self._place.scratch, log.stem)
+            if not instance.role and may_ask(node):
+                ports = dataclasses.replace(ports, ask=self._asks_of(instance))
             if isinstance(node.action, AgentCall) and node.action.tools:
                 ports = dataclasses.replace(ports, calls=self._agent_calls(instance, work, ports))
-            return _checked(await self._guard(self._doors.performers[node.kind], work, ports))
+            return checked(await self._guard(self._doors.performers[node.kind], work, ports))
         finally:
             scratch = f"{self._scratches}/{log.stem}"  # as a Path it takes longer than all the rest
             if os.path.lexists(scratch):  # noqa: ASYNC240  microseconds
                 shutil.rmtree(scratch, ignore_errors=True)
+
+    def _asks_of(self, instance: Instance) -> Asks:
+        task = asyncio.current_task()
+        assert task is not None
+        doors = self._doors
+        found = self._asks[instance.path] = asks_of(
+            instance,
+            board=doors.board,
+            clock=doors.clock,
+            values=self._values,
+            masking=doors.masking,
+            note=self._note,
+            break_off=task.cancel,
+        )
+        return found
 
     def _agent_calls(self, instance: Instance, work: Work, ports: Ports) -> AgentCalls:
         from aiworkflow.runtime.calls import AgentCalls, Around
@@ -265,6 +335,7 @@ class Attempts:
             self._note,
             self._call,
             lambda: self._check_budgets(instance),
+            doors.board,
         )
         found = self._calls[instance.path] = AgentCalls(instance, work, ports, around)
         return found
@@ -277,7 +348,7 @@ class Attempts:
 
     @staticmethod
     def _more_than_reserved(instance: Instance, usage: Usage) -> Total:
-        (usd, tokens), so_far = instance.reserve, instance.counted(_spent(usage))
+        (usd, tokens), so_far = instance.reserve, instance.counted(spent(usage))
         return Total(max(0.0, so_far.usd - usd), max(0, so_far.tokens - tokens))
 
     def _check_budgets(self, instance: Instance) -> None:
@@ -415,40 +486,3 @@ class Attempts:
             outcome = await self._doors.performers[Kind.TOOL](work, ports)
             results[result] = outcome.output
         return Outcome(results)
-
-
-def _checked(outcome: Outcome) -> Outcome:
-    """The same; what was spent and can be taken back is so although its output is none."""
-    try:
-        check_output(outcome.output)
-    except StepError as error:
-        error.usage, error.agent, error.undo = outcome.usage, outcome.agent, outcome.undo
-        raise
-    return outcome
-
-
-def _failed(failed: StepError, effect: str, path: str) -> tuple[str, Failure]:
-    status = "in_doubt" if failed.in_doubt and effect not in REPEATABLE else "failed"
-    return status, Failure(failed.kind, failed.message, failed.process_exit, path, failed.hint)
-
-
-def _spent(usage: Usage) -> Spent:
-    return Spent(usage.input_tokens, usage.cached_tokens, usage.output_tokens, usage.cost_usd)
-
-
-async def _to_the_end(work: Coroutine[object, object, T]) -> T:
-    """Wait for work, however often the caller is cancelled meanwhile: what has happened is told."""
-    task = asyncio.ensure_future(work)
-    while not task.done():
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError:
-            _uncancel()
-    return task.result()
-
-
-def _uncancel() -> None:
-    """The cancellation has become a fact; the task goes on to report it."""
-    task = asyncio.current_task()
-    if task is not None:
-        task.uncancel()

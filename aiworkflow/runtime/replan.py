@@ -20,7 +20,7 @@ from aiworkflow.plan import plan_from_json
 from aiworkflow.plan.changes import Around, Changes, Version
 from aiworkflow.records import record
 from aiworkflow.runtime import imported
-from aiworkflow.runtime.drive import fold
+from aiworkflow.runtime.folding import fold
 from aiworkflow.runtime.given import InForce
 from aiworkflow.runtime.lanes import Lane
 from aiworkflow.runtime.values import Values
@@ -76,7 +76,7 @@ def look_ahead(
     if not adopt:
         imported.refuse_imported(runtime.journal, run)
     if not take_over:
-        runtime.refuse_driven(run)
+        runtime.holding.refuse_driven(run)
     state = RunState()
     fold(runtime.journal, run, state)
     return _outlook(runtime, run, new, state)
@@ -109,7 +109,7 @@ def go_on(
     Lane(runtime.journal, run, state.started.lane).enter()  # refused before anything is taken
     if adopt:
         imported.adopt(runtime.journal, run, runtime.ids.token())
-    claim = runtime.claim(run, take_over=take_over)
+    claim = runtime.holding.claim(run, take_over=take_over)
     fold(runtime.journal, run, state)  # what came in before the claim
     if seen is not None and state.seq != seen:
         raise UsageError(
@@ -148,13 +148,18 @@ class Onward:
         assert self._drive is not None
         row = await self._drive.run(first)
         while self._takes_back and row.status == "running":
-            claim = self._runtime.claim(self._run)
+            claim = self._runtime.holding.claim(self._run)
             state = RunState()
             fold(self._runtime.journal, self._run, state)
             found = _outlook(self._runtime, self._run, self._new, state)
             first = self.next(claim.epoch, state, found)
             row = await self._drive.run(first)
         return row
+
+    def hold(self) -> None:
+        """Begin nothing more; see `Drive.hold`."""
+        if self._drive is not None:
+            self._drive.hold()
 
     def interrupt(self) -> None:
         """Ask the run to stop as a person would."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from aiworkflow.engine import RunState, Total, is_below, total_of
 from aiworkflow.engine.instance import RUNNING
-from aiworkflow.runtime.drive import fold
+from aiworkflow.runtime.folding import fold
 from aiworkflow.runtime.waits import child_id
 
 if TYPE_CHECKING:

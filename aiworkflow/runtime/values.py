@@ -116,6 +116,12 @@ class Values:
         event = self._pending.get(seq) or decode(self._journal.record(self._run, seq).payload)
         return (event.agent, event.held) if isinstance(event, Said) else ("", "")
 
+    def answered(self, seq: int) -> ev.Answered:
+        """What was said to a wait, from the event at `seq`."""
+        event = self._pending.get(seq) or decode(self._journal.record(self._run, seq).payload)
+        assert isinstance(event, ev.Answered)
+        return event
+
     def load(self, ref: Ref | None) -> Json:
         """The value of a reference."""
         match ref:

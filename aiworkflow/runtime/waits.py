@@ -3,31 +3,47 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from aiworkflow.bundle.policies import Approval
 from aiworkflow.bundle.workflow import Ask, Gate, ToolCall, Wait
 from aiworkflow.engine import events as ev
 from aiworkflow.engine import is_below
-from aiworkflow.expr import EvaluationError, render, resolve
+from aiworkflow.expr import EvaluationError, references, render, resolve
+from aiworkflow.expr.values import Limited, plain
 from aiworkflow.journal import RegisterWrite, beginning_of
+from aiworkflow.jsontext import compact
 from aiworkflow.plan import field_to_json
+from aiworkflow.plan.unparse import unparse
 from aiworkflow.settings.units import duration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from aiworkflow.engine import Event, RunState
     from aiworkflow.engine.carried import Json
-    from aiworkflow.journal import Journal
+    from aiworkflow.expr import Expression
+    from aiworkflow.journal import Journal, Register
     from aiworkflow.plan.graph import Node
     from aiworkflow.runtime.values import Values
 
 
+_MOST_READ: Final = 64 * 1024
+
 WAIT = "wait"
 """The space of registers of open waits; keys are `run/path`."""
+
+
+AWAITED = "awaited"
+"""The space of registers of open waits that triggers reach; keys are `event run/path`.
+
+A value holds `match` as text, and `names`: what it reads beside `trigger`, as it was when the wait was
+opened. So whoever has seen an event finds who waits for it, and folds no run.
+"""
 
 
 WAKE = "wake"
@@ -58,37 +74,64 @@ class Waits:
     def __init__(self, journal: Journal, run: str, *, is_new: bool = False) -> None:
         self._run = run
         rows = () if is_new else journal.registers(WAIT, f"{run}/")
-        self._open = {row.key for row in rows}
+        self._open = {row.key: _event_of(row) for row in rows}
 
     def writes(self, events: Sequence[Event], tail: int, values: Values) -> list[RegisterWrite]:
         """What to write with the append of these events, the first of which has seq tail + 1."""
-        found: dict[str, RegisterWrite] = {}
+        found: dict[tuple[str, str], RegisterWrite] = {}
         for seq, event in enumerate(events, tail + 1):
             match event:
                 case ev.Opened():
                     key = f"{self._run}/{event.path}"
-                    self._open.add(key)
-                    found[key] = wait_row(key, seq, event, values)
+                    rows = wait_rows(key, seq, event, values)
+                    self._open[key] = _event_of(rows[0])
+                    found.update({(row.space, row.key): row for row in rows})
                 case ev.Replanned():
                     for key in [key for key in self._open if self._is_left(key, event)]:
-                        self._open.discard(key)
-                        found[key] = RegisterWrite(WAIT, key, None)
+                        found.update(self._closed(key))
+                case ev.Ended(status="waiting"):
+                    pass  # what its attempt asked still is
                 case ev.Ended() | ev.Closed() | ev.Approved() | ev.Skipped():
                     key = f"{self._run}/{event.path}"
                     if key in self._open:
-                        self._open.discard(key)
-                        found[key] = RegisterWrite(WAIT, key, None)
+                        found.update(self._closed(key))
                 case _:
                     pass
         return list(found.values())
+
+    def _closed(self, key: str) -> dict[tuple[str, str], RegisterWrite]:
+        return {(row.space, row.key): row for row in closing(key, self._open.pop(key))}
 
     def _is_left(self, key: str, event: ev.Replanned) -> bool:
         """Whether what waits there begins again, or is gone."""
         return is_below(key.removeprefix(f"{self._run}/"), (*event.redo, *event.dropped))
 
 
-def wait_row(key: str, seq: int, event: ev.Opened, values: Values) -> RegisterWrite:
-    """The row of a wait that was opened with the event of this seq."""
+def closing(key: str, event: str | None, version: int | None = None) -> list[RegisterWrite]:
+    """What to write when a wait is over.
+
+    Args:
+        event: what it waited for, if that was an event.
+        version: what the wait's row must be; None for any.
+    """
+    found = [RegisterWrite(WAIT, key, None, version)]
+    if event is not None:
+        found.append(RegisterWrite(AWAITED, awaited_key(event, key), None))
+    return found
+
+
+def awaited_key(event: str, wait: str = "") -> str:
+    """Key of the register of a wait for an event; without a wait the beginning of all of them."""
+    return f"{event} {wait}"
+
+
+def _event_of(row: Register | RegisterWrite) -> str | None:
+    event = json.loads(row.value or "{}").get("event")
+    return str(event) if event is not None else None
+
+
+def wait_rows(key: str, seq: int, event: ev.Opened, values: Values) -> list[RegisterWrite]:
+    """The rows of a wait that was opened with the event of this seq: first that of `WAIT`."""
     spec = values.load(event.spec)
     shown = spec if isinstance(spec, dict) else {}
     row = {
@@ -101,7 +144,12 @@ def wait_row(key: str, seq: int, event: ev.Opened, values: Values) -> RegisterWr
         "event": shown.get("event"),
         "voters": [],
     }
-    return RegisterWrite(WAIT, key, json.dumps(row), expires=event.due)
+    found = [RegisterWrite(WAIT, key, json.dumps(row), expires=event.due)]
+    if "match" in shown:
+        matched = compact({"match": shown["match"], "names": shown["names"]})
+        name = awaited_key(str(shown["event"]), key)
+        found.append(RegisterWrite(AWAITED, name, matched, expires=event.due))
+    return found
 
 
 def waiting_for(state: RunState, paths: Iterable[str]) -> list[dict[str, Json]]:
@@ -116,6 +164,11 @@ def waiting_for(state: RunState, paths: Iterable[str]) -> list[dict[str, Json]]:
             entry["run"] = child_id(state.started.run, path, instance.visit)
         found.append(entry)
     return found
+
+
+def asked_here(state: RunState, paths: Iterable[str]) -> list[dict[str, Json]]:
+    """What attempts under way ask people, while their run goes on."""
+    return waiting_for(state, [path for path in paths if state.instances[path].question])
 
 
 def describe_wait(
@@ -138,8 +191,11 @@ def describe_wait(
         case _ if kind == "break":
             shown["message"] = "a breakpoint"
             return shown, {"after": None}
-        case Wait(event=str(event), timeout_s=timeout_s):
+        case Wait(event=str(event), match=match, timeout_s=timeout_s):
             shown["event"] = event
+            if match is not None:
+                shown["match"] = unparse(match.tree)
+                shown["names"] = _read_by(match, names)
             return shown, {"after": timeout_s}
         case Wait(seconds, at):
             return shown, _moment(resolve(seconds, names), resolve(at, names))
@@ -152,6 +208,48 @@ def describe_wait(
             if isinstance(action, ToolCall):
                 shown["uses"] = action.name
             return shown, {"after": approve.expires_s}
+
+
+def _read_by(match: Expression, names: Mapping[str, object]) -> dict[str, Json]:
+    """What a `match` reads of the run: the event itself is not there yet.
+
+    Raises:
+        EvaluationError: it is too much to be kept where events are looked up.
+    """
+    found: dict[str, Json] = {}
+    for reference in references(match):
+        name, *fields = reference.path
+        if name == "trigger" or not isinstance(name, str):
+            continue
+        value: object = names
+        holder: dict[str, Json] = found
+        path = [name, *itertools.takewhile(lambda one: isinstance(one, str), fields)]
+        for at, field in enumerate(path):
+            if not isinstance(value, Mapping) or field not in value:
+                break  # `match` does not hold then, whatever comes
+            value = value[field]
+            if at == len(path) - 1:
+                holder[str(field)] = _kept(value)
+            else:
+                inner = holder.setdefault(str(field), {})
+                if not isinstance(inner, dict):
+                    break  # all of it is kept already
+                holder = inner
+    if len(compact(found)) > _MOST_READ:
+        raise EvaluationError(
+            "value",
+            f"`wait.match` reads more than {_MOST_READ // 1024} KiB of the run",
+            None,
+            "compare with one field, as in `trigger.body.id == inputs.id`",
+        )
+    return found
+
+
+def _kept(value: object) -> Json:
+    try:
+        return plain(value, _MOST_READ)
+    except Limited as limited:
+        raise EvaluationError("value", f"`wait.match` reads too much: {limited}", None) from limited
 
 
 def _moment(seconds: Json, at: Json) -> dict[str, Json]:

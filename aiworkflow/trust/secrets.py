@@ -86,9 +86,14 @@ class EnvironmentSecrets:
             raise SecretTooShort(name)
         if name not in self._names:
             self._names.add(name)
+            self.note(value)
+        return value
+
+    def note(self, value: str) -> None:
+        """Mask a value from now on that no variable holds; one that is too short cannot be."""
+        if len(value.strip()) >= SHORTEST:
             for form in _forms(value):
                 self._forms.setdefault(form, _period(form))
-        return value
 
     def mask(self, text: str) -> str:
         """`text` with every secret handed out so far replaced by `***`."""

@@ -18,6 +18,7 @@ from aiworkflow.expr import Template
 from aiworkflow.journal.memory import MemoryJournal
 from aiworkflow.plan.graph import Node
 from aiworkflow.records import record
+from aiworkflow.runtime.asks import Board
 from aiworkflow.runtime.calls import AgentCalls, Around
 from aiworkflow.runtime.mask import Masking
 from aiworkflow.runtime.values import Values
@@ -67,7 +68,7 @@ def test_what_a_provider_hands_is_told_and_called_like_any_other(tmp_path: Path)
             return done
 
         masking = Masking(bench.ports().secrets)
-        around = Around(clock, values, masking, note, make, lambda: None)
+        around = Around(clock, values, masking, note, make, lambda: None, Board(None))
         calls = AgentCalls(Instance("it", "it", None, "leaf"), work, bench.ports(), around)
         refused = await calls(ToolCall("1", "mcp:files/read", {}))
         assert refused.is_error

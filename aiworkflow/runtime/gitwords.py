@@ -1,0 +1,143 @@
+"""Running git for ourselves: what a repository holds must not choose what runs.
+
+As for the built-in `git` tools: no hooks, monitors, external diffs or signature programs; and no
+variable of git's own from the environment, which could point at another repository than is meant.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from typing import IO, TYPE_CHECKING, Final
+
+from aiworkflow.errors import FailedError, disk_failed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+SAFE: Final = (
+    "--no-pager",
+    "-c", "core.fsmonitor=false",
+    "-c", "core.hooksPath=/dev/null",
+    "-c", "diff.external=",
+    "-c", "commit.gpgSign=false",
+    "-c", "core.quotePath=false",
+    "-c", "core.safecrlf=false",
+    "-c", "submodule.recurse=false",
+    "-c", "advice.detachedHead=false",
+    "-c", "advice.addEmbeddedRepo=false",
+    "-c", "gc.auto=0",
+    "-c", "maintenance.auto=false",
+)  # fmt: skip
+_KEPT: Final = (
+    "PATH",
+    "HOME",
+    "LANG",
+    "XDG_CONFIG_HOME",
+    "TMPDIR",
+    "SSL_CERT_FILE",
+    "GIT_SSH_COMMAND",
+)
+_OTHERS: Final = (
+    "SSH_AUTH_SOCK",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+)
+_SAID: Final = 300
+_TOKEN: Final = re.compile(r"://[^/@\s]+@")  # what the user's own configuration may put into a URL
+
+
+class GitFailed(FailedError):
+    """Git said no."""
+
+    code = "git"
+
+
+class Git:
+    """Runs git in one folder.
+
+    Args:
+        folder: a working tree, or a bare repository.
+        environ: the operating system's environment, of which little is passed on.
+    """
+
+    def __init__(self, folder: Path, environ: Mapping[str, str]) -> None:
+        self.folder = folder
+        self._environ = {name: environ[name] for name in (*_KEPT, *_OTHERS) if name in environ} | {
+            "GIT_TERMINAL_PROMPT": "0",
+            "LC_ALL": "C.UTF-8",
+        }
+
+    def ask(
+        self,
+        *words: str,
+        given: bytes = b"",
+        env: Mapping[str, str] | None = None,
+        into: IO[bytes] | None = None,
+    ) -> tuple[int, bytes, str]:
+        """Run git; its exit code, standard output, and what it said.
+
+        Args:
+            given: its standard input.
+            into: a file that gets its standard output instead.
+
+        Raises:
+            GitFailed: there is no git, or no such folder. DiskFailed.
+        """
+        try:
+            done = subprocess.run(
+                ["git", *SAFE, *words],
+                cwd=self.folder,
+                env={**self._environ, **(env or {})},
+                input=given,
+                stdout=into if into is not None else subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                check=False,
+            )
+        except OSError as error:
+            full = disk_failed(error, "cannot run git")
+            if full is not None:
+                raise full from error
+            raise GitFailed(f"git cannot be run in `{self.folder}`: {error.strerror}") from error
+        said = done.stderr.decode("utf-8", "replace").strip()
+        return done.returncode, done.stdout or b"", _TOKEN.sub("://***@", said)
+
+    def get(self, *words: str, given: bytes = b"", env: Mapping[str, str] | None = None) -> bytes:
+        """What git prints.
+
+        Raises:
+            GitFailed: git said no. DiskFailed.
+        """
+        code, out, said = self.ask(*words, given=given, env=env)
+        if code:
+            raise GitFailed(f"`git {_shown(words)}` failed: {said[-_SAID:] or f'exit {code}'}")
+        return out
+
+    def into(self, file: IO[bytes], *words: str) -> None:
+        """Have git print into a file.
+
+        Raises:
+            GitFailed: git said no. DiskFailed.
+        """
+        code, _, said = self.ask(*words, into=file)
+        if code:
+            raise GitFailed(f"`git {_shown(words)}` failed: {said[-_SAID:] or f'exit {code}'}")
+
+    def text(self, *words: str, env: Mapping[str, str] | None = None) -> str:
+        """What git prints, as one text without its final line feed."""
+        return self.get(*words, env=env).decode("utf-8", "replace").rstrip("\n")
+
+    def commit_of(self, revision: str) -> str | None:
+        """The commit that a revision stands for; None where there is none."""
+        code, out, _ = self.ask(
+            "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"
+        )
+        return None if code else out.decode("ascii", "replace").strip().splitlines()[-1]
+
+
+def _shown(words: Sequence[str]) -> str:
+    return next((word for word in words if not word.startswith("-")), "")

@@ -1,0 +1,100 @@
+"""What the starts of one bundle's runs have in common: stored once, not with each of many runs."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Final, cast
+
+from aiworkflow.plan import plan_to_json
+from aiworkflow.records import record
+from aiworkflow.runtime.values import Values, json_bytes
+from aiworkflow.runtime.workspace import keep_files
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from aiworkflow.clock import Clock
+    from aiworkflow.engine.carried import Json, Ref
+    from aiworkflow.journal import Journal
+    from aiworkflow.plan.graph import Plan
+    from aiworkflow.runtime.given import Called, NewRun
+
+_FRESH_S: Final = 60.0  # far less than what a sweep spares
+_MOST: Final = 64
+
+
+@record
+class Stored:
+    """A bundle's content in the journal, as the first event of a run names it.
+
+    Attributes:
+        blobs: digests of all of it, which the run's first append refers to.
+    """
+
+    plan: str
+    files: str
+    settings: Ref
+    children: Mapping[str, Json]
+    blobs: Sequence[str]
+
+
+class Shelf:
+    """Remembers for a while what was stored. A sweep spares what was stored a moment ago."""
+
+    def __init__(self, journal: Journal, clock: Clock) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._known: OrderedDict[int, tuple[float, NewRun, Stored]] = OrderedDict()
+
+    def of(self, new: NewRun, run: str) -> Stored:
+        """What a run refers to; it is durable when this returns.
+
+        Raises:
+            JournalUnavailable: it cannot be stored.
+        """
+        now = self._clock.now().timestamp()
+        found = self._known.get(id(new.plan))
+        if found is not None and _is_same(found[1], new) and 0 <= now - found[0] < _FRESH_S:
+            return found[2]
+        stored = self._store(new, run)
+        self._known[id(new.plan)] = (now, new, stored)
+        while len(self._known) > _MOST:
+            self._known.popitem(last=False)
+        return stored
+
+    def _store(self, new: NewRun, run: str) -> Stored:
+        values = Values(self._journal, run, inline_bytes=new.settings.limits["inline_output"])
+        plan, files, blobs = self._content(new)
+        settings = values.ref(new.settings.to_json())
+        children: dict[str, Json] = {}
+        for one in new.children:
+            its_plan, its_files, its_blobs = self._content(one)
+            its_settings = self._journal.blobs.put(json_bytes(one.settings.to_json()))
+            blobs += [*its_blobs, its_settings]
+            children[one.plan.digest] = {
+                "plan": its_plan,
+                "files": its_files,
+                "settings": its_settings,
+                "bundle": one.bundle,
+            }
+        return Stored(plan, files, settings, children, (*blobs, *values.fresh_blobs))
+
+    def _content(self, one: NewRun | Called) -> tuple[str, str, list[str]]:
+        """Plan and files of a workflow: their digests, and all digests."""
+        plan = self._journal.blobs.put(plan_bytes(one.plan))
+        files, digests = keep_files(self._journal.blobs, one.files)
+        return plan, files, [plan, *digests]
+
+
+def plan_bytes(plan: Plan) -> bytes:
+    """A plan as it is stored."""
+    return json_bytes(cast("Json", plan_to_json(plan)))
+
+
+def _is_same(one: NewRun, other: NewRun) -> bool:
+    return (
+        one.plan is other.plan
+        and one.files is other.files
+        and one.settings is other.settings
+        and one.children is other.children
+    )
