@@ -1,0 +1,450 @@
+"""A line to RabbitMQ: a connection and its channels, with futures in place of pika's callbacks.
+
+pika's connection lives in the event loop that asks, so nothing of it is touched from another thread.
+What is under way when a channel or the connection goes fails with `Lost`. `Link` makes a new line when
+the old one is gone, after longer and longer pauses, each of a random length.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote, urlsplit
+
+from aiworkflow.errors import UsageError
+from aiworkflow.records import record
+from aiworkflow.triggers.queues.contract import QueueUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from pika import BasicProperties, ConnectionParameters
+    from pika.adapters.asyncio_connection import AsyncioConnection
+    from pika.channel import Channel as PikaChannel
+    from pika.spec import Basic
+
+    from aiworkflow.clock import Clock, Ids
+    from aiworkflow.triggers.queues.address import Address
+
+_CONNECT_S: Final = 5.0
+_ANSWER_S: Final = 20.0
+_PATIENCE_S: Final = 6.0
+_HEARTBEAT_S: Final = 30
+_LONGEST_PAUSE_S: Final = 5.0
+_DEFAULT_PORT: Final = {"amqp": 5672, "amqps": 5671}
+
+
+class Lost(Exception):
+    """The channel or the connection is gone.
+
+    Attributes:
+        reply: AMQP's number for the reason; 0 where there is none.
+    """
+
+    def __init__(self, reply: int, text: str) -> None:
+        self.reply = reply
+        super().__init__(text)
+
+
+class RefusedLogin(Exception):
+    """The server does not take the login."""
+
+
+@record
+class Delivery:
+    """A message as it came."""
+
+    tag: int
+    properties: BasicProperties
+    body: bytes
+    left: int = 0  # how many were ready behind it, where that is said
+
+
+class Channel:
+    """A channel whose calls can be awaited."""
+
+    def __init__(self, raw: PikaChannel) -> None:
+        from pika import spec
+
+        self._raw = raw
+        self._pending: set[asyncio.Future[object]] = set()
+        self._lost: Lost | None = None
+        self._gone = asyncio.Event()
+        self._got: Callable[[object], None] = lambda _: None
+        self._published = 0
+        self._unconfirmed: dict[int, tuple[str, asyncio.Future[object]]] = {}
+        self._returned: set[str] = set()
+        self.lock = asyncio.Lock()
+        self.settled = 0
+        raw.add_on_close_callback(self._closed)
+        raw.add_callback(self._nothing, [spec.Basic.GetEmpty], one_shot=False)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can still be used."""
+        return self._lost is None and self._raw.is_open
+
+    # -- queues -----------------------------------------------------------------------------------
+
+    async def declare(self, queue: str, arguments: Mapping[str, object] | None = None) -> int:
+        """A durable queue, as it is if there are no arguments; how many of it are ready."""
+        found = await self._call(
+            lambda done: self._raw.queue_declare(
+                queue,
+                passive=arguments is None,
+                durable=True,
+                arguments=dict(arguments or {}),
+                callback=lambda frame: done(frame.method.message_count),
+            )
+        )
+        assert isinstance(found, int)
+        return found
+
+    async def purge(self, queue: str) -> int:
+        """Remove what is ready."""
+        found = await self._call(
+            lambda done: self._raw.queue_purge(
+                queue, callback=lambda frame: done(frame.method.message_count)
+            )
+        )
+        assert isinstance(found, int)
+        return found
+
+    async def delete(self, queue: str) -> int:
+        """Remove a queue, and all that is in it: how many messages."""
+        found = await self._call(
+            lambda done: self._raw.queue_delete(
+                queue, callback=lambda frame: done(frame.method.message_count)
+            )
+        )
+        assert isinstance(found, int)
+        return found
+
+    # -- taking -----------------------------------------------------------------------------------
+
+    async def get(self, queue: str) -> Delivery | None:
+        """One message, if there is one; within the lock."""
+
+        def one(_: object, method: Basic.GetOk, properties: BasicProperties, body: bytes) -> None:
+            tag, left = method.delivery_tag or 0, method.message_count or 0
+            self._got(Delivery(tag, properties, body, left))
+
+        def ask(done: Callable[[object], None]) -> None:
+            self._got = done
+            self._raw.basic_get(queue, one, auto_ack=False)
+
+        found = await self._call(ask)
+        assert found is None or isinstance(found, Delivery)
+        return found
+
+    def _nothing(self, _: object) -> None:
+        self._got(None)
+
+    async def some(self, queue: str, most: int, quiet_s: float) -> list[Delivery]:
+        """So many messages, fewer when none came for a while; within the lock."""
+        found: list[Delivery] = []
+        more = asyncio.Event()
+
+        def one(_: object, method: Basic.Deliver, properties: BasicProperties, body: bytes) -> None:
+            found.append(Delivery(method.delivery_tag or 0, properties, body))
+            more.set()
+
+        await self._call(lambda done: self._raw.basic_qos(prefetch_count=most, callback=done))
+        tag = ""
+
+        def ask(done: Callable[[object], None]) -> None:
+            nonlocal tag
+            tag = self._raw.basic_consume(queue, one, auto_ack=False, callback=done)
+
+        await self._call(ask)
+        while len(found) < most:
+            more.clear()
+            try:
+                async with asyncio.timeout(quiet_s):
+                    await more.wait()
+            except TimeoutError:
+                break
+        await self._call(lambda done: self._raw.basic_cancel(tag, callback=done))
+        return found
+
+    def acknowledge(self, tag: int) -> None:
+        """Settle one; the server hears of it soon."""
+        if self.is_open:
+            self._raw.basic_ack(tag)
+            self.settled += 1
+
+    def let_go(self) -> None:
+        """All that was taken and not settled goes back."""
+        if self.is_open:
+            self._raw.basic_nack(0, multiple=True, requeue=True)
+
+    # -- publishing -------------------------------------------------------------------------------
+
+    async def confirm(self) -> None:
+        """Have the server say of each message that it is safe."""
+        self._raw.add_on_return_callback(self._came_back)
+        await self._call(lambda done: self._raw.confirm_delivery(self._confirmed, callback=done))
+
+    async def publish(self, queue: str, properties: BasicProperties, body: bytes) -> None:
+        """Into a queue; safe when this returns. Raises Lost: it may be there or not."""
+        id_ = properties.message_id or ""
+
+        def ask(done: Callable[[object], None]) -> None:
+            self._raw.basic_publish("", queue, body, properties, mandatory=True)
+            self._published += 1
+            self._unconfirmed[self._published] = (id_, waiting[0])
+
+        waiting: list[asyncio.Future[object]] = []
+        await self._call(ask, waiting)
+
+    def _confirmed(self, frame: object) -> None:
+        from pika import spec
+
+        method = getattr(frame, "method", None)
+        tag = getattr(method, "delivery_tag", 0)
+        tags = [tag]
+        if getattr(method, "multiple", False):
+            tags = [one for one in self._unconfirmed if one <= tag]
+        for one in tags:
+            id_, future = self._unconfirmed.pop(one, ("", None))
+            if future is None or future.done():
+                continue
+            if isinstance(method, spec.Basic.Nack):
+                future.set_exception(Lost(0, "the server could not keep the message"))
+            elif id_ in self._returned:
+                self._returned.discard(id_)
+                future.set_exception(Lost(404, "the queue has been removed"))
+            else:
+                future.set_result(None)
+
+    def _came_back(self, _: object, __: object, properties: BasicProperties, ___: bytes) -> None:
+        self._returned.add(properties.message_id or "")
+
+    # -- the channel itself -----------------------------------------------------------------------
+
+    async def _call(
+        self,
+        ask: Callable[[Callable[[object], None]], object],
+        waiting: list[asyncio.Future[object]] | None = None,
+    ) -> object:
+        """Ask, and wait for what `ask` was handed to be called with.
+
+        What is given up before its answer has come leaves the channel unusable: the answer could be
+        taken for that of the next question, and a message in it would belong to nobody.
+        """
+        from pika.exceptions import AMQPError, ChannelError
+
+        if self._lost is not None:
+            raise self._lost
+        future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        if waiting is not None:
+            waiting.append(future)
+        self._pending.add(future)
+
+        def done(answer: object = None) -> None:
+            if not future.done():
+                future.set_result(answer)
+
+        try:
+            ask(done)
+            async with asyncio.timeout(_ANSWER_S):
+                return await future
+        except TimeoutError:
+            raise self._give_up(f"no answer within {_ANSWER_S:g} s") from None
+        except asyncio.CancelledError:
+            self._give_up("nobody waits for its answer")
+            raise
+        except (AMQPError, ChannelError) as error:
+            raise self._give_up(type(error).__name__) from error
+        finally:
+            self._pending.discard(future)
+
+    def _give_up(self, why: str) -> Lost:
+        """Use the channel no more; what was taken by it and not settled goes back."""
+        self._lost = self._lost or Lost(0, why)
+        if self._raw.is_open:
+            self._raw.close()
+        return self._lost
+
+    def _closed(self, _: object, reason: BaseException) -> None:
+        reply = getattr(reason, "reply_code", 0)
+        self._lost = Lost(reply, str(getattr(reason, "reply_text", "") or type(reason).__name__))
+        for future in [*self._pending]:
+            if not future.done():
+                future.set_exception(self._lost)
+        self._unconfirmed.clear()
+        self._gone.set()
+
+    async def close(self) -> None:
+        """What was taken and not settled goes back."""
+        if self.is_open:
+            self._raw.close()
+            try:
+                async with asyncio.timeout(_CONNECT_S):
+                    await self._gone.wait()
+            except TimeoutError:
+                return
+
+
+class Line:
+    """A connection that is open, or was."""
+
+    def __init__(self, raw: AsyncioConnection, closed: asyncio.Event) -> None:
+        self._raw = raw
+        self._closed = closed
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can still be used."""
+        return bool(self._raw.is_open)
+
+    @property
+    def major(self) -> int:
+        """The first number of the server's version."""
+        found = (self._raw.server_properties or {}).get("version", "0")
+        text = found.decode() if isinstance(found, bytes) else str(found)
+        first = text.partition(".")[0]
+        return int(first) if first.isdigit() else 0
+
+    async def channel(self) -> Channel:
+        """A new channel. Raises Lost."""
+        from pika.exceptions import AMQPError
+
+        future: asyncio.Future[Channel] = asyncio.get_running_loop().create_future()
+
+        def opened(raw: PikaChannel) -> None:
+            if not future.done():
+                future.set_result(Channel(raw))
+
+        try:
+            self._raw.channel(on_open_callback=opened)
+            async with asyncio.timeout(_CONNECT_S):
+                return await future
+        except (AMQPError, TimeoutError) as error:
+            raise Lost(0, type(error).__name__) from error
+
+    async def close(self) -> None:
+        """Say good-bye, and wait a moment for the answer."""
+        if self._raw.is_open:
+            self._raw.close()
+        try:
+            async with asyncio.timeout(_CONNECT_S):
+                await self._closed.wait()
+        except TimeoutError:
+            return
+
+
+async def connect(address: Address) -> Line:
+    """A line to a server. Raises Lost, RefusedLogin; UsageError: pika is missing."""
+    try:
+        from pika.adapters.asyncio_connection import AsyncioConnection
+        from pika.exceptions import AuthenticationError, ProbableAccessDeniedError
+        from pika.exceptions import ProbableAuthenticationError as Denied
+    except ImportError as error:
+        raise UsageError(
+            "queues on RabbitMQ need a package that is not installed",
+            hint="pip install 'aiworkflow-bundles[rabbitmq]'",
+        ) from error
+    logging.getLogger("pika").setLevel(logging.CRITICAL)  # what it tells, we tell too
+    loop = asyncio.get_running_loop()
+    opened: asyncio.Future[None] = loop.create_future()
+    closed = asyncio.Event()
+
+    def is_open(_: object) -> None:
+        if not opened.done():
+            opened.set_result(None)
+
+    def is_not(_: object, error: BaseException | str) -> None:
+        closed.set()
+        if not opened.done():
+            refused = (AuthenticationError, Denied, ProbableAccessDeniedError)
+            is_login = isinstance(error, refused)
+            opened.set_exception(RefusedLogin() if is_login else Lost(0, type(error).__name__))
+
+    raw = AsyncioConnection(_parameters(address), is_open, is_not, is_not, custom_ioloop=loop)
+    try:
+        async with asyncio.timeout(_CONNECT_S * 2):
+            await opened
+    except TimeoutError:
+        raise Lost(0, "no answer") from None
+    return Line(raw, closed)
+
+
+def _parameters(address: Address) -> ConnectionParameters:
+    import pika
+
+    from aiworkflow.triggers.queues.address import login_of
+
+    parts = urlsplit(address.url)
+    login = login_of(address)
+    host = parts.hostname or "localhost"
+    more: dict[str, object] = {}
+    if parts.scheme == "amqps":
+        more["ssl_options"] = pika.SSLOptions(ssl.create_default_context(), host)
+    if login is not None:
+        more["credentials"] = pika.PlainCredentials(*login)
+    return pika.ConnectionParameters(
+        host=host,
+        port=parts.port or _DEFAULT_PORT.get(parts.scheme, 5672),
+        virtual_host=unquote(parts.path[1:]) or "/",
+        heartbeat=_HEARTBEAT_S,
+        socket_timeout=_CONNECT_S,
+        stack_timeout=_CONNECT_S,
+        blocked_connection_timeout=_ANSWER_S,
+        connection_attempts=1,
+        client_properties={"connection_name": "aiworkflow"},
+        **more,  # type: ignore[arg-type]  # of two types
+    )
+
+
+class Link:
+    """The line to one server, made anew when it is gone."""
+
+    def __init__(self, address: Address, *, clock: Clock, ids: Ids) -> None:
+        self._address = address
+        self._clock = clock
+        self._ids = ids
+        self._line: Line | None = None
+        self._lock = asyncio.Lock()
+
+    async def line(self) -> Line:
+        """A line that is open. Raises QueueUnavailable when there is none for a while."""
+        async with self._lock:
+            if self._line is not None and self._line.is_open:
+                return self._line
+            until = self._clock.monotonic() + _PATIENCE_S
+            pause = 0.05
+            while True:
+                try:
+                    self._line = await connect(self._address)
+                except Lost as error:
+                    if self._clock.monotonic() + pause > until:
+                        raise self.unavailable(str(error)) from error
+                except RefusedLogin as error:
+                    raise QueueUnavailable(
+                        f"the queue at {self._address.shown} refuses the login",
+                        hint="set the secret that `login` names to `user:password`",
+                    ) from error
+                else:
+                    return self._line
+                await asyncio.sleep(self.jittered(pause))
+                pause = min(pause * 2, _LONGEST_PAUSE_S)
+
+    def jittered(self, pause: float) -> float:
+        """Between half of a pause and the whole."""
+        return pause * (0.5 + int(self._ids.token()[:8], 16) / 2**33)
+
+    def unavailable(self, why: str) -> QueueUnavailable:
+        """What is raised when it does not answer."""
+        return QueueUnavailable(
+            f"the queue at {self._address.shown} does not answer ({why})",
+            hint="start the server, or correct the `url` of the queue",
+        )
+
+    async def close(self) -> None:
+        """Let go of the line."""
+        if self._line is not None:
+            await self._line.close()
+            self._line = None

@@ -1,0 +1,1 @@
+"""Schedules: when they come, and starting runs at these times, missed ones as the author said."""

@@ -1,0 +1,144 @@
+"""The last deliveries, for people to look at and to send again: bounded, without secrets.
+
+They are kept in memory and written to registers once in a while, as many as have come since. Those of
+strangers are kept apart, so that they cannot push out the others.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from aiworkflow.journal import RegisterWrite
+from aiworkflow.jsontext import compact
+from aiworkflow.records import record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from aiworkflow.engine.carried import Json
+    from aiworkflow.journal import Journal
+
+HOOK: Final = "hook"
+"""The space of registers of the last deliveries; keys are `known/NUMBER` and `refused/NUMBER`."""
+
+_KNOWN: Final = 100
+_REFUSED: Final = 50
+_LARGEST_BODY: Final = 64 * 1024
+_LONGEST_REASON: Final = 300
+
+
+@record
+class Happened:
+    """A delivery as it is remembered.
+
+    Attributes:
+        at: when it came, seconds since the epoch.
+        route: the entry of `on` that took it; "" for a stranger's.
+        outcome: what became of it: `started`, `known`, `reached`, `ignored`, `refused`, …
+        reason: why, for those who look after the server.
+        run: the run that it started; the body is kept there.
+        body: where no run has it.
+    """
+
+    at: float
+    path: str
+    address: str
+    status: int
+    outcome: str
+    route: str = ""
+    event: str = ""
+    delivery: str = ""
+    reason: str = ""
+    run: str = ""
+    kind: str = ""
+    headers: Mapping[str, Json] | None = None
+    body: bytes = b""
+
+
+class Recent:
+    """Remembers the last deliveries of one server.
+
+    Args:
+        mask: replaces secrets in a text.
+        token: a new random text.
+    """
+
+    def __init__(
+        self, journal: Journal, mask: Callable[[str], str], token: Callable[[], str]
+    ) -> None:
+        self._journal = journal
+        self._mask = mask
+        self._token = token
+        self._rings = {
+            "known": (_KNOWN, deque[Happened]()),
+            "refused": (_REFUSED, deque[Happened]()),
+        }
+        self._next: dict[str, int] = {}
+
+    def add(self, happened: Happened) -> None:
+        """Remember a delivery; the oldest is forgotten."""
+        most, ring = self._rings["known" if happened.route else "refused"]
+        ring.append(happened)
+        if len(ring) > most:
+            ring.popleft()
+
+    def flush(self) -> None:
+        """Write what has come since the last time.
+
+        Raises:
+            JournalUnavailable: it is kept for the next time.
+        """
+        writes: list[RegisterWrite] = []
+        following = dict(self._next)
+        for name, (most, ring) in self._rings.items():
+            number = following.get(name, -1)
+            if number < 0 and ring:
+                number = self._last(name)
+            for one in ring:
+                number = (number + 1) % (10 * most)
+                about = compact(self._about(one, number))
+                writes.append(RegisterWrite(HOOK, f"{name}/{number % most:04d}", about))
+            following[name] = number
+        if writes:
+            self._journal.put(writes)
+        self._next = {name: number for name, number in following.items() if number >= 0}
+        for _, ring in self._rings.values():
+            ring.clear()
+
+    def _last(self, name: str) -> int:
+        """Where an earlier server has stopped."""
+        rows = [json.loads(row.value) for row in self._journal.registers(HOOK, f"{name}/")]
+        return max(rows, key=lambda row: row["at"])["number"] if rows else -1
+
+    def _about(self, one: Happened, number: int) -> dict[str, Json]:
+        about: dict[str, Json] = {
+            "id": self._token()[:10],
+            "number": number,
+            "at": one.at,
+            "path": self._mask(one.path[:200]),
+            "address": one.address,
+            "status": one.status,
+            "outcome": one.outcome,
+        }
+        for name in ("route", "event", "delivery", "reason", "run", "kind"):
+            value = getattr(one, name)
+            if value:
+                about[name] = self._mask(str(value)[:_LONGEST_REASON])
+        if one.headers:
+            about["headers"] = {key: self._mask(str(value)) for key, value in one.headers.items()}
+        if one.route and one.body and len(one.body) <= _LARGEST_BODY:
+            about["body"] = self._mask(one.body.decode("utf-8", "replace"))
+        return about
+
+
+def recent(journal: Journal, route: str | None = None) -> Sequence[dict[str, Json]]:
+    """The last deliveries that were written, the newest first.
+
+    Args:
+        route: only those of this entry of `on`; "" for strangers', None for all.
+    """
+    found: list[dict[str, Json]] = [json.loads(row.value) for row in journal.registers(HOOK)]
+    chosen = [one for one in found if route is None or one.get("route", "") == route]
+    return sorted(chosen, key=lambda one: (float(str(one["at"])), str(one["number"])), reverse=True)

@@ -1,0 +1,208 @@
+"""Queues whose server is killed and begun again in the middle: what was published is taken.
+
+On servers of the tests' own. Publishers and takers are not begun again: they go on by themselves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from aiworkflow.clock import SystemClock, SystemIds
+from aiworkflow.journal import open_journal
+from aiworkflow.triggers.queues.address import read_address
+from aiworkflow.triggers.queues.contract import Message, Queue, QueueUnavailable
+from aiworkflow.triggers.queues.embedded import EmbeddedQueue
+from aiworkflow.triggers.queues.rabbitmq import RabbitQueue
+from aiworkflow.triggers.queues.redis import RedisQueue
+from tests.crash.test_postgres_faults import Cluster, cluster
+from tests.private_servers import PrivateRabbit, PrivateRedis, Server, make_certificates
+
+__all__ = ["cluster"]
+
+CLOCK = SystemClock()
+IDS = SystemIds(CLOCK)
+RESTARTS = 6 if "EXHAUSTIVE" in os.environ else 1
+EACH = 150
+PATIENCE_S = 120
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="q") as found:
+        yield Path(found)
+
+
+async def survives(
+    make: Callable[[], Queue], restart: Callable[[], None], restarts: int = RESTARTS
+) -> None:
+    """Publish and take while the server is restarted."""
+    messages = EACH * (restarts + 1)
+    wanted = {f"m{number}" for number in range(messages)}
+    taken: Counter[str] = Counter()
+    end = time.monotonic() + PATIENCE_S
+
+    async def publish() -> None:
+        queue = make()
+        for number in range(messages):
+            while True:
+                assert time.monotonic() < end
+                try:
+                    await queue.publish(Message(f"m{number}", b"{}", number % 10))
+                    break
+                except QueueUnavailable:
+                    await asyncio.sleep(0.05)
+            await asyncio.sleep(0.002)
+        await queue.close()
+
+    async def consume() -> None:
+        queue = make()
+        while wanted - taken.keys():
+            assert time.monotonic() < end, sorted(wanted - taken.keys())[:10]
+            try:
+                for one in await queue.take(10, 0.2):
+                    await queue.acknowledge(one)
+                    taken[one.message.id] += 1
+            except QueueUnavailable:
+                await asyncio.sleep(0.05)
+        await queue.close()
+
+    async def sabotage() -> None:
+        for number in range(1, restarts + 1):
+            while len(taken) < messages * number // (restarts + 1):
+                await asyncio.sleep(0.01)
+            await asyncio.to_thread(restart)
+
+    async with asyncio.TaskGroup() as group:
+        for work in (publish(), consume(), consume(), sabotage()):
+            group.create_task(work)
+    assert taken.keys() == wanted
+
+
+def again(server: Server) -> Callable[[], None]:
+    def restart() -> None:
+        server.kill()
+        time.sleep(0.1)
+        server.start()
+
+    return restart
+
+
+@pytest.fixture(scope="module")
+def certificates() -> Iterator[Path]:
+    """An authority of our own: `ca.pem`, and the server's `cert.pem` and `key.pem`."""
+    with tempfile.TemporaryDirectory(prefix="q") as found:
+        make_certificates(Path(found))
+        yield Path(found)
+
+
+@pytest.fixture(scope="module")
+def rabbit(certificates: Path) -> Iterator[PrivateRabbit]:
+    with tempfile.TemporaryDirectory(prefix="q") as found:
+        server = PrivateRabbit(Path(found), certificates)
+        server.begin()
+        try:
+            yield server
+        finally:
+            server.kill()
+
+
+@pytest.fixture(scope="module")
+def redis(certificates: Path) -> Iterator[PrivateRedis]:
+    with tempfile.TemporaryDirectory(prefix="q") as found:
+        server = PrivateRedis(Path(found), certificates)
+        server.begin()
+        try:
+            yield server
+        finally:
+            server.kill()
+
+
+def redis_queue(url: str, name: str, login: str | None = None) -> Queue:
+    return RedisQueue(name, read_address(url, login), clock=CLOCK, ids=IDS, lease_s=1.0)
+
+
+def rabbit_queue(url: str, name: str, login: str | None = None) -> Queue:
+    return RabbitQueue(name, read_address(url, login), clock=CLOCK, ids=IDS)
+
+
+def test_redis_may_be_killed(redis: PrivateRedis) -> None:
+    name = f"t.{secrets.token_hex(4)}"
+    asyncio.run(survives(lambda: redis_queue(redis.url, name), again(redis), max(3, RESTARTS)))
+
+
+@pytest.mark.skipif(
+    "EXHAUSTIVE" not in os.environ,
+    reason="a broker that is killed may be long in giving its queues a leader: EXHAUSTIVE=true",
+)
+def test_rabbitmq_may_be_killed(rabbit: PrivateRabbit) -> None:
+    name = f"t.{secrets.token_hex(4)}"
+    asyncio.run(survives(lambda: rabbit_queue(rabbit.url, name), again(rabbit)))
+
+
+@pytest.mark.parametrize("kind", ["redis", "rabbit"])
+def test_only_a_server_that_can_be_trusted_is_spoken_to(
+    kind: str, certificates: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = request.getfixturevalue(kind)
+    make = redis_queue if kind == "redis" else rabbit_queue
+
+    async def go() -> None:
+        queue = make(server.tls_url, f"t.{secrets.token_hex(4)}")
+        try:
+            await queue.publish(Message("a", b"1"))
+            (taken,) = await queue.take(1, 10)
+            assert taken.message.id == "a"
+            await queue.acknowledge(taken)
+        finally:
+            await queue.close()
+
+    with pytest.raises(QueueUnavailable, match="does not answer"):
+        asyncio.run(go())
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates / "ca.pem"))
+    asyncio.run(go())
+
+
+@pytest.mark.parametrize("kind", ["redis", "rabbit"])
+def test_a_wrong_login_is_said_so_and_not_shown(kind: str, request: pytest.FixtureRequest) -> None:
+    server = request.getfixturevalue(kind)
+    make = redis_queue if kind == "redis" else rabbit_queue
+
+    async def go() -> None:
+        queue = make(server.url, "t", "nobody:hidden")
+        try:
+            await queue.status()
+        finally:
+            await queue.close()
+
+    with pytest.raises(QueueUnavailable, match="refuses the login") as error:
+        asyncio.run(go())
+    assert error.value.hint is not None
+    assert "`login`" in error.value.hint
+    assert "hidden" not in f"{error.value!r} {error.value.__cause__!r}"
+
+
+def test_postgresql_may_be_killed(cluster: Cluster, folder: Path) -> None:
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # a restart holds up the loop
+    url = f"{cluster.url}&schema=queue"
+    journals = []
+
+    def make() -> Queue:
+        journal = open_journal(url, folder, clock=CLOCK, ids=IDS)
+        journals.append(journal)
+        return EmbeddedQueue("t", journal, clock=CLOCK, ids=IDS, lease_s=1.0)
+
+    try:
+        asyncio.run(survives(make, lambda: cluster.control("restart", "-m", "immediate")))
+    finally:
+        for journal in journals:
+            journal.close()

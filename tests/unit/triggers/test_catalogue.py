@@ -1,0 +1,95 @@
+"""The bundles of a project are read while their files change."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from pathlib import Path
+
+import pytest
+
+from aiworkflow.triggers.catalogue import Catalogue
+from tests.unit.triggers.hooks import Hooks
+
+HEAD = "on: {webhook: {path: /h, verify: {github: HOOK}}}"
+
+
+def labels(catalogue: Catalogue) -> list[str]:
+    return [bundle.label for bundle in catalogue.bundles]
+
+
+def test_a_bundle_that_is_removed_while_it_is_read_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test() -> None:
+        async with Hooks(tmp_path, {"flow": HEAD, "other": HEAD}) as it:
+            catalogue, project = it.service.catalogue, it.client.project
+            (tmp_path / "bundles" / "flow" / "new.md").write_text("x")
+            check = project.check
+
+            def removed(bundle: Path) -> object:
+                shutil.rmtree(tmp_path / "bundles" / "flow", ignore_errors=True)
+                return check(bundle)
+
+            monkeypatch.setattr(type(project), "check", lambda _, bundle: removed(bundle))
+            assert catalogue.load()
+            assert labels(catalogue) == ["bundles/other"]
+            assert catalogue.problems == {}
+
+    asyncio.run(test())
+
+
+def test_a_folder_that_is_removed_while_it_is_looked_at_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test() -> None:
+        async with Hooks(tmp_path, {"flow": HEAD}) as it:
+            data = tmp_path / "bundles" / "flow" / "data"
+            data.mkdir()
+            is_dir, asked = Path.is_dir, []
+
+            def then_removed(path: Path) -> bool:
+                found = is_dir(path)
+                asked.append(path)
+                if asked.count(data) == 2 and found:
+                    data.rmdir()
+                return found
+
+            monkeypatch.setattr(Path, "is_dir", then_removed)
+            it.service.catalogue.is_stale()
+            assert not data.exists()
+            assert labels(it.service.catalogue) == ["bundles/flow"]
+
+    asyncio.run(test())
+
+
+def test_a_project_that_cannot_be_read_now_is_read_the_next_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test() -> None:
+        async with Hooks(tmp_path, {"flow": HEAD}) as it:
+            service, catalogue = it.service, it.service.catalogue
+            monkeypatch.setattr(service, "_reload_s", 0.01)
+            load, failed = catalogue.load, asyncio.Event()
+
+            def once() -> bool:
+                if not failed.is_set():
+                    failed.set()
+                    load()
+                    raise OSError(5, "Input/output error")
+                return load()
+
+            task = asyncio.ensure_future(service.run())
+            await service.began.wait()
+            monkeypatch.setattr(catalogue, "load", once)
+            it.write(tmp_path, "second", HEAD)
+            await failed.wait()
+            async with asyncio.timeout(20):
+                while len(catalogue.bundles) < 2:
+                    await asyncio.sleep(0.01)
+            assert labels(catalogue) == ["bundles/flow", "bundles/second"]
+            assert not task.done()
+            service.stop()
+            await task
+
+    asyncio.run(test())

@@ -1,0 +1,153 @@
+"""Connections as they come to a server: slow heads, large heads, pieces, certificates of clients."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import ssl
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aiworkflow.triggers.webhook.protocol import http_protocol
+from tests.certificates import certificates
+
+uvicorn = pytest.importorskip("uvicorn")
+
+
+class Server:
+    """What came to an application that says yes to everything."""
+
+    def __init__(self) -> None:
+        self.scopes: list[dict[str, Any]] = []
+        self.bodies: list[bytes] = []
+        self.port = 0
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.scopes.append(scope)
+        body = b""
+        while True:
+            message = await receive()
+            body += message.get("body", b"")
+            if message["type"] == "http.disconnect" or not message.get("more_body"):
+                break
+        self.bodies.append(body)
+        await send(
+            {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]}
+        )
+        await send({"type": "http.response.body", "body": b"ok"})
+
+    @contextlib.asynccontextmanager
+    async def running(self, head_s: float = 5.0, **options: Any) -> AsyncIterator[None]:
+        config = uvicorn.Config(
+            self, port=0, http=http_protocol(head_s), log_config=None, lifespan="off", ws="none", **options
+        )  # fmt: skip
+        server = uvicorn.Server(config)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(server._serve())
+            while not server.started:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            self.port = server.servers[0].sockets[0].getsockname()[1]
+            yield
+            server.should_exit = True
+
+
+async def ask(port: int, *pieces: bytes, **tls: Any) -> bytes:
+    """All that comes back, until the server ends it."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, **tls)
+    with contextlib.suppress(ConnectionError):
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(0.01)
+    found = b""
+    with contextlib.suppress(ConnectionError):
+        found = await reader.read()
+    writer.close()
+    with contextlib.suppress(ConnectionError, ssl.SSLError):
+        await writer.wait_closed()
+    return found
+
+
+def test_a_head_that_does_not_end_is_cut_and_a_slow_body_is_not() -> None:
+    async def go() -> None:
+        server = Server()
+        async with server.running(head_s=0.2):
+            cut = await asyncio.gather(
+                ask(server.port),
+                ask(server.port, b"POST /h HTTP/1.1\r\nhost: x\r\nx-a"),
+                ask(server.port, *[b"POST / HTTP/1.1\r\n", *[b"x: y\r\n"] * 8]),
+                ask(server.port, b"GET / HTTP/1.1\r\nhost: x\r\n\r\n", b"GET / HT"),
+            )
+            assert [found[:12] for found in cut] == [b"", b"", b"", b"HTTP/1.1 200"]
+            whole = b"POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 40\r\n\r\n"
+            slow = await ask(server.port, whole, *[b"x"] * 40)  # the application has a time for it
+            assert slow.endswith(b"ok")
+
+    asyncio.run(go())
+
+
+def test_a_head_without_end_takes_no_memory() -> None:
+    async def go() -> None:
+        server = Server()
+        async with server.running():
+            many = [b"x-header: " + b"y" * 8000 + b"\r\n"] * 200
+            assert await ask(server.port, b"POST / HTTP/1.1\r\n", *many) in {b""}
+            assert server.scopes == []
+
+    asyncio.run(go())
+
+
+def test_a_body_in_pieces_is_one_body() -> None:
+    async def go() -> None:
+        server = Server()
+        async with server.running():
+            head = b"POST /h HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n"
+            found = await ask(server.port, head, b"3\r\nabc\r\n", b"2;x=y\r\nde\r\n", b"0\r\n\r\n")
+            assert found.endswith(b"ok")
+            assert server.bodies == [b"abcde"]
+            both = b"content-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\nGET /evil HTTP/1.1\r\n\r\n"
+            await ask(server.port, b"POST /h HTTP/1.1\r\nhost: x\r\nconnection: close\r\n" + both)
+            assert all(scope["path"] == "/h" for scope in server.scopes)
+
+    asyncio.run(go())
+
+
+# -- certificates ----------------------------------------------------------------------------------
+
+
+def test_the_certificate_of_a_client_is_shown_to_the_application(tmp_path: Path) -> None:
+    pytest.importorskip("cryptography")
+    files = certificates(tmp_path)
+
+    def tls(name: str = "") -> dict[str, Any]:
+        context = ssl.create_default_context(cafile=files["ca.pem"])
+        if name:
+            context.load_cert_chain(files[f"{name}.pem"], files[f"{name}.key"])
+        return {"ssl": context, "server_hostname": "localhost"}
+
+    request = b"POST /h HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+
+    async def go() -> None:
+        server = Server()
+        async with server.running(
+            ssl_certfile=files["server.pem"],
+            ssl_keyfile=files["server.key"],
+            ssl_ca_certs=files["ca.pem"],
+            ssl_cert_reqs=ssl.CERT_OPTIONAL,
+        ):
+            assert (await ask(server.port, request, **tls())).endswith(b"ok")
+            assert (await ask(server.port, request, **tls("ci"))).endswith(b"ok")
+            with contextlib.suppress(ssl.SSLError):
+                assert await ask(server.port, request, **tls("stranger")) == b""
+        first, second = server.scopes
+        assert not first["extensions"]["tls"]
+        shown = second["extensions"]["tls"]
+        assert shown["client_cert_name"] == "CN=ci,O=Example"
+        der = ssl.PEM_cert_to_DER_cert(Path(files["ci.pem"]).read_text())
+        assert shown["client_cert_sha256"] == hashlib.sha256(der).hexdigest()
+
+    asyncio.run(go())

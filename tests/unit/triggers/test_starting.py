@@ -1,0 +1,34 @@
+"""Runs that nobody drives yet do not pile up without end."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from aiworkflow.triggers import starting
+from tests.unit.triggers.hooks import NOW, Hooks
+
+
+def test_no_more_runs_than_said_wait_for_a_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(starting, "_PAGE", 4)
+    (tmp_path / ".aiworkflow").mkdir()
+    (tmp_path / ".aiworkflow" / "config.yaml").write_text("serve: {max_ready: 10}\n")
+
+    async def test() -> None:
+        async with Hooks(
+            tmp_path, {"flow": "on: {webhook: {path: /h, verify: {github: HOOK}}}"}
+        ) as it:
+            statuses = []
+            for number in range(60):
+                it.clock.skip_to(NOW + number)
+                statuses.append((await it.send("/h", {}, delivery=str(number))).status)
+            assert set(statuses) == {202, 503}
+            assert statuses[:10] == [202] * 10
+            assert len(it.runs()) < 20  # counted once in a while, a page at a time
+            assert statuses[-1] == 503
+
+    asyncio.run(test())
