@@ -1,0 +1,1 @@
+"""The face over HTTP: an API under `/api/v1`, for everything that `client` can do."""

@@ -1,0 +1,82 @@
+"""What there is on the server's machine, over HTTP: agents, tools, health, the journal, the version."""
+
+from __future__ import annotations
+
+import platform
+from typing import TYPE_CHECKING
+
+from aiworkflow import __version__
+from aiworkflow.http.route import Answer
+from aiworkflow.journal import JournalUnavailable
+
+if TYPE_CHECKING:
+    from aiworkflow.http.route import Asked
+
+
+async def agents(asked: Asked) -> Answer:
+    """Every agent that is known there."""
+    return Answer(await asked.apart(lambda client: client.views.agents()))
+
+
+async def agent(asked: Asked) -> Answer:
+    """All that is known of one agent."""
+    name = asked.path["agent"]
+    return Answer(await asked.apart(lambda client: client.views.agent(name)))
+
+
+async def check_agents(asked: Asked) -> Answer:
+    """Whether agents can be used now."""
+    from aiworkflow.client.views import standings_json
+
+    return Answer(await standings_json(asked.client, asked.texts("agent")))
+
+
+async def tools(asked: Asked) -> Answer:
+    """The tools that are built in; with a bundle, its own, too."""
+    from aiworkflow.client.tools import declared
+    from aiworkflow.http.bundles import checked_bundle
+
+    bundle = asked.text("bundle")
+    checked = await checked_bundle(asked, bundle) if bundle else None
+    return Answer({"tools": [one.in_list() for one in declared(checked)]})
+
+
+async def doctor(asked: Asked) -> Answer:
+    """What doctor finds on the server."""
+    return Answer(await asked.apart(lambda client: client.views.health()))
+
+
+async def journal(asked: Asked) -> Answer:
+    """Whether the journal is whole."""
+    return Answer(await asked.apart(lambda client: client.views.journal()))
+
+
+async def version(asked: Asked) -> Answer:
+    """The version of the server, and who asks."""
+    caller = asked.caller
+    return Answer(
+        {
+            "aiworkflow": __version__,
+            "api": "v1",
+            "python": platform.python_version(),
+            "actor": caller.actor,
+            "scopes": list(caller.scopes),
+        }
+    )
+
+
+async def healthz(asked: Asked) -> Answer:
+    """The process lives."""
+    del asked
+    return Answer({"status": "alive"})
+
+
+async def readyz(asked: Asked) -> Answer:
+    """The journal answers, and the server is not going down."""
+    if asked.context.draining.is_set():
+        return Answer({"status": "draining"}, status=503)
+    try:
+        asked.context.client.journal.runs(limit=1)
+    except JournalUnavailable:
+        return Answer({"status": "the journal does not answer"}, status=503)
+    return Answer({"status": "ready"})

@@ -1,0 +1,260 @@
+"""An application on uvicorn: where it is bound, TLS, and an end in which nothing is cut off."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import ssl
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from aiworkflow.errors import RefusedError, UsageError
+from aiworkflow.http.door import is_loopback
+from aiworkflow.records import record
+from aiworkflow.triggers.webhook.protocol import http_protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    import uvicorn
+    from starlette.types import ASGIApp
+
+    from aiworkflow.http.context import Context
+
+
+_BACKLOG: Final = 2048
+_KEEP_ALIVE_S: Final = 30
+_log = logging.getLogger("aiworkflow.http")
+
+
+@record
+class Binding:
+    """Where a server is to be found.
+
+    Attributes:
+        port: 0 for one that the system chooses.
+        socket: path of a Unix socket, instead of host and port; "" for none.
+        certificate, key: files of TLS, in PEM; "" for none.
+        client_ca: file with who vouches for clients that show a certificate; "" for none.
+        grace_s: seconds that open requests have at the end.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    socket: str = ""
+    certificate: str = ""
+    key: str = ""
+    client_ca: str = ""
+    grace_s: float = 10.0
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can come to it."""
+        return bool(self.socket) or is_loopback(self.host)
+
+
+def check_binding(binding: Binding, *, has_tokens: bool) -> None:
+    """Whether a server may be bound there.
+
+    Raises:
+        RefusedError: others than this machine could come, and nobody has a token.
+        UsageError: the files of TLS are not there.
+    """
+    if not binding.is_local and not has_tokens:
+        raise RefusedError(
+            f"others could come to {binding.host}, and there is no token that they would need",
+            hint="make one (aiworkflow token create NAME), or bind it to 127.0.0.1",
+        )
+    if bool(binding.certificate) != bool(binding.key):
+        raise UsageError("TLS takes a certificate and a key", hint="give both, or neither")
+    for path in (binding.certificate, binding.key, binding.client_ca):
+        if path and not Path(path).is_file():
+            raise UsageError(f"there is no file `{path}`", hint="TLS takes two PEM files")
+    if not binding.is_local and not binding.certificate:
+        _log.warning(
+            "tokens travel in the clear: there is no TLS here, unless something before this has it"
+        )
+
+
+def open_app(context: Context, mounts: Mapping[str, ASGIApp] | None = None) -> ASGIApp:
+    """The application of the API; see `make_app`.
+
+    Raises:
+        UsageError: what it needs is not installed.
+    """
+    try:
+        from aiworkflow.http.application import make_app
+    except ImportError as error:
+        raise _not_installed("starlette") from error
+    return make_app(context, mounts)
+
+
+def _not_installed(name: str) -> UsageError:
+    return UsageError(
+        f"the HTTP API needs {name}, which is not installed",
+        hint="install it: pip install 'aiworkflow-bundles[server]'",
+    )
+
+
+class HttpServer:
+    """A server of an application.
+
+    Args:
+        drain: called when it is to end, before open requests are waited for.
+
+    Attributes:
+        url: where it answers; "" before it does.
+    """
+
+    def __init__(self, app: ASGIApp, binding: Binding, drain: Callable[[], None]) -> None:
+        self._app = app
+        self._binding = binding
+        self._drain = drain
+        self._server: uvicorn.Server | None = None
+        self._stopping = False
+        self.url = ""
+        self.is_up = asyncio.Event()
+
+    async def run(self) -> None:
+        """Answer until it is told to stop; then open requests have a while to end.
+
+        Raises:
+            UsageError: it cannot be bound there.
+        """
+        binding = self._binding
+        bound = _bind(binding)
+        try:
+            server = _server(self._app, binding)
+            self._server = server
+            self.url = _url(binding, bound)
+            async with asyncio.TaskGroup() as group:
+                watching = group.create_task(self._watch(server))
+                try:
+                    await server.serve(sockets=[bound])
+                finally:
+                    watching.cancel()
+        finally:
+            _unbind(bound, binding)
+
+    def stop(self) -> None:
+        """Take no new requests; `run` returns when the open ones have ended."""
+        if not self._stopping:
+            self._stopping = True
+            self._drain()
+        if self._server is not None:
+            self._server.should_exit = True
+
+    def hurry(self) -> None:
+        """Do not wait for open requests any more."""
+        self.stop()
+        if self._server is not None:
+            self._server.force_exit = True
+
+    async def _watch(self, server: uvicorn.Server) -> None:
+        while not server.started:  # noqa: ASYNC110  it tells nobody
+            await asyncio.sleep(0.005)
+        self.is_up.set()
+
+
+def _server(app: ASGIApp, binding: Binding) -> uvicorn.Server:
+    try:
+        import uvicorn
+    except ImportError as error:
+        raise _not_installed("uvicorn") from error
+
+    class Server(uvicorn.Server):
+        """Signals are for whoever runs it."""
+
+        @contextlib.contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            yield
+
+    config = uvicorn.Config(
+        app,
+        http=http_protocol(),
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        ws="none",
+        proxy_headers=False,
+        server_header=False,
+        backlog=_BACKLOG,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=max(1, int(binding.grace_s)),
+        ssl_certfile=binding.certificate or None,
+        ssl_keyfile=binding.key or None,
+        ssl_ca_certs=binding.client_ca or None,
+        ssl_cert_reqs=ssl.CERT_OPTIONAL if binding.client_ca else ssl.CERT_NONE,
+    )
+    return Server(config)
+
+
+def _bind(binding: Binding) -> socket.socket:
+    if binding.socket:
+        return _bind_unix(Path(binding.socket))
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            binding.host, binding.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        bound = socket.socket(family, kind, protocol)
+        try:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.bind(address)
+        except BaseException:
+            bound.close()
+            raise
+    except OSError as error:
+        raise UsageError(
+            f"cannot answer at {binding.host}:{binding.port}: {error.strerror or error}",
+            hint="take another port; `--port 0` lets the system choose one",
+        ) from error
+    bound.setblocking(False)
+    return bound
+
+
+def _bind_unix(path: Path) -> socket.socket:
+    """A Unix socket that only this user can come to."""
+    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        if path.exists() and stat.S_ISSOCK(path.stat().st_mode) and not _answers(path):
+            path.unlink()  # left behind by a server that was killed
+        before = os.umask(0o177)
+        try:
+            bound.bind(str(path))
+        finally:
+            os.umask(before)
+    except OSError as error:
+        bound.close()
+        raise UsageError(
+            f"cannot answer at `{path}`: {error.strerror or error}",
+            hint="name another path; its folder has to be there",
+        ) from error
+    bound.setblocking(False)
+    return bound
+
+
+def _unbind(bound: socket.socket, binding: Binding) -> None:
+    bound.close()
+    if binding.socket:
+        Path(binding.socket).unlink(missing_ok=True)
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as one:
+        try:
+            one.connect(str(path))
+        except OSError:
+            return False
+    return True
+
+
+def _url(binding: Binding, bound: socket.socket) -> str:
+    if binding.socket:
+        return f"unix:{binding.socket}"
+    host, port = bound.getsockname()[:2]
+    scheme = "https" if binding.certificate else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
