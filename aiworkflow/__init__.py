@@ -14,15 +14,26 @@ if TYPE_CHECKING:
     from aiworkflow.client.client import Client
     from aiworkflow.client.result import RunResult, Status
     from aiworkflow.errors import AIWorkflowError
+    from aiworkflow.http.remote.client import RemoteClient
 
 __version__ = "0.1.0"
 
-__all__ = ["AIWorkflowError", "Client", "RunResult", "Status", "WorkflowBuilder", "connect", "run"]
+__all__ = [
+    "AIWorkflowError",
+    "Client",
+    "RemoteClient",
+    "RunResult",
+    "Status",
+    "WorkflowBuilder",
+    "connect",
+    "run",
+]
 
 # Loaded when first used: `aiworkflow --version` and `--help` need none of it.
 _HOMES = {
     "AIWorkflowError": "aiworkflow.errors",
     "Client": "aiworkflow.client.client",
+    "RemoteClient": "aiworkflow.http.remote.client",
     "RunResult": "aiworkflow.client.result",
     "Status": "aiworkflow.client.result",
     "WorkflowBuilder": "aiworkflow.client.builder",

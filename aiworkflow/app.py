@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self, overload
 
 from aiworkflow.bundle.workflow import AgentSpec, Kind, ToolCall
-from aiworkflow.client.project import Project
+from aiworkflow.client.project import AgentProblems, Project
 from aiworkflow.clock import Clock, Ids, OnwardClock, SystemClock, SystemIds
 from aiworkflow.errors import UsageError
 from aiworkflow.settings.locate import locate
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from aiworkflow.client.result import RunResult
     from aiworkflow.client.run import OnEvent
     from aiworkflow.engine.carried import Json
+    from aiworkflow.http.remote.client import RemoteClient
     from aiworkflow.journal import Journal
     from aiworkflow.runtime.given import InForce
     from aiworkflow.runtime.local import LocalRuntime
@@ -58,6 +59,19 @@ def open_project(
     )
 
 
+@overload
+def connect(
+    project: str | Path | None = None,
+    *,
+    server: str,
+    token: str | None = None,
+    environ: Mapping[str, str] | None = None,
+    clock: Clock | None = None,
+    ids: Ids | None = None,
+) -> RemoteClient: ...
+
+
+@overload
 def connect(
     project: str | Path | None = None,
     *,
@@ -68,11 +82,30 @@ def connect(
     ids: Ids | None = None,
     agents: Mapping[str, AgentFunction] | None = None,
     discover: bool = False,
-) -> Client:
-    """A client of a project.
+) -> Client: ...
+
+
+def connect(
+    project: str | Path | None = None,
+    *,
+    server: str | None = None,
+    token: str | None = None,
+    journal: str | Sequence[str] | None = None,
+    journal_fallback: Callable[[str], None] | None = None,
+    environ: Mapping[str, str] | None = None,
+    clock: Clock | None = None,
+    ids: Ids | None = None,
+    agents: Mapping[str, AgentFunction] | None = None,
+    discover: bool = False,
+) -> Client | RemoteClient:
+    """A client of a project, on this machine or of a server.
 
     Args:
         project: a folder of it; by default the current one. Needs no set-up before.
+        server: a server's address, instead of a project: `https://host`, `http://host:port` or
+            `unix:/path`. Its runs are driven there; what else is said here does not matter.
+        token: what is shown to the server; else `AIWORKFLOW_TOKEN` of the environment, or what is in
+            the file that `AIWORKFLOW_TOKEN_FILE` names.
         journal: where runs are kept, instead of what the settings say: `sqlite`, `memory`, a path or
             a URL. Of several the first is used.
         journal_fallback: lets the next journal be used when one does not answer; it is called with
@@ -83,24 +116,17 @@ def connect(
         discover: look for agents and MCP servers on this machine when the client is entered; they stand
             in `client.discovered`, and model servers among them are used where nobody names an agent.
     """
+    if server is not None:
+        return _connect_server(server, token, environ, clock, ids)
     found = open_project(
         project, environ=environ, clock=clock, ids=ids, functions=[*(agents or ())]
     )
-    roster: list[Roster] = []  # one for all runs of the process, made when an agent is first asked
-
-    def the_roster() -> Roster:
-        if not roster:
-            from aiworkflow.agents import Roster
-
-            roster.append(Roster(agents or {}))
-        return roster[0]
-
-    environment = found.environ
-    the_clock, the_ids = found.clock, found.ids
-
     from aiworkflow.tools.resident import Residents
 
-    residents = Residents()
+    kept = _Kept(Residents(), agents or {})
+    residents, the_roster = kept.residents, kept.roster
+    environment = found.environ
+    the_clock, the_ids = found.clock, found.ids
 
     def open_store() -> Journal:
         from aiworkflow.journal import open_first
@@ -115,13 +141,37 @@ def connect(
             settings, environment, the_roster, residents, found.folders.state / "mcp"
         ),
         the_roster,
+        residents.leave_below,
     )
 
     from aiworkflow.client.client import Client
 
-    client = Client(found, open_store, make_runtime, residents)
+    client = Client(found, open_store, make_runtime, kept)
     client.discovers = discover
     return client
+
+
+def _connect_server(
+    server: str,
+    token: str | None,
+    environ: Mapping[str, str] | None,
+    clock: Clock | None,
+    ids: Ids | None,
+) -> RemoteClient:
+    from aiworkflow.http.remote.client import RemoteClient
+
+    environment = os.environ if environ is None else environ
+    the_clock = clock or SystemClock()
+    shown = token or environment.get("AIWORKFLOW_TOKEN")
+    file = environment.get("AIWORKFLOW_TOKEN_FILE")
+    if not shown and file:
+        try:
+            shown = Path(file).expanduser().read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(
+                f"cannot read the token in `{file}`", hint="see AIWORKFLOW_TOKEN_FILE"
+            ) from error
+    return RemoteClient(server, shown or None, clock=the_clock, ids=ids or SystemIds(the_clock))
 
 
 def open_tests(project: str | Path | None, bundle: str | Path) -> CaseTests:
@@ -137,24 +187,20 @@ def open_tests(project: str | Path | None, bundle: str | Path) -> CaseTests:
 
 def _connect_stage(project: Project, stage: Stage) -> Client:
     """A client whose runs nobody else sees: in memory, with recorded steps, on a clock that jumps."""
-    from aiworkflow.agents import Roster
     from aiworkflow.client.client import Client
     from aiworkflow.journal import open_journal
     from aiworkflow.runtime.given import Folders
     from aiworkflow.tools.resident import Residents
 
     folders = Folders(stage.root, stage.state)
-    residents, roster = Residents(), Roster()
-
-    def the_roster() -> Roster:
-        return roster
-
+    kept = _Kept(Residents(), {})
+    residents, the_roster = kept.residents, kept.roster
     found = Project(
         project.location,
         environ=stage.environ,
         clock=stage.clock,
         ids=stage.ids,
-        resolve_agents=lambda *_: (),
+        resolve_agents=lambda *_, **__: (),
         folders=folders,
     )
 
@@ -164,12 +210,13 @@ def _connect_stage(project: Project, stage: Stage) -> Client:
             _performers(settings, stage.environ, the_roster, residents, stage.state / "mcp")
         ),
         the_roster,
+        residents.leave_below,
     )
 
     def open_store() -> Journal:
         return open_journal("memory", stage.state, clock=stage.clock, ids=stage.ids)
 
-    return Client(found, open_store, make_runtime, residents)
+    return Client(found, open_store, make_runtime, kept)
 
 
 def run(
@@ -197,10 +244,44 @@ def run(
     return asyncio.run(to_its_end())
 
 
+class _Kept:
+    """What lives as long as a client is open: one for all its runs.
+
+    Args:
+        functions: agents that are functions of this process, by name.
+    """
+
+    def __init__(self, residents: Residents, functions: Mapping[str, AgentFunction]) -> None:
+        self.residents = residents
+        self._functions = functions
+        self._roster: Roster | None = None
+
+    def roster(self) -> Roster:
+        """Made when an agent is first asked."""
+        if self._roster is None:
+            from aiworkflow.agents import Roster
+
+            self._roster = Roster(self._functions)
+        return self._roster
+
+    async def __aenter__(self) -> Self:
+        await self.residents.__aenter__()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        """Close all of it."""
+        try:
+            await self.residents.__aexit__(*error)
+        finally:
+            if self._roster is not None:
+                await self._roster.close()
+
+
 def _runtimes(
     project: Project,
     performers: Callable[[InForce], Mapping[Kind, Performer]],
     roster: Callable[[], Roster],
+    left: Callable[[Path], None],
 ) -> Callable[[Journal, Callable[[str], None]], LocalRuntime]:
     """What makes the runtime of a project on a journal; imported when it is first needed."""
 
@@ -221,18 +302,21 @@ def _runtimes(
             on_append=on_append,
             check_inputs=check_inputs,
             roster=roster,
+            lease_s=lambda: project.fleet.lease_s,
+            left=left,
         )
 
     return make
 
 
-def _agent_problems(
-    environ: Mapping[str, str],
-) -> Callable[[Sequence[AgentSpec], Mapping[str, Json]], Sequence[str]]:
-    def problems(specs: Sequence[AgentSpec], agents: Mapping[str, Json]) -> Sequence[str]:
-        from aiworkflow.agents import agent_problem
+def _agent_problems(environ: Mapping[str, str]) -> AgentProblems:
+    def problems(
+        specs: Sequence[AgentSpec], agents: Mapping[str, Json], *, for_tools: bool
+    ) -> Sequence[str]:
+        from aiworkflow.agents import agent_problem, tools_problem
 
-        found = [agent_problem(spec, agents, environ) for spec in specs]
+        look = tools_problem if for_tools else agent_problem
+        found = [look(spec, agents, environ) for spec in specs]
         return [problem for problem in found if problem is not None]
 
     return problems
@@ -277,13 +361,23 @@ def _performers(
 
         return await handed(names, work, ports, offers())
 
-    async def agent(work: Work, ports: Ports) -> Outcome:
-        from aiworkflow.steps.agent import AgentPerformer
+    performers: list[Performer] = []  # one for all agent steps of a run
 
-        known = roster()
-        performer = AgentPerformer(
-            settings.agents, settings.agent, environ, known.open, at_work=known.at_work, hand=hand
-        )
-        return await performer(work, ports)
+    async def agent(work: Work, ports: Ports) -> Outcome:
+        if not performers:
+            from aiworkflow.steps.agent import AgentPerformer
+
+            known = roster()
+            performers.append(
+                AgentPerformer(
+                    settings.agents,
+                    settings.agent,
+                    environ,
+                    known.open,
+                    at_work=known.at_work,
+                    hand=hand,
+                )
+            )
+        return await performers[0](work, ports)
 
     return {Kind.SCRIPT: script, Kind.TOOL: tool, Kind.AGENT: agent}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from aiworkflow.cli.out import printable
 from aiworkflow.cli.show import cost_text, seconds_text
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from aiworkflow.agents.figures import Figures
     from aiworkflow.cli.out import Out
     from aiworkflow.client.agents import KnownAgent
+    from aiworkflow.engine.carried import Json
 
 
 def list_agents(where: Where, out: Out) -> None:
@@ -47,43 +48,26 @@ def check_command(where: Where, names: Sequence[str], out: Out) -> int:
     """Print whether agents can be used; the exit status."""
     import asyncio
 
-    from aiworkflow.client.agents import check_agents, survey
+    from aiworkflow.client.views import standings_json
 
     client = connect(where)
     try:
-        wanted = {one.name for one in survey(client) if one.is_wanted}
-        found = asyncio.run(check_agents(client, names))
+        found = asyncio.run(standings_json(client, names))
     finally:
         client.close()
-    bad = {
-        label
-        for label, standing in found.items()
-        if standing.problem and (names or label.partition("/")[0] in wanted)
-    }
-    out.object(
-        {
-            "agents": [
-                {
-                    "agent": label,
-                    "usable": not one.problem,
-                    "problem": one.problem or None,
-                    "version": one.version or None,
-                    "models": list(one.models),
-                    "seconds": round(one.seconds, 6),
-                }
-                for label, one in found.items()
-            ],
-            "ok": not bad,
-        }
-    )
-    width = max(len(label) for label in found)
-    for label, one in found.items():
-        ok = not one.problem
-        mark = out.paint("✓", "green") if ok else out.paint("✗" if label in bad else "·", "red")
-        says = ", ".join(filter(None, (one.version, f"answers in {seconds_text(one.seconds)}")))
-        text = printable(f"{label.ljust(width)}  {says if ok else one.problem}")
-        (out.result if label in bad else out.say)(f"{mark} {text}")
-    return EXIT_FAILED if bad else EXIT_OK
+    out.object(found)
+    agents = cast("list[dict[str, Json]]", found["agents"])
+    width = max(len(str(one["agent"])) for one in agents)
+    for one in agents:
+        bad = one["problem"] and one["counts"]
+        mark = out.paint("✓", "green")
+        if one["problem"]:
+            mark = out.paint("✗" if bad else "·", "red")
+        answers = f"answers in {seconds_text(float(str(one['seconds'])))}"
+        says = ", ".join(filter(None, (str(one["version"] or ""), answers)))
+        text = printable(f"{str(one['agent']).ljust(width)}  {one['problem'] or says}")
+        (out.result if bad else out.say)(f"{mark} {text}")
+    return EXIT_OK if found["ok"] else EXIT_FAILED
 
 
 def show_agent(where: Where, name: str, out: Out) -> None:

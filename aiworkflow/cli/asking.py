@@ -6,8 +6,8 @@ import json
 from typing import TYPE_CHECKING
 
 from aiworkflow.cli.given import pairs, read_inputs
-from aiworkflow.cli.prompting import PEOPLE, ask_fields, is_terminal, show, shown, when
-from aiworkflow.cli.running import drive
+from aiworkflow.cli.prompting import ask_fields, is_terminal, show, shown
+from aiworkflow.cli.running import drive, drive_on
 from aiworkflow.cli.where import Where, connect
 from aiworkflow.errors import EXIT_OK, AIWorkflowError, UsageError
 
@@ -27,13 +27,14 @@ if TYPE_CHECKING:
 def list_approvals(project: Where, run: str, out: Out) -> None:
     """Print what waits for people."""
     from aiworkflow.cli.show import table
+    from aiworkflow.client.views import PEOPLE, wait_json, when
 
     client = connect(project)
     try:
         waits = client.waits.open(run, PEOPLE)
     finally:
         client.close()
-    out.object({"approvals": [_as_json(wait) for wait in waits]})
+    out.object({"approvals": [wait_json(wait) for wait in waits]})
     if out.json:
         return
     if not waits:
@@ -48,36 +49,17 @@ def list_approvals(project: Where, run: str, out: Out) -> None:
 
 def show_approval(project: Where, reference: str, out: Out) -> None:
     """Print all there is to know before agreeing."""
+    from aiworkflow.client.views import PEOPLE, wait_json
+
     client = connect(project)
     try:
         wait = client.waits.one(reference, PEOPLE, "approval")
     finally:
         client.close()
-    out.object(_as_json(wait))
+    out.object(wait_json(wait))
     if not out.json:
         for line in shown(wait):
             out.result(line)
-
-
-def _as_json(wait: OpenWait) -> dict[str, Json]:
-    from aiworkflow.expr import describe
-
-    return {
-        "approval": wait.id,
-        "run": wait.run,
-        "step": wait.step,
-        "kind": wait.kind,
-        "title": wait.title,
-        "message": wait.message,
-        "by": list(wait.by),
-        "quorum": wait.quorum,
-        "voters": list(wait.voters),
-        "fields": {one.name: describe(one.schema) for one in wait.fields},
-        "uses": wait.uses,
-        "arguments": wait.arguments,
-        "opened": when(wait.opened),
-        "until": when(wait.due) or None,
-    }
 
 
 def _line(text: str) -> str:
@@ -112,13 +94,26 @@ def answer_wait(
     out: Out,
     *,
     detach: bool,
+    nothing: str = "",
 ) -> int:
-    """Answer an `ask`, asking on the terminal for what is not given."""
+    """Answer an `ask`, asking on the terminal for what is not given.
+
+    Args:
+        nothing: `decline` or `cancel` instead of an answer.
+    """
     texts, given = pairs(fields, "--field"), read_inputs(file)
+    if nothing and (texts or given):
+        raise UsageError(f"--{nothing} gives no answer", hint="leave the fields out")
+    if nothing:
+
+        def refuse(client: Client) -> OpenWait:
+            return client.waits.decline(reference, cancel=nothing == "cancel")
+
+        return _hand_in(project, refuse, "declined", out, detach)
 
     def hand_in(client: Client) -> OpenWait:
         wait = client.waits.one(reference, ("ask",), "answer")
-        if not texts and not given and is_terminal(out):
+        if not texts and not given and wait.fields and is_terminal(out):
             show(wait, out)
             return client.waits.answer(wait.id, {}, ask_fields(wait, out))
         return client.waits.answer(wait.id, given, texts)
@@ -170,20 +165,21 @@ def _hand_in(
         wait = hand_in(client)
         root = client.root_of(wait.run)
         # who drove it may have ended it meanwhile; then nothing is left to go on with
-        driven = client.is_driven(root) or client.journal.run(root).finished is not None
+        driven = not client.is_remote and (
+            client.is_driven(root) or client.journal.run(root).finished is not None
+        )
     finally:
         client.close()
-    if driven or detach:
-        out.object({"run": wait.run, "step": wait.step, done: True})
-        out.say(f"`{wait.step}` of run {wait.run} is {done}")
-        if not driven:
-            out.say(f"go on with it: aiworkflow runs resume {wait.run}")
-        return EXIT_OK
-
-    async def start(client: Client) -> Run:
-        return await client.resume(wait.run)
-
-    return drive(connect(project), start, out)
+    if not driven and not detach:
+        status = drive_on(project, root, out)
+        if status is not None:
+            return status
+        driven = True
+    out.object({"run": wait.run, "step": wait.step, done: True})
+    out.say(f"`{wait.step}` of run {wait.run} is {done}")
+    if not driven and not client.is_remote:
+        out.say(f"go on with it: aiworkflow runs resume {wait.run}")
+    return EXIT_OK
 
 
 def wake_runs(project: Where, out: Out) -> int:

@@ -72,6 +72,9 @@ def run(
         bool, typer.Option("--locked", help="Refuse a bundle that is not what was locked.")
     ] = False,
     wait: WaitOption = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Only submit it: a server or a worker drives it.")
+    ] = False,
     breaks: Annotated[
         list[str] | None,
         typer.Option(
@@ -145,6 +148,7 @@ def run(
         breaks=breaks or [],
         agreed=yes,
         force=force,
+        detached=detach,
     )
     if locked:
         from aiworkflow.cli.given import overrides

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from aiworkflow.cli.command import Command
+from aiworkflow.cli.command import Command, with_word
 from aiworkflow.cli.options import (
     FallbackOption,
     JsonOption,
@@ -18,7 +18,7 @@ from aiworkflow.cli.options import (
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands to the group."""
-    app.command("test", cls=Command)(replay)
+    app.command("test", cls=with_word("add", add))(replay)
     app.command(cls=Command)(lock)
     app.command(cls=Command)(diff)
 
@@ -58,8 +58,7 @@ def replay(
     Exit status: 0 all cases are as expected, 1 some are not, 2 there are none, or BUNDLE is invalid.
     """
     from aiworkflow.cli.out import Out
-    from aiworkflow.cli.testing import add_case, test_bundles
-    from aiworkflow.cli.where import Where
+    from aiworkflow.cli.testing import test_bundles
     from aiworkflow.errors import UsageError
 
     out = Out(as_json=as_json, verbose=verbose, quiet=quiet)
@@ -67,8 +66,7 @@ def replay(
     if given[:1] == ["add"]:
         if len(given) != 2 or case or update or junit:
             raise UsageError("`add` takes a run", hint="aiworkflow bundle test add RUN --name CASE")
-        where = Where(project, journal_fallback=journal_fallback)
-        raise typer.Exit(add_case(where, given[1], name, out, force=force))
+        add(given[1], name, force, as_json, verbose, quiet, project, journal_fallback)
     if len(given) > 1:
         raise UsageError(
             "one bundle at a time, or all of them", hint="aiworkflow bundle test BUNDLE"
@@ -77,6 +75,35 @@ def replay(
         raise UsageError("--name and --force are for `add`", hint="bundle test add RUN --name CASE")
     bundle = given[0] if given else None
     raise typer.Exit(test_bundles(bundle, case or [], project, out, junit=junit, update=update))
+
+
+def add(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run that is over; `last` for it.")],
+    name: Annotated[
+        str | None,
+        typer.Option("--name", metavar="CASE", help="The case's name; by default the run's date."),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also in the place of a case of that name.")
+    ] = False,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+    quiet: QuietOption = False,
+    project: ProjectOption = None,
+    journal_fallback: FallbackOption = False,
+) -> None:
+    """Make a test case of a run that was: its inputs, what its steps came to, and how it ended.
+
+    Secrets are replaced. Exit status: 0 the case stands in the bundle's tests/, 2 there is no such run,
+    or a case has that name.
+    """
+    from aiworkflow.cli.out import Out
+    from aiworkflow.cli.testing import add_case
+    from aiworkflow.cli.where import Where
+
+    out = Out(as_json=as_json, verbose=verbose, quiet=quiet)
+    where = Where(project, journal_fallback=journal_fallback)
+    raise typer.Exit(add_case(where, run, name, out, force=force))
 
 
 def lock(

@@ -32,8 +32,7 @@ def list_tools(bundle: str | None, servers: Sequence[str], folder: str | None, o
     tools = [] if servers else declared(checked)
     offered, asked = _asked(project, checked, servers)
     tools += offered
-    listed = [{"name": one.name, "effect": str(one.effect), "from": one.origin,
-               "description": one.description} for one in tools]  # fmt: skip
+    listed = [one.in_list() for one in tools]
     out.object({"tools": listed, "servers": [one.to_json() for one in asked]})
     if not out.json:
         rows = [

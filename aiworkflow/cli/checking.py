@@ -19,6 +19,7 @@ _FORMATS = ("text", "json", "sarif", "github")
 def validate_bundle(bundle: str, form: str, project: str | None, out: Out) -> int:
     """Print what is wrong with a bundle."""
     from aiworkflow import __version__
+    from aiworkflow.client.bundle_views import validity_view
     from aiworkflow.diagnostics import render
 
     if form not in _FORMATS:
@@ -28,7 +29,7 @@ def validate_bundle(bundle: str, form: str, project: str | None, out: Out) -> in
     valid = checked.is_valid
     match form:
         case "json":
-            out.object({"valid": valid, "diagnostics": render.to_json(found)})
+            out.object(validity_view(checked))
         case "sarif":
             out.object(render.to_sarif(found, __version__))
         case "github":
@@ -49,24 +50,19 @@ def show_info(bundle: str, project: str | None, out: Out) -> int:
     """Print what a bundle takes, does and may touch."""
     from aiworkflow.cli.bounding import outlay_lines
     from aiworkflow.client.bounds import outlay
-    from aiworkflow.plan import describe_plan, seal
+    from aiworkflow.client.bundle_views import info_view
 
     place = _project(project)
-    checked = _valid(place.check(bundle))
-    assert checked.plan is not None
-    assert checked.workflow is not None
-    about = describe_plan(seal(checked.plan, checked.workflow))
-    about["bundle"] = checked.label
-    about["not_executable_yet"] = [d.message.split("`")[1] for d in checked.refused]
-    found = outlay(place, checked)
-    about["cost"] = found.to_json()
+    checked = place.check(bundle)
+    about = info_view(place, checked)
     out.object(about)
     if not out.json:
-        out.result(_info_text(about, out, outlay_lines(found, steps=False)))
+        out.result(info_text(about, out, outlay_lines(outlay(place, checked), steps=False)))
     return EXIT_OK
 
 
-def _info_text(about: Mapping[str, Json], out: Out, cost: Iterable[str] = ()) -> str:
+def info_text(about: Mapping[str, Json], out: Out, cost: Iterable[str] = ()) -> str:
+    """What a bundle takes, does and may touch, as text."""
     version = f" {about['version']}" if about["version"] else ""
     lines = [out.paint(f"{about['name']}{version}", "bold"), f"  {about['description']}", ""]
     inputs = cast("list[dict[str, Json]]", about["inputs"])
@@ -190,23 +186,9 @@ def list_workflows(project: str | None, out: Out) -> int:
 
 
 def _list(project: str | None, out: Out, word: str) -> int:
-    from aiworkflow.bundle import list_bundles as find
-    from aiworkflow.cli.show import table
+    from aiworkflow.client.bundle_views import list_view
 
-    place = _project(project)
-    shown = []
-    for found in find(place.root):
-        checked = place.check(found.path)
-        about = checked.workflow
-        shown.append(
-            {
-                "name": found.name,
-                "path": checked.label,
-                "version": about.version if about is not None else None,
-                "description": about.description if about is not None else "",
-                "valid": checked.is_valid,
-            }
-        )
+    shown = list_view(_project(project))
     out.object({word: shown})
     if out.json:
         return EXIT_OK
@@ -215,6 +197,14 @@ def _list(project: str | None, out: Out, word: str) -> int:
             f"no {word} here; create one: aiworkflow workflow create NAME --bundle --output bundles"
         )
         return EXIT_OK
+    out.result(bundle_table(shown))
+    return EXIT_OK
+
+
+def bundle_table(shown: Sequence[Mapping[str, Json]]) -> str:
+    """Bundles as a table."""
+    from aiworkflow.cli.show import table
+
     rows = [
         (
             str(one["name"]),
@@ -224,19 +214,16 @@ def _list(project: str | None, out: Out, word: str) -> int:
         )
         for one in shown
     ]
-    out.result(table(rows, ("NAME", "VERSION", "", "DESCRIPTION")))
-    return EXIT_OK
+    return table(rows, ("NAME", "VERSION", "", "DESCRIPTION"))
 
 
 def show_document(workflow: str, project: str | None, out: Out) -> int:
     """Print a workflow's document as it stands."""
-    checked = _project(project).check(workflow)
-    found = checked.workflow
-    if found is None:
-        raise _invalid(checked)
-    text = next(f.content for f in found.files if f.path == found.document).decode("utf-8")
-    out.object({"name": found.name, "path": checked.label, "document": text})
-    out.result(text)
+    from aiworkflow.client.bundle_views import document_view
+
+    found = document_view(_project(project).check(workflow))
+    out.object(found)
+    out.result(str(found["document"]))
     return EXIT_OK
 
 
@@ -269,7 +256,7 @@ def dry_run(
     out.object(about)
     if out.json:
         return EXIT_OK
-    lines = [_info_text({**about, "not_executable_yet": []}, out), "", "order"]
+    lines = [info_text({**about, "not_executable_yet": []}, out), "", "order"]
     lines += ["  " + line for line in draw_terminal(new.plan, 100).splitlines()[1:]]
     lines += ["", "what can run"]
     for block in cast("list[dict[str, Json]]", about["live_blocks"]):

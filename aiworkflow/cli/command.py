@@ -6,9 +6,15 @@ needs no check; paths are taken as texts and looked at by the commands.
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from typing import TYPE_CHECKING, Any
 
+from typer import Typer, echo
 from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class _AsItIs:
@@ -42,6 +48,49 @@ _UNCHECKED = (str, list[str], bool)
 class Command(_Plain, TyperCommand):
     """A command whose texts are not checked by pydantic; everything else is typer's."""
 
+    def invoke(self, ctx: Any) -> Any:
+        """Do it; at a server, if it can be done there."""
+        if os.environ.get("AIWORKFLOW_SERVER"):
+            from aiworkflow.cli.there import check_command
+
+            words = check_command(ctx.command_path, ctx.params)
+            from aiworkflow.cli.at_server import INSTEAD
+
+            if words in INSTEAD:
+                return INSTEAD[words](ctx.params)
+        return super().invoke(ctx)
+
+
+def with_word(word: str, does: Callable[..., None]) -> type[Command]:
+    """A command whose first word may be one that has a help of its own."""
+
+    class WithWord(Command):
+        def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+            """The words; for the help of that one, it is shown."""
+            if args[:1] == [word] and {"--help", "-h"} & set(args):
+                alone = Typer(add_completion=False, rich_markup_mode=None)
+                settings = {"help_option_names": ["-h", "--help"]}
+                alone.command(word, cls=Command, context_settings=settings)(does)
+                command = get_command(alone)
+                name = f"{ctx.info_name} {word}"
+                echo(command.get_help(type(ctx)(command, parent=ctx.parent, info_name=name)))
+                ctx.exit()
+            parsed: list[str] = super().parse_args(ctx, args)
+            return parsed
+
+    return WithWord
+
 
 class Group(_Plain, TyperGroup):
     """A group of such commands."""
+
+
+class StartGroup(Group):
+    """A group whose command `start` may be left out, unless a command has the name that follows."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """The words, with `start` where no command is named."""
+        if args and args[0] not in {*self.commands, "--help", "-h"}:
+            args = ["start", *args]
+        parsed: list[str] = super().parse_args(ctx, args)
+        return parsed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
@@ -35,30 +35,29 @@ def doctor(
 
     Exit status 1 when there is a problem; warnings do not count.
     """
-    from aiworkflow.app import connect
     from aiworkflow.cli.out import Out
-    from aiworkflow.client.health import examine
+    from aiworkflow.cli.where import Where
     from aiworkflow.errors import EXIT_FAILED, EXIT_OK
 
     out = Out(as_json=as_json, verbose=verbose, quiet=quiet)
-    client = connect(project)
+    client = Where(project).connect()
     try:
         if reset_breaker is not None:
             client.kept.reset_breaker(reset_breaker)
             out.say(f"the circuit breaker of {reset_breaker} is closed")
-        checks = examine(client, ask=ask_servers)
+        found = client.views.health(ask=ask_servers)
     finally:
         client.close()
-    ok = all(check.status != "problem" for check in checks)
-    out.object({"checks": [check.to_json() for check in checks], "ok": ok})
-    width = max(len(check.name) for check in checks)
+    out.object(found)
+    checks = cast("list[dict[str, str]]", found["checks"])
+    width = max(len(check["check"]) for check in checks)
     for check in checks:
-        mark, style = _MARKS[check.status]
-        line = f"{out.paint(mark, style)} {check.name.ljust(width)}  {check.text}"
-        fix = f"{' ' * (width + 4)}{out.paint('fix', 'cyan')}: {check.fix}" if check.fix else None
+        mark, style = _MARKS[check["status"]]
+        line = f"{out.paint(mark, style)} {check['check'].ljust(width)}  {check['text']}"
+        fix = f"{' ' * (width + 4)}{out.paint('fix', 'cyan')}: {check['fix']}"
         # under --quiet only what is wrong is said
-        show = out.say if check.status == "ok" else out.result
+        show = out.say if check["status"] == "ok" else out.result
         show(line)
-        if fix is not None:
+        if check["fix"] is not None:
             show(fix)
-    raise typer.Exit(EXIT_OK if ok else EXIT_FAILED)
+    raise typer.Exit(EXIT_OK if found["ok"] else EXIT_FAILED)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiworkflow.errors import UsageError
+from aiworkflow.settings import units
 
 if TYPE_CHECKING:
     from aiworkflow.engine.carried import Json
@@ -69,3 +70,15 @@ def read_state(words: Sequence[str]) -> dict[str, Json]:
                 f"--set {name}: {error}", hint="it takes JSON; a text stands in quotes"
             ) from error
     return state
+
+
+def seconds(option: str, text: str) -> float:
+    """The seconds of an option that takes a duration.
+
+    Raises:
+        UsageError: it is none.
+    """
+    try:
+        return units.duration(text)
+    except ValueError as error:
+        raise UsageError(f"`{option}` takes {error}") from error

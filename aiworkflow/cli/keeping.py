@@ -28,19 +28,7 @@ def check_journal(project: str | None, where: str | None, out: Out) -> int:
     finally:
         journal.close()
     is_whole = not checked.findings
-    out.object(
-        {
-            "ok": is_whole,
-            "journal": checked.location,
-            "id": checked.id,
-            "runs": checked.runs,
-            "events": checked.events,
-            "blobs": checked.blobs,
-            "bytes": checked.size_bytes,
-            "newer": list(checked.newer),
-            "findings": [one.to_json() for one in checked.findings],
-        }
-    )
+    out.object(checked.to_json())
     for one in checked.findings:
         who = f"run {one.run}: " if one.run is not None else ""
         out.result(f"{out.paint('✗', 'red')} {who}{one.text}")

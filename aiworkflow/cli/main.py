@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -21,10 +22,20 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "bundle": ("bundle", "Run, check, test, lock, compare and describe bundles."),
     "workflow": ("workflow", "List, show and create workflows."),
     "runs": ("runs", "List, show, follow, resume and cancel runs."),
+    "serve": ("serve", "Start runs by themselves, and drive them, until stopped."),
+    "worker": ("worker", "Drive runs that others start, on this machine, until stopped."),
+    "workers": ("workers", "List and drain the processes that drive runs, on all machines."),
+    "queue": ("queues", "Publish messages that start runs, look at queues and care for them."),
     "approvals": ("approvals", "List, show, give and refuse approvals."),
     "cost": ("cost", "What agents were paid for, and what another version would cost."),
+    "schedule": ("schedule", "When runs start by themselves; pausing and starting them."),
+    "watch": ("watch", "Runs that start when files change; trying out which do."),
+    "webhook": ("webhook", "Webhooks: what came to them, trying them out, answering them."),
     "agents": ("agents", "List, check, show, measure and compare agents."),
     "tools": ("tools", "List, show and call the tools that workflows can use."),
+    "token": ("tokens", "Make, list and revoke tokens of the HTTP API."),
+    "repos": ("repos", "List, add and fetch the repositories of repos.yaml."),
+    "sweep": ("sweep", "Run a bundle in many repositories, once in each."),
     "journal": ("journal", "Check, back up, restore, move and prune the journal of all runs."),
     "cache": ("cache", "Forget outputs that steps would use again."),
     "doctor": ("doctor", "Check this machine and project, and say how to fix what is wrong."),
@@ -76,6 +87,9 @@ app = typer.Typer(
 @app.callback()
 def root(
     version: bool = typer.Option(False, "--version", "-V", help="Print the version and exit."),
+    server: str = typer.Option(
+        "", "--server", metavar="URL", help="Do it at this server (or AIWORKFLOW_SERVER)."
+    ),
 ) -> None:
     """AI workflows that live in git as Markdown, on an engine that never loses work."""
     if version:
@@ -83,6 +97,8 @@ def root(
 
         sys.stdout.write(f"aiworkflow {__version__}\n")
         raise typer.Exit
+    if server:
+        os.environ["AIWORKFLOW_SERVER"] = server
 
 
 def run(arguments: Sequence[str]) -> int:

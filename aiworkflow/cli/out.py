@@ -8,9 +8,10 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from aiworkflow.diagnostics import Diagnostic
+    from aiworkflow.engine.carried import Json
     from aiworkflow.errors import AIWorkflowError
 
 _CODES: Final = {
@@ -78,6 +79,8 @@ class Out:
             return
         if diagnostics:
             self.diagnostics(diagnostics)
+        elif told := getattr(error, "details", {}).get("diagnostics"):  # of a server
+            self.findings(told)
         where = f"{error.place}: " if error.place is not None else ""
         sys.stderr.write(
             f"{self.paint('error', 'red', 'bold', err=True)}: {where}{error.message}\n"
@@ -91,6 +94,16 @@ class Out:
 
         if found:
             sys.stderr.write(to_text(found, colour=self.colour_err))
+
+    def findings(self, found: Sequence[Mapping[str, Json]]) -> None:
+        """Findings of a server, on standard error: its files are not here to be shown."""
+        for one in found:
+            lines = [
+                f"{one['severity']}[{one['code']}]: {one['message']}",
+                f"  --> {one['file']}:{one['line']}:{one['column']}",
+                *([f"   = help: {one['hint']}"] if one["hint"] else ()),
+            ]
+            sys.stderr.write(printable("\n".join(lines)) + "\n")
 
     def paint(self, text: str, *styles: str, err: bool = False) -> str:
         """Text in a style, where colour is wanted."""

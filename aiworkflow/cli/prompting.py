@@ -16,13 +16,11 @@ if TYPE_CHECKING:
     from aiworkflow.client.waits import OpenWait
     from aiworkflow.engine.carried import Json
 
-PEOPLE = ("approve", "gate", "ask")
-_HERE = (*PEOPLE, "break")
-
 
 def shown(wait: OpenWait) -> list[str]:
     """All there is to know before answering, as lines."""
     from aiworkflow.cli.out import printable
+    from aiworkflow.client.views import when
 
     lines = [f"{wait.id}  {wait.title}", ""]
     lines += [printable(wait.message), ""]
@@ -49,18 +47,13 @@ def _block(name: str, value: Json) -> list[str]:
     return [f"{name}:", *(f"  {line}" for line in printable(text).splitlines())]
 
 
-def when(at: float | None) -> str:
-    """A moment in UTC; empty for none."""
-    from datetime import UTC, datetime
-
-    return datetime.fromtimestamp(at, UTC).isoformat(" ", "seconds")[:19] if at else ""
-
-
 def ask_here(client: Client, result: RunResult, out: Out) -> bool:
     """Ask the person at the terminal for what a run waits for; whether anything was answered."""
     if not is_terminal(out):
         return False
-    waits = client.waits.open(result.run, _HERE)
+    from aiworkflow.client.views import PEOPLE
+
+    waits = client.waits.open(result.run, (*PEOPLE, "break"))
     answered = [_ask_one(client, wait, out) for wait in waits]
     return any(answered)
 
@@ -70,6 +63,8 @@ def _ask_one(client: Client, wait: OpenWait, out: Out) -> bool:
         if wait.kind == "break":
             return _ask_break(client, wait, out)
         show(wait, out)
+        if wait.may_decline and not _wants_to_answer(client, wait):
+            return not any(wait.id == one.id for one in client.waits.open(wait.run, ("ask",)))
         if wait.kind == "ask":
             client.waits.answer(wait.id, {}, ask_fields(wait, out))
             return True
@@ -86,6 +81,15 @@ def _ask_one(client: Client, wait: OpenWait, out: Out) -> bool:
         out.error(error)
         return False
     return True
+
+
+def _wants_to_answer(client: Client, wait: OpenWait) -> bool:
+    """Whether the person answers what a server asks; a no is said here."""
+    what = "[a]nswer" if wait.fields else "[a]ccept"
+    reply = _line_in(f"{what}, [d]ecline, Enter for later: ").strip().lower()
+    if reply in {"d", "decline", "n", "no"}:
+        client.waits.decline(wait.id)
+    return reply in {"a", "answer", "accept", "y", "yes"}
 
 
 _WAYS = {"c": "continue", "s": "step", "k": "skip"}

@@ -45,6 +45,7 @@ class RunRequest:
     breaks: Sequence[str] = ()
     agreed: bool = False
     force: bool = False
+    detached: bool = False
 
 
 def run_bundle(request: RunRequest, out: Out) -> int:
@@ -59,6 +60,8 @@ def run_bundle(request: RunRequest, out: Out) -> int:
             "`--force` says that a case may be replaced, and none is recorded",
             hint="leave it out, or name the case: `--record CASE --force`",
         )
+    if request.detached:
+        return submit_run(request, project, chosen, given, texts, out)
     if case is not None:
         refuse_case(request.bundle, case, project.project, force=request.force)
 
@@ -87,6 +90,47 @@ def run_bundle(request: RunRequest, out: Out) -> int:
     after = record if case is not None else None
     folder = None if case is not None else request.record
     return drive(connect(project), start, out, record=folder, after=after)
+
+
+def submit_run(
+    request: RunRequest,
+    project: Where,
+    chosen: Mapping[str, Json],
+    given: Mapping[str, Json],
+    texts: Mapping[str, str],
+    out: Out,
+) -> int:
+    """Make the run durable, for whoever works to drive it.
+
+    Raises:
+        UsageError: it was also to be stayed with.
+    """
+    import asyncio
+
+    from aiworkflow.cli.bounding import agree_to_cost
+
+    for option, value in (
+        ("--wait", request.attached),
+        ("--record", request.record),
+        ("--break", request.breaks),
+    ):
+        if value:
+            raise UsageError(f"{option} stays with the run, and --detach does not")
+
+    async def submit() -> str:
+        async with connect(project) as client:
+            checked = client.project.check(request.bundle, chosen)
+            agree_to_cost(client, checked, given, texts, out, agreed=request.agreed)
+            found = await client.submit(
+                checked, given, texts=texts, overrides=chosen, name=request.name
+            )
+            return found.run
+
+    run = asyncio.run(submit())
+    out.object({"run": run, "status": "waiting", "waiting_for": [{"kind": "worker"}]})
+    out.result(f"submitted {run}")
+    out.note("a server or a worker drives it: aiworkflow serve, or aiworkflow worker --once")
+    return EXIT_OK
 
 
 def drive(
@@ -140,7 +184,7 @@ async def _drive(
 
                 if not ask_here(client, result, out):
                     break
-                run = await client.resume(run.id)
+                run = await taken_up(client, run.id)
                 await follow(run, out)
                 result = await run.result()
         if record is not None:
@@ -154,6 +198,30 @@ async def _drive(
     if result.status == done:
         return EXIT_OK
     return EXIT_INTERRUPTED if interrupted else status_code(result)
+
+
+async def taken_up(client: Client, run: str) -> Run:
+    """A run that somebody has told something: driven on here, or by the server that has it."""
+    return client.run(run) if client.is_remote else await client.resume(run)
+
+
+def drive_on(project: Where, run: str, out: Out) -> int | None:
+    """Drive on a run that somebody has told something, and that nobody drove then.
+
+    Returns:
+        The exit code; None where a server was faster: it drives the run, or has ended it already.
+    """
+    from aiworkflow.journal import Held
+
+    async def start(client: Client) -> Run:
+        if not client.is_remote and client.journal.run(run).finished is not None:
+            raise Held(run, "a server")  # to take up what is over would begin it again
+        return await taken_up(client, run)
+
+    try:
+        return drive(connect(project), start, out)
+    except Held:
+        return None
 
 
 @contextmanager

@@ -332,6 +332,12 @@ def answer(
         str | None,
         typer.Option("--file", metavar="FILE", help="Fields from a .json or .yaml file, or `-`."),
     ] = None,
+    decline: Annotated[
+        bool, typer.Option("--decline", help="Say no to what the server of a step asks.")
+    ] = False,
+    cancel: Annotated[
+        bool, typer.Option("--cancel", help="Put its question away: neither yes nor no.")
+    ] = False,
     detach: DetachOption = False,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
@@ -339,7 +345,7 @@ def answer(
     project: ProjectOption = None,
     journal_fallback: FallbackOption = False,
 ) -> None:
-    """Answer the question of an `ask` step.
+    """Answer the question of an `ask` step, or of the server that a step calls.
 
     On a terminal it asks for what is not given.
     """
@@ -349,7 +355,10 @@ def answer(
 
     where = Where(project, journal_fallback=journal_fallback)
     out = Out(as_json=as_json, verbose=verbose, quiet=quiet)
-    raise typer.Exit(answer_wait(where, wait, fields or [], file, out, detach=detach))
+    nothing = "decline" if decline else "cancel" if cancel else ""
+    raise typer.Exit(
+        answer_wait(where, wait, fields or [], file, out, detach=detach, nothing=nothing)
+    )
 
 
 @app.command("continue", cls=Command)

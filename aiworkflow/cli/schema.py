@@ -20,12 +20,14 @@ class Part(StrEnum):
     STEP = "step"
     TOOLS = "tools"
     CONFIG = "config"
+    REPOS = "repos"
 
 
 @app.command("schema", cls=Command)
 def schema(
     part: Annotated[
-        Part, typer.Argument(help="What the schema is for: frontmatter, step, tools or config.")
+        Part,
+        typer.Argument(help="What the schema is for: frontmatter, step, tools, config or repos."),
     ],
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
@@ -41,6 +43,7 @@ def schema(
         Part.STEP: jsonschema.step_schema,
         Part.TOOLS: jsonschema.tools_schema,
         Part.CONFIG: jsonschema.config_schema,
+        Part.REPOS: jsonschema.repos_schema,
     }[part]
     # a schema is JSON in any case
     Out(as_json=True, verbose=verbose, quiet=quiet).object(make())

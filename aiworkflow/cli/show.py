@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from aiworkflow.cli.out import printable
 from aiworkflow.cli.where import Where, connect
@@ -80,6 +80,8 @@ def _waiting_words(step: StepProgress, now: float) -> str:
             return "waits for an answer"
         case "child":
             return "its run waits"
+        case "call":
+            return "a call of its agent waits"
         case "budget":
             return "waits for a higher budget"
         case "break":
@@ -152,9 +154,11 @@ def summary_line(result: RunResult, out: Out) -> str:
 
 def waiting_lines(run: str, wait: Mapping[str, Json]) -> list[str]:
     """What a run waits for, and the command that goes on."""
+    from aiworkflow.client.views import iso
+
     step = str(wait["step"])
     until = wait.get("until")
-    by = f" until {_iso(until)[:19]}Z" if isinstance(until, int | float) else ""
+    by = f" until {iso(until)[:19]}Z" if isinstance(until, int | float) else ""
     match wait["kind"]:
         case "in_doubt":
             back = "|undo" if wait.get("undo") else ""
@@ -237,34 +241,11 @@ def list_runs(
     """Print a page of runs."""
     client = connect(project)
     try:
-        page = client.runs(status=status, bundle=bundle, limit=limit, before=before)
-        driven = {
-            row.run: row.status != "running" or client.is_driven(row.run) for row in page.runs
-        }
-        imported = client.kept.imported()
-        now = client.project.clock.now().timestamp()
+        found = client.views.runs(status=status, bundle=bundle, limit=limit, before=before)
     finally:
         client.close()
-    shown = [
-        {
-            "run": row.run,
-            "bundle": row.bundle,
-            "status": row.status,
-            "interrupted": not driven[row.run] and row.run not in imported,
-            "imported": row.run in imported,
-            "started": _iso(row.started),
-            "finished": _iso(row.finished) if row.finished is not None else None,
-            "seconds": round((row.finished or now) - row.started, 3),
-            "cost_usd": row.cost_usd,
-            "commit": row.commit,
-            "dirty": row.dirty,
-            "digest": row.digest,
-            "trigger": row.trigger,
-            "actor": row.actor,
-        }
-        for row in page.runs
-    ]
-    out.object({"runs": shown, "next": page.next})
+    out.object(found)
+    shown = cast("list[dict[str, Json]]", found["runs"])
     if out.json:
         return
     if not shown:
@@ -284,8 +265,8 @@ def list_runs(
         for row in shown
     ]
     out.result(table(rows, ("RUN", "STATUS", "STARTED (UTC)", "TIME", "COST", "BUNDLE")))
-    if page.next is not None:
-        out.say(f"older runs: aiworkflow runs list --before {page.next}")
+    if found["next"] is not None:
+        out.say(f"older runs: aiworkflow runs list --before {found['next']}")
 
 
 def _imported(is_it: object) -> str:
@@ -296,26 +277,13 @@ def show_run(project: Where, run: str, out: Out) -> None:
     """Print one run: who, when, of what, and the tree of its steps."""
     client = connect(project)
     try:
-        found = client.run(run)
-        result = found.look()
-        imported = found.id in client.kept.imported()
-        is_left = result.status == "running" and not imported and not client.is_driven(found.id)
         if out.json:
-            row = client.journal.run(found.id)
-            shown = result.to_json()
-            shown.update(
-                started=_iso(row.started),
-                finished=_iso(row.finished) if row.finished is not None else None,
-                commit=row.commit,
-                dirty=row.dirty,
-                digest=row.digest,
-                trigger=row.trigger,
-                actor=row.actor,
-                interrupted=is_left,
-                imported=imported,
-            )
-            out.object(shown)
+            out.object(client.views.run(run))
             return
+        standing = client.views.standing(run)
+        found = client.run(str(standing["run"]))
+        result = found.look()
+        worktree = client.worktree_of(found.id)
         from aiworkflow.observe.record import header_lines
 
         progress = found.progress()
@@ -331,9 +299,11 @@ def show_run(project: Where, run: str, out: Out) -> None:
             out.result(f"\n{out.paint('error', 'red')}{where}: {result.error.message}")
         if result.outputs:
             out.result("\n" + outputs_text(result.outputs))
-        if imported:
+        if worktree is not None:
+            out.result(f"\nits worktree: {worktree}")
+        if standing["imported"]:
             out.result("\nimported from another project; it can be looked at and forked here")
-        if is_left:
+        if standing["interrupted"]:
             out.result(f"\ninterrupted; go on with: aiworkflow runs resume {found.id}")
     finally:
         client.close()
@@ -350,40 +320,23 @@ def tree_rows(step: StepProgress, depth: int = 0) -> list[tuple[int, StepProgres
 
 def show_log(project: Where, run: str, step: str | None, record: str | None, out: Out) -> None:
     """Print a run's record, or the log of a step."""
-    from aiworkflow.errors import UsageError
-    from aiworkflow.observe.record import render_record, write_record
+    from aiworkflow.observe.record import write_record
 
     client = connect(project)
     try:
-        found = client.run(run)
         if step is None:
             if record is not None:
+                found = client.run(run)
                 path = write_record(found.data(), Path(record))
                 out.object({"run": found.id, "record": str(path)})
                 out.result(str(path))
                 return
-            text = render_record(found.data())
-            out.object({"run": found.id, "record": text})
-            out.result(text)
+            shown = client.views.record(run)
+            out.object(shown)
+            out.result(str(shown["record"]))
             return
-        progress = found.progress()
-        known = progress.steps.get(step)
-        if known is None or not step:
-            from aiworkflow.diagnostics.suggest import did_you_mean
-
-            hint = did_you_mean(step, progress.steps) or f"see: aiworkflow runs show {found.id}"
-            raise UsageError(f"run {found.id} has no step `{step}`", hint=hint)
-        if known.log is not None:
-            text = found.log(known.log)
-        else:
-            text = found.logs.tail(step, known.visit, known.attempt, size=10_000_000)
-        out.object({"run": found.id, "step": step, "log": text})
-        out.result(text if text else f"step `{step}` logged nothing")
+        shown = client.views.log(run, step)
+        out.object(shown)
+        out.result(str(shown["log"]) or f"step `{step}` logged nothing")
     finally:
         client.close()
-
-
-def _iso(at: float) -> str:
-    from datetime import UTC, datetime
-
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")

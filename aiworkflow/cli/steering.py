@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from aiworkflow.cli.given import pairs, read_state
-from aiworkflow.cli.running import drive, report, status_code
+from aiworkflow.cli.running import drive, drive_on, report, status_code
 from aiworkflow.cli.where import Where, connect
 from aiworkflow.errors import EXIT_INTERRUPTED, EXIT_OK, UsageError
 
@@ -72,8 +72,16 @@ def resume_run(
     if agreed and revision is None:
         raise UsageError("--yes agrees to what --on REVISION would do", hint="give --on, too")
     client = connect(project)
-    on: Proposal | None = None
-    if revision is not None:
+    on: Proposal | str | None = None
+    if revision is not None and client.is_remote:
+        if not agreed:
+            client.close()
+            raise UsageError(
+                "at a server, --on needs --yes: what would be done is not shown here first",
+                hint="look at it on the server's machine, or ask its API to propose it",
+            )
+        on = revision
+    elif revision is not None:
         from aiworkflow.cli.onward import agree
 
         try:
@@ -88,7 +96,7 @@ def resume_run(
             run, take_over=take_over, attached=attached, budget=raised, adopt=adopt, on=on
         )
 
-    more = {"replan": on.to_json()} if on is not None else {}
+    more = {} if on is None or isinstance(on, str) else {"replan": on.to_json()}
     return drive(client, start, out, record=record, more=more)
 
 
@@ -153,21 +161,17 @@ def cancel_run(project: Where, run: str, reason: str, out: Out) -> int:
     client = connect(project)
     try:
         found = client.signals.cancel(run, reason)
-        driven = client.is_driven(found)
+        driven = client.is_remote or client.is_driven(found)
         # who drove it may have ended it meanwhile; to take it up then would begin it again
         is_over = not driven and client.journal.run(found).finished is not None
     finally:
         client.close()
-    if driven or is_over:
-        out.object({"run": found, "cancelling": True})
-        out.say(f"run {found} is being cancelled; follow it: aiworkflow runs watch {found}")
-        return EXIT_OK
-
-    async def start(client: Client) -> Run:
-        return await client.resume(found)
-
-    status = drive(connect(project), start, out)
-    return EXIT_OK if status == EXIT_INTERRUPTED else status
+    status = None if driven or is_over else drive_on(project, found, out)
+    if status is not None:
+        return EXIT_OK if status == EXIT_INTERRUPTED else status
+    out.object({"run": found, "cancelling": True})
+    out.say(f"run {found} is being cancelled; follow it: aiworkflow runs watch {found}")
+    return EXIT_OK
 
 
 def resolve_step(
@@ -190,15 +194,14 @@ def resolve_step(
     try:
         found = client.signals.resolve(run, step, outcome, output=value, note=note)
         # who drove it may have ended it meanwhile; then nothing is left to go on with
-        driven = client.is_driven(found) or client.journal.run(found).finished is not None
+        driven = not client.is_remote and (
+            client.is_driven(found) or client.journal.run(found).finished is not None
+        )
     finally:
         client.close()
-    if driven:
-        out.object({"run": found, "step": step, "resolved": outcome})
-        out.say(f"step `{step}` of run {found} is settled as {outcome}")
-        return EXIT_OK
-
-    async def start(client: Client) -> Run:
-        return await client.resume(found)
-
-    return drive(connect(project), start, out)
+    status = None if driven else drive_on(project, found, out)
+    if status is not None:
+        return status
+    out.object({"run": found, "step": step, "resolved": outcome})
+    out.say(f"step `{step}` of run {found} is settled as {outcome}")
+    return EXIT_OK

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final, cast
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from aiworkflow.client.client import Client
+    from aiworkflow.http.remote.client import RemoteClient
+
+SERVER: Final = "AIWORKFLOW_SERVER"
+"""The variable that names a server, which `--server` sets for a command."""
 
 
 class Where:
@@ -17,6 +25,7 @@ class Where:
     Attributes:
         project: the folder, or None for the current one.
         journal: the journal that `--set journal=…` named, or None for what the settings say.
+        server: the address of the server where the command is done; "" for this machine.
     """
 
     def __init__(
@@ -26,11 +35,22 @@ class Where:
         self.journal = journal
         self._may_fall_back = journal_fallback
         self._unanswered = 0
+        self.server = os.environ.get(SERVER, "")
 
     def connect(self) -> Client:
-        """A client of the project; its journal is opened when it is first needed."""
+        """A client of the project; its journal is opened when it is first needed.
+
+        At a server it is one of the server, with as much of the interface as commands there need.
+        """
         from aiworkflow.app import connect
 
+        if self.server:
+            there = connect(server=self.server)
+            if there.is_in_the_clear:
+                sys.stderr.write(
+                    "warning: the token travels in the clear; use https:// where others can listen\n"
+                )
+            return cast("Client", there)
         if self.journal is not None:
             return connect(self.project, journal=self.journal)
         if not self._may_fall_back:
@@ -38,6 +58,15 @@ class Where:
         # Asked once more, the first might answer by now, and half of the command be in each.
         rest = connect(self.project).project.journals()[self._unanswered :]
         return connect(self.project, journal=rest, journal_fallback=self._say)
+
+    @contextmanager
+    def remote(self) -> Iterator[RemoteClient]:
+        """The client of the server, while something is looked at there."""
+        client = cast("RemoteClient", self.connect())
+        try:
+            yield client
+        finally:
+            client.close()
 
     def with_journal(self, journal: object) -> Where:
         """The same with the journal that was named on the command line, if one was."""

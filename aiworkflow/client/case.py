@@ -2,6 +2,7 @@
 
 tests/NAME/case.yaml        inputs, trigger, env, people, what runs and what is replayed
 tests/NAME/answers/…        what steps came to, by path: answers as `.md`, outputs as `.yaml`
+tests/NAME/asked/…          what people were asked while a step was at work
 tests/NAME/prompts/…        the prompts of recorded answers, to explain what is another now
 tests/NAME/files/…          the project the run finds, where it is not to be the project itself
 tests/NAME/expect.yaml      what it is to come to
@@ -9,6 +10,7 @@ tests/NAME/expect.yaml      what it is to come to
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from typing import TYPE_CHECKING, Final, cast
@@ -20,6 +22,7 @@ from aiworkflow.client.expected import Expected, read_expected
 from aiworkflow.diagnostics.suggest import did_you_mean
 from aiworkflow.errors import UsageError
 from aiworkflow.records import field, record
+from aiworkflow.steps.inquiry import APPROVE, ASK, inquiry_from_json
 from aiworkflow.steps.replay import Recording
 
 if TYPE_CHECKING:
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from aiworkflow.engine.carried import Json
+    from aiworkflow.steps.inquiry import Inquiry
 
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
 _KEYS: Final = (
@@ -39,7 +43,8 @@ _KEYS: Final = (
     "replay",
     "started",
 )
-_VERDICTS: Final = ("approve", "reject", "answer", "signal", "settle", "go_on")
+_VERDICTS: Final = ("approve", "reject", "answer", "decline", "cancel", "signal", "settle", "go_on")
+_PLAIN: Final = frozenset({"approve", "reject", "decline", "cancel"})
 _STARTED: Final = ("run", "at", "by", "commit")
 _LARGE: Final = 400_000
 _NUMBERED: Final = re.compile(r"(.+)\.([1-9][0-9]*)")
@@ -51,7 +56,8 @@ class Said:
     """What a person, or something outside, says to a step that waits.
 
     Attributes:
-        verdict: `approve`, `reject`, `answer`, `signal`, `settle` (a doubt) or `go_on` (at a break).
+        verdict: `approve`, `reject`, `answer`, `signal`, `settle` (a doubt) or `go_on` (at a break);
+            `decline` or `cancel` where a server asks.
         data: the answer, or what comes with a signal; of `settle` what becomes of the step.
         by: who says it; "" for somebody who may.
     """
@@ -64,7 +70,7 @@ class Said:
 
     def to_json(self) -> Json:
         """As case.yaml has it."""
-        if self.verdict in {"approve", "reject"}:
+        if self.verdict in _PLAIN:
             if not self.comment and not self.by:
                 return self.verdict
             found: dict[str, Json] = {self.verdict: self.comment}
@@ -194,7 +200,7 @@ def _names(data: Mapping[str, Json], name: str, shown: str) -> frozenset[str]:
 
 
 def _said(data: Json, path: str, shown: str) -> Said:
-    if isinstance(data, str) and data in {"approve", "reject"}:
+    if isinstance(data, str) and data in _PLAIN:
         return Said(str(data))
     hint = "write `approve`, `reject`, {answer: {…}}, {signal: {…}} or {settle: done}; `by: NAME`"
     if not isinstance(data, dict):
@@ -207,7 +213,7 @@ def _said(data: Json, path: str, shown: str) -> Said:
             f"{shown}/case.yaml: `people.{path}` says nothing that is known", hint=hint
         )
     verdict, value = verdicts[0], data[verdicts[0]]
-    comment = str(value or "") if verdict in {"approve", "reject"} else ""
+    comment = str(value or "") if verdict in _PLAIN else ""
     return Said(
         verdict,
         None if comment else value,
@@ -254,14 +260,32 @@ def _recordings(folder: Path, shown: str) -> Iterator[Recording]:
             prompt = folder / "prompts" / inside
             kept = _text(prompt) if prompt.is_file() else None
             answer = read_answer(_text(file), where)
-            yield Recording(path, number, answer, kept)
+            yield Recording(path, number, answer, kept, asked=_asked(folder, stem, shown))
         elif ending in {"yaml", "json"}:
-            yield _outcome(path, number, _data(file, ending, where), where)
+            found = _outcome(path, number, _data(file, ending, where), where)
+            yield dataclasses.replace(found, asked=_asked(folder, stem, shown))
         else:
             raise UsageError(
                 f"{where} is neither an answer (.md) nor an output (.yaml or .json)",
                 hint="rename or remove it",
             )
+
+
+def _asked(folder: Path, name: str, shown: str) -> tuple[Inquiry, ...]:
+    """What people were asked while a step was at work, by the name of what it came to."""
+    file, where = folder / "asked" / f"{name}.yaml", f"{shown}/asked/{name}.yaml"
+    if not file.is_file():
+        return ()
+    found = read_map(_text(file), where).get("asked")
+    listed = found if isinstance(found, list) else []
+    if not all(isinstance(one, dict) and one.get("kind") in {ASK, APPROVE} for one in listed):
+        raise UsageError(
+            f"{where}: what was asked needs a `kind`", hint="asked: [{kind: ask, message: …}]"
+        )
+    try:
+        return tuple(inquiry_from_json(cast("dict[str, Json]", one)) for one in listed)
+    except (IndexError, KeyError, TypeError, ValueError) as error:
+        raise UsageError(f"{where}: `fields` of what was asked are none: {error}") from error
 
 
 def _data(file: Path, ending: str, where: str) -> dict[str, Json]:
@@ -323,8 +347,12 @@ def case_files(case: Case) -> dict[str, str]:
 
 def recording_files(one: Recording) -> dict[str, str]:
     """The files of one recording, by path within the case's folder."""
+    found: dict[str, str] = {}
+    if one.asked:
+        asked: list[Json] = [inquiry.to_json() for inquiry in one.asked]
+        found[f"asked/{one.name}.yaml"] = yaml_text({"asked": asked})
     if one.answer is not None:
-        found = {f"answers/{one.name}.md": answer_text(one.answer)}
+        found[f"answers/{one.name}.md"] = answer_text(one.answer)
         if one.prompt is not None:
             found[f"prompts/{one.name}.md"] = one.prompt
         return found
@@ -339,8 +367,9 @@ def recording_files(one: Recording) -> dict[str, str]:
         data["undo"] = dict(one.undo)
     text = yaml_text(data)
     if len(text) > _LARGE:  # YAML is read slowly, and not without bounds
-        return {f"answers/{one.name}.json": json.dumps(data, ensure_ascii=False, indent=1) + "\n"}
-    return {f"answers/{one.name}.yaml": text}
+        text = json.dumps(data, ensure_ascii=False, indent=1) + "\n"
+        return found | {f"answers/{one.name}.json": text}
+    return found | {f"answers/{one.name}.yaml": text}
 
 
 def _begin_to_json(begin: Begin) -> dict[str, Json]:

@@ -29,6 +29,7 @@ from aiworkflow.journal import UnknownRun
 from aiworkflow.records import record
 from aiworkflow.runtime.values import Values
 from aiworkflow.runtime.waits import child_id
+from aiworkflow.steps.inquiry import inquiry_from_json
 from aiworkflow.steps.replay import Recording, only_reads
 from aiworkflow.trust.secrets import EnvironmentSecrets, mask_json
 
@@ -41,12 +42,13 @@ if TYPE_CHECKING:
     from aiworkflow.client.replaying import CaseResult, CaseTests
     from aiworkflow.engine.carried import Failure, Json, Spent
     from aiworkflow.plan.graph import Node, Plan
+    from aiworkflow.steps.inquiry import Inquiry
 
 _PAGE: Final = 1000
 _SECRET: Final = re.compile(r"(TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|(^|_)KEY|(^|_)PAT)($|_)")
 _LONG: Final = 8
 _STEP: Final = re.compile(r"\[\d+\]|#\d+")
-_SAID: Final = frozenset({"approve", "reject", "answer", "signal"})
+_SAID: Final = frozenset({"approve", "reject", "answer", "decline", "cancel", "signal"})
 _GO_ON: Final = frozenset({"continue", "step", "skip"})
 
 
@@ -89,9 +91,12 @@ async def write_case_of_run(
     reader = _Reader(client, found)
     case, could_run = reader.case(name)
     case = dataclasses.replace(case, files=(tests.folder / name / "files").is_dir())
+    waiting: dict[str, str] = {}
+    if row.status == "waiting":  # in the case it waits for the same in the end, however long
+        waiting = {str(one["step"]): "waiting" for one in json.loads(row.waiting) if "step" in one}
     root = tests.empty_project()
     while True:
-        result = await tests.replay(case, root=root)
+        result = await tests.replay(case, root=root, stays=waiting)
         moved = _unsteady(result, could_run, same_status=result.status == row.status)
         if not moved:
             break
@@ -100,6 +105,8 @@ async def write_case_of_run(
     expected = result.came
     if result.misses:  # what that comes to is no expectation: `--update` finds it when it replays
         expected = Expected(status=row.status, outputs={}, steps={})
+    if waiting and result.status == "waiting" and expected is not None:
+        expected = dataclasses.replace(expected, steps={**(expected.steps or {}), **waiting})
     case = dataclasses.replace(case, expected=expected)
     result = await tests.replay(case, root=root)
     return Written(write_case(case, tests.folder), case, result)
@@ -132,6 +139,8 @@ class _Reader:
         self._people: dict[str, list[Said]] = {}
         self._counts: dict[str, int] = {}
         self._calls: dict[str, list[tuple[str, Json]]] = {}
+        self._open: dict[str, Inquiry] = {}
+        self._asked: dict[str, list[Inquiry]] = {}
         self._secrets = EnvironmentSecrets(client.project.environ)
 
     def case(self, name: str) -> tuple[Case, list[Recording]]:
@@ -213,8 +222,15 @@ class _Reader:
                     self._calls.pop(place + event.path, None)
                     seq = state.instances[event.path].arguments_seq
                     given[event.path] = values.arguments(seq) if seq else {}
+                case ev.Ended(status="waiting"):
+                    pass  # what comes of it, the next attempt says
+                case ev.Opened(question=str(question)) if question:
+                    self._opened(place + event.path, event, values.load(event.spec))
                 case ev.Ended():
                     assert plan is not None
+                    late = self._open.pop(place + event.path, None)
+                    if late is not None and event.error and event.error.kind == "expired":
+                        self._asked.setdefault(place + event.path, []).append(late)
                     instance = state.instances[event.path]
                     node = _node_of(plan.nodes[instance.node], instance.role)
                     if "/call[" in event.path:
@@ -244,8 +260,20 @@ class _Reader:
                 continue
             self._read(child)
 
+    def _opened(self, path: str, event: ev.Opened, spec: Json) -> None:
+        """An attempt asks people; what nobody has said anything to is asked again by the next one."""
+        shown = cast("dict[str, Json]", self._masked(spec))
+        asked = inquiry_from_json({**shown, "kind": event.kind})
+        expires_s = None if event.due is None else event.due - event.at
+        self._open[path] = dataclasses.replace(asked, expires_s=expires_s)
+
     def _answered(self, place: str, event: ev.Answered, data: Json) -> None:
         path = place + event.path
+        asked = self._open.pop(path, None)
+        if asked is not None:
+            self._asked.setdefault(path, []).append(asked)
+            if isinstance(data, dict):
+                data = {name: "***" if name in asked.hidden else data[name] for name in data}
         if event.verdict in _GO_ON:
             said = Said("go_on", event.verdict)
         elif event.verdict in _SAID:
@@ -288,6 +316,7 @@ class _Reader:
             error=error,
             undo=cast("dict[str, Json]", self._masked(undo)) if isinstance(undo, dict) else None,
             given=self._masked(given.get("with", {})) if given else None,
+            asked=self._take_asked(path),
         )
         secret_env = cast("dict[str, str]", given.get("secret_env") or {})
         if only_reads(node, effect, secret_env):
@@ -303,8 +332,15 @@ class _Reader:
         path = place + event.path
         asked = self._masked(given["with"]) if "with" in given else None
         value = self._masked(output) if error is None else None
-        one = Recording(path, self._number(path), output=value, error=error, given=asked)
-        self._recordings.append(one)
+        told = self._take_asked(path)
+        number = self._number(path)
+        self._recordings.append(
+            Recording(path, number, output=value, error=error, given=asked, asked=told)
+        )
+
+    def _take_asked(self, path: str) -> tuple[Inquiry, ...]:
+        """What people were asked in the attempts that have come to an end now."""
+        return tuple(self._asked.pop(path, ()))
 
     def _add_answer(
         self,
@@ -328,7 +364,9 @@ class _Reader:
                 if isinstance(asked, dict)
             ),
         )
-        self._recordings.append(Recording(path, self._number(path), answer, prompt or None))
+        told = self._take_asked(path)
+        number = self._number(path)
+        self._recordings.append(Recording(path, number, answer, prompt or None, asked=told))
 
     def _add(self, path: str, node: Node, output: Json) -> None:
         """An output of an earlier run, used again: what it was for stands in that run."""

@@ -6,10 +6,12 @@ process, in the background, while the client is open), and looks at runs of any 
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 from typing import TYPE_CHECKING, Self
 
+from aiworkflow.client.asking import Asking
 from aiworkflow.client.drives import Drives
 from aiworkflow.client.kept import Kept
 from aiworkflow.client.project import Checked, Project
@@ -18,6 +20,8 @@ from aiworkflow.client.run import OnEvent, Run
 from aiworkflow.engine import events as ev
 from aiworkflow.journal import new_run_id
 from aiworkflow.runtime.given import HalfWay
+from aiworkflow.runtime.placing import refuse_elsewhere
+from aiworkflow.runtime.spread import driven_by_itself
 from aiworkflow.runtime.waits import WAKE
 
 if TYPE_CHECKING:
@@ -33,19 +37,21 @@ if TYPE_CHECKING:
     from aiworkflow.client.carrier import Carrier
     from aiworkflow.client.discovery import Discovery
     from aiworkflow.client.onward import Proposal
-    from aiworkflow.client.single import Reply
+    from aiworkflow.client.views import Views
     from aiworkflow.engine.carried import Json
     from aiworkflow.journal import Journal
     from aiworkflow.runtime.drive import Drive
     from aiworkflow.runtime.given import NewRun
     from aiworkflow.runtime.local import LocalRuntime
     from aiworkflow.runtime.replan import Onward
+    from aiworkflow.runtime.submit import Order, Submission
 
 
-class Client(Records):
+class Client(Asking, Records):
     """A project's bundles and runs.
 
     Attributes:
+        is_remote: whether runs are driven by a server, and not by this process.
         discovers: whether agents and servers are looked for when the client is entered.
         discovered: what was found then; None where nobody has looked.
 
@@ -64,6 +70,7 @@ class Client(Records):
         kept: AbstractAsyncContextManager[object],
     ) -> None:
         super().__init__(project, journal)
+        self.is_remote = False
         self._kept = kept
         self._make_runtime = runtime
         self._runtime: LocalRuntime | None = None
@@ -108,6 +115,17 @@ class Client(Records):
             self._runtime = None
         super().close()
 
+    def acting_as(self, actor: str) -> Client:
+        """The same client, through which somebody else acts.
+
+        It shares all that is open with this one, which is the one to be closed.
+        """
+        assert self.journal is not None
+        assert self.runtime is not None
+        twin = copy.copy(self)
+        twin.project = self.project.acting_as(actor)
+        return twin
+
     @property
     def runtime(self) -> LocalRuntime:
         """What drives runs in this process."""
@@ -127,6 +145,7 @@ class Client(Records):
         name: str = "",
         attached: bool = False,
         breaks: Sequence[str] = (),
+        root: str | Path | None = None,
         tell: Callable[[str], None] | None = None,
         on_event: OnEvent | None = None,
     ) -> Run:
@@ -142,6 +161,7 @@ class Client(Records):
             attached: stay with the run while it waits for people, moments and events.
             tell: called with what is waited for, when an older run with the same key is going.
             breaks: where it stops and waits to be let go on: `STEP`, or `STEP if CONDITION`.
+            root: another git repository that the run acts in, in a worktree of its HEAD.
             on_event: called with each event's seq and the event, as they become durable.
 
         Raises:
@@ -149,6 +169,12 @@ class Client(Records):
         """
         checked = bundle if isinstance(bundle, Checked) else self.project.check(bundle, overrides)
         new = self.project.prepare(checked, inputs or {}, texts or {}, name)
+        if root is not None:
+            from aiworkflow.client.repositories import acting_in
+
+            new = acting_in(new, root, self.project.environ)
+        if new.plan.runs_on:
+            refuse_elsewhere(new.plan, self.project.fleet.labels)
         if breaks:
             from aiworkflow.runtime.breaks import read_breaks
 
@@ -164,76 +190,6 @@ class Client(Records):
             started.followed_by(self._drives.follow(started.tell(on_event)))
         return started
 
-    async def chat(
-        self,
-        message: str,
-        *,
-        agent: str | None = None,
-        session: str | None = None,
-        on_event: OnEvent | None = None,
-        **settings: Json,
-    ) -> Reply:
-        """Ask an agent: a workflow of one step, whose prompt is the message as it stands.
-
-        Args:
-            agent: who; None for the one that the settings name.
-            session: name of a conversation that this goes on with; it is kept in the project.
-            settings: of the step: `output`, `retry`, `timeout`, `budget`, …
-
-        Raises:
-            StepFailed: it did not succeed. UsageError: nothing was started.
-        """
-        from aiworkflow.client.single import chat
-
-        return await chat(
-            self, message, agent=agent, session=session, on_event=on_event, **settings
-        )
-
-    async def vision(
-        self,
-        message: str,
-        images: Sequence[str | Path],
-        *,
-        agent: str | None = None,
-        on_event: OnEvent | None = None,
-        **settings: Json,
-    ) -> Reply:
-        """Ask an agent about images; otherwise as `chat`.
-
-        Args:
-            images: paths of png, jpeg, gif or webp files within the project.
-
-        Raises:
-            StepFailed: it did not succeed. UsageError: nothing was started.
-        """
-        from aiworkflow.client.single import vision
-
-        return await vision(self, message, images, agent=agent, on_event=on_event, **settings)
-
-    async def execute(
-        self,
-        code: str,
-        *,
-        language: str = "python",
-        inputs: Mapping[str, Json] | None = None,
-        on_event: OnEvent | None = None,
-        **settings: Json,
-    ) -> Reply:
-        """Run code: a workflow of one step, with the rights that its `allow` gives it.
-
-        Args:
-            inputs: what it sees as `INPUT_<NAME>` and in its context file.
-            settings: of the step: `output`, `env`, `timeout`, …; `allow` of the workflow.
-
-        Raises:
-            StepFailed: it did not succeed. BundleInvalid, UsageError: nothing was started.
-        """
-        from aiworkflow.client.single import execute
-
-        return await execute(
-            self, code, language=language, inputs=inputs, on_event=on_event, **settings
-        )
-
     def begin(self, new: NewRun, run: str | None = None, *, attached: bool = False) -> Run:
         """Begin to drive a run that was prepared; it exists with its first append.
 
@@ -243,7 +199,44 @@ class Client(Records):
         id_, drive, first = self.runtime.start(new, attached=attached, run=run)
         if isinstance(first[0], ev.RunStarted):
             self.plans.keep(first[0].plan, new.plan)
-        return self._drive(id_, drive, first)
+        return self.drive(id_, drive, first)
+
+    async def submit(
+        self,
+        bundle: str | Path | BuiltWorkflow | Checked | NewRun,
+        inputs: Mapping[str, Json] | None = None,
+        *,
+        order: Order | None = None,
+        trigger: Mapping[str, Json] | None = None,
+        texts: Mapping[str, str] | None = None,
+        overrides: Mapping[str, Json] | None = None,
+        name: str = "",
+        actor: str = "",
+    ) -> Submission:
+        """Make a run durable, for whoever works to drive it: `aiworkflow serve`, or a worker.
+
+        Args:
+            bundle: as for `start`, or what `project.prepare` gave without inputs, for many runs.
+            order: how it is submitted; with a `key`, the same event makes the run once.
+            trigger: what started it, as `trigger` is in the run; with its `type`.
+            actor: who started it; the project's own actor if empty.
+
+        Raises:
+            BundleInvalid, NotBuiltYet, InputsInvalid, Overlap, UsageError: nothing was started.
+        """
+        from aiworkflow.client.submitting import submit
+
+        return await submit(
+            self,
+            bundle,
+            inputs or {},
+            order=order,
+            trigger=trigger,
+            texts=texts or {},
+            overrides=overrides,
+            name=name,
+            actor=actor,
+        )
 
     def batch(
         self,
@@ -322,7 +315,7 @@ class Client(Records):
         Raises:
             UnknownRun, Held, UsageError: see `LocalRuntime.resume` and `propose`.
         """
-        found = self.root_of(self.find(run))
+        found = driven_by_itself(self.journal, self.find(run))
         if on is None:
             try:
                 drive, first = self.runtime.resume(
@@ -333,7 +326,7 @@ class Client(Records):
                     budget=budget,
                     adopt=adopt,
                 )
-                return self._drive(found, drive, first)
+                return self.drive(found, drive, first)
             except HalfWay as half_way:
                 on = half_way.on
         from aiworkflow.client.onward import begin_onward
@@ -341,7 +334,7 @@ class Client(Records):
         onward, first = begin_onward(
             self, found, on, take_over=take_over, attached=attached, budget=budget, adopt=adopt
         )
-        return self._drive(found, onward, first)
+        return self.drive(found, onward, first)
 
     def propose(
         self, run: str, revision: str, *, take_over: bool = False, adopt: bool = False
@@ -381,7 +374,7 @@ class Client(Records):
 
         found = self.find(run)
         fork, drive, started = begin_fork(self, found, step, texts or {}, state, revision)
-        return self._drive(fork, drive, started)
+        return self.drive(fork, drive, started)
 
     async def undo(self, run: str) -> Run:
         """Take back what a finished run did, the last first, and wait for nothing.
@@ -392,9 +385,10 @@ class Client(Records):
         """
         found = self.find(run)
         drive, first = self.runtime.resume(found, self.project.actor, undo=True)
-        return self._drive(found, drive, first)
+        return self.drive(found, drive, first)
 
-    def _drive(self, run: str, drive: Drive | Onward, first: Sequence[ev.Event]) -> Run:
+    def drive(self, run: str, drive: Drive | Onward, first: Sequence[ev.Event]) -> Run:
+        """Drive a run in the background, as the runtime has put it together."""
         self._drives.begin(run, drive, first)
         return self._handle(run)
 
@@ -413,6 +407,8 @@ class Client(Records):
             appended=driven.appended if driven else None,
             driving=driven.task if driven else None,
             interrupt=driven.drive.interrupt if driven else None,
+            hold=driven.drive.hold if driven else None,
+            cancel=lambda reason: self.signals.cancel(run, reason),
         )
 
     # -- looking ----------------------------------------------------------------------------------
@@ -423,7 +419,7 @@ class Client(Records):
 
     def is_driven(self, run: str) -> bool:
         """Whether some living process drives the run."""
-        return self.runtime.is_driven(run)
+        return self.runtime.holding.is_driven(run)
 
     def due(self) -> list[str]:
         """Runs that wait, are driven by nobody, and have something to go on with."""
@@ -436,6 +432,13 @@ class Client(Records):
         return found
 
     # -- what runs leave behind -------------------------------------------------------------------
+
+    @property
+    def views(self) -> Views:
+        """What there is to be shown, as plain data."""
+        from aiworkflow.client.views import Views
+
+        return Views(self)
 
     @property
     def kept(self) -> Kept:

@@ -50,6 +50,12 @@ def in_force(settings: Layered) -> InForce:
     )
 
 
+def said_workspace(settings: Layered) -> str:
+    """`here` or `worktree`, where anybody says it; else ""."""
+    found, origin = settings.get("workspace")
+    return "" if origin.layer is Layer.DEFAULT else str(found)
+
+
 def _budget(settings: Layered) -> dict[str, Json]:
     """The budget of a run, in US dollars, tokens and seconds."""
     found, _ = settings.get("budget")

@@ -13,7 +13,7 @@ from aiworkflow.engine import RunState, UnknownEvent, blobs_of, decode
 from aiworkflow.engine import events as ev
 from aiworkflow.journal import JournalUnavailable, UnknownRun
 from aiworkflow.records import record
-from aiworkflow.runtime.drive import DOUBT
+from aiworkflow.runtime.doubts import DOUBT
 from aiworkflow.runtime.local import row_of
 from aiworkflow.runtime.restored import RESTORED
 from aiworkflow.runtime.waits import WAIT, WAKE
@@ -59,6 +59,20 @@ class CheckedJournal:
     blobs: int
     newer: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = field(default=())
+
+    def to_json(self) -> dict[str, Json]:
+        """As `journal check --json` prints it."""
+        return {
+            "ok": not self.findings,
+            "journal": self.location,
+            "id": self.id,
+            "runs": self.runs,
+            "events": self.events,
+            "blobs": self.blobs,
+            "bytes": self.size_bytes,
+            "newer": list(self.newer),
+            "findings": [one.to_json() for one in self.findings],
+        }
 
 
 def check_journal(journal: Journal) -> CheckedJournal:

@@ -12,6 +12,7 @@ from dataclasses import field
 from typing import TYPE_CHECKING, Final
 
 from aiworkflow.client.journals import open_existing, own_journal
+from aiworkflow.client.sweep_record import SweepStore
 from aiworkflow.engine.carried import Stored
 from aiworkflow.engine.codec import ref_from_json
 from aiworkflow.errors import UsageError
@@ -19,6 +20,7 @@ from aiworkflow.journal import Moved, RegisterWrite, UnknownRun
 from aiworkflow.journal.copying import all_registers, all_streams
 from aiworkflow.records import record
 from aiworkflow.runtime.cache import CACHE
+from aiworkflow.runtime.workspaces import remove_worktree
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -98,10 +100,12 @@ def prune(project: Project, policy: Policy, *, dry_run: bool = False) -> Pruned:
             gone += runs
         removed = 0
         if gone and not dry_run:
+            SweepStore(journal).forget(gone)
             removed = journal.sweep(older_than_s=_GRACE_S)
             for run in gone:
                 for folder in ("logs", "scratch"):
                     shutil.rmtree(project.folders.state / folder / run, ignore_errors=True)
+                remove_worktree(project.folders.state, run)
     finally:
         journal.close()
     return Pruned(tuple(gone), tuple(left), len(every) - len(gone), removed)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aiworkflow.errors import UsageError
-from aiworkflow.journal import Held, open_journal
+from aiworkflow.journal import open_journal
 from aiworkflow.journal.copying import all_streams
 from aiworkflow.journal.open import journal_exists, place_shown
-from aiworkflow.runtime.lease import OtherDriver
+from aiworkflow.runtime.drivers import Drivers
 
 if TYPE_CHECKING:
     from aiworkflow.client.project import Project
@@ -50,15 +50,12 @@ def refuse_driven(project: Project, journal: Journal, *, elsewhere: bool = True)
     Raises:
         Held: naming the first such run.
     """
+    drivers = Drivers(project.folders.state / "drivers", journal, project.clock)
     for state in all_streams(journal):
-        if state.driver is None:
+        if state.driver is None or not drivers.is_alive(state.driver):
             continue
-        driver = OtherDriver(project.folders.state / "drivers", state.driver)
-        if not driver.is_alive() or (driver.is_elsewhere and not elsewhere):
+        if not elsewhere and drivers.is_elsewhere(state.driver):
             continue
-        held = Held(
-            state.run,
-            "in another folder or on another machine" if driver.is_elsewhere else f"{driver.pid}",
-        )
+        held = drivers.held(state.run, state.driver)
         held.hint = f"wait for it, or stop it: aiworkflow runs cancel {state.run}"
         raise held

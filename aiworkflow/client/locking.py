@@ -13,19 +13,18 @@ from typing import TYPE_CHECKING, Final
 
 from aiworkflow.bundle.files import LOCK
 from aiworkflow.bundle.workflow import AgentCall
-from aiworkflow.client.bounds import default_agents
+from aiworkflow.client.bounds import default_agents, every_agent
 from aiworkflow.client.in_force import in_force
 from aiworkflow.errors import RefusedError, UsageError
-from aiworkflow.plan.facts import facts_of
+from aiworkflow.plan.facts import facts_of, offered
 from aiworkflow.records import record
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
     from aiworkflow.bundle.workflow import AgentSpec
     from aiworkflow.client.project import Checked, Project
-    from aiworkflow.plan.graph import Plan
 
 _NAMED: Final = 8
 _OF_SERVERS: Final = "mcp-tool "
@@ -90,8 +89,15 @@ async def locked_facts(
     """
     plan = project.sealed(checked)
     assert checked.workflow is not None
-    default, choice = default_agents(in_force(checked.settings))
-    observed = await _versions(project, checked, plan, default)
+    settings = in_force(checked.settings)
+    default, choice = default_agents(settings)
+    specs: dict[AgentSpec, None] = {}
+    for node in plan.nodes.values():
+        if isinstance(call := node.action, AgentCall):
+            agents, how = offered(plan, call.agents, call.choice, default, choice)
+            nobody = every_agent(settings) if how is not None else ()  # one of all is chosen
+            specs.update(dict.fromkeys(agents or nobody))
+    observed = await _versions(project, checked, specs)
     if servers:
         from aiworkflow.client.servers import uses_servers
 
@@ -103,11 +109,9 @@ async def locked_facts(
 
 
 async def _versions(
-    project: Project, checked: Checked, plan: Plan, default: Sequence[AgentSpec]
+    project: Project, checked: Checked, specs: Collection[AgentSpec]
 ) -> dict[str, str]:
     """What names of agents stand for: `version codex` of a program, `model local` of settings."""
-    calls = [node.action for node in plan.nodes.values() if isinstance(node.action, AgentCall)]
-    specs = dict.fromkeys(spec for call in calls for spec in call.agents or default)
     if not specs:
         return {}
     from aiworkflow.client.agents import models_of, programs_of, standings

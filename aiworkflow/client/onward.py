@@ -14,7 +14,7 @@ from aiworkflow.engine import RunState
 from aiworkflow.engine import events as ev
 from aiworkflow.plan import plan_from_json
 from aiworkflow.records import record
-from aiworkflow.runtime.drive import fold
+from aiworkflow.runtime.folding import fold
 from aiworkflow.runtime.given import InForce
 from aiworkflow.runtime.replan import Outlook, go_on, look_ahead
 from aiworkflow.runtime.values import Values

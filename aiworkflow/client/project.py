@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from aiworkflow.bundle import Reading, read_bundle, read_document
 from aiworkflow.bundle.children import read_children
@@ -12,7 +13,7 @@ from aiworkflow.bundle.configfile import read_config_file
 from aiworkflow.bundle.workflow import AgentCall, Workflow, agent_spec
 from aiworkflow.client.acting import acting
 from aiworkflow.client.builder import BuiltWorkflow
-from aiworkflow.client.in_force import in_force
+from aiworkflow.client.in_force import in_force, said_workspace
 from aiworkflow.client.inputs import check_inputs
 from aiworkflow.client.override import without_agents
 from aiworkflow.client.servers import (
@@ -25,6 +26,7 @@ from aiworkflow.client.servers import (
 from aiworkflow.errors import UsageError
 from aiworkflow.plan import compile_plan, refusals, seal
 from aiworkflow.records import record
+from aiworkflow.settings.fleet import FleetOptions, fleet_options
 from aiworkflow.settings.layers import Layer, Layered, Stratum, environment
 from aiworkflow.settings.locate import Location, user_config
 
@@ -100,6 +102,16 @@ class Checked:
         return self.plan is not None and not self.report.has_errors
 
 
+class AgentProblems(Protocol):
+    """Says what is the matter with agents that a workflow names."""
+
+    def __call__(
+        self, specs: Sequence[AgentSpec], agents: Mapping[str, Json], *, for_tools: bool
+    ) -> Sequence[str]:
+        """One line for each that cannot be used here; or, `for_tools`, cannot be handed tools."""
+        ...
+
+
 class Project:
     """Where a project is, and who asks.
 
@@ -117,7 +129,7 @@ class Project:
         environ: Mapping[str, str],
         clock: Clock,
         ids: Ids,
-        resolve_agents: Callable[[Sequence[AgentSpec], Mapping[str, Json]], Sequence[str]],
+        resolve_agents: AgentProblems,
         functions: Sequence[str] = (),
         folders: Folders | None = None,
     ) -> None:
@@ -130,6 +142,7 @@ class Project:
         self._folders = folders
         self._strata: list[Stratum] | None = None
         self.strangers: Sequence[str] = ()
+        self.acting: str | None = None
         self.offered: Sequence[str] = ()  # agents that were found, where nobody names one
 
     @property
@@ -147,10 +160,18 @@ class Project:
     @property
     def actor(self) -> str:
         """Who acts, as the journal names it."""
+        if self.acting is not None:
+            return self.acting
         for name in ("AIWORKFLOW_ACTOR", "GITHUB_ACTOR", "USER", "LOGNAME"):
             if self.environ.get(name):
                 return self.environ[name]
         return "user"
+
+    def acting_as(self, actor: str) -> Project:
+        """The same project, in which somebody else acts."""
+        twin = copy(self)
+        twin.acting = actor
+        return twin
 
     @property
     def roles(self) -> Mapping[str, Sequence[str]]:
@@ -184,6 +205,10 @@ class Project:
                     found.append(Stratum(layer, config.values, config.where))
             self._strata = found
         return self._strata
+
+    def forget_settings(self) -> None:
+        """Read the layers anew when they are next asked for: a file of theirs may have changed."""
+        self._strata = None
 
     def layered(
         self,
@@ -228,6 +253,13 @@ class Project:
                 raise UsageError(one.message, hint=one.hint, place=one.place)
         return found
 
+    @property
+    def fleet(self) -> FleetOptions:
+        """How runs are shared among processes and machines. Raises UsageError: not as said."""
+        from aiworkflow.diagnostics import Report
+
+        return fleet_options(self.layered(Report()).get("workers")[0])
+
     def _shown(self, path: Path) -> str:
         try:
             return path.relative_to(Path.cwd()).as_posix()
@@ -252,8 +284,9 @@ class Project:
         if path.exists():
             return path
         within = self.root / "bundles" / path
-        if not path.is_absolute() and within.exists():
-            return within
+        for found in () if path.is_absolute() else (within, within.with_name(f"{path.name}.md")):
+            if found.exists():
+                return found
         from aiworkflow.bundle import list_bundles
         from aiworkflow.diagnostics.suggest import did_you_mean
 
@@ -287,23 +320,9 @@ class Project:
         Raises:
             UsageError: there is no such revision.
         """
-        import subprocess
+        from aiworkflow.client.revisions import commit_of
 
-        if revision.startswith("-"):
-            raise UsageError(f"`{revision}` is no name of a revision")
-        done = subprocess.run(
-            ["git", "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}"],
-            cwd=self.root,
-            capture_output=True,
-            check=False,
-            text=True,
-        )
-        if done.returncode:
-            raise UsageError(
-                f"there is no revision `{revision}` in this repository",
-                hint="give a branch, a tag or a commit",
-            )
-        return done.stdout.strip()
+        return commit_of(self.root, revision)
 
     def check_at(self, revision: str, label: str) -> Checked:
         """A bundle of this project as it is in a git revision.
@@ -311,21 +330,9 @@ class Project:
         Raises:
             UsageError: there is no such revision, or no such bundle in it.
         """
-        import io
-        import subprocess
-        import tarfile
-        import tempfile
+        from aiworkflow.client.revisions import laid_out
 
-        done = subprocess.run(
-            ["git", "archive", "--format=tar", f"{self.commit_of(revision)}^{{tree}}"],
-            cwd=self.root,
-            capture_output=True,
-            check=True,
-        )
-        with tempfile.TemporaryDirectory() as folder:
-            root = Path(folder).resolve()
-            with tarfile.open(fileobj=io.BytesIO(done.stdout)) as tar:
-                tar.extractall(root, filter="data")
+        with laid_out(self.root, revision) as root:
             path = root / label
             if not path.exists():
                 raise UsageError(f"there is no bundle `{label}` at `{revision}`")
@@ -407,6 +414,7 @@ class Project:
             revision=revision.answer(),
             name=name,
             children=list(called.values()),
+            workspace=said_workspace(checked.settings),
         )
 
     def sealed(self, checked: Checked) -> Plan:
@@ -463,10 +471,17 @@ class Project:
                     hint="set `agent:` in the workflow or in .aiworkflow/config.yaml, "
                     "or give --agent; `aiworkflow doctor` lists what can be used here",
                 )
+            if action.tools:  # those that cannot be handed any are passed over
+                unable = self._resolve_agents(specs, settings.agents, for_tools=True)
+                if len(unable) == len(specs):
+                    raise UsageError(
+                        f"step `{node.id}` has `tools`, and none of its agents takes them",
+                        hint="; ".join(unable),
+                    )
             if is_chosen:  # those that cannot be used are left out when one is chosen
-                problems = self._resolve_agents(specs, settings.agents)
+                problems = self._resolve_agents(specs, settings.agents, for_tools=False)
                 specs = specs if len(problems) == len(specs) else ()
             wanted.extend(spec for spec in specs if spec not in wanted)
-        problems = self._resolve_agents(wanted, settings.agents) if wanted else ()
+        problems = self._resolve_agents(wanted, settings.agents, for_tools=False) if wanted else ()
         if problems:
             raise UsageError(problems[0] if len(problems) == 1 else "\n".join(problems))

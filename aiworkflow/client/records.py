@@ -76,6 +76,13 @@ class Records:
         """Runs, newest first."""
         return self.journal.runs(status=status, bundle=bundle, limit=limit, before=before)
 
+    def worktree_of(self, run: str) -> Path | None:
+        """The worktree of a run, while it is there. Takes a full id."""
+        from aiworkflow.runtime.workspaces import WORKTREES
+
+        folder = self.project.folders.state / WORKTREES / run
+        return folder if folder.is_dir() else None
+
     def plan_of(self, run: str) -> Plan:
         """The plan that is in force in a run."""
         return self.plans.of(run)

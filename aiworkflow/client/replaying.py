@@ -23,13 +23,13 @@ from aiworkflow.client.project import BundleInvalid, NotBuiltYet
 from aiworkflow.clock import JumpingClock
 from aiworkflow.errors import AIWorkflowError, UsageError
 from aiworkflow.records import record
-from aiworkflow.runtime.drive import DOUBT
+from aiworkflow.runtime.doubts import DOUBT
 from aiworkflow.runtime.waits import WAKE
 from aiworkflow.runtime.workspace import Revision
 from aiworkflow.steps.replay import Miss, Recording, Recordings, Replay
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from types import TracebackType
 
     from aiworkflow.bundle.workflow import Effect, Kind
@@ -231,13 +231,19 @@ class CaseTests:
         return root
 
     async def replay(
-        self, case: Case, *, rekey: bool = False, root: Path | None = None
+        self,
+        case: Case,
+        *,
+        rekey: bool = False,
+        root: Path | None = None,
+        stays: Collection[str] = (),
     ) -> CaseResult:
         """Replay a case, and compare what it comes to with what is expected.
 
         Args:
             rekey: use what is recorded for a step whatever it was recorded for.
             root: what the run finds as its project, where the case has no `files/`.
+            stays: paths of steps that wait in the end; none for what the case expects.
 
         Raises:
             UsageError: the case cannot be used.
@@ -255,7 +261,7 @@ class CaseTests:
         replay = Replay(
             Recordings(case.recordings),
             lambda one: places.of(one, client.journal),
-            effect_of=self._effect_of,
+            effect_of=lambda one, *tool: self._effect_of(one, client.journal, *tool),
             run=case.run,
             replay=case.replay,
             rekey=rekey,
@@ -266,11 +272,12 @@ class CaseTests:
             started = client.begin(new, run)
             result = await started.result()
             voice = _Voice(client, case, places)
+            stays = stays or _stays(case)
             turns = 0
             while result.status == "waiting" and turns < _MOST_TURNS:
                 turns += 1
                 try:
-                    if not voice.speak() and not _wait(client, clock):
+                    if not voice.speak() and not _wait(client, clock, places, stays):
                         break
                 except AIWorkflowError as error:
                     problems.append(_of_error(error))
@@ -293,9 +300,11 @@ class CaseTests:
                 ran=_outputs(result, played.ran),
             )
 
-    def _effect_of(self, server: str, tool: str) -> Effect | None:
-        """What the settings say of a tool of an MCP server."""
-        said = self._new.settings.servers.get(server)
+    def _effect_of(self, run: str, journal: Journal, server: str, tool: str) -> Effect | None:
+        """What the settings of a run, perhaps one that was called, say of a tool of an MCP server."""
+        digest = json.loads(journal.record(run, 1).payload)["digest"]
+        called = [one for one in self._new.children if one.plan.digest == digest]
+        said = (called[0] if called else self._new).settings.servers.get(server)
         return server_of(server, said).effect_of(tool) if isinstance(said, dict) else None
 
     def _new_run(self, case: Case) -> NewRun:
@@ -318,6 +327,8 @@ class CaseTests:
             actor=case.begin.by,
             settings=settings,
             revision=Revision(case.begin.commit),
+            workspace="here",
+            elsewhere=None,
         )
 
 
@@ -347,15 +358,33 @@ class Places:
         return self._known[run]
 
 
-def _wait(client: Client, clock: Clock) -> bool:
-    """Let the time pass until something happens by itself; False where nothing will."""
-    moments = [
-        at
-        for row in client.journal.registers(WAKE)
-        if (at := json.loads(row.value).get("at")) is not None
-    ]
-    moments += [wait.due for wait in client.waits.open() if wait.due is not None]
-    if not moments:
+def _stays(case: Case) -> tuple[str, ...]:
+    """Steps that are to wait in the end: no time passes for them."""
+    expected = case.expected
+    if expected is None or expected.status != "waiting":
+        return ()
+    return tuple(path for path, said in (expected.steps or {}).items() if said == "waiting")
+
+
+def _wait(client: Client, clock: Clock, places: Places, stays: Collection[str]) -> bool:
+    """Let the time pass until something happens by itself; False where nothing will.
+
+    Args:
+        stays: paths of steps that go on waiting.
+    """
+    kept: set[float] = set()
+    moments: list[float] = []
+    for wait in client.waits.open():
+        path = places.of(wait.run, client.journal) + wait.step
+        does_stay = any(path == one or path.startswith(f"{one}/") for one in stays)
+        if wait.due is not None:
+            kept.update([wait.due] if does_stay else [])
+            moments += [] if does_stay else [wait.due]
+    for row in client.journal.registers(WAKE):
+        at = json.loads(row.value).get("at")
+        if at is not None and at not in kept:
+            moments.append(at)
+    if not moments or (kept and min(moments) >= min(kept)):
         return False
     clock.skip_to(min(moments))
     return True
@@ -409,6 +438,8 @@ class _Voice:
                     waits.reject(wait.id, comment=said.comment)
                 case "answer":
                     waits.answer(wait.id, said.data if isinstance(said.data, dict) else {})
+                case "decline" | "cancel":
+                    waits.decline(wait.id, cancel=said.verdict == "cancel")
                 case "signal":
                     waits.signal(wait.run, wait.event or "", said.data)
                 case "go_on":

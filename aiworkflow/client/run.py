@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from aiworkflow.client.plans import Plans
     from aiworkflow.clock import Clock
     from aiworkflow.engine.carried import Json, Ref
-    from aiworkflow.journal import Journal
+    from aiworkflow.journal import Journal, RunRow
     from aiworkflow.plan.graph import Plan
     from aiworkflow.runtime.logs import LogFolder
 
@@ -49,6 +49,8 @@ class Run:
         appended: asyncio.Event | None = None,
         driving: asyncio.Task[None] | None = None,
         interrupt: Callable[[], None] | None = None,
+        hold: Callable[[], None] | None = None,
+        cancel: Callable[[str], object] | None = None,
     ) -> None:
         self.id = id_
         self.logs = logs
@@ -58,6 +60,8 @@ class Run:
         self._appended = appended
         self._driving = driving
         self._interrupt = interrupt
+        self._hold = hold
+        self._cancel = cancel
         self._following: asyncio.Task[None] | None = None
 
     async def events(self, after: int = 0) -> AsyncIterator[tuple[int, Event]]:
@@ -173,10 +177,29 @@ class Run:
         """Whether this process drives the run now."""
         return self._driving is not None and not self._driving.done()
 
+    @property
+    def row(self) -> RunRow:
+        """The run's row in the list of runs, as it is now."""
+        return self._journal.run(self.id)
+
+    def cancel(self, reason: str = "") -> None:
+        """Ask the run to stop, whoever drives it; its `finally` steps still run.
+
+        Raises:
+            UsageError: it is over already.
+        """
+        assert self._cancel is not None
+        self._cancel(reason)
+
     def interrupt(self) -> None:
         """Stop the run as a person would: it ends `cancelled` and can be resumed."""
         if self._interrupt is not None and self.is_driven_here:
             self._interrupt()
+
+    def hold(self) -> None:
+        """Begin nothing more here: running steps go on to their end, then the run is left to others."""
+        if self._hold is not None and self.is_driven_here:
+            self._hold()
 
     async def kill(self) -> None:
         """Stop driving at once. What was running is settled when the run is resumed."""

@@ -10,7 +10,7 @@ from aiworkflow.engine import events as ev
 from aiworkflow.engine.carried import Inline
 from aiworkflow.errors import UsageError
 from aiworkflow.journal import Append, Closed, Journal, Register, RegisterWrite, Require
-from aiworkflow.runtime.drive import DOUBT
+from aiworkflow.runtime.doubts import DOUBT
 from aiworkflow.runtime.imported import refuse_imported
 from aiworkflow.runtime.waits import WAKE
 

@@ -58,6 +58,15 @@ class Offered:
     claimed: Effect | None = None
     fields: Sequence[Field] | None = None
 
+    def in_list(self) -> dict[str, Json]:
+        """As `tools list --json` prints it."""
+        return {
+            "name": self.name,
+            "effect": str(self.effect),
+            "from": self.origin,
+            "description": self.description,
+        }
+
     def to_json(self) -> dict[str, Json]:
         """As `tools show --json` prints it."""
         return {
@@ -253,13 +262,14 @@ async def _ask(
     refuse_without_extra()
     secrets = EnvironmentSecrets(project.environ)
     watch, mask = Watch(lambda _: None), lambda value: mask_json(secrets, value)
-    asker = Asker(project.root, project.environ, watch, secrets.get, mask)
+    asker = Asker(project.root, project.environ, watch, secrets.get, mask, note=secrets.note)
     found: dict[str, tuple[McpTool, ...] | ToolError] = {}
 
     async def ask(name: str, offers: Offers) -> None:
         try:
             found[name] = await offers.tools([f"mcp:{name}/*"], asker)
         except ToolError as error:
+            error.message = secrets.mask_cut(error.message)
             found[name] = error
         except UsageError as error:
             found[name] = ToolError("unavailable", error.message, hint=error.hint)

@@ -19,7 +19,7 @@ from aiworkflow.journal import Append, Closed, Conflict, Journal, Register, Regi
 from aiworkflow.plan import field_from_json
 from aiworkflow.records import record
 from aiworkflow.runtime.values import Values, json_bytes
-from aiworkflow.runtime.waits import WAIT, WAKE
+from aiworkflow.runtime.waits import WAIT, WAKE, closing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -49,6 +49,9 @@ class _Spec(TypedDict, total=False):
     message: str
     fields: list[object]
     uses: str
+    request: Json
+    may_decline: bool
+    hidden: list[str]
 
 
 CONSENT = frozenset({"approve", "gate"})
@@ -66,7 +69,9 @@ class OpenWait:
         quorum: how many must agree; `voters` have already.
         fields: of an `ask`: what is asked for.
         event: of an `event`: its name.
-        arguments: of an `approve`: what the step would be given.
+        arguments: of an `approve`: what the step would be given, or its agent would do.
+        may_decline: of an `ask`: whether to answer nothing is an answer.
+        hidden: fields whose values are called like secrets.
         opened, due: seconds since the epoch; `due` None for no end.
     """
 
@@ -85,6 +90,8 @@ class OpenWait:
     uses: str | None = None
     arguments: Json = None
     due: float | None = None
+    may_decline: bool = False
+    hidden: tuple[str, ...] = ()
     version: int = field(default=0, repr=False)
     row: Mapping[str, Json] = field(default_factory=dict, repr=False)
 
@@ -135,8 +142,10 @@ class Waits:
             fields=tuple(field_from_json(one) for one in spec.get("fields", ())),
             event=data["event"],
             uses=spec.get("uses"),
-            arguments=values.load(opened.arguments),
+            arguments=spec.get("request") or values.load(opened.arguments),
             due=opened.due,
+            may_decline=spec.get("may_decline", False),
+            hidden=tuple(spec.get("hidden", ())),
             version=row.version,
             row=cast("Mapping[str, Json]", data),
         )
@@ -191,6 +200,25 @@ class Waits:
         self._close(wait, "answer", values)
         return wait
 
+    def decline(self, reference: str, *, cancel: bool = False) -> OpenWait:
+        """Answer nothing to what a step's server asks.
+
+        Args:
+            cancel: neither yes nor no: the question is put away.
+
+        Raises:
+            UsageError: an `ask` of the workflow's own needs its answer. Also as `approve`.
+        """
+        wait = self.one(reference, {"ask"}, "answer")
+        self._check_person(wait)
+        if not wait.may_decline:
+            raise UsageError(
+                f"`{wait.id}` cannot be declined: the workflow asks, and goes on with the answer",
+                hint=f"answer it, or end the run: aiworkflow runs cancel {wait.run}",
+            )
+        self._close(wait, "cancel" if cancel else "decline", None)
+        return wait
+
     def signal(self, run: str, event: str, data: Json = None) -> OpenWait:
         """Deliver an outside event to the step of a run that waits for it.
 
@@ -238,16 +266,15 @@ class Waits:
             row = None if is_over else json.dumps({**wait.row, "voters": voters})
             write = RegisterWrite(WAIT, wait.id, row, wait.version, wait.due)
             try:
-                self._send(wait, verdict, None, comment, write)
+                self._send(wait, verdict, None, comment, [write])
             except Conflict:
                 continue  # somebody voted at the same moment
             return wait
         raise UsageError(f"too many people answer `{reference}` at once", hint="try again")
 
     def _close(self, wait: OpenWait, verdict: str, data: Json) -> None:
-        write = RegisterWrite(WAIT, wait.id, None, wait.version)
         try:
-            self._send(wait, verdict, data, "", write)
+            self._send(wait, verdict, data, "", closing(wait.id, wait.event, wait.version))
         except Conflict as conflict:
             raise UsageError(
                 f"somebody else has answered `{wait.id}` already",
@@ -255,14 +282,19 @@ class Waits:
             ) from conflict
 
     def _send(
-        self, wait: OpenWait, verdict: str, data: Json, comment: str, write: RegisterWrite
+        self,
+        wait: OpenWait,
+        verdict: str,
+        data: Json,
+        comment: str,
+        writes: Sequence[RegisterWrite],
     ) -> None:
         now = self._project.clock.now().timestamp()
         ref: Ref | None = None
         blobs: Sequence[str] = ()
         if data is not None:
             content = json_bytes(data)
-            if len(content) > 32 * 1024:
+            if len(content) > 32 * 1024 or wait.hidden:
                 digest = self._journal.blobs.put(content)
                 ref, blobs = Stored(digest, len(content)), (digest,)
             else:
@@ -274,7 +306,7 @@ class Waits:
             run=wait.run,
             events=[encode(event)],
             requires=[Require(WAIT, wait.id, now)],
-            registers=[write, RegisterWrite(WAKE, wait.run, "{}")],
+            registers=[*writes, RegisterWrite(WAKE, wait.run, "{}")],
             blobs=blobs,
         )
         try:

@@ -1,0 +1,155 @@
+"""Runs a worker in the foreground; prints and drains the workers of a project."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Final
+
+from aiworkflow.cli.given import seconds
+from aiworkflow.cli.serverlog import check_form, set_up
+from aiworkflow.cli.serving import refuse_bad_settings, stop_on_signals
+from aiworkflow.errors import EXIT_FAILED, EXIT_OK, EXIT_WAITING, UsageError
+from aiworkflow.records import record
+
+if TYPE_CHECKING:
+    from aiworkflow.cli.out import Out
+    from aiworkflow.cli.where import Where
+    from aiworkflow.client.client import Client
+    from aiworkflow.client.fleet import WorkerRow
+    from aiworkflow.settings.fleet import FleetOptions
+
+_MOST_SLOTS: Final = 1000
+_SHOWN_LETTERS: Final = 8
+_GRACE_S: Final = 30.0
+_EXITS: Final = {"succeeded": EXIT_OK, "waiting": EXIT_WAITING}
+
+
+@record
+class WorkRequest:
+    """What the command line says, as text."""
+
+    labels: str | None = None
+    max_runs: str | None = None
+    once: bool = False
+    wait: str | None = None
+    grace: str | None = None
+    log: str = "text"
+
+
+def work(request: WorkRequest, where: Where, out: Out) -> int:
+    """Work until stopped, or for one run; the exit code.
+
+    Raises:
+        UsageError: something on the command line, or in the settings, cannot be used.
+    """
+    check_form(request.log)
+    if request.wait is not None and not request.once:
+        raise UsageError("`--wait` is for `--once`", hint="a worker waits for runs in any case")
+    grace_s = _GRACE_S if request.grace is None else seconds("--grace", request.grace)
+    wait_s = 0.0 if request.wait is None else seconds("--wait", request.wait)
+    client = where.connect()
+    refuse_bad_settings(client.project)
+    options = _options(request, client.project.fleet)
+    set_up(request.log, verbose=out.verbose, quiet=out.quiet)
+    import asyncio
+
+    if not request.once:
+        asyncio.run(_work(client, options, grace_s))
+        return EXIT_OK
+    row = asyncio.run(_take_one(client, options, grace_s, wait_s))
+    out.object({"run": row[0] if row else None, "status": row[1] if row else None})
+    out.say(f"run {row[0]} {row[1]}" if row else "no run is ready")
+    return _EXITS.get(row[1], EXIT_FAILED) if row else EXIT_OK
+
+
+def _options(request: WorkRequest, options: FleetOptions) -> FleetOptions:
+    changed: dict[str, object] = {}
+    if request.labels is not None:
+        changed["labels"] = tuple(one.strip() for one in request.labels.split(",") if one.strip())
+    if request.max_runs is not None:
+        text = request.max_runs
+        if not (text.isdecimal() and 1 <= int(text) <= _MOST_SLOTS):
+            raise UsageError(f"`--max-runs {text}` is no number from 1 to {_MOST_SLOTS}")
+        changed["slots"] = int(text)
+    return dataclasses.replace(options, **changed)  # type: ignore[arg-type]
+
+
+async def _work(client: Client, options: FleetOptions, grace_s: float) -> None:
+    from aiworkflow.client.fleet import Shift, open_worker
+
+    async with client:
+        client.runtime.holding.drivers.end_dead()
+        shift = Shift(client, open_worker(client, options), options, grace_s=grace_s)
+        stop_on_signals(shift.stop)
+        await shift.run()
+
+
+async def _take_one(
+    client: Client, options: FleetOptions, grace_s: float, wait_s: float
+) -> tuple[str, str] | None:
+    from aiworkflow.client.fleet import Shift, open_worker
+
+    async with client:
+        one = dataclasses.replace(options, slots=1)
+        shift = Shift(client, open_worker(client, one), one, grace_s=grace_s)
+        stop_on_signals(shift.stop)
+        run = await shift.take_one(wait_s)
+        return None if run is None else (run, client.journal.run(run).status)
+
+
+# -- the list -------------------------------------------------------------------------------------
+
+
+def list_workers(where: Where, out: Out) -> None:
+    """Print the processes that drive runs."""
+    from aiworkflow.cli.out import printable
+    from aiworkflow.cli.show import table
+    from aiworkflow.client.fleet import workers
+
+    client = where.connect()
+    try:
+        found = workers(client)
+        now = client.project.clock.now().timestamp()
+    finally:
+        client.close()
+    out.object({"workers": [row.to_json() for row in found]})
+    if not found:
+        out.say("no process drives runs; begin one: aiworkflow worker")
+        return
+    head = ("worker", "kind", "host", "labels", "version", "runs", "up", "last sign", "state")
+    out.say(printable(table([_cells(row, now) for row in found], head)))
+
+
+def _cells(row: WorkerRow, now: float) -> tuple[str, ...]:
+    runs = "-" if row.runs is None else f"{row.runs}"
+    return (
+        row.id[:_SHOWN_LETTERS],
+        row.kind,
+        f"{row.host}:{row.pid}" if row.pid is not None else row.host,
+        ",".join(row.labels) or "-",
+        row.version,
+        f"{runs}/{row.slots}" if row.slots is not None else runs,
+        "-" if row.started is None else _age(now - row.started),
+        "-" if row.age_s is None else _age(row.age_s),
+        row.state,
+    )
+
+
+def _age(seconds: float) -> str:
+    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{max(0.0, seconds):.0f} s"
+
+
+def drain_worker(worker: str, where: Where, out: Out) -> None:
+    """Ask a worker to end."""
+    from aiworkflow.client.fleet import drain
+
+    client = where.connect()
+    try:
+        row = drain(client, worker)
+    finally:
+        client.close()
+    out.object({"worker": row.id, "state": "draining"})
+    out.say(f"{row.kind} {row.id[:_SHOWN_LETTERS]} on {row.host} takes nothing more")

@@ -1,0 +1,180 @@
+"""What the commands of `aiworkflow webhook` print."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, cast
+
+from aiworkflow.cli.out import printable
+from aiworkflow.errors import EXIT_FAILED, EXIT_OK, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from aiworkflow.cli.out import Out
+    from aiworkflow.cli.where import Where
+    from aiworkflow.client.client import Client
+    from aiworkflow.engine.carried import Json
+    from aiworkflow.triggers.catalogue import Catalogue
+    from aiworkflow.triggers.webhook.trying import Event, Sent
+
+_MOST: Final = 200
+_GOOD: Final = range(200, 300)
+
+
+def list_webhooks(where: Where, last: str, out: Out) -> None:
+    """Print the webhooks of a project, and what came to them.
+
+    Raises:
+        UsageError: `last` is no number.
+    """
+    from aiworkflow.triggers.webhook.overview import webhooks_json
+
+    if not (last.isascii() and last.isdecimal() and int(last) <= _MOST):
+        raise UsageError(f"--last takes a number up to {_MOST}, not `{last}`")
+    with_client = where.connect()
+    try:
+        found = webhooks_json(with_client, _catalogue(with_client), int(last))
+    finally:
+        with_client.close()
+    out.object(found)
+    rows, refused = (cast("list[dict[str, Json]]", found[name]) for name in ("webhooks", "refused"))
+    out.result(_shown(rows, refused, cast("dict[str, str]", found["problems"])))
+
+
+def _shown(
+    rows: Sequence[dict[str, Json]],
+    refused: Sequence[dict[str, Json]],
+    problems: Mapping[str, str],
+) -> str:
+    lines = []
+    for row in rows:
+        lines.append(f"POST {row['path']}  {row['name']}  {row['verify']}")
+        missing = cast("list[str]", row["secrets_missing"])
+        if missing:
+            lines.append(f"  not answered: the secret {', '.join(missing)} is not set here")
+        lines += [_delivery(one) for one in cast("list[dict[str, Json]]", row["deliveries"])]
+    if refused:
+        lines += ["refused:", *(_delivery(one) for one in refused)]
+    lines += [f"not read: {label}: {problem}" for label, problem in problems.items()]
+    return "\n".join(lines) if lines else "there are no webhooks here"
+
+
+def _delivery(one: Mapping[str, Json]) -> str:
+    at = datetime.fromtimestamp(float(str(one["at"])), UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    words = [str(one["id"]), at, str(one["status"]), str(one["outcome"])]
+    words += [str(one[name]) for name in ("event", "run", "reason") if name in one]
+    if not one.get("route"):
+        words.append(f"{one['path']} from {one['address']}")
+    return "  " + printable("  ".join(words)).replace("\n", " ")
+
+
+def try_webhook(
+    where: Where,
+    bundle: str,
+    event: str,
+    payload: str | None,
+    url: str | None,
+    out: Out,
+    *,
+    dry_run: bool,
+) -> int:
+    """Send an event, or say what it would do; the exit code."""
+    from aiworkflow.triggers.webhook.trying import entry_of, event_to_try, send, would
+
+    body = _read(payload) if payload is not None else None
+    client = where.connect()
+    try:
+        catalogue = _catalogue(client)
+        armed = entry_of(catalogue, bundle)
+        tried = event_to_try(armed, event, body, f"test-{client.project.ids.token()[:16]}")
+        if dry_run:
+            found = would(client, catalogue, armed, tried)
+            out.object(found)
+            out.result(_would_shown(found))
+            return EXIT_OK if found["matches"] else EXIT_FAILED
+        return _say(send(client, armed, tried, url or _server(client)), tried, out)
+    finally:
+        client.close()
+
+
+def replay_delivery(
+    where: Where, delivery: str, url: str | None, out: Out, *, same_id: bool
+) -> int:
+    """Send a delivery again; the exit code."""
+    from aiworkflow.triggers.webhook.trying import entry_of, event_again, send
+
+    client = where.connect()
+    try:
+        new_id = "" if same_id else f"again-{client.project.ids.token()[:16]}"
+        route, event = event_again(client, delivery, new_id)
+        armed = entry_of(_catalogue(client), route)
+        return _say(send(client, armed, event, url or _server(client)), event, out)
+    finally:
+        client.close()
+
+
+def _say(sent: Sent, event: Event, out: Out) -> int:
+    try:
+        answer: Json = json.loads(sent.body)
+    except ValueError:
+        answer = sent.body
+    out.object(
+        {"url": sent.url, "status": sent.status, "answer": answer, "delivery": event.delivery}
+    )
+    out.result(printable(f"{sent.status}  {sent.body}"))
+    if sent.status not in _GOOD:
+        out.note("the server's log, and `aiworkflow webhook list`, say why it was refused")
+    return EXIT_OK if sent.status in _GOOD else EXIT_FAILED
+
+
+def _would_shown(found: Mapping[str, Json]) -> str:
+    name = ".".join(str(found[key]) for key in ("event", "action") if found.get(key))
+    lines = [f"{found['route']} at {found['path']}: {name or 'an event without a name'}"]
+    if not found["matches"]:
+        lines.append(f"does not count: {found.get('why')}")
+        lines += [f"  - {one}" for one in cast("list[str]", found.get("problems", []))]
+    elif found.get("inputs") is None:
+        lines.append("reaches steps that wait for it; starts no run")
+    else:
+        lines.append("starts a run with these inputs:")
+        inputs = cast("dict[str, Json]", found["inputs"])
+        lines += [
+            f"  {key}: {json.dumps(value, ensure_ascii=False)}" for key, value in inputs.items()
+        ]
+    return printable("\n".join(lines))
+
+
+def _catalogue(client: Client) -> Catalogue:
+    from aiworkflow.triggers.catalogue import Catalogue
+
+    catalogue = Catalogue(client)
+    catalogue.load()
+    return catalogue
+
+
+def _server(client: Client) -> str:
+    """Where the settings say that the server is."""
+    from aiworkflow.triggers.assembly import options_of
+
+    options = options_of(client.project)
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(options.host, options.host)  # noqa: S104
+    scheme = "https" if getattr(options, "certificate", "") else "http"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{options.port}"
+
+
+def _read(path: str) -> bytes:
+    """A body from a file.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    if path == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot read `{path}`: {error.strerror}") from error

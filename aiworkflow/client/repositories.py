@@ -1,0 +1,77 @@
+"""Repositories that runs act in, other than the project's own: where they are, and their commits."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aiworkflow.errors import UsageError
+from aiworkflow.runtime.gitwords import Git, GitFailed
+from aiworkflow.runtime.given import Elsewhere
+from aiworkflow.runtime.workspace import Revision
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aiworkflow.runtime.given import NewRun
+
+
+_REMOTE = "refs/remotes/origin"
+
+
+def acting_in(new: NewRun, root: str | Path, environ: Mapping[str, str]) -> NewRun:
+    """The same run in another repository, at its HEAD.
+
+    Raises:
+        UsageError: there is no repository with a commit.
+    """
+    folder = Path(root).absolute()
+    commit = head_of(folder, environ)
+    name = folder.name.removesuffix(".git")
+    return dataclasses.replace(new, revision=Revision(commit), elsewhere=Elsewhere(folder, name))
+
+
+def head_of(folder: Path, environ: Mapping[str, str], branch: str = "") -> str:
+    """The commit of a branch of a repository; of the one it is cloned for, without a name.
+
+    That is the default branch of where it was cloned from, as far as it is here; else what HEAD names.
+
+    Raises:
+        UsageError: there is no repository, or no such branch, or no commit on it.
+    """
+    git = Git(folder, environ)
+    try:
+        commit = _named(git, branch, is_bare=not (folder / ".git").exists())
+        commit = commit or (None if branch else git.commit_of("HEAD"))
+        if commit is not None:
+            return commit
+    except GitFailed as error:
+        raise UsageError(
+            f"there is no repository `{folder}`", hint="give the folder of a git repository"
+        ) from error
+    if git.ask("rev-parse", "--git-dir")[0]:
+        raise UsageError(
+            f"`{folder}` is no git repository", hint="give the folder of a git repository"
+        )
+    what = f"branch `{branch}`" if branch else "commit"
+    raise UsageError(f"the repository `{folder}` has no {what}", hint="look at: git branch --all")
+
+
+def _named(git: Git, branch: str, *, is_bare: bool) -> str | None:
+    """The commit of a branch, or of the default branch of where it was cloned from.
+
+    A clone's own branch counts first, a mirror's only if nothing else is there: what it has fetched is
+    newer.
+    """
+    words = ("for-each-ref", "--format=%(refname) %(objectname) %(symref)")
+    code, out, _ = git.ask(*words, "refs/heads", _REMOTE)
+    if code:
+        return None
+    rows = [line.split(" ") for line in out.decode("utf-8", "replace").splitlines()]
+    if not branch:
+        default = next((row[2] for row in rows if row[0] == f"{_REMOTE}/HEAD"), "")
+        branch = default.removeprefix(f"{_REMOTE}/")
+    known = {row[0]: row[1] for row in rows}
+    found = [known.get(f"refs/heads/{branch}"), known.get(f"{_REMOTE}/{branch}")]
+    return next((one for one in (reversed(found) if is_bare else found) if one), None)

@@ -1,0 +1,341 @@
+"""A sweep: a bundle's run in each of many repositories, in a worktree of its own there.
+
+Theory. The order of a sweep and a row for each repository are registers. A repository's run has an id
+that follows from the sweep, its place and the attempt, and is created only if it is not there: whatever
+kills the process, the sweep is taken up by looking at the rows, and where there is none, at that run. A
+run that has ended gets its branch (the same commit, however often) and then its row; so each repository
+is done once.
+
+What is prepared for a run (its commit, its worktree) is made before its turn comes, and taken away
+after it: a slot is held for the steps themselves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aiworkflow.client.batch import result_of_run
+from aiworkflow.client.batch_lines import Line
+from aiworkflow.client.purse import Purse
+from aiworkflow.client.repositories import head_of
+from aiworkflow.client.sweep_record import (
+    FAILED,
+    LEFT,
+    SUCCEEDED,
+    TRIGGER,
+    SweepReport,
+    Swept,
+    Target,
+)
+from aiworkflow.errors import AIWorkflowError
+from aiworkflow.journal import JournalUnavailable, UnknownRun
+from aiworkflow.runtime.given import Elsewhere
+from aiworkflow.runtime.workspace import Revision
+from aiworkflow.runtime.workspaces import remove_worktree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from aiworkflow.client.client import Client
+    from aiworkflow.client.run import Run
+    from aiworkflow.client.sweep_record import SweepOrder, SweepStore
+    from aiworkflow.engine.carried import Json
+    from aiworkflow.journal import RunRow
+    from aiworkflow.runtime.given import NewRun
+    from aiworkflow.runtime.worktrees import Worktree
+
+_AHEAD = 2  # repositories that are prepared while others have all the slots
+_SETTLED = frozenset({SUCCEEDED, FAILED, "rolled_back", "undone"})
+
+
+class Sweep:
+    """One drive of a sweep by this process.
+
+    Args:
+        new: the run of every repository, but for where it acts.
+        again: places whose failed run is followed by a new attempt, or gone on with.
+        tell: called with the target and what became of it, as it becomes known.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        store: SweepStore,
+        order: SweepOrder,
+        new: NewRun,
+        *,
+        again: Sequence[int] = (),
+        tell: Callable[[Target, Swept], None] = lambda *_: None,
+    ) -> None:
+        self.order = order
+        self._client = client
+        self._store = store
+        self._new = new
+        self._tell = tell
+        self._swept = store.swept(order)
+        for place in again:
+            self._swept[place] = dataclasses.replace(self._swept[place], status=LEFT, error={})
+        self._again = frozenset(again)
+        self._purse = Purse(order.max_usd, sum(map(self._spent, range(len(self._swept)))))
+        self._slots = asyncio.Semaphore(order.max_parallel)
+        self._ahead = asyncio.Semaphore(order.max_parallel + _AHEAD)
+        self._running: dict[str, Run] = {}
+        self._due: frozenset[str] = frozenset()
+        self._stopped = ""
+        self._interrupted = False
+
+    @property
+    def report(self) -> SweepReport:
+        """What has become of it so far."""
+        return SweepReport(self.order, self._swept)
+
+    def stop(self) -> None:
+        """Begin nothing more, and ask the runs that are under way to stop."""
+        self._interrupted = True
+        for run in self._running.values():
+            run.interrupt()
+
+    # -- driving ----------------------------------------------------------------------------------
+
+    async def run(self) -> SweepReport:
+        """Drive it until nothing is left that may begin.
+
+        Raises:
+            JournalUnavailable: the journal does not answer; the sweep can be gone on with.
+        """
+        clock = self._client.project.clock
+        began = clock.monotonic()
+        before = self.order.seconds
+        self._due = frozenset(self._client.due())
+        try:
+            await self._phases()
+        finally:
+            self.order = self._store.change(
+                self.order,
+                ended=clock.now().timestamp(),
+                stopped="" if self._interrupted else self._stopped,
+                seconds=before + clock.monotonic() - began,
+            )
+        return self.report
+
+    async def _phases(self) -> None:
+        """The canaries, and when all of them have succeeded, the rest."""
+        canary = self.order.canary
+        await self._all(range(canary))
+        bad = [one for one in self._swept[:canary] if one.status != SUCCEEDED]
+        if bad and not self._interrupted:
+            waits = any(one.status == "waiting" for one in bad)
+            self._stopped = self._stopped or (
+                f"{len(bad)} of {canary} canaries {'wait' if waits else 'did not succeed'}"
+            )
+            return
+        await self._all(range(canary, len(self.order.targets)))
+
+    async def _all(self, places: range) -> None:
+        todo = [place for place in places if self._swept[place].status not in _SETTLED]
+        try:
+            async with asyncio.TaskGroup() as group:
+                before = asyncio.Event()
+                before.set()
+                for place in todo:
+                    turn = asyncio.Event()
+                    group.create_task(self._in_turn(place, before, turn))
+                    before = turn
+        except* AIWorkflowError as several:
+            raise several.exceptions[0] from None
+
+    async def _in_turn(self, place: int, before: asyncio.Event, turn: asyncio.Event) -> None:
+        """See to one repository; its run begins after that of the one before it.
+
+        Args:
+            before, turn: set when the one before, and this one, has begun or never will.
+        """
+        try:
+            await self._one(place, before, turn)
+        finally:
+            turn.set()
+
+    async def _one(self, place: int, before: asyncio.Event, turn: asyncio.Event) -> None:
+        """The same, as far as that may still begin."""
+        async with self._ahead:
+            if self._is_over():
+                return
+            try:
+                swept = await self._do(place, before, turn)
+            except JournalUnavailable:
+                raise
+            except AIWorkflowError as error:
+                said: dict[str, Json] = {"kind": error.code, "message": error.message, "step": None}
+                old = self._swept[place]
+                swept = dataclasses.replace(old, status=FAILED, error=said)
+            if swept is None:
+                return
+            self._swept[place] = swept
+            if swept.error.get("kind") == "budget" and self.order.max_usd is not None:
+                self._stopped = self._stopped or self._spent_up
+            if swept.status in _SETTLED:
+                self._store.write(self.order, place, swept)
+            self._tell(self.order.targets[place], swept)
+
+    def _is_over(self) -> bool:
+        """Whether nothing more may begin."""
+        if self._interrupted or self._stopped:
+            return True
+        failed = sum(one.status == FAILED for one in self._swept)
+        if self.order.stop_after and failed >= self.order.stop_after:
+            self._stopped = f"{failed} repositories failed (--stop-after-failures)"
+        elif self._purse.is_empty:
+            self._stopped = self._spent_up
+        return bool(self._stopped)
+
+    @property
+    def _spent_up(self) -> str:
+        return f"what all runs may cost, ${self.order.max_usd:g}, is used up (--max-usd)"
+
+    async def _do(self, place: int, before: asyncio.Event, turn: asyncio.Event) -> Swept | None:
+        """Run it, or go on with its run; None where that did not begin."""
+        attempt, row = self._newest(place)
+        if row is not None and self._is_at_rest(place, row):
+            return await self._finished(place, attempt, row)
+        new: NewRun | None = None
+        tree: Worktree | None = None
+        if row is None or row.finished is not None:
+            new = await asyncio.to_thread(self._prepared, self.order.targets[place])
+            if row is not None and not self._is_mended(row, new):
+                new = None
+        if new is not None:
+            if row is not None:  # nobody goes on with that one
+                remove_worktree(self._client.project.folders.state, row.run)
+            attempt, row = attempt + 1, None
+            run = self.order.run_of(place, attempt)
+            tree = await self._client.runtime.workspaces.prepared(run, new)
+        await before.wait()
+        async with self._slots:
+            turn.set()
+            if self._is_over():
+                return None
+            row = await self._driven(self.order.run_of(place, attempt), new, row)
+            del tree
+        return await self._finished(place, attempt, row)
+
+    def _is_at_rest(self, place: int, row: RunRow) -> bool:
+        """Whether there is nothing to be done for a run."""
+        if row.status == "waiting":
+            return row.run not in self._due
+        if row.finished is None or row.status == "cancelled":
+            return False
+        return row.status == SUCCEEDED or place not in self._again
+
+    async def _driven(self, run: str, new: NewRun | None, row: RunRow | None) -> RunRow:
+        """Drive a run to rest; a new one where `new` is given."""
+        client = self._client
+        if new is not None:
+            _, drive, first = client.runtime.start(new, run=run)
+        else:
+            drive, first = client.runtime.resume(run, client.project.actor)
+        self._purse.hold(run, drive, row.cost_usd if row is not None else 0.0)
+        self._running[run] = going = client.drive(run, drive, first)
+        try:
+            await going.rest()
+        finally:
+            del self._running[run]
+            self._purse.close(run, self._cost(run))
+        return client.journal.run(run)
+
+    def _cost(self, run: str) -> float:
+        try:
+            return self._client.journal.run(run).cost_usd
+        except UnknownRun:
+            return 0.0
+
+    def _prepared(self, target: Target) -> NewRun:
+        """The run of a repository, at the newest commit of its branch."""
+        project = self._client.project
+        folder = Path(target.folder)
+        if target.url and not folder.is_dir():
+            from aiworkflow.client.repos import Repos, Repository
+
+            repos = Repos(project)
+            repos.fetch(Repository(target.name, folder, target.url, (), target.branch))
+        commit = head_of(folder, project.environ, target.branch)
+        trigger: dict[str, Json] = {
+            "type": TRIGGER,
+            "sweep": self.order.sweep,
+            "repo": target.name,
+            "branch": self.order.branch,
+        }
+        return dataclasses.replace(
+            self._new,
+            revision=Revision(commit),
+            trigger=trigger,
+            elsewhere=Elsewhere(folder, target.name, self.order.branch),
+        )
+
+    # -- what is there already --------------------------------------------------------------------
+
+    def _newest(self, place: int) -> tuple[int, RunRow | None]:
+        """The newest attempt of a repository, and its run."""
+        attempt = self._swept[place].attempt
+        row = self._row(place, attempt) if attempt else None
+        while (following := self._row(place, attempt + 1)) is not None:
+            attempt, row = attempt + 1, following
+        return attempt, row
+
+    def _spent(self, place: int) -> float:
+        """US dollars of all attempts of a repository."""
+        attempt, row = self._newest(place)
+        earlier = (self._row(place, before) for before in range(1, attempt))
+        found = sum(one.cost_usd for one in (*earlier, row) if one is not None)
+        return max(found, self._swept[place].cost_usd)
+
+    def _row(self, place: int, attempt: int) -> RunRow | None:
+        try:
+            return self._client.journal.run(self.order.run_of(place, attempt))
+        except UnknownRun:
+            return None
+
+    def _is_mended(self, row: RunRow, new: NewRun) -> bool:
+        """Whether the bundle or the repository is another one than the failed run had."""
+        return (
+            row.status == "rolled_back"
+            or row.digest != new.plan.digest
+            or row.commit != new.revision.commit
+        )
+
+    # -- ends -------------------------------------------------------------------------------------
+
+    async def _finished(self, place: int, attempt: int, row: RunRow) -> Swept:
+        """What became of a repository; what its run made stands on its branch then."""
+        swept = self._of(place, attempt, row)
+        if row.status != SUCCEEDED:
+            return swept
+        order = self.order
+        published = await self._client.runtime.workspaces.publish(
+            row, order.branch, order.message, order.author
+        )
+        if published is None:
+            return swept
+        branch, result = published
+        return dataclasses.replace(swept, branch=branch, result=result)
+
+    def _of(self, place: int, attempt: int, row: RunRow) -> Swept:
+        old = self._swept[place]
+        line = Line(place + 1, "", "", None)
+        found = result_of_run(self._client.journal, row, line, self.order.sweep)
+        error: dict[str, Json] = {}
+        if found.error is not None:
+            step = found.error.step
+            error = {"kind": found.error.kind, "message": found.error.message, "step": step}
+        return dataclasses.replace(
+            old,
+            status=row.status,
+            attempt=attempt,
+            run=row.run,
+            commit=row.commit or "",
+            cost_usd=self._spent(place),
+            seconds=found.seconds,
+            error=error,
+        )

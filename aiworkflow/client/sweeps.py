@@ -1,0 +1,369 @@
+"""The sweeps of a project: ordered, gone on with, retried, taken back, looked at."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from aiworkflow.client.batch import result_of_run
+from aiworkflow.client.batch_lines import Line
+from aiworkflow.client.sweep import Sweep
+from aiworkflow.client.sweep_record import (
+    FAILED,
+    LEFT,
+    SUCCEEDED,
+    UNDONE,
+    SweepOrder,
+    SweepReport,
+    SweepStore,
+    Swept,
+    Target,
+)
+from aiworkflow.engine import decode
+from aiworkflow.engine import events as ev
+from aiworkflow.engine.carried import Stored
+from aiworkflow.errors import AIWorkflowError, UsageError
+from aiworkflow.journal import Conflict, UnknownRun, new_run_id
+from aiworkflow.plan import plan_from_json
+from aiworkflow.runtime.gitwords import Git, GitFailed
+from aiworkflow.runtime.given import Called, InForce, NewRun
+from aiworkflow.runtime.values import Values
+from aiworkflow.runtime.workspace import Revision, load_files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from aiworkflow.client.client import Client
+    from aiworkflow.client.project import Checked
+    from aiworkflow.client.repos import Repository
+    from aiworkflow.engine.carried import Json
+    from aiworkflow.journal import Journal
+
+DEFAULT_PARALLEL = 8
+_NOBODY = ("aiworkflow", "aiworkflow@localhost")
+
+
+def _silent(target: Target, swept: Swept) -> None:
+    """Nobody listens."""
+
+
+class Sweeps:
+    """What can be done with the sweeps of an open client."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._store = SweepStore(client.journal)
+
+    # -- looking ----------------------------------------------------------------------------------
+
+    def all(self) -> list[SweepReport]:
+        """Every sweep, the newest first."""
+        return [self._report(order) for order in self._store.all()]
+
+    def report(self, sweep: str) -> SweepReport:
+        """What has become of a sweep. Raises UsageError."""
+        return self._report(self._store.find(sweep))
+
+    def _report(self, order: SweepOrder) -> SweepReport:
+        swept = self._store.swept(order)
+        for place, one in enumerate(swept):
+            if one.status == LEFT:
+                swept[place] = self._by_run(order, place, one)
+        return SweepReport(order, swept, is_driven=self._is_driven(order))
+
+    def _by_run(self, order: SweepOrder, place: int, swept: Swept) -> Swept:
+        """What its run says of a repository that has no row yet."""
+        run = order.run_of(place, swept.attempt + 1)
+        try:
+            row = self._client.journal.run(run)
+        except UnknownRun:
+            return swept
+        status = row.status if row.status != SUCCEEDED else "running"  # its branch is yet to come
+        found = result_of_run(self._client.journal, row, Line(place + 1, "", "", None), order.sweep)
+        said = found.error
+        error: dict[str, Json] = {}
+        if said is not None:
+            error = {"kind": said.kind, "message": said.message, "step": said.step}
+        return dataclasses.replace(
+            swept,
+            status=status,
+            run=run,
+            attempt=swept.attempt + 1,
+            cost_usd=row.cost_usd,
+            error=error,
+        )
+
+    def _is_driven(self, order: SweepOrder) -> bool:
+        return order.ended is None and self._client.runtime.holding.is_alive(order.driver)
+
+    # -- beginning --------------------------------------------------------------------------------
+
+    def order(
+        self,
+        checked: Checked,
+        repositories: Sequence[Repository],
+        *,
+        inputs: Mapping[str, Json] | None = None,
+        texts: Mapping[str, str] | None = None,
+        max_parallel: int = DEFAULT_PARALLEL,
+        canary: float = 0.0,
+        stop_after: int = 0,
+        max_usd: float | None = None,
+        branch: str = "",
+        message: str = "",
+        author: tuple[str, str] | None = None,
+        overrides: Mapping[str, Json] | None = None,
+    ) -> tuple[SweepOrder, NewRun]:
+        """A sweep over repositories, and the run of each; nothing is written or started.
+
+        Args:
+            canary: the share of all that must succeed before the rest begin, 0 to 1.
+            stop_after: failures after which nothing more begins; 0 for never.
+            max_usd: US dollars that all runs together may cost.
+            branch: the branch that each repository gets; else `aiworkflow/<name>/<sweep>`.
+            message, author: of the commit on it.
+            overrides: settings of the command line, with which the bundle was checked.
+
+        Raises:
+            BundleInvalid, NotBuiltYet, InputsInvalid, UsageError: it cannot be carried out.
+        """
+        project = self._client.project
+        if not repositories:
+            raise UsageError(
+                "no repository is chosen", hint="see which there are: aiworkflow repos list"
+            )
+        if max_parallel < 1 or not 0 <= canary <= 1:
+            raise UsageError("a sweep needs at least one run at once, and at most all as canaries")
+        new = project.prepare(checked, inputs or {}, texts or {})
+        if new.plan.concurrency is not None:
+            raise UsageError(
+                f"bundle `{new.bundle}` has a `concurrency` key, by which runs of a sweep would "
+                "exclude each other",
+                hint="bound the sweep with --max-parallel instead",
+            )
+        sweep = new_run_id(project.ids, self._client.journal)
+        branch = branch or f"aiworkflow/{new.plan.name}/{sweep}"
+        git = Git(project.root, project.environ)
+        _check_branch(git, branch)
+        order = SweepOrder(
+            sweep=sweep,
+            bundle=new.bundle,
+            name=new.plan.name,
+            digest=new.plan.digest,
+            inputs=dict(new.inputs),
+            targets=[
+                Target(one.name, str(one.folder), one.url, one.branch) for one in repositories
+            ],
+            branch=branch,
+            message=message or f"{new.plan.name}\n\nSweep {sweep}",
+            author=author or _author(git),
+            max_parallel=max_parallel,
+            canary=math.ceil(canary * len(repositories)),
+            stop_after=stop_after,
+            max_usd=max_usd,
+            actor=project.actor,
+            started=project.clock.now().timestamp(),
+            overrides=dict(overrides or {}),
+        )
+        return order, new
+
+    def begin(
+        self, order: SweepOrder, new: NewRun, tell: Callable[[Target, Swept], None] = _silent
+    ) -> Sweep:
+        """A sweep, ready to be driven; from here on it can be gone on with."""
+        order = dataclasses.replace(order, driver=self._client.runtime.lease.id)
+        self._store.begin(order)
+        return Sweep(self._client, self._store, order, new, tell=tell)
+
+    def resume(
+        self,
+        sweep: str,
+        tell: Callable[[Target, Swept], None] = _silent,
+        max_usd: float | None = None,
+    ) -> Sweep:
+        """Go on with a sweep where it stopped, with the bundle as it was then.
+
+        Args:
+            max_usd: another bound on what all runs may cost; None for the one that it has.
+
+        Raises:
+            UsageError: there is nothing to go on with, or another process is at it.
+        """
+        order = self._store.find(sweep)
+        swept = self._report(order).swept
+        if all(one.status in {SUCCEEDED, FAILED, UNDONE, "rolled_back"} for one in swept):
+            failed = sum(one.status == FAILED for one in swept)
+            raise UsageError(
+                f"nothing is left to do in sweep {order.sweep}",
+                hint=f"{failed} failed; try these again: aiworkflow sweep retry-failed {order.sweep}"
+                if failed
+                else None,
+            )
+        order = self._taken(order, **_bound(max_usd))
+        new = self._as_begun(order) or self._anew(order)
+        return Sweep(self._client, self._store, order, new, tell=tell)
+
+    def retry(
+        self,
+        sweep: str,
+        tell: Callable[[Target, Swept], None] = _silent,
+        max_usd: float | None = None,
+    ) -> Sweep:
+        """Try the failed repositories of a sweep again, and go on with it.
+
+        The bundle counts as it is now. Where neither it nor the repository has changed, the failed run
+        goes on from where it failed; else a new one is made.
+
+        Raises:
+            UsageError: none has failed, or another process is at it.
+        """
+        order = self._store.find(sweep)
+        failed = [
+            place for place, one in enumerate(self._report(order).swept) if one.status == FAILED
+        ]
+        if not failed:
+            raise UsageError(
+                f"no repository of sweep {order.sweep} has failed",
+                hint=f"look at it: aiworkflow sweep show {order.sweep}",
+            )
+        new = self._anew(order)
+        order = self._taken(order, digest=new.plan.digest, **_bound(max_usd))
+        return Sweep(self._client, self._store, order, new, again=failed, tell=tell)
+
+    def _taken(self, order: SweepOrder, **changes: object) -> SweepOrder:
+        """The order, driven by this process from here on."""
+        if self._is_driven(order) and order.driver != self._client.runtime.lease.id:
+            raise _driven(order)
+        mine = self._client.runtime.lease.id
+        try:
+            return self._store.change(order, driver=mine, ended=None, stopped="", **changes)
+        except Conflict as conflict:
+            raise _driven(order) from conflict
+
+    def _anew(self, order: SweepOrder) -> NewRun:
+        """The run of every repository, by the bundle as it is now."""
+        project = self._client.project
+        checked = project.check(project.root / order.bundle, order.overrides)
+        return project.prepare(checked, order.inputs)
+
+    def _as_begun(self, order: SweepOrder) -> NewRun | None:
+        """The same by the first run that was begun; None for there is none."""
+        journal = self._client.journal
+        for place in range(len(order.targets)):
+            try:
+                started = decode(journal.record(order.run_of(place, 1), 1).payload)
+            except UnknownRun:
+                continue
+            if isinstance(started, ev.RunStarted) and started.digest == order.digest:
+                return _new_run_of(journal, started)
+        return None
+
+    # -- taking back ------------------------------------------------------------------------------
+
+    async def undo(
+        self, sweep: str, tell: Callable[[Target, Swept], None] = _silent
+    ) -> SweepReport:
+        """Take back what the runs of a sweep did, the last first, and their branches.
+
+        Raises:
+            UsageError: it is going on.
+        """
+        order = self._taken(self._store.find(sweep))
+        try:
+            swept = list(self._report(order).swept)
+            for place in reversed(range(len(swept))):
+                if not swept[place].run or swept[place].status == UNDONE:
+                    continue
+                swept[place] = await self._undone(order, place, swept[place])
+                self._store.write(order, place, swept[place])
+                tell(order.targets[place], swept[place])
+        finally:
+            order = self._store.change(order, ended=self._client.project.clock.now().timestamp())
+        return SweepReport(order, swept)
+
+    async def _undone(self, order: SweepOrder, place: int, swept: Swept) -> Swept:
+        try:
+            row = self._client.journal.run(swept.run)
+            if row.finished is None:
+                raise UsageError(f"run {swept.run} is not over")
+            if row.status != "rolled_back" and self._can_be_undone(swept.run):
+                undoing = await self._client.undo(swept.run)
+                await undoing.rest()
+                row = self._client.journal.run(swept.run)
+                if row.status != "rolled_back":
+                    raise UsageError(f"run {swept.run} could not be taken back whole")
+            if swept.result and swept.branch == order.branch:
+                folder = Path(order.targets[place].folder)
+                git = Git(folder, self._client.project.environ)
+                ref = f"refs/heads/{swept.branch}"
+                if git.commit_of(ref) is not None:
+                    git.get("update-ref", "-d", ref, swept.result)
+        except AIWorkflowError as error:
+            said: dict[str, Json] = {"kind": "undo", "message": error.message, "step": None}
+            return dataclasses.replace(swept, error=said)
+        return dataclasses.replace(swept, status=UNDONE, branch="", result="", error={})
+
+    def _can_be_undone(self, run: str) -> bool:
+        from aiworkflow.engine import RunState, undoable
+        from aiworkflow.runtime.folding import fold
+
+        state = RunState()
+        fold(self._client.journal, run, state)
+        return next(undoable(state), None) is not None
+
+
+def _bound(max_usd: float | None) -> dict[str, float]:
+    return {} if max_usd is None else {"max_usd": max_usd}
+
+
+def _driven(order: SweepOrder) -> UsageError:
+    return UsageError(
+        f"another process is at sweep {order.sweep}",
+        hint=f"look at it: aiworkflow sweep show {order.sweep}",
+    )
+
+
+def _check_branch(git: Git, branch: str) -> None:
+    if branch.startswith("-") or git.ask("check-ref-format", f"refs/heads/{branch}")[0]:
+        raise UsageError(
+            f"`{branch}` is no name of a branch", hint="for example --branch update-licences"
+        )
+
+
+def _author(git: Git) -> tuple[str, str]:
+    """Who commits: as git is configured here, or ourselves."""
+    try:
+        found = [git.ask("config", "--get", f"user.{what}")[1] for what in ("name", "email")]
+    except GitFailed:
+        return _NOBODY
+    name, email = (one.decode("utf-8", "replace").strip() for one in found)
+    return name or _NOBODY[0], email or _NOBODY[1]
+
+
+def _new_run_of(journal: Journal, started: ev.RunStarted) -> NewRun:
+    """A run like one that was started, with the same bundle, settings and inputs."""
+    blobs = journal.blobs
+    values = Values(journal, started.run, inline_bytes=0)
+
+    def called(one: Mapping[str, str]) -> Called:
+        settings = values.load(Stored(one["settings"], 0))
+        return Called(
+            plan_from_json(json.loads(blobs.get(one["plan"]))),
+            load_files(blobs, one["files"]),
+            InForce.from_json(cast("dict[str, Json]", settings)),
+            one["bundle"],
+        )
+
+    return NewRun(
+        plan=plan_from_json(json.loads(blobs.get(started.plan))),
+        files=load_files(blobs, started.files),
+        inputs=cast("dict[str, Json]", values.load(started.inputs)),
+        settings=InForce.from_json(cast("dict[str, Json]", values.load(started.settings))),
+        bundle=started.bundle,
+        actor=started.actor,
+        revision=Revision(),
+        children=[called(cast("Mapping[str, str]", one)) for one in started.children.values()],
+    )
