@@ -45,6 +45,7 @@ def whoami() -> dict[str, object]:
         "pid": os.getpid(),
         "cwd": os.getcwd(),
         **{name: os.environ.get(name) for name in names},
+        **{name: value for name, value in os.environ.items() if name.startswith("TEST_")},
     }
 
 

@@ -119,30 +119,6 @@ def test_reading_and_editing_can_be_denied_too(project: Project) -> None:
     assert "[deny: read a.txt: the settings say `permit: {read: deny}`]" in log(project)
 
 
-@pytest.mark.parametrize(
-    ("prompt", "kind", "said"),
-    [
-        ("command make", "execute", "`told` asks to run make"),
-        ("ask edit notes/a.txt", "edit", "`told` asks to edit notes/a.txt"),
-    ],
-)
-def test_what_a_person_is_to_decide_ends_the_step(
-    project: Project, prompt: str, kind: str, said: str
-) -> None:
-    configure(project, f"    permit: {{{kind}: ask}}\n")
-    done = run(project, f"{prompt}\nsay never", "retry: 2\n", head=HEAD)
-    assert done.code in {1, 4}
-    error = ended(done)["error"]
-    assert error["kind"] == "permission"
-    assert error["message"] == f"{said}, and a person is to say whether it may"
-    assert error["hint"] == (
-        f"allow it with `agents: {{told: {{permit: {{{kind}: allow}}}}}}` in config.yaml"
-    )
-    assert ended(done)["attempts"] == 1  # a refusal is not tried again
-    assert not (project.root / "notes").exists()
-    assert f"[ask: {kind} " in log(project)
-
-
 def test_a_change_that_was_not_asked_for_fails_the_step(project: Project) -> None:
     configure(project)
     done = run(project, "write-self sneaky.txt x\nsay done", head=HEAD)

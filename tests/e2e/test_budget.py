@@ -5,6 +5,8 @@ An answer takes 7 tokens at ten cents each; an agent may answer with 10, so a do
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
 from tests.contract.agents.model_server import ModelServer
@@ -337,3 +339,29 @@ def test_a_child_run_that_waits_has_spent_what_it_has(project: Project) -> None:
         done = run(project, server, "runs", "resume", "last", "--json") if done.code == 0 else done
         assert done.code == 4, done.out
         assert len(server.requests) == 1
+
+
+def test_an_attempt_that_was_lost_counts_as_what_it_had_reserved(project: Project) -> None:
+    project.workflow(asks("a", level=2) + asks("b", level=2), head="budget: {usd: 2.2}\n")
+    with ModelServer(["hang", "fine"]) as server:
+        project.write(
+            ".aiworkflow/config.yaml", CONFIG.format(url=server.url) + "budget: {daily: 50}\n"
+        )
+        running = project.start("run", "flow", "--json")
+        assert server.holding.wait(60)
+        running.send_signal(signal.SIGKILL)
+        running.communicate(timeout=60)
+        done = run(
+            project, server, "runs", "resume", "last", "--json", more="budget: {daily: 50}\n"
+        )
+        assert done.code == 4, done.out + done.err
+        assert len(server.requests) == 2, "a dollar is lost, 0.7 spent: one more does not fit"
+    assert done.json["error"]["kind"] == "budget"
+    assert done.json["cost_usd"] == 0.7, "what is not known is not in the cost"
+    shown = project.run("cost", "report").out
+    assert (
+        "at least $0.7000; 1 attempt of unknown price (it was lost with the process;"
+        " budgets count what was reserved)"
+    ) in shown
+    (row,) = project.run("cost", "report", "--by", "run", "--json").json["rows"]
+    assert (row["unknown_price"], row["lost"]) == (1, 1)

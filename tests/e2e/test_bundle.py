@@ -37,6 +37,15 @@ def test_a_valid_bundle_is_said_to_be(project: Project) -> None:
     assert project.run("bundle", "validate", "flow", "-q").out == ""
 
 
+def test_a_lone_file_goes_by_its_name(project: Project) -> None:
+    home = project.root / project.workflow(script("one", "echo 1"), name="lone")
+    (home / "workflow.md").rename(home.parent / "lone.md")
+    home.rmdir()
+    (listed,) = project.run("bundle", "list", "--json").json["bundles"]
+    done = project.run("bundle", "validate", listed["name"])
+    assert (done.code, done.out) == (0, "✓ bundles/lone.md is valid\n")
+
+
 def test_a_broken_bundle_shows_the_line_and_a_caret(project: Project) -> None:
     project.workflow(BROKEN)
     done = project.run("bundle", "validate", "bundles/flow")

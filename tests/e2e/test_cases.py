@@ -557,3 +557,29 @@ def test_force_without_a_case_is_refused(project: Project) -> None:
     assert done.code == 2
     assert "`--force` says that a case may be replaced, and none is recorded" in done.err
     assert project.run("runs", "list", "--json").json["runs"] == []
+
+
+def test_add_has_a_help_of_its_own(project: Project) -> None:
+    for word in ("--help", "-h"):
+        shown = project.run("bundle", "test", "add", word)
+        assert shown.code == 0, shown.err
+        assert "Usage: aiworkflow bundle test add [OPTIONS] {RUN}" in shown.out
+        assert "Make a test case of a run that was" in shown.out
+        assert "--junit" not in shown.out
+    assert "--junit" in project.run("bundle", "test", "--help").out
+
+
+def test_a_run_that_waits_for_a_moment_becomes_a_case_that_waits_too(project: Project) -> None:
+    wait = "## Wait\n\n```yaml step\nid: wait\nwait: 3d\n```\n\n"
+    gate = "## Gate\n\n```yaml step\nid: gate\napprove: {expires: 5d}\n```\n\nGo on?\n\n"
+    first = "## First\n\n```yaml step\nid: first\nwait: 10s\n```\n\n"
+    project.workflow(first + gate + wait + script("end", "echo done"))
+    assert project.run("run", "flow", "--json").code == 3
+    added = project.run("bundle", "test", "add", "last", "--name", "at-first", "--json")
+    assert (added.code, added.json["replays"]) == (0, True), added.out + added.err
+    replayed = project.run("bundle", "test", "flow")
+    assert replayed.code == 0, replayed.out
+    text = (project.root / "bundles/flow/tests/at-first/expect.yaml").read_text()
+    assert "status: waiting" in text
+    assert "first: waiting" in text
+    assert "gate: pending" in text, "no time passes in which it would be asked"

@@ -158,6 +158,38 @@ def test_at_another_revision_what_was_taken_back_is_done_again(project: Project)
     assert notes(project) == ["a-1", "b-1"]
 
 
+def test_a_fork_of_a_run_that_was_rolled_back_does_again_what_was_taken_back(
+    project: Project,
+) -> None:
+    stays = script("stays", "echo stays >> notes\necho stays")
+    fails = script("c", "test -e mended", level=2)
+    body = note("a") + stays + note("b") + keep("kb", "b") + fails
+    project.workflow(body, head="on_error: rollback\n" + HEAD)
+    done = project.run("run", "flow", "--json")
+    assert done.json["status"] == "rolled_back", done.out + done.err
+    assert notes(project) == ["a-1", "stays", "b-1", "undo b", "undo a"]
+    (project.root / "notes").unlink()
+    (project.root / "mended").touch()
+    done = project.run("runs", "fork", "last", "--from", "c", "--json")
+    assert done.code == 0, done.out + done.err
+    assert notes(project) == ["a-1", "b-1"], "what stands is not done twice"
+
+
+def test_what_a_person_says_was_taken_back_is_done_again(project: Project) -> None:
+    undo = "```bash undo\necho undo a >> notes\nkill -9 $$\n```\n\n"
+    body = script("a", "echo a >> notes") + undo + script("c", "test -e mended", level=2)
+    project.workflow(body, head="on_error: rollback\n" + HEAD)
+    waiting = project.run("run", "flow", "--json")
+    assert waiting.json["waiting_for"] == [{"kind": "in_doubt", "step": "a/undo"}], waiting.out
+    done = project.run("runs", "resolve", "last", "a/undo", "done", "--json")
+    assert done.json["status"] == "rolled_back", done.out + done.err
+    (project.root / "notes").unlink()
+    (project.root / "mended").touch()
+    done = project.run("runs", "fork", "last", "--from", "c", "--json")
+    assert done.code == 0, done.out + done.err
+    assert notes(project) == ["a"]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -123,25 +123,58 @@ def test_a_write_that_was_killed_is_in_doubt(served: Project) -> None:
     assert (done.code, done.json["status"]) == (0, "succeeded")
 
 
-def test_another_folder_does_not_take_a_run_for_dead(served: Project, tmp_path: Path) -> None:
-    served.workflow(script("a", "touch began; exec sleep 60", "effect: read\n"))
+def config_of(project: Project) -> str:
+    return (project.root / ".aiworkflow" / "config.yaml").read_text()
+
+
+def elsewhere(served: Project, root: Path) -> Project:
+    """Another folder with the same journal, as another machine would have it."""
+    other = Project(root)
+    shutil.copytree(served.root / "bundles", other.root / "bundles")
+    other.write(".aiworkflow/config.yaml", config_of(served))
+    return other
+
+
+def test_another_folder_takes_a_run_when_the_lease_of_its_driver_is_over(
+    served: Project, tmp_path: Path
+) -> None:
+    served.write(".aiworkflow/config.yaml", config_of(served) + "workers: {lease: 2s}\n")
+    served.workflow(
+        script("a", "touch began; [ -e ../other/go ] || exec sleep 60", "effect: read\n")
+    )
     driver = served.start("run", "flow")
     until(served, "began", driver)
-    other = Project(tmp_path / "other")
-    shutil.copytree(served.root / "bundles", other.root / "bundles")
-    config = (served.root / ".aiworkflow" / "config.yaml").read_text()
-    other.write(".aiworkflow/config.yaml", config)
-    refused = other.run("runs", "resume", "last")
-    assert refused.code == 2
-    assert "in another folder or on another machine" in refused.err
-    assert "--take-over" in refused.err
+    other = elsewhere(served, tmp_path / "other")
+    for _ in range(2):  # it lives, however long one waits
+        refused = other.run("runs", "resume", "last")
+        assert refused.code == 2
+        assert f"driven by another process (process {driver.pid} on " in refused.err
+        time.sleep(1.5)
     assert other.run("runs", "list", "--json").json["runs"][0]["interrupted"] is False
     os.killpg(driver.pid, signal.SIGKILL)
     driver.communicate()
-    other.workflow(script("a", "echo 1", "effect: read\n"))
-    assert other.run("runs", "resume", "last").code == 2  # a person must say so
+    other.write("go", "")
+    for _ in range(100):
+        done = other.run("runs", "resume", "last", "--json")
+        if done.code == 0:
+            break
+        assert done.json["error"]["code"] == "held"
+        time.sleep(0.1)
+    assert done.json["status"] == "succeeded"
+
+
+def test_a_driver_elsewhere_is_taken_over_when_a_person_says_so(
+    served: Project, tmp_path: Path
+) -> None:
+    served.write(".aiworkflow/config.yaml", config_of(served) + "workers: {lease: 3s}\n")
+    served.workflow(script("a", "touch began; exec sleep 60", "effect: read\n"))
+    driver = served.start("run", "flow", "--json")
+    until(served, "began", driver)
+    other = elsewhere(served, tmp_path / "other")
     taken = other.start("runs", "resume", "last", "--take-over")
     until(other, "began", taken)
+    out, _ = driver.communicate(timeout=20)  # it heard of it, and ended what it had begun
+    assert '"code": "fenced"' in out
     os.killpg(taken.pid, signal.SIGTERM)
     taken.communicate()
 
@@ -180,7 +213,7 @@ def test_the_connection_is_lost_and_made_again_within_a_run(served: Project) -> 
         driver = served.start("run", "flow", "--json")
         until(served, "began", driver)
         end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
-        assert len(execute(end, name)) == 1
+        assert len(execute(end, name)) == 2  # that of the journal, and that of the signs of life
         out, err = driver.communicate(timeout=60)
         assert driver.returncode == 0, (out, err)
     finally:

@@ -95,6 +95,22 @@ def test_who_is_asked_and_what_the_whole_run_does_are_facts(project: Project) ->
     ]
 
 
+def test_whoever_may_be_chosen_of_all_that_are_known_is_locked(project: Project) -> None:
+    agents = "agents:\n  a: {api: openai, url: http://127.0.0.1:1, model: m1}\n"
+    project.write(".aiworkflow/config.yaml", agents)
+    body = "## Ask\n\n```yaml step\nid: ask\nagent: {choose: cheapest}\n```\n\nHello\n\n"
+    project.workflow(body)
+    assert project.run("bundle", "lock", "flow").code == 0
+    lock = (project.root / "bundles/flow/workflow.lock").read_text()
+    assert "agent ask = any\n" in lock
+    assert "model a = openai/m1\n" in lock
+    for now in (agents.replace("m1", "m2"), agents + "  b: {api: ollama, model: m3}\n"):
+        project.write(".aiworkflow/config.yaml", now)
+        done = project.run("bundle", "lock", "flow", "--check", "--json")
+        facts = [one["fact"] for one in done.json["bundles"][0]["drift"]]
+        assert facts == (["model a"] if "m2" in now else ["model b"])
+
+
 def test_a_lock_is_the_same_everywhere_and_says_only_facts(project: Project) -> None:
     bundle(project)
     project.run("bundle", "lock", "flow")

@@ -189,23 +189,6 @@ def test_a_failure_that_the_tool_reports(place: Project) -> None:
     )
 
 
-@pytest.mark.parametrize("server", ["t", "old"])
-def test_a_server_that_asks_is_declined_and_the_step_says_what_it_asked(
-    place: Project, server: str
-) -> None:
-    config(place, EFFECT, old=old())
-    place.workflow(step("a", f"{server}/ask"), head=f'allow: {{write: ["mcp:{server}/ask"]}}\n')
-    error = failed(place)
-    assert error["kind"] == "input"
-    assert error["message"].startswith(
-        f"`mcp:{server}/ask` asked a person for “Which street?” (street), and nobody could answer: "
-    )
-    assert error["message"].endswith("the person said decline")
-    assert "give it in `with`" in error["hint"]
-    log = place.run("runs", "log", "last", "a").out
-    assert "was declined: “Which street?” (street)" in log
-
-
 def test_the_key_of_a_step_is_handed_on(place: Project) -> None:
     config(place, old=old())
     place.workflow(step("a", "old/echo", "with: {text: hi}\n"))
@@ -525,6 +508,42 @@ def test_servers_of_an_existing_mcp_json(place: Project) -> None:
     found = outputs(place, MY_TOKEN="hush-hush-2")
     assert found["a"]["TOKEN"] == "***"
     assert found["b"] == {"result": 3}
+
+
+def test_what_an_mcp_json_holds_as_it_stands_is_masked_where_it_may_be_a_secret(
+    place: Project,
+) -> None:
+    env = {
+        "TEST_TOKEN": "plainwordsecret",
+        "TEST_DSN": "postgres://me:other-hush-7@db/x",
+        "TEST_OTHER": "xK9-4711-abcdef",
+        "TEST_MODE": "production",
+        "TEST_HOME": "/srv/home-2024",
+    }
+    about = {"command": sys.executable, "args": [SERVER], "env": env}
+    place.write(".mcp.json", json.dumps({"mcpServers": {"other": about}}))
+    head = 'allow: {write: ["mcp:other/whoami"]}\n'
+    place.workflow(step("a", "other/whoami"), head=head)
+    found = outputs(place)["a"]
+    assert found["TEST_TOKEN"] == "***"
+    assert found["TEST_DSN"] == "postgres://me:***@db/x"
+    assert found["TEST_OTHER"] == "***"
+    assert (found["TEST_MODE"], found["TEST_HOME"]) == ("production", "/srv/home-2024")
+    state = [one for one in (place.root / ".aiworkflow").rglob("*") if one.is_file()]
+    for value in ("plainwordsecret", "other-hush-7", "xK9-4711"):
+        assert not any(value.encode() in one.read_bytes() for one in state)
+
+
+def test_doctor_shows_no_credentials_of_addresses(place: Project) -> None:
+    url = "http://me:hush-hush-1@127.0.0.1:9/mcp?api_key=hush-hush-2&x=1#part"
+    config(place, far=f"{{url: '{url}'}}")
+    for words in (["doctor", "--ask-servers"], ["doctor"], ["tools", "list", "--server", "far"]):
+        for more in ([], ["--json"]):
+            done = place.run(*words, *more)
+            assert "hush" not in done.out + done.err
+            assert "api_key" not in done.out + done.err
+            if words == ["doctor"]:
+                assert "http://127.0.0.1:9/mcp (" in done.out
 
 
 def test_an_mcp_json_that_is_none(place: Project) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 
 from tests.contract.agents.model_server import ModelServer, Reply
 from tests.e2e.agent_tools import env, results, text_of
-from tests.e2e.test_mcp import config
-from tests.support import Project
+from tests.e2e.test_mcp import SERVER, config
+from tests.support import ROOT, Project
 
 REVIEW = "## Review\n\n```yaml step\nid: review\ntools: [{tools}]\n```\n\nReview it.\n"
 
@@ -108,12 +109,74 @@ def test_what_an_agent_called_is_replayed_without_the_server(place: Project) -> 
     assert "called `mcp:t/add` when it was recorded" in place.run("bundle", "test", "flow").out
 
 
-def test_a_question_of_the_server_is_that_of_the_call_it_came_in(project: Project) -> None:
-    config(project, "effect: {ask: read, refuse: read}")
-    asked = Reply("", [("mcp_t_ask", {}), ("mcp_t_refuse", {})])
-    done, requests = ask(project, '"mcp:t/ask", "mcp:t/refuse"', [asked, "neither"])
+def booking(project: Project, tools: str) -> None:
+    trace = project.root.parent / "trace"
+    args = json.dumps([str(ROOT / "tests" / "mcp_asking.py"), str(trace)])
+    project.write(
+        ".aiworkflow/config.yaml",
+        f"mcp:\n  servers:\n    s: {{command: {sys.executable}, args: {args}, effect: {{count: read}}}}\n",
+    )
+    project.workflow(
+        REVIEW.format(tools=tools), head='allow: {write: ["mcp:s/book", "mcp:s/login"]}\n'
+    )
+
+
+def acted(project: Project, what: str) -> int:
+    return (project.root.parent / "trace").read_text().count(f'"what": "{what}"')
+
+
+def test_a_question_in_a_call_of_an_agent_waits_and_the_agent_goes_on(project: Project) -> None:
+    booking(project, '"mcp:s/book", "mcp:s/count"')
+    asked = Reply("", [("mcp_s_book", {}), ("mcp_s_count", {})])
+    with ModelServer([asked, "booked"]) as server:
+        words = "run", "flow", "--agent", "anthropic/m1", "--json"
+        done = project.run(*words, **env(server))
+        assert done.code == 3, done.out + done.err
+        [wait] = done.json["waiting_for"]
+        assert wait["kind"] == "ask"
+        path = wait["step"]
+        assert path.startswith("review/call[")
+        again = project.run(
+            "runs", "answer", f"last/{path}", "-f", "room=red", "--json", **env(server)
+        )
+        assert again.code == 0, again.out + again.err
+        assert again.json["steps"]["review"]["output"] == "booked"
+        assert len(server.requests) == 2  # the turn that asked for the calls is not asked for again
+        booked, counted = (text_of(one) for one in results(server.requests[1]))
+        assert json.loads(booked) == {"book": [{"room": "red", "seats": 4}]}
+        assert counted == "counted"
+    assert acted(project, "effect") == 1
+    assert acted(project, "count") == 1
+
+
+def test_an_answer_reaches_the_call_of_an_agent_that_waits(project: Project) -> None:
+    booking(project, '"mcp:s/login"')
+    with ModelServer([Reply("", [("mcp_s_login", {})]), "in"]) as server:
+        words = "run", "flow", "--agent", "anthropic/m1", "--json", "--wait"
+        process = project.start(*words, **env(server))
+        while not project.run("approvals", "list", "--json").json["approvals"]:
+            assert process.poll() is None
+        answered = project.run("runs", "answer", "last", "-f", "password=hunter2-and-more")
+        assert answered.code == 0, answered.err
+        out, err = process.communicate(timeout=60)
+        assert json.loads(out)["steps"]["review"]["output"] == "in", out + err
+        (told,) = results(server.requests[1])
+        assert json.loads(text_of(told)) == {"login": [{"password": "***"}]}
+        assert "Your password?" not in json.dumps(server.requests)
+
+
+def test_what_a_called_workflow_says_of_its_own_server_holds_in_its_cases(
+    project: Project,
+) -> None:
+    project.workflow("## Call\n\n```yaml step\nid: call\nworkflow: ../inner\n```\n")
+    project.workflow(REVIEW.format(tools='"mcp:t/add"'), name="inner")
+    server = f"{{command: {sys.executable}, args: [{SERVER}], effect: {{add: read}}}}"
+    project.write("bundles/inner/config.yaml", f"mcp: {{servers: {{t: {server}}}}}\n")
+    answers = [Reply("", [("mcp_t_add", {"a": 2, "b": 3})]), "it is five"]
+    with ModelServer(answers) as model:
+        done = project.run("run", "flow", "--agent", "anthropic/m1", "--json", **env(model))
     assert done.code == 0, done.out + done.err
-    question, refusal = (text_of(one) for one in results(requests[1]))
-    assert "asked a person for “Which street?”" in question
-    assert "person" not in refusal
-    assert "no such customer" in refusal
+    added = project.run("bundle", "test", "add", "last", "--name", "inner", "--json")
+    assert added.json["replays"] is True, added.out + added.err
+    expected = (project.root / "bundles/flow/tests/inner/expect.yaml").read_text()
+    assert "effects: {}" in expected, expected

@@ -81,5 +81,8 @@ def test_an_absurd_usage_report_neither_credits_nor_empties_a_budget(
     project.workflow(two, head="budget: {usd: 0.25}\n")
     with ModelServer([Reply("hello", usage=usage)]) as server:
         done = project.run("run", "flow", "--json", "--agent", SONNET, **keys(server))
-        assert done.code == 0, done.out + done.err
-    assert 0 <= done.json["cost_usd"] < 0.25
+    assert done.code == 1, done.out + done.err
+    error = done.json["steps"]["ask"]["error"]
+    assert error["kind"] == "bad_output"
+    assert "reports a usage that cannot be: `cache_read_input_tokens` is" in error["message"]
+    assert 0 < done.json["cost_usd"] < 0.25, "what can be true is paid, and nothing else"

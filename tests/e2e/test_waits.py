@@ -6,12 +6,17 @@ import json
 import os
 import pty
 import select
+import signal
 import subprocess
 import time
 from typing import Any
 
 import pytest
 
+from aiworkflow.cli.asking import vote
+from aiworkflow.cli.out import Out
+from aiworkflow.cli.where import Where, connect
+from aiworkflow.client.client import Client
 from tests.support import COMMAND, Project, script
 
 GATE = "## Gate\n\n```yaml step\nid: gate\napprove: {SETTINGS}\n```\n\nReally publish?\n\n"
@@ -288,3 +293,36 @@ def test_two_answers_at_once_count_once(project: Project) -> None:
     assert sorted(one.returncode for one in both) == [0, 2, 2, 2]
     events = project.run("runs", "resume", "last", "--json").json
     assert events["status"] == "succeeded"
+
+
+# -- a server that is faster ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["drives", "has ended"])
+def test_what_a_server_takes_up_first_is_left_to_it(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], how: str
+) -> None:
+    """It looks several times a second: it may be there before the command that has told the run."""
+    gated(project, more=script("last", "echo x >> times; test ! -e slow || sleep 60; false"))
+    project.write("slow" if how == "drives" else "fast", "")
+    run = project.run("run", "flow", "--json").json["run"]
+    others: list[subprocess.Popen[str]] = []
+
+    def connected(where: Where) -> Client:
+        others.append(project.start("runs", "resume", run))
+        while not (project.root / "times").exists():
+            assert others[0].poll() is None
+            time.sleep(0.02)
+        if how == "has ended":
+            others[0].communicate(timeout=60)
+        return connect(where)
+
+    monkeypatch.setattr("aiworkflow.cli.running.connect", connected)
+    for name in ("HOME", "USER"):
+        monkeypatch.setenv(name, project.env[name])
+    status = vote(Where(str(project.root)), run, "approve", "", Out(), detach=False)
+    if how == "drives":
+        os.killpg(others[0].pid, signal.SIGKILL)
+        others[0].communicate()
+    assert (status, (project.root / "times").read_text()) == (0, "x\n")
+    assert f"`gate` of run {run} is approved" in capsys.readouterr().out

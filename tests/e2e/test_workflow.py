@@ -114,7 +114,7 @@ def test_show_prints_the_document_as_it_is(project: Project) -> None:
     assert project.run("workflow", "show", "flow", "--json").json["document"] == text
 
 
-@pytest.mark.parametrize("part", ["frontmatter", "step", "tools", "config"])
+@pytest.mark.parametrize("part", ["frontmatter", "step", "tools", "config", "repos"])
 def test_schemas_are_json_schemas(project: Project, part: str) -> None:
     schema = json.loads(project.run("schema", part).out)
     jsonschema.Draft202012Validator.check_schema(schema)

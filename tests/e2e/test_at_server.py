@@ -1,0 +1,162 @@
+"""`--server`: the command line as a client of a server in another project's folder."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.api_server import Server, serving, until
+from tests.support import COMMAND, Done, Project, script
+
+pytest.importorskip("uvicorn")
+
+GATE = "## Gate\n\n```yaml step\nid: gate\napprove: {quorum: 1}\n```\n\nReally?\n\n"
+
+
+class There:
+    """Commands in an empty folder of somebody else, done at a server."""
+
+    def __init__(self, server: Server, here: Project, token: str) -> None:
+        self.server, self.here, self.token = server, here, token
+
+    def run(self, *words: str, stdin: str = "") -> Done:
+        more = {"AIWORKFLOW_TOKEN": self.token, "USER": "somebody"}
+        return self.here.run("--server", self.server.url, *words, stdin=stdin, **more)
+
+
+@pytest.fixture(scope="module")
+def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[There]:
+    folder = tmp_path_factory.mktemp("there")
+    project = Project(folder / "project")
+    project.workflow(
+        script("one", 'echo "hello $W"', 'env: {W: "{{ inputs.who }}"}\n'),
+        head='inputs: {who: {type: string, default: you}}\noutputs: {said: "{{ steps.one.output }}"}\n',
+    )
+    project.workflow(script("bad", "echo broken >&2; exit 3"), name="fails")
+    project.workflow(GATE + script("last", "true"), name="gated")
+    project.workflow(script("long", "sleep 60"), name="long")
+    project.workflow("## X\n\n```yaml step\nid: 1\n```\n", name="invalid")
+    token = project.run("token", "create", "ci", "--scope", "admin", "-q").out.strip()
+    with serving(project) as server:
+        yield There(server, Project(folder / "here"), token)
+
+
+def test_a_run_is_followed_and_its_result_is_the_commands(there: There) -> None:
+    done = there.run("run", "flow", "-i", "who=me", "--json")
+    assert done.code == 0, done.err
+    assert done.json["outputs"] == {"said": "hello me"}
+    assert "✓ one" in done.err
+    run = done.json["run"]
+    shown = there.run("runs", "show", run, "--json").json
+    assert shown["actor"] == "ci"
+    assert shown == there.server.project.run("runs", "show", run, "--json").json
+    told = there.run("runs", "show", run)
+    assert "✓ one" in told.out
+    assert there.run("runs", "log", run, "one").code == 0
+    assert "hello me" in there.run("runs", "inspect", run, "--step", "one").out
+    assert there.run("runs", "list", "--json").json["runs"][0]["run"] == run
+    other = there.run("run", "flow", "-q", "--json").json["run"]
+    assert "hello you" in there.run("runs", "diff", run, other).out
+    file = there.here.root / "one.run.zip"
+    assert there.run("runs", "export", run, str(file)).code == 0
+    assert file.read_bytes()[:2] == b"PK"
+
+
+def test_what_fails_ends_as_it_would_here(there: There) -> None:
+    failed = there.run("run", "fails", "--json")
+    assert failed.code == 1
+    assert failed.json["error"]["exit_code"] == 3
+    wrong = there.run("run", "flow", "-i", "whom=me")
+    assert wrong.code == 2
+    assert "`whom` is not an input" in wrong.err
+    invalid = there.run("run", "invalid")
+    assert invalid.code == 2
+    assert "--> bundles/invalid/workflow.md:" in invalid.err
+    assert there.run("bundle", "validate", "invalid").code == 2
+    assert there.run("bundle", "validate", "flow").out == "✓ flow is valid\n"
+    nobody = there.here.run("--server", "http://127.0.0.1:9", "runs", "list")
+    assert nobody.code == 1
+    assert "does not answer" in nobody.err
+    stranger = there.here.run("--server", there.server.url, "runs", "list", "--json")
+    assert stranger.code == 4
+    assert stranger.json["error"]["code"] == "unauthorized"
+
+
+def test_people_answer_and_the_server_goes_on(there: There) -> None:
+    waiting = there.run("run", "gated", "--json")
+    assert waiting.code == 3
+    run = waiting.json["run"]
+    assert run in there.run("approvals", "list").out
+    assert "Really?" in there.run("approvals", "show", run).out
+    approved = there.run("approvals", "approve", run, "--json")
+    assert approved.code == 0, approved.err
+    assert approved.json["status"] == "succeeded"
+    assert approved.json["steps"]["gate"]["output"]["by"] == "ci"
+    again = there.run("approvals", "approve", run)
+    assert again.code == 2
+    assert "waits for no approval" in again.err
+
+
+def test_a_run_is_cancelled_from_elsewhere(there: There) -> None:
+    import os
+    import subprocess
+
+    env = {**there.here.env, "AIWORKFLOW_TOKEN": there.token, "AIWORKFLOW_SERVER": there.server.url}
+    process = subprocess.Popen(
+        [*COMMAND, "run", "long", "--json"],
+        cwd=there.here.root,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    until(lambda: there.run("runs", "list", "--status", "running", "--json").json["runs"])
+    os.kill(process.pid, signal.SIGINT)
+    out, _ = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert json.loads(out)["status"] == "cancelled"
+    run = json.loads(out)["run"]
+    over = there.run("runs", "cancel", run)
+    assert over.code == 2
+    assert "is over already" in over.err
+
+
+def test_the_rest_that_can_be_asked(there: There) -> None:
+    names = [one["name"] for one in there.run("bundle", "list", "--json").json["bundles"]]
+    assert "flow" in names
+    assert "who: string" in there.run("bundle", "info", "flow").out
+    assert there.run("cost", "report", "--json").json["rows"] == []
+    assert there.run("journal", "check").code == 0
+    assert "python" in there.run("doctor", "-v").out
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("bundle", "test", "flow"), "`bundle test` cannot be done at a server"),
+        (("run", "flow", "--dry-run"), "`run` with --dry-run cannot be done at a server"),
+        (("run", "flow", "--set", "limits.prompt=1"), "`limits` cannot be set"),
+        (("runs", "list", "--project", "."), "`runs list` with --project cannot"),
+        (("run", "flow", "--record", "case"), "a case is recorded on the machine"),
+        (("token", "list"), "`token list` cannot be done at a server"),
+    ],
+)
+def test_what_cannot_be_done_there_says_so(there: There, words: tuple[str, ...], says: str) -> None:
+    done = there.run(*words)
+    assert done.code == 2
+    assert says in done.err
+    assert "help:" in done.err
+
+
+def test_the_token_may_stand_in_a_file(there: There, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text(there.token + "\n")
+    more = {"AIWORKFLOW_SERVER": there.server.url, "AIWORKFLOW_TOKEN_FILE": str(file)}
+    assert there.here.run("runs", "list", **more).code == 0
+    wrong = there.here.run("--server", "ftp://x", "runs", "list")
+    assert wrong.code == 2
+    assert "begins with http://" in wrong.err

@@ -1,0 +1,107 @@
+"""`repos`: the list of repositories, and mirrors of those that have a URL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.support import Project, script
+
+
+def remote(folder: Path) -> Project:
+    found = Project(folder)
+    found.write("a.txt", "one\n")
+    found.git("add", "a.txt")
+    found.git("commit", "-qm", "first")
+    return found
+
+
+def test_repositories_are_added_and_listed(project: Project) -> None:
+    refused = project.run("repos", "list")
+    assert (refused.code, "there is no `repos.yaml`" in refused.err) == (2, True)
+    remote(project.root.parent / "shop")
+    assert project.run("repos", "add", "../shop", "--tag", "python", "--tag", "web").code == 0
+    url = "https://example.org/acme/till.git"
+    added = project.run("repos", "add", url, "--tag", "python", "--branch", "develop", "--json")
+    assert (added.json["name"], added.json["url"], added.json["here"]) == ("till", url, False)
+    text = (project.root / "repos.yaml").read_text()
+    assert text.splitlines()[1] == '  - {path: "../shop", tags: ["python", "web"]}'
+    listed = project.run("repos", "list", "--tag", "web", "--json").json["repositories"]
+    assert [one["name"] for one in listed] == ["shop"]
+    assert "till  python" in project.run("repos", "list").out
+    twice = project.run("repos", "add", "../shop")
+    assert (twice.code, "two repositories are called `shop`" in twice.err) == (2, True)
+    nothing = project.run("repos", "add", "../nothing")
+    assert "there is no repository" in nothing.err
+    assert (project.root / "repos.yaml").read_text() == text
+
+
+def test_a_token_in_a_url_is_refused_and_not_repeated(project: Project) -> None:
+    url = "https://user:geheim123@example.org/a.git"
+    done = project.run("repos", "add", url)
+    assert (done.code, "geheim" in done.err) == (2, False)
+    assert "password or token" in done.err
+    project.write("repos.yaml", f"repos:\n  - {{url: '{url}'}}\n")
+    done = project.run("repos", "list")
+    assert (done.code, "geheim" in done.err.split("|")[0]) == (2, False)
+    assert "error[AW653]" in done.err
+    assert "repos.yaml:2:11" in done.err
+
+
+def test_mistakes_are_shown_where_they_are(project: Project) -> None:
+    project.write("repos.yaml", "repos:\n  - {path: a, url: git@x.org:b}\n  - {path: b, tag: x}\n")
+    done = project.run("sweep", "flow", "--all")
+    assert done.code == 2
+    assert "error[AW531]" in done.err
+    assert "error[AW651]" in done.err
+    assert "did you mean `tags`?" in done.err
+    project.write("repos.yaml", "repos:\n  - {path: x/a}\n  - {path: y/a}\n")
+    assert "error[AW530]: two repositories are called `a`" in project.run("repos", "list").err
+
+
+def test_mirrors_are_made_fetched_and_swept(project: Project) -> None:
+    there = remote(project.root.parent / "remote")
+    project.write(
+        "repos.yaml",
+        f"repos:\n  - {{url: 'file://{there.root}', tags: [x]}}\n  - {{url: 'file:///nowhere/x'}}\n",
+    )
+    project.workflow(
+        script("change", "cat a.txt\necho two >> a.txt"), head='allow: {paths: ["**"]}\n'
+    )
+    swept = project.run("sweep", "flow", "--tag", "x", "--json")
+    assert swept.code == 0, swept.err
+    mirror = next((project.root / ".aiworkflow/state/repos").glob("remote-*.git"))
+    branch = swept.json["branch"]
+    assert Project(mirror, git=False).git("show", f"{branch}:a.txt") == "one\ntwo\n"
+    there.write("a.txt", "three\n")
+    there.git("commit", "-qam", "more")
+    done = project.run("repos", "sync", "--json")
+    assert (done.code, done.json["synced"], [*done.json["failed"]]) == (1, ["remote"], ["x"])
+    again = project.run("sweep", "flow", "--tag", "x", "--json").json
+    mirrored = Project(mirror, git=False)
+    assert mirrored.git("show", f"{again['branch']}:a.txt") == "three\ntwo\n"
+    assert mirrored.git("show", f"{branch}:a.txt") == "one\ntwo\n"
+
+
+def test_what_is_asked_wrongly_is_said(project: Project) -> None:
+    remote(project.root.parent / "shop")
+    project.workflow(script("a", "true"), head="concurrency: {key: x, overlap: queue}\n")
+    project.run("repos", "add", "../shop")
+    for words, text in (
+        ([], "nothing says which repositories"),
+        (["--repo", "shpo"], "did you mean `shop`?"),
+        (["--tag", "none"], "no repository is chosen"),
+        (["--all"], "has a `concurrency` key"),
+        (["--all", "--canary", "some"], "--canary takes a share such as 5%"),
+        (["--all", "--max-parallel", "0"], "--max-parallel takes a number"),
+        (["--all", "--author", "me"], "--author takes a name and an address"),
+        (["--all", "--max-usd", "much"], "--max-usd takes"),
+    ):
+        done = project.run("sweep", "flow", *words)
+        assert (done.code, text in done.err) == (2, True), done.err
+    project.workflow(script("a", "true"))
+    bad = project.run("sweep", "flow", "--all", "--branch", "a..b")
+    assert "`a..b` is no name of a branch" in bad.err
+    planned = project.run("sweep", "flow", "--all", "--canary", "1", "--dry-run", "--json").json
+    assert (planned["canary"], [one["name"] for one in planned["repositories"]]) == (1, ["shop"])
+    assert project.run("sweep", "list", "--json").json == {"sweeps": []}
+    assert "there is no sweep `x`" in project.run("sweep", "show", "x").err

@@ -1,0 +1,310 @@
+"""`aiworkflow serve` as a process: it drives what is submitted, reloads, stops in good order."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+
+import aiworkflow
+from aiworkflow.runtime.submit import Order
+from tests.support import Project, script
+
+SLOW = script("one", "echo one >> order; sleep 0.5") + script("two", "echo two >> order")
+HEAD = 'allow: {paths: ["**"]}\n'
+
+
+class Server:
+    """A running `aiworkflow serve`."""
+
+    def __init__(self, project: Project, *words: str) -> None:
+        self.process: subprocess.Popen[str] = project.start(
+            "serve", "--log", "json", "--port", "0", *words
+        )
+        self.lines: list[dict[str, object]] = []
+
+    def until(self, message: str) -> dict[str, object]:
+        """The next line of the log with this message."""
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            found = json.loads(line)
+            self.lines.append(found)
+            if found["message"].startswith(message):
+                return found
+        raise AssertionError(f"never said {message!r}: {self.lines}")
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        self.process.communicate(timeout=60)
+        return self.process.returncode
+
+
+@pytest.fixture
+def servers(project: Project) -> Iterator[list[Server]]:
+    found: list[Server] = []
+    yield found
+    for server in found:
+        if server.process.poll() is None:
+            server.process.kill()
+            server.process.communicate()
+
+
+def submit(project: Project, bundle: str = "flow", key: str = "") -> str:
+    async def go() -> str:
+        async with aiworkflow.connect(project.root, environ=project.env) as client:
+            return (await client.submit(bundle, order=Order(key=key))).run
+
+    return asyncio.run(go())
+
+
+def status(project: Project, run: str) -> str:
+    return str(project.run("runs", "show", run, "--json").json["status"])
+
+
+def until(project: Project, run: str, wanted: str) -> None:
+    for _ in range(100):
+        if (found := status(project, run)) == wanted:
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"{run} is {found}, not {wanted}")
+
+
+def order(project: Project) -> list[str]:
+    path = project.root / "order"
+    return path.read_text().split() if path.exists() else []
+
+
+def test_what_others_submit_is_driven(project: Project, servers: list[Server]) -> None:
+    project.workflow(SLOW, head=HEAD)
+    run = submit(project)
+    assert status(project, run) == "waiting"
+    listed = project.run("runs", "show", run, "--json").json["waiting_for"]
+    assert [one["kind"] for one in listed] == ["worker"]
+    servers.append(Server(project))
+    servers[0].until("ready")
+    until(project, run, "succeeded")
+    second = submit(project)
+    until(project, second, "succeeded")
+    assert servers[0].end() == 0
+
+
+def test_a_run_is_submitted_and_driven_by_a_worker(project: Project) -> None:
+    project.workflow(script("one", 'echo "hi $INPUT_WHO"'), head="inputs: {who: {type: string}}\n")
+    done = project.run("run", "flow", "--detach", "--input", "who=you", "--json")
+    assert (done.code, done.json["status"]) == (0, "waiting"), done.err
+    assert status(project, done.json["run"]) == "waiting"
+    assert project.run("worker", "--once").code == 0
+    shown = project.run("runs", "show", done.json["run"], "--json").json
+    assert shown["steps"]["one"]["output"] == "hi you"
+    wrong = project.run("run", "flow", "--detach", "--input", "whom=you")
+    assert wrong.code == 2 and "`whom` is not an input" in wrong.err
+    both = project.run("run", "flow", "--detach", "--wait", "--input", "who=you")
+    assert both.code == 2 and "--wait stays with the run, and --detach does not" in both.err
+
+
+def test_a_running_step_finishes_and_the_next_server_goes_on(
+    project: Project, servers: list[Server]
+) -> None:
+    project.workflow(SLOW, head=HEAD)
+    run = submit(project)
+    servers.append(Server(project))
+    while not order(project):
+        time.sleep(0.02)
+    assert servers[0].end() == 0
+    shown = project.run("runs", "show", run, "--json").json
+    assert shown["status"] == "waiting"
+    assert shown["steps"]["one"]["status"] == "succeeded"
+    assert order(project) == ["one"]
+    servers.append(Server(project))
+    until(project, run, "succeeded")
+    assert order(project) == ["one", "two"]
+    assert servers[1].end() == 0
+
+
+def test_a_server_that_is_killed_leaves_its_runs_to_the_next(
+    project: Project, servers: list[Server]
+) -> None:
+    slow = script("one", "touch began; sleep 1", "effect: idempotent\n")
+    project.workflow(slow + script("two", "echo two >> order", "effect: idempotent\n"), head=HEAD)
+    run = submit(project)
+    servers.append(Server(project))
+    servers[0].until("ready")
+    while not (project.root / "began").exists():
+        time.sleep(0.02)
+    servers[0].process.kill()
+    servers[0].process.communicate()
+    servers.append(Server(project))
+    until(project, run, "succeeded")
+    assert order(project) == ["two"]
+    assert servers[1].end() == 0
+
+
+def test_a_second_signal_hurries(project: Project, servers: list[Server]) -> None:
+    project.workflow(script("one", "echo one >> order; sleep 60"), head=HEAD)
+    submit(project)
+    servers.append(Server(project))
+    while not order(project):
+        time.sleep(0.02)
+    servers[0].process.send_signal(signal.SIGINT)
+    servers[0].until("stopping")
+    assert servers[0].process.poll() is None, "the step may finish"
+    began = time.monotonic()
+    assert servers[0].end(signal.SIGINT) == 0
+    assert time.monotonic() - began < 30
+
+
+def test_the_grace_is_bounded(project: Project, servers: list[Server]) -> None:
+    project.workflow(script("one", "echo one >> order; sleep 60"), head=HEAD)
+    submit(project)
+    servers.append(Server(project, "--grace", "500ms"))
+    while not order(project):
+        time.sleep(0.02)
+    assert servers[0].end() == 0
+
+
+def test_a_broken_bundle_keeps_its_last_good_version_and_says_so(
+    project: Project, servers: list[Server]
+) -> None:
+    project.write(".aiworkflow/config.yaml", "serve: {reload: 200ms}\n")
+    project.workflow(SLOW, head=HEAD)
+    servers.append(Server(project))
+    assert servers[0].until("ready")["bundles"] == 1
+    project.workflow("## Nothing\n\n```yaml step\nuse: x\n```\n")
+    found = servers[0].until("bundle has errors")
+    assert found["message"] == "bundle has errors; its last good version stays"
+    assert "AW" in str(found["error"]) and "workflow.md:" in str(found["error"])
+    project.workflow(SLOW, head=HEAD)
+    project.workflow(SLOW, head=HEAD, name="other")
+    assert servers[0].until("bundles read anew")["bundles"] == 2
+    assert servers[0].end() == 0
+
+
+def test_a_server_leaves_driving_to_workers_where_asked(
+    project: Project, servers: list[Server]
+) -> None:
+    project.workflow(SLOW, head=HEAD)
+    servers.append(Server(project, "--no-work"))
+    servers[0].until("ready")
+    run = submit(project)
+    time.sleep(0.5)
+    assert status(project, run) == "waiting"
+    assert servers[0].end() == 0
+
+
+def test_more_runs_than_may_be_driven_at_once_wait(project: Project, servers: list[Server]) -> None:
+    project.workflow(script("one", "echo in >> order; sleep 0.3; echo out >> order"), head=HEAD)
+    runs = [submit(project) for _ in range(3)]
+    servers.append(Server(project, "--max-runs", "1"))
+    for run in runs:
+        until(project, run, "succeeded")
+    assert order(project) == ["in", "out"] * 3
+    assert servers[0].end() == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (("--only", "cron"), "there is no kind of trigger `cron`"),
+        (("--port", "99999"), "`--port 99999` is no number from 0 to 65535"),
+        (("--max-runs", "0"), "`--max-runs 0` is no number from 1 to 10000"),
+        (("--log", "xml"), "`--log xml` is no form of a log"),
+        (("--grace", "long"), "`--grace` takes"),
+    ],
+)
+def test_what_cannot_be_used_is_said(project: Project, words: tuple[str, ...], text: str) -> None:
+    done = project.run("serve", *words)
+    assert done.code == 2
+    assert text in done.err
+
+
+def test_settings_with_errors_are_refused(project: Project) -> None:
+    project.write(".aiworkflow/config.yaml", "serve: {prot: 80}\n")
+    done = project.run("serve")
+    assert done.code == 2
+    assert "`prot`" in done.err and "port" in done.err
+
+
+def answer(url: str, **headers: str) -> tuple[int, dict[str, object]]:
+    request = urllib.request.Request(url, headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=10) as found:
+            return found.status, json.loads(found.read())
+    except urllib.error.HTTPError as error:
+        return error.code, json.loads(error.read())
+
+
+def test_it_answers_over_http_until_it_stops(project: Project, servers: list[Server]) -> None:
+    project.workflow(SLOW, head=HEAD)
+    servers.append(Server(project))
+    url = str(servers[0].until("listening")["url"])
+    assert answer(f"{url}/healthz") == (200, {"status": "alive"})
+    assert answer(f"{url}/readyz")[0] == 200
+    assert answer(f"{url}/api/v1/bundles")[1]["bundles"]
+    assert answer(f"{url}/nothing-here")[0] == 404
+    assert servers[0].end() == 0
+    with pytest.raises(OSError):
+        urllib.request.urlopen(f"{url}/healthz", timeout=5)
+
+
+def test_others_are_answered_only_when_there_are_tokens(
+    project: Project, servers: list[Server]
+) -> None:
+    done = project.run("serve", "--host", "0.0.0.0", "--port", "0")
+    assert done.code == 4
+    assert "there is no token that they would need" in done.err
+    assert "aiworkflow token create" in done.err
+    made = project.run("token", "create", "ci", "--json").json
+    servers.append(Server(project, "--host", "0.0.0.0"))
+    url = str(servers[0].until("listening")["url"]).replace("0.0.0.0", "127.0.0.1")
+    assert answer(f"{url}/api/v1/runs")[0] == 401
+    assert answer(f"{url}/api/v1/runs", Authorization=f"Bearer {made['token']}")[0] == 200
+    assert servers[0].end() == 0
+
+
+def test_without_http_nothing_is_bound(project: Project, servers: list[Server]) -> None:
+    servers.append(Server(project, "--no-http"))
+    servers[0].until("ready")
+    assert servers[0].end() == 0
+    assert not any(line["message"] == "listening" for line in servers[0].lines)
+
+
+def test_an_address_that_is_taken_is_said(project: Project, servers: list[Server]) -> None:
+    servers.append(Server(project))
+    port = str(servers[0].until("listening")["url"]).rpartition(":")[2]
+    done = project.run("serve", "--port", port)
+    assert done.code == 2
+    assert f"cannot answer at 127.0.0.1:{port}" in done.err
+    assert servers[0].end() == 0
+
+
+def test_a_unix_socket_answers_this_user_only(project: Project, servers: list[Server]) -> None:
+    path = project.root / "s.sock"
+    project.write(".aiworkflow/config.yaml", "serve: {socket: s.sock}\n")
+    servers.append(Server(project))
+    servers[0].until("listening")
+    assert path.stat().st_mode & 0o777 == 0o600
+    with socket.socket(socket.AF_UNIX) as one:
+        one.connect(str(path))
+        one.sendall(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+        assert one.recv(64).startswith(b"HTTP/1.1 200")
+    assert servers[0].end() == 0
+    assert not path.exists()
+
+
+def test_runs_leave_no_folders_behind(project: Project, servers: list[Server]) -> None:
+    project.workflow(script("one", "echo 1"), head=HEAD)
+    servers.append(Server(project))
+    runs = [submit(project) for _ in range(3)]
+    for run in runs:
+        until(project, run, "succeeded")
+    assert servers[0].end() == 0
+    state = project.root / ".aiworkflow" / "state"
+    assert [path.name for path in (state / "scratch").iterdir()] == []
