@@ -152,19 +152,70 @@ def commands() -> str:
     return "\n".join(parts) + "\n"
 
 
+def http_api() -> str:
+    from aiworkflow.http.openapi import API, problem_statuses
+    from aiworkflow.http.table import HEALTH, TABLE
+
+    parts = [
+        "# HTTP API\n\nThe same as a description for programs: [openapi.json](openapi.json), which a server gives "
+        f"at `{API}/openapi.json`. Answers are JSON, errors `application/problem+json` with `code`, `detail` and "
+        "`hint`. How to use it: [Use the HTTP API](../how-to/use-the-http-api.md).\n"
+    ]
+    for route in (*TABLE, *HEALTH):
+        path = (API if route in TABLE else "") + route.path
+        parts.append(f"\n## {route.method} {path}\n\n{route.summary} {route.doc}".rstrip() + "\n")
+        facts = []
+        if route.scope:
+            facts.append(f"Scope `{route.scope}`.")
+        if route.starts:
+            facts.append("Takes `Idempotency-Key`.")
+        if route.stream:
+            facts.append("Also as `text/event-stream`; takes `Last-Event-ID`.")
+        if route.binary:
+            facts.append("Answers bytes.")
+        statuses = ", ".join(
+            str(one)
+            for one in (
+                route.status,
+                *sorted(problem_statuses(route) if route.scope else route.errors),
+            )
+        )
+        parts.append(" ".join([*facts, f"Statuses {statuses}."]) + "\n")
+        rows = [f"| `{one.name}` | query | {one.kind} | {cell(one.doc)} |" for one in route.query]
+        keys = (route.body or {}).get("properties") or {}
+        needs = (route.body or {}).get("required") or []
+        for name, schema in keys.items():
+            kind = schema.get("type", "anything")
+            allowed = f": {', '.join(schema['enum'])}" if "enum" in schema else ""
+            rows.append(
+                f"| `{name}` | body | {kind}{allowed} | {'needed' if name in needs else ''} |"
+            )
+        if rows:
+            parts.append("| name | in | takes | |\n|-|-|-|-|\n" + "\n".join(rows) + "\n")
+    return "\n".join(parts)
+
+
+def openapi_json() -> str:
+    from aiworkflow.http.openapi import openapi
+
+    return json.dumps(openapi(), indent=2, ensure_ascii=False) + "\n"
+
+
 PAGES = {
     "settings.md": settings,
     "expressions.md": expressions,
     "diagnostics.md": diagnostics,
     "tools.md": tools,
     "commands.md": commands,
+    "http-api.md": http_api,
+    "openapi.json": openapi_json,
 }
 
 
 def main() -> int:
     stale = []
     for name, make in PAGES.items():
-        path, text = HERE / name, HEAD + make()
+        path, text = HERE / name, (HEAD if name.endswith(".md") else "") + make()
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             stale.append(name)
             if "--check" not in sys.argv:
