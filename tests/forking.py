@@ -19,6 +19,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -106,21 +107,27 @@ class Forks:
                 with files[number]:
                     texts[number] = files[number].read()
 
-            threads = [threading.Thread(target=feed)]
-            threads += [threading.Thread(target=drain, args=(number,)) for number in (1, 2)]
+            threads = [threading.Thread(target=feed, daemon=True)]
+            threads += [
+                threading.Thread(target=drain, args=(number,), daemon=True) for number in (1, 2)
+            ]
             for thread in threads:
                 thread.start()
+            ends = time.monotonic() + timeout
             mine.settimeout(timeout)
             try:
                 (status,) = struct.unpack("i", mine.recv(4, socket.MSG_WAITALL))
+                # who it has left behind may hold its output open
+                for thread in threads:
+                    thread.join(max(1, ends - time.monotonic()))
+                    if thread.is_alive():
+                        raise TimeoutError
             except TimeoutError:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
                 for thread in threads:
                     thread.join(5)
                 raise subprocess.TimeoutExpired([*words], timeout, texts[1], texts[2]) from None
-            for thread in threads:
-                thread.join()
         return os.waitstatus_to_exitcode(status), texts[1], texts[2]
 
 
