@@ -115,19 +115,18 @@ class Forks:
                 thread.start()
             ends = time.monotonic() + timeout
             mine.settimeout(timeout)
+            status = -1
             try:
                 (status,) = struct.unpack("i", mine.recv(4, socket.MSG_WAITALL))
-                # who it has left behind may hold its output open
-                for thread in threads:
-                    thread.join(max(1, ends - time.monotonic()))
-                    if thread.is_alive():
-                        raise TimeoutError
             except TimeoutError:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-                for thread in threads:
-                    thread.join(5)
-                raise subprocess.TimeoutExpired([*words], timeout, texts[1], texts[2]) from None
+                ends = time.monotonic()
+            # who it has left behind may hold its output open
+            for thread in threads:
+                thread.join(max(5, ends - time.monotonic()))
+            if status == -1 or any(thread.is_alive() for thread in threads):
+                raise subprocess.TimeoutExpired([*words], timeout, texts[1], texts[2])
         return os.waitstatus_to_exitcode(status), texts[1], texts[2]
 
 
