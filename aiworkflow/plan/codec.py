@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import operator
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -331,18 +332,18 @@ _NODE: Final[Mapping[str, tuple[Callable[[Any], Json], Callable[[Any], Any]]]] =
         "cache": (_cache_to_json, lambda data: p.Cache(value_from_json(data[0]), data[1])),
     }
 )
-_NOTHING: Final[tuple[object, ...]] = ((), frozenset(), {})
+_HOLDERS: Final = frozenset({tuple, frozenset, dict, MappingProxyType})
 _NODE_FIELDS: Final = tuple(field.name for field in dataclasses.fields(Node))
+_FIELDS_OF: Final = operator.attrgetter(*_NODE_FIELDS)
+_WRITERS: Final = tuple((name, _NODE[name][0] if name in _NODE else None) for name in _NODE_FIELDS)
 
 
 def node_to_json(node: Node) -> dict[str, Json]:
     """A node; what is not set is left out."""
     found: dict[str, Json] = {}
-    for name in _NODE_FIELDS:
-        value = getattr(node, name)
-        if value is None or value is False or value in _NOTHING:
+    for value, (name, write) in zip(_FIELDS_OF(node), _WRITERS, strict=True):
+        if value is None or value is False or (not value and value.__class__ in _HOLDERS):
             continue
-        write = _NODE[name][0] if name in _NODE else None
         found[name] = write(value) if write is not None else value
     return found
 

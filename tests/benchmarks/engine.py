@@ -9,6 +9,7 @@ with ours in the same process, since a disk that others use changes its pace fro
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import statistics
 import sys
@@ -19,6 +20,7 @@ from pathlib import Path
 
 from bare import Bare
 
+from aiworkflow.__main__ import NEW_OBJECTS
 from aiworkflow.agents import Roster
 from aiworkflow.bundle.workflow import Each, Effect, Group, Kind, Script
 from aiworkflow.client.inputs import check_inputs
@@ -104,9 +106,12 @@ def items(count: int) -> Plan:
     return plan(node("all", each=Each(listed, max_parallel=1000)))
 
 
+SETTINGS = InForce({}, {}, LIMITS, {}, ())
+
+
 def new(made: Plan) -> NewRun:
-    settings = InForce({}, {}, LIMITS, {}, ())
-    return NewRun(made, (), {}, settings, "bench", "me", Revision(None, False))
+    """A start, as triggers make one: of what was read once."""
+    return NewRun(made, (), {}, SETTINGS, "bench", "me", Revision(None, False))
 
 
 async def drive(ours: LocalRuntime, made: Plan) -> None:
@@ -297,4 +302,5 @@ async def main() -> None:
 if __name__ == "__main__":
     places = [word for word in sys.argv[1:] if not word.startswith("--")]
     FOLDER = places[0] if places else None
+    gc.set_threshold(NEW_OBJECTS)  # as the command does
     asyncio.run(main())
