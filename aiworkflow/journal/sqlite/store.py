@@ -86,14 +86,17 @@ class SqliteJournal:
         self._process = os.getpid()
         self._is_closed = False
         self._signals = 0
+        self._id = ""
         self._is_checked = False
         self._commits = Commits(self._db, self.path, self._begin, clock=clock, pace=pace or Pace())
 
     @property
     def id(self) -> str:
         """The journal's own id."""
-        ((found,),) = self._rows("journal_id")
-        return str(found)
+        if not self._id:
+            ((found,),) = self._rows("journal_id")
+            self._id = str(found)
+        return self._id
 
     # -- writing ----------------------------------------------------------------------------------
 
@@ -377,6 +380,7 @@ class SqliteJournal:
 
     def become(self, id_: str) -> None:
         """Take over another journal's id."""
+        self._id = ""
         self._write(lambda db: db.execute(SQL["change_journal_id"], (id_,)))
 
     @contextmanager
