@@ -9,7 +9,6 @@ with ours in the same process, since a disk that others use changes its pace fro
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import statistics
 import sys
@@ -20,7 +19,7 @@ from pathlib import Path
 
 from bare import Bare
 
-from aiworkflow.__main__ import NEW_OBJECTS
+from aiworkflow.__main__ import collect_seldom
 from aiworkflow.agents import Roster
 from aiworkflow.bundle.workflow import Each, Effect, Group, Kind, Script
 from aiworkflow.client.inputs import check_inputs
@@ -302,5 +301,5 @@ async def main() -> None:
 if __name__ == "__main__":
     places = [word for word in sys.argv[1:] if not word.startswith("--")]
     FOLDER = places[0] if places else None
-    gc.set_threshold(NEW_OBJECTS)  # as the command does
+    collect_seldom()  # as the command does
     asyncio.run(main())
