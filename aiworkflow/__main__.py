@@ -12,7 +12,7 @@ _NEW_OBJECTS: Final = 20_000
 def collect_seldom() -> None:
     """Look for cycles after more new objects than usual, and not among what is there already.
 
-    With the usual 700, imports and runs spend a tenth of their time on it, and now and then 30 ms at once.
+    With the usual 700, imports and runs spend a tenth of their time on it, sometimes 30 ms at once.
     """
     gc.set_threshold(_NEW_OBJECTS)
     gc.freeze()
