@@ -271,12 +271,14 @@ def test_ctrl_c_cancels_runs_finally_and_says_how_to_go_on(project: Project) -> 
     project.workflow(INTERRUPTIBLE)
     driver = project.start("run", "flow", "-v")
     started(driver, "slow")
+    log = project.root / "done.log"
+    while "slow" not in log.read_text():  # its program has begun, not its attempt alone
+        time.sleep(0.01)
     os.killpg(driver.pid, signal.SIGINT)
     _, err = driver.communicate(timeout=20)
     assert driver.returncode == 130
     assert "cancelled" in err
     assert "aiworkflow runs resume" in err
-    log = project.root / "done.log"
     assert log.read_text().split() == ["first", "slow", "clean"]
     row = project.run("runs", "list", "--json").json["runs"][0]
     assert row["status"] == "cancelled"
