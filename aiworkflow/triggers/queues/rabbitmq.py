@@ -16,6 +16,12 @@ A batch is taken by a consumer whose prefetch is just the batch, which then ends
 nobody works on. What is taken goes back when the channel closes, so at once when its taker dies; the
 lease is the connection. The server counts deliveries (`x-delivery-count`); takings before a message was
 given back travel in a header.
+
+A server notes up to a second late that it has a quorum queue. Killed before, it forgets what is in the
+queue, confirmed or not, and the queue never has a leader again (Ra keeps the names in a file that saves
+itself after half a second, so from RabbitMQ 3.8 to this day). So nothing is put into a new queue before
+it is old enough. Who finds `….dead`, made last, finds the others old enough; of the dead and the delays
+a message is safe when their queue is.
 """
 
 from __future__ import annotations
@@ -32,13 +38,14 @@ from aiworkflow.triggers.queues.contract import (
     check_message,
     moment,
 )
-from aiworkflow.triggers.queues.rabbitmq_line import Channel, Delivery, Link, Lost
+from aiworkflow.triggers.queues.rabbitmq_line import Channel, Delivery, Link, Lost, Silent
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from aiworkflow.clock import Clock, Ids
     from aiworkflow.triggers.queues.address import Address
+    from aiworkflow.triggers.queues.rabbitmq_line import Line
 
 T = TypeVar("T")
 
@@ -54,6 +61,7 @@ _TRIES: Final = 4
 _LOOKS: Final = 100
 _KEPT_S: Final = 3600.0  # a delay's queue outlives its messages by so much
 _DECLARED_S: Final = 60.0
+_YOUNG_S: Final = 1.5  # a queue that is older outlives a kill of its server
 
 
 class RabbitQueue:
@@ -73,11 +81,14 @@ class RabbitQueue:
         self._link = Link(address, clock=clock, ids=ids)
         self._own = f"{name}.aiworkflow"
         self._dead = f"{self._own}.dead"
-        self._taking: Channel | None = None
+        self._taking: dict[
+            int, Channel
+        ] = {}  # by level: one that is silent does not end the others
         self._giving: Channel | None = None
         self._lock = asyncio.Lock()
         self._is_declared = False
         self._delays: dict[str, float] = {}  # when each was last declared
+        self._young: dict[str, float] = {}  # queues, and till when they are
 
     # -- messages ---------------------------------------------------------------------------------
 
@@ -99,21 +110,35 @@ class RabbitQueue:
             await asyncio.sleep(min(pause, left))
             pause = min(pause * 2, _LONGEST_POLL_S)
 
-    async def _take(self, most: int) -> list[Taken]:
-        channel = await self._taking_channel()
+    async def _take(self, most: int) -> Sequence[Taken]:
+        """Of the highest level that has some. One that is silent does not hold up the others."""
+        silent: Silent | None = None
+        for level in range(len(_LEVELS)):
+            try:
+                found = await self._take_of(level, most)
+            except Silent as error:
+                silent = error
+            else:
+                if found:
+                    return found
+        if silent is not None:
+            raise silent
+        return []
+
+    async def _take_of(self, level: int, most: int) -> Sequence[Taken]:
+        queue, least = self._queue(level), _LEVELS[level][0]
+        channel = await self._taking_channel(level)
         found: list[Taken] = []
         async with channel.lock:
-            for level, (least, _) in enumerate(_LEVELS):
-                queue = self._queue(level)
-                while len(found) < most:
-                    one = await channel.get(queue)
-                    if one is None:
-                        break
-                    found.append(self._taken(channel, least, one))
-                    want = min(most - len(found), one.left)
-                    if want > _FEW:
-                        some = await channel.some(queue, want, _QUIET_S)
-                        found += [self._taken(channel, least, each) for each in some]
+            while len(found) < most:
+                one = await channel.get(queue)
+                if one is None:
+                    break
+                found.append(self._taken(channel, least, one))
+                want = min(most - len(found), one.left)
+                if want > _FEW:
+                    some = await channel.some(queue, want, _QUIET_S)
+                    found += [self._taken(channel, least, each) for each in some]
         return found
 
     def _taken(self, channel: Channel, least: int, one: Delivery) -> Taken:
@@ -178,8 +203,18 @@ class RabbitQueue:
             if delay_s > 0:
                 queue = await self._delay(channel, level, delay_s)
             await channel.publish(queue, properties, message.body)
+            await self._grown(channel, queue)
 
         await self._again(go)
+
+    async def _grown(self, channel: Channel, queue: str) -> None:
+        """Until a queue is old enough to keep what was put into it. Raises Lost: it may be gone."""
+        left = self._young.get(queue, 0.0) - self._clock.monotonic()
+        if left > 0:
+            await asyncio.sleep(left)
+            if not channel.is_open:
+                raise Lost(0, "the connection was lost")
+        self._young.pop(queue, None)
 
     async def _delay(self, channel: Channel, level: int, delay_s: float) -> str:
         """The queue that holds messages for so long."""
@@ -197,6 +232,8 @@ class RabbitQueue:
                 "x-overflow": "reject-publish",
             }
             await channel.declare(queue, arguments)
+            if queue not in self._delays:  # perhaps somebody else has just made it
+                self._young[queue] = self._clock.monotonic() + _YOUNG_S
             self._delays[queue] = now
         return queue
 
@@ -310,12 +347,14 @@ class RabbitQueue:
         suffix = _LEVELS[level][1]
         return f"{self._own}.{suffix}" if suffix else self.name
 
-    async def _taking_channel(self) -> Channel:
+    async def _taking_channel(self, level: int) -> Channel:
         await self._giving_channel()
         async with self._lock:
-            if self._taking is None or not self._taking.is_open:
-                self._taking = await (await self._link.line()).channel()
-            return self._taking
+            channel = self._taking.get(level)
+            if channel is None or not channel.is_open:
+                channel = await (await self._link.line()).channel()
+                self._taking[level] = channel
+            return channel
 
     async def _giving_channel(self) -> Channel:
         async with self._lock:
@@ -330,24 +369,20 @@ class RabbitQueue:
             return self._giving
 
     async def _declare(self) -> None:
-        """The queues, each as it is if it is there already."""
+        """The queues, each as it is if it is there already; the one of the dead is the last."""
         line = await self._link.line()
         plain: dict[str, object] = {"x-queue-type": "quorum"}
         dead = {**plain, "x-delivery-limit": -1} if line.major >= 4 else plain
         led = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": self._dead}
         safe = {"x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish"}
-        wanted = {self._dead: dead}
-        wanted |= {self._queue(at): {**plain, **led, **safe} for at in range(len(_LEVELS))}
-        for queue, arguments in wanted.items():
-            channel = await line.channel()
-            try:
-                await channel.declare(queue, arguments)
-            except Lost as error:
-                if error.reply not in {403, 406}:  # refused, or declared otherwise by somebody
-                    raise
-                channel = await line.channel()
-                await channel.declare(queue)
-            await channel.close()
+        is_new = not await _is_there(line, self._dead)
+        are_young = is_new
+        for level in range(len(_LEVELS)):
+            are_young |= await _make(line, self._queue(level), {**plain, **led, **safe})
+        if are_young:
+            await asyncio.sleep(_YOUNG_S)
+        if is_new and await _make(line, self._dead, dead):
+            self._young[self._dead] = self._clock.monotonic() + _YOUNG_S
 
     async def _again(self, do: Callable[[], Awaitable[T]]) -> T:
         """Do something, on a new line if the old one is lost on the way."""
@@ -355,6 +390,8 @@ class RabbitQueue:
         for _ in range(_TRIES):
             try:
                 return await do()
+            except Silent as error:
+                raise self._link.silent(error.queue or self.name) from error
             except Lost as error:
                 why = error
                 if error.reply == 404:  # somebody has removed a queue
@@ -364,6 +401,28 @@ class RabbitQueue:
                 elif error.reply:
                     break
         raise self._link.unavailable(str(why)) from why
+
+
+async def _is_there(line: Line, queue: str) -> bool:
+    channel = await line.channel()
+    try:
+        await channel.declare(queue)
+    except Lost as error:
+        if error.reply == 404:
+            return False
+        raise
+    await channel.close()
+    return True
+
+
+async def _make(line: Line, queue: str, arguments: Mapping[str, object]) -> bool:
+    """Make a queue; whether it was not there."""
+    if await _is_there(line, queue):
+        return False
+    channel = await line.channel()
+    await channel.declare(queue, arguments)
+    await channel.close()
+    return True
 
 
 def _is_held(taken: Taken) -> bool:

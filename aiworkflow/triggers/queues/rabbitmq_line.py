@@ -48,6 +48,14 @@ class Lost(Exception):
         super().__init__(text)
 
 
+class Silent(Lost):
+    """Nothing was heard of a queue, while the connection is there."""
+
+    def __init__(self, queue: str) -> None:
+        self.queue = queue
+        super().__init__(0, f"no answer within {_ANSWER_S:g} s")
+
+
 class RefusedLogin(Exception):
     """The server does not take the login."""
 
@@ -135,7 +143,7 @@ class Channel:
             self._got = done
             self._raw.basic_get(queue, one, auto_ack=False)
 
-        found = await self._call(ask)
+        found = await self._call(ask, queue=queue)
         assert found is None or isinstance(found, Delivery)
         return found
 
@@ -158,7 +166,7 @@ class Channel:
             nonlocal tag
             tag = self._raw.basic_consume(queue, one, auto_ack=False, callback=done)
 
-        await self._call(ask)
+        await self._call(ask, queue=queue)
         while len(found) < most:
             more.clear()
             try:
@@ -188,7 +196,7 @@ class Channel:
         await self._call(lambda done: self._raw.confirm_delivery(self._confirmed, callback=done))
 
     async def publish(self, queue: str, properties: BasicProperties, body: bytes) -> None:
-        """Into a queue; safe when this returns. Raises Lost: it may be there or not."""
+        """Into a queue, which has it when this returns. Raises Lost: it may be there or not."""
         id_ = properties.message_id or ""
 
         def ask(done: Callable[[object], None]) -> None:
@@ -197,7 +205,7 @@ class Channel:
             self._unconfirmed[self._published] = (id_, waiting[0])
 
         waiting: list[asyncio.Future[object]] = []
-        await self._call(ask, waiting)
+        await self._call(ask, waiting, queue)
 
     def _confirmed(self, frame: object) -> None:
         from pika import spec
@@ -228,6 +236,7 @@ class Channel:
         self,
         ask: Callable[[Callable[[object], None]], object],
         waiting: list[asyncio.Future[object]] | None = None,
+        queue: str = "",
     ) -> object:
         """Ask, and wait for what `ask` was handed to be called with.
 
@@ -252,18 +261,18 @@ class Channel:
             async with asyncio.timeout(_ANSWER_S):
                 return await future
         except TimeoutError:
-            raise self._give_up(f"no answer within {_ANSWER_S:g} s") from None
+            raise self._give_up(Silent(queue)) from None
         except asyncio.CancelledError:
-            self._give_up("nobody waits for its answer")
+            self._give_up(Lost(0, "nobody waits for its answer"))
             raise
         except (AMQPError, ChannelError) as error:
-            raise self._give_up(type(error).__name__) from error
+            raise self._give_up(Lost(0, type(error).__name__)) from error
         finally:
             self._pending.discard(future)
 
-    def _give_up(self, why: str) -> Lost:
+    def _give_up(self, why: Lost) -> Lost:
         """Use the channel no more; what was taken by it and not settled goes back."""
-        self._lost = self._lost or Lost(0, why)
+        self._lost = self._lost or why
         if self._raw.is_open:
             self._raw.close()
         return self._lost
@@ -435,6 +444,15 @@ class Link:
     def jittered(self, pause: float) -> float:
         """Between half of a pause and the whole."""
         return pause * (0.5 + int(self._ids.token()[:8], 16) / 2**33)
+
+    def silent(self, queue: str) -> QueueUnavailable:
+        """What is raised when the server answers, but not for a queue."""
+        return QueueUnavailable(
+            f"the server at {self._address.shown} said nothing of the queue `{queue}`"
+            f" for {_ANSWER_S:g} s",
+            hint=f"see on the server, with `rabbitmq-queues quorum_status {queue}`, whether it has a"
+            " leader: without one it serves nobody",
+        )
 
     def unavailable(self, why: str) -> QueueUnavailable:
         """What is raised when it does not answer."""
