@@ -71,6 +71,13 @@ class Server:
             self._process.wait()
             self._process = None
 
+    def stop(self) -> None:
+        """In good order, as for an upgrade."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(PATIENCE_S)
+        self.kill()
+
     def begin(self) -> None:
         """The first start; skips the test where none can be run."""
         try:
@@ -159,6 +166,22 @@ class PrivateRabbit(Server):
         except (AMQPError, OSError):
             return False
         return True
+
+    def until_there(self, queue: str) -> None:
+        """Until the server has made a queue, which it may not have noted down yet."""
+        import pika
+        from pika.exceptions import ChannelClosedByBroker
+
+        end = time.monotonic() + PATIENCE_S
+        connection = pika.BlockingConnection(pika.URLParameters(self.url))
+        while True:
+            try:
+                connection.channel().queue_declare(queue, passive=True)
+            except ChannelClosedByBroker:
+                assert time.monotonic() < end, f"no queue {queue}"
+            else:
+                break
+        connection.close()
 
 
 def make_certificates(folder: Path) -> None:

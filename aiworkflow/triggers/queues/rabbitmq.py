@@ -58,6 +58,7 @@ _QUIET_S: Final = 0.1  # another taker was faster
 _SHORTEST_POLL_S: Final = 0.005
 _LONGEST_POLL_S: Final = 0.1
 _TRIES: Final = 4
+_PASSING: Final = {0, 320, 541}  # the line broke, the server is stopped, or it failed
 _LOOKS: Final = 100
 _KEPT_S: Final = 3600.0  # a delay's queue outlives its messages by so much
 _DECLARED_S: Final = 60.0
@@ -398,7 +399,7 @@ class RabbitQueue:
                     self._is_declared = False
                     self._giving = None
                     self._delays.clear()
-                elif error.reply:
+                elif error.reply not in _PASSING:
                     break
         raise self._link.unavailable(str(why)) from why
 

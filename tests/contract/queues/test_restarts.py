@@ -19,6 +19,7 @@ import pytest
 
 from aiworkflow.clock import SystemClock, SystemIds
 from aiworkflow.journal import open_journal
+from aiworkflow.triggers.queues import rabbitmq_line
 from aiworkflow.triggers.queues.address import read_address
 from aiworkflow.triggers.queues.contract import Message, Queue, QueueUnavailable
 from aiworkflow.triggers.queues.embedded import EmbeddedQueue
@@ -26,6 +27,7 @@ from aiworkflow.triggers.queues.rabbitmq import RabbitQueue
 from aiworkflow.triggers.queues.redis import RedisQueue
 from tests.crash.test_postgres_faults import Cluster, cluster
 from tests.private_servers import PrivateRabbit, PrivateRedis, Server, make_certificates
+from tests.rabbit_server import forget_in_rabbit
 
 __all__ = ["cluster"]
 
@@ -33,7 +35,8 @@ CLOCK = SystemClock()
 IDS = SystemIds(CLOCK)
 RESTARTS = 6 if "EXHAUSTIVE" in os.environ else 1
 EACH = 150
-PATIENCE_S = 120
+PATIENCE_S = 60 * (RESTARTS + 1)
+DELAYED = 17  # each of so many is delayed
 
 
 @pytest.fixture
@@ -57,7 +60,8 @@ async def survives(
             while True:
                 assert time.monotonic() < end
                 try:
-                    await queue.publish(Message(f"m{number}", b"{}", number % 10))
+                    delay_s = 0.0 if number % DELAYED else 0.05
+                    await queue.publish(Message(f"m{number}", b"{}", number % 10), delay_s=delay_s)
                     break
                 except QueueUnavailable:
                     await asyncio.sleep(0.05)
@@ -88,9 +92,9 @@ async def survives(
     assert taken.keys() == wanted
 
 
-def again(server: Server) -> Callable[[], None]:
+def again(server: Server, end: Callable[[], None] | None = None) -> Callable[[], None]:
     def restart() -> None:
-        server.kill()
+        (end or server.kill)()
         time.sleep(0.1)
         server.start()
 
@@ -140,13 +144,65 @@ def test_redis_may_be_killed(redis: PrivateRedis) -> None:
     asyncio.run(survives(lambda: redis_queue(redis.url, name), again(redis), max(3, RESTARTS)))
 
 
-@pytest.mark.skipif(
-    "EXHAUSTIVE" not in os.environ,
-    reason="a broker that is killed may be long in giving its queues a leader: EXHAUSTIVE=true",
-)
-def test_rabbitmq_may_be_killed(rabbit: PrivateRabbit) -> None:
+@pytest.mark.parametrize("how", ["kill", "stop"])
+def test_rabbitmq_may_be_begun_again(how: str, rabbit: PrivateRabbit) -> None:
     name = f"t.{secrets.token_hex(4)}"
-    asyncio.run(survives(lambda: rabbit_queue(rabbit.url, name), again(rabbit)))
+    restart = again(rabbit, getattr(rabbit, how))
+    asyncio.run(survives(lambda: rabbit_queue(rabbit.url, name), restart))
+
+
+def test_rabbitmq_may_be_killed_as_soon_as_it_has_a_queue(
+    rabbit: PrivateRabbit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It forgets the queue, but nobody was told that a message is safe; the others go on."""
+    monkeypatch.setattr(rabbitmq_line, "_ANSWER_S", 3.0)
+    name = f"t.{secrets.token_hex(4)}"
+
+    async def go() -> None:
+        queue = rabbit_queue(rabbit.url, name)
+        publishing = asyncio.create_task(queue.publish(Message("early", b"1")))
+        await asyncio.to_thread(rabbit.until_there, name)
+        assert not publishing.done()
+        await asyncio.to_thread(again(rabbit))
+        with pytest.raises(QueueUnavailable):
+            await publishing
+        with pytest.raises(QueueUnavailable, match=f"said nothing of the queue `{name}`") as error:
+            await queue.publish(Message("early", b"1"))
+        assert f"quorum_status {name}`" in str(error.value.hint)
+        await queue.publish(Message("urgent", b"1", 9))
+        (taken,) = await queue.take(5, 10)
+        assert taken.message.id == "urgent"
+        await queue.acknowledge(taken)
+        with pytest.raises(QueueUnavailable, match="said nothing"):
+            await queue.take(5, 0)
+        await asyncio.to_thread(forget_in_rabbit, [name], rabbit.url)
+        await queue.publish(Message("late", b"1"))
+        (taken,) = await queue.take(5, 10)
+        assert taken.message.id == "late"
+        await queue.acknowledge(taken)
+        await queue.close()
+
+    asyncio.run(go())
+
+
+def test_a_delay_is_kept_though_rabbitmq_is_killed_at_once(rabbit: PrivateRabbit) -> None:
+    """What was said to be safe comes, and what was not said may be published again."""
+    name = f"t.{secrets.token_hex(4)}"
+
+    async def go() -> None:
+        queue = rabbit_queue(rabbit.url, name)
+        await queue.publish(Message("first", b"1"))
+        await queue.publish(Message("delayed", b"1", 5), delay_s=2)
+        await asyncio.to_thread(again(rabbit))
+        found = set()
+        while len(found) < 2:
+            for taken in await queue.take(5, 20):
+                found.add(taken.message.id)
+                await queue.acknowledge(taken)
+        assert found == {"first", "delayed"}
+        await queue.close()
+
+    asyncio.run(go())
 
 
 @pytest.mark.parametrize("kind", ["redis", "rabbit"])
