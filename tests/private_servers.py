@@ -19,9 +19,11 @@ PATIENCE_S = 90
 
 
 def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    """A port that no client is given by chance while its server is away: clients' ports are higher."""
+    while True:
+        with socket.socket() as found, suppress(OSError):
+            found.bind(("127.0.0.1", 20_000 + secrets.randbelow(12_000)))
+            return int(found.getsockname()[1])
 
 
 def until(is_so: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
