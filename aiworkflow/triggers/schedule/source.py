@@ -7,7 +7,7 @@ the same run: its key is the schedule's planned moment.
 
 The clock is looked at every few seconds, however far the next time is: a machine that slept, and a
 clock that was set, are seen at once. A time was missed if it came while nobody looked for longer than a
-minute; one that only waited for a store that did not answer was not.
+minute, or while its bundle was not there; one that only waited for a store that did not answer was not.
 """
 
 from __future__ import annotations
@@ -60,11 +60,14 @@ class Schedules:
         self._drains = False
         self._looked_at: float | None = None
         self._watched_since = 0.0
+        self._armed_at: dict[str, float] = {}
 
     def arm(self, entries: Sequence[Armed]) -> None:
         """From here on these schedules count, and no others."""
         mine = (one for one in entries if one.trigger.type == self.kind)
         self._armed = {one.name: planned(one) for one in mine}
+        # for one that comes back, with a branch or when it was mended, nobody looked meanwhile
+        self._armed_at = {name: self._armed_at.get(name, self._now()) for name in self._armed}
         self._is_new = True
         self._changed.set()
 
@@ -111,6 +114,7 @@ class Schedules:
                 self._watched_since = now - ON_TIME_S
             elif now < self._looked_at - SET_BACK_S:
                 self._watched_since, self._is_new = now, True
+                self._armed_at = dict.fromkeys(self._armed, now)
             self._looked_at = now
             if self._is_new:
                 self._write_down(now)
@@ -183,7 +187,8 @@ class Schedules:
         standing = read(self._journal, plan.armed.bundle)[0].get(plan.name)
         if standing is None or standing.paused:
             return
-        seen = look(plan, standing, now, self._watched_since)
+        since = max(self._watched_since, self._armed_at[plan.name] - ON_TIME_S)
+        seen = look(plan, standing, now, since)
         if seen.left_out:
             _log.info("times were missed and left out", extra={"schedule": plan.name})
         for one in seen.due:

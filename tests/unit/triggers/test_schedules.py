@@ -321,6 +321,29 @@ def test_an_entry_that_is_disarmed_starts_nothing_more(stage: Stage) -> None:
     assert stage.source.next_at is None
 
 
+@pytest.mark.parametrize(
+    ("missed", "started"),
+    [({}, []), ({"missed": "once"}, ["12:00 missed"]), ({"missed": "all", "missed_limit": 2}, ["11:00 missed", "12:00 missed"])],
+)  # fmt: skip
+def test_one_that_comes_back_while_the_server_runs_has_missed_the_times_meanwhile(
+    stage: Stage, missed: dict[str, object], started: list[str]
+) -> None:
+    stage.arm(cron="0 * * * *", **missed)
+    stage.source.arm([])  # another branch, or a bundle that was broken when the server began
+    assert stage.until("2026-11-21T12:30Z", 20) == []
+    assert stage.arm(cron="0 * * * *", **missed) == started
+    assert stage.until("2026-11-21T13:00:10Z") == ["13:00"]
+
+
+def test_one_that_comes_back_goes_on_when_the_clock_was_years_ahead(stage: Stage) -> None:
+    stage.clock.set("2029-11-21T08:30Z")
+    stage.arm(cron="0 * * * *")
+    stage.source.arm([])
+    stage.arm(cron="0 * * * *")
+    assert stage.at("2026-11-21T08:30Z") == []
+    assert stage.until("2026-11-21T09:00:10Z") == ["09:00"]
+
+
 def test_it_drains(stage: Stage) -> None:
     stage.arm(cron="0 * * * *")
     asyncio.run(stage.source.drain())
