@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from aiworkflow.triggers.schedule.overview import Shown
 
 _MOST_TIMES: Final = 1000
+_YEARS: Final = range(1900, 3000)  # what a calendar cannot go beyond is far from these
 
 
 def list_schedules(where: Where, out: Out) -> None:
@@ -125,4 +126,7 @@ def _moment(text: str) -> float:
     except ValueError:
         hint = "write it as 2027-01-31T09:00 (UTC) or 2027-01-31T09:00+01:00"
         raise UsageError(f"`--at {text}` is no moment", hint=hint) from None
+    if moment.year not in _YEARS:
+        hint = f"take one of the years {_YEARS[0]} to {_YEARS[-1]}"
+        raise UsageError(f"`--at {text}` cannot be reckoned with", hint=hint)
     return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()

@@ -73,6 +73,10 @@ def test_schedules_are_looked_at(project: Project) -> None:
     assert "say which: bundles/night/schedule, bundles/night/schedule.2" in several.err
     assert "takes a number from 1" in project.run("schedule", "next", "--count", "0").err
     assert "`--at noon` is no moment" in project.run("schedule", "next", "--at", "noon").err
+    for far in ("0001-01-01", "9999-12-31T23:59"):
+        beyond = project.run("schedule", "next", "--at", far)
+        assert (beyond.code, f"`--at {far}` cannot be reckoned with" in beyond.err) == (2, True)
+        assert "take one of the years 1900 to 2999" in beyond.err
 
 
 def test_a_run_is_started_at_once(project: Project) -> None:
