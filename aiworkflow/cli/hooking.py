@@ -105,13 +105,14 @@ def replay_delivery(
     where: Where, delivery: str, url: str | None, out: Out, *, same_id: bool
 ) -> int:
     """Send a delivery again; the exit code."""
-    from aiworkflow.triggers.webhook.trying import entry_of, event_again, send
+    from aiworkflow.triggers.webhook.trying import entry_of, event_again, renamed, send
 
     client = where.connect()
     try:
         new_id = "" if same_id else f"again-{client.project.ids.token()[:16]}"
         route, event = event_again(client, delivery, new_id)
         armed = entry_of(_catalogue(client), route)
+        event = event if same_id else renamed(armed, event)
         return _say(send(client, armed, event, url or _server(client)), event, out)
     finally:
         client.close()

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -149,6 +150,55 @@ def test_an_event_is_tried_listed_and_sent_again(project: Project, hooks: list[S
     assert gone.code == 1
     assert "no server answers" in gone.err
     assert "webhook start" in gone.err
+
+
+SENDERS = {
+    "stripe": ("application/json", {"type": "a", "id": "evt_1", "data": {"n": [1]}}),
+    "slack": ("application/x-www-form-urlencoded", {"command": "/go", "trigger_id": "1.2", "text": "a&b"}),
+    "twilio": ("application/x-www-form-urlencoded", {"Body": "hello", "MessageSid": "SM1"}),
+    "github": ("application/x-www-form-urlencoded", {"payload": '{"action": "opened", "a": {"b": [1, "x"]}}'}),
+}  # fmt: skip
+ECHO = """on:
+  webhook: {{path: /to-{0}, verify: {{{0}: HOOK}}, inputs: {{body: "{{{{ trigger.body }}}}"}}}}
+inputs: {{body: any}}
+outputs: {{body: "{{{{ inputs.body }}}}"}}
+"""
+
+
+@pytest.mark.parametrize("sender", SENDERS)
+def test_a_delivery_sent_again_is_an_event_of_its_own_with_the_same_body(
+    project: Project, hooks: list[Server], sender: str
+) -> None:
+    kind, fields = SENDERS[sender]
+    project.workflow(script("a", "true"), name="echo", head=ECHO.format(sender))
+    body = json.dumps(fields) if "json" in kind else urlencode(fields)
+    payload = project.write("body", body)
+    server = Server(project)
+    hooks.append(server)
+    url = ("--url", server.url, "--json")
+    first = project.run("webhook", "test", "echo", "--payload", str(payload), *url).json
+    assert first["status"] == 202
+    was = until_succeeded(project, first["answer"]["run"])["outputs"]["body"]
+    for _ in range(50):
+        (hook,) = [
+            one
+            for one in project.run("webhook", "list", "--json").json["webhooks"]
+            if one["bundle"] == "bundles/echo"
+        ]
+        if hook["deliveries"]:
+            break
+        time.sleep(0.1)
+    id_ = hook["deliveries"][0]["id"]
+    again = project.run("webhook", "replay", id_, *url).json
+    assert again["status"] == 202, again
+    assert again["answer"]["run"] != first["answer"]["run"]
+    now = until_succeeded(project, again["answer"]["run"])["outputs"]["body"]
+    for own in ("id", "trigger_id"):  # what names the event is new
+        if own in was:
+            assert now.pop(own) != was.pop(own)
+    assert now == was
+    same = project.run("webhook", "replay", id_, "--same-id", *url).json
+    assert (same["status"], same["answer"]) == (200, first["answer"])
 
 
 def test_what_cannot_be_tried_says_why(project: Project, hooks: list[Server]) -> None:

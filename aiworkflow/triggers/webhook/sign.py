@@ -78,6 +78,7 @@ def sign(
             found |= {"x-shopify-webhook-id": delivery}
             found["x-shopify-hmac-sha256"] = _base64(key, body)
         case "twilio":
+            found["i-twilio-idempotency-token"] = delivery
             return _twilio(verify, key, body, url, found)
         case "hmac":
             found |= _hmac(verify.options, key, body, stamp, delivery)

@@ -36,6 +36,7 @@ _PATIENCE_S: Final = 60.0
 _LARGEST_ANSWER: Final = 1_000_000
 _FORM: Final = "application/x-www-form-urlencoded"
 _JSON: Final = "application/json"
+_IDS_IN_BODY: Final = {"stripe": ("id",), "slack": ("event_id", "trigger_id")}
 _NO_SECRET: Final = "whsec_" + "A" * 32  # of every form; nothing is verified with it
 _OWN: Final = frozenset({
     "host", "content-length", "content-type", "connection", "transfer-encoding", "ce-id",
@@ -151,13 +152,37 @@ def event_again(client: Client, delivery: str, new_id: str) -> tuple[str, Event]
     return str(one["route"]), Event(body, kept, kind, id_)
 
 
+def renamed(armed: Armed, event: Event) -> Event:
+    """An event as one of its own: of senders that write its id into the body, with its new id there."""
+    scheme = cast("Verify", armed.trigger.values["verify"]).scheme
+    try:
+        body = read_body(event.body, event.kind)
+    except Unreadable:
+        return event
+    if scheme not in _IDS_IN_BODY or not isinstance(body, dict):
+        return event
+    ids = {name: event.delivery for name in _IDS_IN_BODY[scheme] if name in body}
+    return replace(event, body=_written({**body, **ids}, event.kind))
+
+
 def _written(body: Json, kind: str) -> bytes:
     """A body as it may have come."""
-    if isinstance(body, dict) and kind.partition(";")[0].strip().lower() == _FORM:
-        return urlencode(body, doseq=True).encode()
+    if body is None:
+        return b""
+    if kind.partition(";")[0].strip().lower() == _FORM:
+        is_flat = isinstance(body, dict) and all(map(_is_field, body.values()))
+        fields = body if is_flat else {"payload": json.dumps(body, ensure_ascii=False)}
+        return urlencode(cast("dict[str, Json]", fields), doseq=True).encode()
     if isinstance(body, str) and "json" not in kind:
         return body.encode()
-    return b"" if body is None else json.dumps(body, ensure_ascii=False).encode()
+    return json.dumps(body, ensure_ascii=False).encode()
+
+
+def _is_field(value: Json) -> bool:
+    """Whether a form can hold it, under one name."""
+    if isinstance(value, list):
+        return len(value) > 1 and all(isinstance(one, str) for one in value)
+    return isinstance(value, str)
 
 
 # -- what it would do ------------------------------------------------------------------------------
