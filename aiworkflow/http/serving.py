@@ -62,7 +62,7 @@ def check_binding(binding: Binding, *, has_tokens: bool) -> None:
 
     Raises:
         RefusedError: others than this machine could come, and nobody has a token.
-        UsageError: the files of TLS are not there.
+        UsageError: the files of TLS are not there, or not what they should be.
     """
     if not binding.is_local and not has_tokens:
         raise RefusedError(
@@ -74,10 +74,38 @@ def check_binding(binding: Binding, *, has_tokens: bool) -> None:
     for path in (binding.certificate, binding.key, binding.client_ca):
         if path and not Path(path).is_file():
             raise UsageError(f"there is no file `{path}`", hint="TLS takes two PEM files")
+    _check_tls(binding)
     if not binding.is_local and not binding.certificate:
         _log.warning(
             "tokens travel in the clear: there is no TLS here, unless something before this has it"
         )
+
+
+def _check_tls(binding: Binding) -> None:
+    """Read the files of TLS: before anything is started, and never asking for a passphrase."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        if binding.certificate:
+            context.load_cert_chain(binding.certificate, binding.key, password=lambda: "")
+    except OSError as error:  # ssl.SSLError is one
+        raise UsageError(
+            f"`{binding.certificate}` and `{binding.key}` are no pair for TLS: {_why(error)}",
+            hint="name a certificate, and the private key that belongs to it, both in PEM; the key "
+            "must have no passphrase",
+        ) from error
+    try:
+        if binding.client_ca:
+            context.load_verify_locations(binding.client_ca)
+    except OSError as error:
+        raise UsageError(
+            f"`{binding.client_ca}` holds no certificates: {_why(error)}",
+            hint="`serve.tls.client_ca` takes a PEM file with those that vouch for clients",
+        ) from error
+
+
+def _why(error: OSError) -> str:
+    reason = getattr(error, "reason", None) or error.strerror or f"{error}"
+    return str(reason).lower().replace("_", " ")
 
 
 def open_app(context: Context, mounts: Mapping[str, ASGIApp] | None = None) -> ASGIApp:

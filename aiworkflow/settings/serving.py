@@ -9,6 +9,7 @@ from aiworkflow.settings import units
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from aiworkflow.expr.types import Json
 
@@ -44,8 +45,16 @@ class ServeOptions:
     more: Mapping[str, Json] | None = None
 
 
-def serve_options(said: Mapping[str, Json]) -> ServeOptions:
-    """Typed options of what was said, which whoever read it has checked."""
+def serve_options(said: Mapping[str, Json], root: Path) -> ServeOptions:
+    """Typed options of what was said, which whoever read it has checked.
+
+    Args:
+        root: where files are found whose paths are relative.
+    """
+
+    def file(path: object) -> str:
+        return str(root / str(path)) if path else ""
+
     plain = ServeOptions()
     tls, hosts = said.get("tls"), said.get("hosts")
     files = tls if isinstance(tls, dict) else {}
@@ -57,10 +66,10 @@ def serve_options(said: Mapping[str, Json]) -> ServeOptions:
         grace_s=units.duration(said["grace"]) if "grace" in said else plain.grace_s,
         reload_s=units.duration(said["reload"]) if "reload" in said else plain.reload_s,
         log=str(said.get("log", plain.log)),
-        socket=str(said.get("socket", "")),
+        socket=file(said.get("socket")),
         hosts=[str(one) for one in hosts] if isinstance(hosts, list) else (),
-        certificate=str(files.get("certificate", "")),
-        key=str(files.get("key", "")),
-        client_ca=str(files.get("client_ca", "")),
+        certificate=file(files.get("certificate")),
+        key=file(files.get("key")),
+        client_ca=file(files.get("client_ca")),
         more=said,
     )

@@ -126,6 +126,6 @@ def open_service(
 
 
 def options_of(project: Project) -> ServeOptions:
-    """What the settings of a project say of its server."""
+    """What the settings of a project say of its server; files are found from the project's root."""
     found, _ = project.layered(Report()).get("serve")
-    return serve_options(found if isinstance(found, dict) else {})
+    return serve_options(found if isinstance(found, dict) else {}, project.root)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import signal
 import socket
@@ -16,6 +17,7 @@ import pytest
 
 import aiworkflow
 from aiworkflow.runtime.submit import Order
+from tests.certificates import certificates
 from tests.support import Project, script
 
 SLOW = script("one", "echo one >> order; sleep 0.5") + script("two", "echo two >> order")
@@ -230,6 +232,45 @@ def test_settings_with_errors_are_refused(project: Project) -> None:
     done = project.run("serve")
     assert done.code == 2
     assert "`prot`" in done.err and "port" in done.err
+
+
+def test_files_of_tls_are_read_before_anything_starts(
+    project: Project, servers: list[Server]
+) -> None:
+    pytest.importorskip("cryptography")
+    certificates(project.root)
+    locked = [
+        "openssl",
+        "ec",
+        "-in",
+        "server.key",
+        "-aes128",
+        "-passout",
+        "pass:x",
+        "-out",
+        "locked",
+    ]
+    subprocess.run(locked, cwd=project.root, check=True, capture_output=True)
+    project.workflow(script("a", "true"), head="on: {schedule: '* * * * * *'}\n")
+    for said, text in (
+        ("certificate: gone.pem, key: server.key", "gone.pem`"),
+        ("certificate: server.key, key: server.pem", "are no pair for TLS: "),
+        ("certificate: server.pem, key: ci.key", "are no pair for TLS: key values mismatch"),
+        ("certificate: server.pem, key: locked", "the key must have no passphrase"),
+        ("certificate: server.pem, key: server.key, client_ca: ci.key", "holds no certificates"),
+    ):
+        project.write(".aiworkflow/config.yaml", f"serve: {{tls: {{{said}}}}}\n")
+        done = project.run("serve", "--port", "0")
+        assert (done.code, text in done.err) == (2, True), done.err
+        assert "ready" not in done.err
+    # they are found from the project's root, wherever it is started
+    good = "certificate: server.pem, key: server.key"
+    project.write(".aiworkflow/config.yaml", f"serve: {{log: json, tls: {{{good}}}}}\n")
+    elsewhere = copy.copy(project)
+    elsewhere.root = project.root / "bundles"
+    servers.append(Server(elsewhere))
+    assert str(servers[0].until("listening")["url"]).startswith("https://")
+    assert servers[0].end() == 0
 
 
 def answer(url: str, **headers: str) -> tuple[int, dict[str, object]]:
