@@ -85,7 +85,7 @@ class WebhookApp:
         self._senders = Senders(options.proxies)
         self._by_address: dict[str, int] = {}
         self._routes: Mapping[str, Sequence[Route]] = {}
-        self._largest: Mapping[str, int] = {}
+        self._largest = MAX_BODY
         self._quiet = asyncio.Event()
         self._quiet.set()
         self.busy = 0
@@ -97,7 +97,8 @@ class WebhookApp:
         for route in routes:
             by_path.setdefault(route.path, []).append(route)
         self._routes = by_path
-        self._largest = {path: max(route.max_body for route in at) for path, at in by_path.items()}
+        # one for all paths: where a body is cut off would tell a stranger which paths there are
+        self._largest = max([MAX_BODY, *(route.max_body for route in routes)])
 
     async def drain(self) -> None:
         """Take nothing new; return when what was taken is answered."""
@@ -145,7 +146,7 @@ class WebhookApp:
         is_post = scope["method"] == "POST"
         routes = self._routes.get(path, ()) if is_post else ()
         pairs = cast("Sequence[tuple[bytes, bytes]]", scope["headers"])
-        body = await self._body(pairs, receive, self._largest.get(path, MAX_BODY))
+        body = await self._body(pairs, receive, self._largest)
         if isinstance(body, str):
             return self._refuse(path, address, body, CUT)
         if not routes:

@@ -129,6 +129,21 @@ def test_whoever_is_refused_learns_nothing(tmp_path: Path) -> None:
     with_hooks(tmp_path, hooked("max_body: 2kB"), test)
 
 
+@pytest.mark.parametrize("most", ["2kB", "3MB"])
+def test_how_large_a_body_may_be_tells_no_stranger_where_a_webhook_is(
+    tmp_path: Path, most: str
+) -> None:
+    async def test(it: Hooks) -> None:
+        for size in (100, 3000, 1_500_000, 3_500_000):
+            one, other = [await it.ask(path, b"x" * size) for path in ("/h", "/nowhere")]
+            assert one.seen == other.seen
+            head = {"content-length": str(size)}
+            one, other = [await it.ask(path, [b"x" * 50], head) for path in ("/h", "/nowhere")]
+            assert one.seen == other.seen
+
+    with_hooks(tmp_path, hooked(f"max_body: {most}"), test)
+
+
 def test_an_address_that_was_refused_often_is_not_listened_to_for_a_while(tmp_path: Path) -> None:
     async def test(it: Hooks) -> None:
         for _ in range(60):
