@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from aiworkflow.bundle.keys_serve_webhooks import WEBHOOKS
-from aiworkflow.bundle.readers import DURATION, Choice, ListOf, Text, Whole
+from aiworkflow.bundle.readers import DURATION, PERIOD, Choice, ListOf, Text, Whole
 from aiworkflow.bundle.readers_map import Record
 from aiworkflow.bundle.reading import Key, Reader, Scope
 
@@ -34,7 +34,7 @@ _ROWS: Final[Sequence[Key]] = (
     _row("max_runs", Whole(1, 10_000), "Most runs that it drives at once.", "16"),
     _row("max_ready", Whole(1, 10_000_000), "When so many runs wait for a worker, events are refused for a while.", "100000"),
     _row("grace", DURATION, "How long running steps may take to finish when it stops.", "30s"),
-    _row("reload", DURATION, "How often it looks for changes of the bundles.", "2s"),
+    _row("reload", PERIOD, "How often it looks for changes of the bundles.", "2s"),
     _row("webhooks", WEBHOOKS, "What strangers can take of it.", "{refusals: 60/m}"),
     _row("socket", Text("a path", r"[^\0\n]*\S[^\0\n]*", 100), "A Unix socket to listen on, instead of address and port.", "/run/aiworkflow.sock"),
     _row("hosts", ListOf(Text("a name such as `runs.example.org`", r"[A-Za-z0-9.:_-]+", 255), "names", least=1), "Names that it is called by; any, unless said, where it listens for other machines.", "[runs.example.org]"),

@@ -266,6 +266,17 @@ class Quantity:
 
 
 DURATION: Final = Quantity(units.duration, units.DURATION, r"[0-9]+(\.[0-9]+)? ?(ms|s|m|h|d)?")
+_SHORTEST_PERIOD_S: Final = 0.1
+
+
+def _period(value: object) -> float:
+    seconds = units.duration(value)
+    if seconds < _SHORTEST_PERIOD_S:
+        raise ValueError("a duration of at least `100ms`")
+    return seconds
+
+
+PERIOD: Final = Quantity(_period, units.DURATION, DURATION.form)
 SIZE: Final = Quantity(units.size, units.SIZE, r"[0-9]+(\.[0-9]+)? ?([kKMGT]B|[KMGT]iB|B)?")
 COUNT: Final = Quantity(units.count, units.COUNT, r"[0-9]+(\.[0-9]+)? ?[kM]?")
 MONEY: Final = Quantity(units.money, units.MONEY, r"\$?[0-9]+(\.[0-9]+)?")

@@ -6,21 +6,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from aiworkflow.bundle.readers import DURATION, Flag, ListOf, Quantity, Text
+from aiworkflow.bundle.readers import DURATION, PERIOD, Flag, ListOf, Text
 from aiworkflow.bundle.readers_map import Record
 from aiworkflow.bundle.readers_on_rows import INPUTS, OVERLAP_ROW, row
 from aiworkflow.bundle.readers_step import INSIDE
-from aiworkflow.settings import units
-
-_SHORTEST_POLL_S: Final = 0.1
-
-
-def _poll(value: object) -> float:
-    seconds = units.duration(value)
-    if seconds < _SHORTEST_POLL_S:
-        raise ValueError("a duration of at least `100ms`")
-    return seconds
-
 
 WATCH: Final = Record(
     "watch",
@@ -31,7 +20,7 @@ WATCH: Final = Record(
         row("debounce", DURATION, "Wait until nothing changed for so long; 2 seconds without it.", "2s"),
         row("max_wait", DURATION, "Start at the latest so long after the first change, even if there are more; a minute without it.", "5m"),
         row("initial", Flag(), "Whether what changed while nothing watched starts a run; the first time, all files that there are.", "true"),
-        row("poll", Quantity(_poll, units.DURATION, DURATION.form), "Look at the files every so often, where the system does not tell of changes: network folders, say.", "5s"),
+        row("poll", PERIOD, "Look at the files every so often, where the system does not tell of changes: network folders, say.", "5s"),
         INPUTS,
         OVERLAP_ROW,
     ),

@@ -59,6 +59,9 @@ def set_up(form: str, *, verbose: bool, quiet: bool) -> None:
     ours.handlers[:] = [handler]
     ours.propagate = False
     ours.setLevel(logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO)
+    logging.getLogger().handlers[:] = [handler]  # what libraries warn of is no other kind of line
+    # what it warns of is what strangers send that is no HTTP: they must not fill the disk
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
 
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:

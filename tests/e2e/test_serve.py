@@ -232,6 +232,27 @@ def test_settings_with_errors_are_refused(project: Project) -> None:
     done = project.run("serve")
     assert done.code == 2
     assert "`prot`" in done.err and "port" in done.err
+    for said in ("reload: 0s", "webhooks: {read_timeout: 50ms}"):
+        project.write(".aiworkflow/config.yaml", f"serve: {{{said}}}\n")
+        done = project.run("serve", "--port", "0")
+        assert (done.code, "takes a duration of at least `100ms`" in done.err) == (2, True)
+
+
+def test_each_line_of_the_log_is_an_object_whatever_strangers_send(
+    project: Project, servers: list[Server]
+) -> None:
+    servers.append(Server(project))
+    port = int(str(servers[0].until("listening")["url"]).rpartition(":")[2])
+    for sent in (b"\x16\x03\x01 no http\r\n\r\n", b"GET / HTTP/1.1\r\nupgrade: websocket\r\n"
+                 b"connection: upgrade\r\nhost: x\r\n\r\n"):  # fmt: skip
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as one:
+            one.sendall(sent)
+            assert one.recv(64).startswith(b"HTTP/1.1 4")
+    servers[0].process.send_signal(signal.SIGTERM)
+    _, rest = servers[0].process.communicate(timeout=60)
+    lines = [json.loads(line) for line in rest.splitlines()]
+    assert lines[-1]["message"] == "stopping"
+    assert {line["logger"].partition(".")[0] for line in lines} == {"aiworkflow"}
 
 
 def test_files_of_tls_are_read_before_anything_starts(
