@@ -54,8 +54,12 @@ def _webhooks(client: Client, starter: Starter) -> Source:
     from aiworkflow.triggers.webhook.options import webhook_options
     from aiworkflow.triggers.webhook.source import WebhookSource
 
-    said = (options_of(client.project).more or {}).get("webhooks")
-    return WebhookSource(client, starter, webhook_options(said if isinstance(said, dict) else {}))
+    serve = options_of(client.project)
+    said = (serve.more or {}).get("webhooks")
+    options = webhook_options(said if isinstance(said, dict) else {})
+    return WebhookSource(
+        client, starter, options, sees_certificates=bool(serve.certificate and serve.client_ca)
+    )
 
 
 def _queues(client: Client, starter: Starter) -> Source:

@@ -294,8 +294,8 @@ def _client(scope: Scope) -> Client | None:
     """The certificate that the TLS layer has seen."""
     extensions = scope.get("extensions")
     tls = extensions.get("tls") if isinstance(extensions, dict) else None
-    if not isinstance(tls, dict) or not tls.get("client_cert_name"):
-        return None
+    if not isinstance(tls, dict) or "client_cert_name" not in tls:
+        return None  # a certificate may be of nobody by name, and be known by its fingerprint
     return Client(str(tls["client_cert_name"]), str(tls.get("client_cert_sha256", "")))
 
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
-from aiworkflow.errors import AIWorkflowError
+from aiworkflow.errors import AIWorkflowError, UsageError
 from aiworkflow.triggers.delivery import Delivery
 from aiworkflow.triggers.webhook.accept import Acceptance
 from aiworkflow.triggers.webhook.answer import Outcome
@@ -32,6 +32,9 @@ _POLL_S: Final = 0.03
 class WebhookSource:
     """Takes signed requests of other systems.
 
+    Args:
+        sees_certificates: whether clients are asked for theirs.
+
     Attributes:
         app: the ASGI application; who has a server lets it answer all paths that nobody else has.
         problems: why an entry is not armed, by its name.
@@ -40,7 +43,12 @@ class WebhookSource:
     kind = "webhook"
 
     def __init__(
-        self, client: Client, starter: Starter, options: WebhookOptions | None = None
+        self,
+        client: Client,
+        starter: Starter,
+        options: WebhookOptions | None = None,
+        *,
+        sees_certificates: bool = False,
     ) -> None:
         project, journal = client.project, client.journal
         self._clock = project.clock
@@ -59,11 +67,12 @@ class WebhookSource:
             monotonic=project.clock.monotonic,
             options=options or WebhookOptions(),
         )
+        self._sees_certificates = sees_certificates
         self.problems: dict[str, str] = {}
         self._routes: dict[str, Route] = {}
 
     def arm(self, entries: Sequence[Armed]) -> None:
-        """From here on these entries count. One whose secret is missing is left out, and logged."""
+        """From here on these entries count. One that can take none is left out, and logged."""
         routes: dict[str, Route] = {}
         before, self.problems = self.problems, {}
         for armed in entries:
@@ -73,7 +82,7 @@ class WebhookSource:
                 routes[armed.name] = known  # what it has counted goes on
                 continue
             try:
-                routes[armed.name] = Route(armed, self._secrets.get)
+                routes[armed.name] = self._route(armed)
             except AIWorkflowError as error:
                 self.problems[armed.name] = error.message
                 if before.get(armed.name) != error.message:
@@ -81,6 +90,15 @@ class WebhookSource:
                     _log.error("webhook not armed", extra=about)
         self._routes = routes
         self.app.arm([*routes.values()])
+
+    def _route(self, armed: Armed) -> Route:
+        route = Route(armed, self._secrets.get)
+        if route.verify.scheme == "mtls" and not self._sees_certificates:
+            raise UsageError(
+                "no client is asked for its certificate here",
+                hint="name who vouches for clients: `serve.tls.client_ca` in config.yaml",
+            )
+        return route
 
     async def run(self) -> None:
         """Write the last deliveries once in a while, and forget what is long over."""

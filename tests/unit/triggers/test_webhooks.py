@@ -550,18 +550,38 @@ def test_a_journal_that_does_not_answer_has_it_sent_again(tmp_path: Path) -> Non
 
 
 def test_a_client_with_the_right_certificate(tmp_path: Path) -> None:
-    flow = 'on: {webhook: {path: /h, verify: {mtls: {subject: "CN=ci,O=Example"}}}}'
+    flow = f"""on:
+  webhook:
+    - {{path: /h, verify: {{mtls: {{subject: "CN=ci,O=Example"}}}}}}
+    - {{path: /f, verify: {{mtls: {{fingerprint: {"ab" * 32}}}}}}}"""
+    tls = "{certificate: s.pem, key: s.key, client_ca: ca.pem}"
+    (tmp_path / ".aiworkflow").mkdir()
+    (tmp_path / ".aiworkflow" / "config.yaml").write_text(f"serve: {{tls: {tls}}}\n")
 
-    def shown(name: str) -> dict[str, Any]:
-        return {"extensions": {"tls": {"client_cert_name": name, "client_cert_sha256": "00"}}}
+    def shown(name: str, digest: str = "00") -> dict[str, Any]:
+        return {"extensions": {"tls": {"client_cert_name": name, "client_cert_sha256": digest}}}
 
     async def test(it: Hooks) -> None:
         assert (await it.ask("/h", b"{}", **shown("CN=ci,O=Example"))).status == 202
         assert (await it.ask("/h", b"{}", **shown("CN=other,O=Example"))).status == 404
         assert (await it.ask("/h", b"{}", extensions={"tls": {}})).status == 404
         assert (await it.ask("/h", b"{}", {"client-cert-name": "CN=ci,O=Example"})).status == 404
+        assert (await it.ask("/f", b"{}", **shown("", "ab" * 32))).status == 202
+        assert (await it.ask("/f", b"{}", **shown("", "cd" * 32))).status == 404
 
     with_hooks(tmp_path, flow, test)
+
+
+def test_a_webhook_for_certificates_that_nobody_is_asked_for_is_left_out_and_said(
+    tmp_path: Path,
+) -> None:
+    async def test(it: Hooks) -> None:
+        assert it.source.problems == {
+            "bundles/flow/webhook": "no client is asked for its certificate here"
+        }
+        assert (await it.ask("/h", b"{}")).status == 404
+
+    with_hooks(tmp_path, "on: {webhook: {path: /h, verify: {mtls: {subject: CN=ci}}}}", test)
 
 
 def test_a_server_that_ends_waits_for_no_run(tmp_path: Path) -> None:
