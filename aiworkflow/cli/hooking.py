@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from aiworkflow.client.client import Client
     from aiworkflow.engine.carried import Json
     from aiworkflow.triggers.catalogue import Catalogue
-    from aiworkflow.triggers.webhook.trying import Event, Sent
+    from aiworkflow.triggers.webhook.posting import Sent
+    from aiworkflow.triggers.webhook.trying import Event
 
 _MOST: Final = 200
 _GOOD: Final = range(200, 300)
@@ -96,7 +97,7 @@ def try_webhook(
             out.object(found)
             out.result(_would_shown(found))
             return EXIT_OK if found["matches"] else EXIT_FAILED
-        return _say(send(client, armed, tried, url or _server(client)), tried, out)
+        return _say(send(client, armed, tried, *_server(client, url)), tried, out)
     finally:
         client.close()
 
@@ -113,7 +114,7 @@ def replay_delivery(
         route, event = event_again(client, delivery, new_id)
         armed = entry_of(_catalogue(client), route)
         event = event if same_id else renamed(armed, event)
-        return _say(send(client, armed, event, url or _server(client)), event, out)
+        return _say(send(client, armed, event, *_server(client, url)), event, out)
     finally:
         client.close()
 
@@ -157,14 +158,19 @@ def _catalogue(client: Client) -> Catalogue:
     return catalogue
 
 
-def _server(client: Client) -> str:
-    """Where the settings say that the server is."""
+def _server(client: Client, url: str | None) -> tuple[str, str]:
+    """Where the server is, if not as the settings say, and the certificate that it is known by."""
     from aiworkflow.triggers.assembly import options_of
 
+    if url is not None:
+        return url, ""
     options = options_of(client.project)
+    if options.socket:
+        return f"unix:{options.socket}", ""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(options.host, options.host)  # noqa: S104
-    scheme = "https" if getattr(options, "certificate", "") else "http"
-    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{options.port}"
+    scheme = "https" if options.certificate else "http"
+    host = f"[{host}]" if ":" in host else host
+    return f"{scheme}://{host}:{options.port}", options.certificate
 
 
 def _read(path: str) -> bytes:

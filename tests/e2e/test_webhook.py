@@ -8,6 +8,7 @@ import http.client
 import json
 import os
 import signal
+import socket
 import ssl
 import subprocess
 import threading
@@ -37,10 +38,13 @@ outputs: {number: "{{ inputs.number }}"}
 class Server:
     """A running `aiworkflow webhook start`."""
 
-    def __init__(self, project: Project, port: int = 0) -> None:
-        self.process: subprocess.Popen[str] = project.start("webhook", "start", "--port", str(port))
+    def __init__(self, project: Project, port: int | None = 0) -> None:
+        """`port`: None for where the settings say."""
+        words = () if port is None else ("--port", str(port))
+        self.process: subprocess.Popen[str] = project.start("webhook", "start", *words)
         self.url = str(self.until("listening")["url"])
-        self.port = int(self.url.rstrip("/").rpartition(":")[2])
+        if not self.url.startswith("unix:"):
+            self.port = int(self.url.rstrip("/").rpartition(":")[2])
 
     def until(self, message: str) -> dict[str, Any]:
         assert self.process.stderr is not None
@@ -199,6 +203,31 @@ def test_a_delivery_sent_again_is_an_event_of_its_own_with_the_same_body(
     assert now == was
     same = project.run("webhook", "replay", id_, "--same-id", *url).json
     assert (same["status"], same["answer"]) == (200, first["answer"])
+
+
+def test_the_server_is_found_where_the_settings_say(project: Project, hooks: list[Server]) -> None:
+    pytest.importorskip("cryptography")
+    files = certificates(project.root)
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port = one.getsockname()[1]
+    tls = f"certificate: {files['server.pem']}, key: {files['server.key']}"
+    for at in ("socket: run.sock", f"host: 127.0.0.1, port: {port}, tls: {{{tls}}}"):
+        project.write(".aiworkflow/config.yaml", f"serve: {{log: json, {at}}}\n")
+        server = Server(project, None)
+        hooks.append(server)
+        tried = project.run("webhook", "test", "flow", "--json")
+        assert (tried.code, tried.json["status"]) == (0, 202), tried.err
+        there = project.run("webhook", "test", "flow", "--url", server.url)
+        if server.url.startswith("unix:"):
+            assert there.code == 0, there.err
+        else:  # under another name only who vouches for it can tell
+            assert (there.code, "is not to be trusted" in there.err) == (2, True)
+            assert "SSL_CERT_FILE" in there.err
+        assert server.end() == 0
+    for wrong in ("http://x:99999", "http://", "https:/x"):
+        said = project.run("webhook", "test", "flow", "--url", wrong)
+        assert (said.code, f"`{wrong}` is no address of a server" in said.err) == (2, True)
 
 
 def test_what_cannot_be_tried_says_why(project: Project, hooks: list[Server]) -> None:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import http.client
 import json
-import ssl
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, cast
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from aiworkflow.client.inputs import check_inputs
-from aiworkflow.errors import AIWorkflowError, UnavailableError, UsageError
+from aiworkflow.errors import AIWorkflowError, UsageError
 from aiworkflow.records import record
 from aiworkflow.triggers.contract import Occurrence
 from aiworkflow.triggers.starting import inputs_of
 from aiworkflow.triggers.webhook.accept import Given, named
 from aiworkflow.triggers.webhook.events import event_of
 from aiworkflow.triggers.webhook.payload import Unreadable, read_body, safe_headers
+from aiworkflow.triggers.webhook.posting import post
 from aiworkflow.triggers.webhook.recent import recent
 from aiworkflow.triggers.webhook.route import Route
 from aiworkflow.triggers.webhook.samples import sample
@@ -31,9 +30,8 @@ if TYPE_CHECKING:
     from aiworkflow.engine.carried import Json
     from aiworkflow.triggers.catalogue import Catalogue
     from aiworkflow.triggers.contract import Armed
+    from aiworkflow.triggers.webhook.posting import Sent
 
-_PATIENCE_S: Final = 60.0
-_LARGEST_ANSWER: Final = 1_000_000
 _FORM: Final = "application/x-www-form-urlencoded"
 _JSON: Final = "application/json"
 _IDS_IN_BODY: Final = {"stripe": ("id",), "slack": ("event_id", "trigger_id")}
@@ -59,15 +57,6 @@ class Event:
     headers: Mapping[str, str]
     kind: str
     delivery: str
-
-
-@record
-class Sent:
-    """What a server has answered."""
-
-    url: str
-    status: int
-    body: str
 
 
 def entry_of(catalogue: Catalogue, bundle: str) -> Armed:
@@ -228,11 +217,13 @@ def would(client: Client, catalogue: Catalogue, armed: Armed, event: Event) -> d
 # -- sending ---------------------------------------------------------------------------------------
 
 
-def send(client: Client, armed: Armed, event: Event, server: str) -> Sent:
+def send(client: Client, armed: Armed, event: Event, server: str, certificate: str = "") -> Sent:
     """Send an event, signed as its sender does, to a server that runs.
 
     Args:
-        server: where it is: `http://127.0.0.1:8080`.
+        server: where it is: `http://127.0.0.1:8080`, or `unix:/path`.
+        certificate: file with the certificate that it is known by, whatever its name; "" for one that
+            somebody vouches for.
 
     Raises:
         SecretMissing: it cannot be signed here. UnavailableError: no server answers.
@@ -241,36 +232,11 @@ def send(client: Client, armed: Armed, event: Event, server: str) -> Sent:
     project = client.project
     verify = cast("Verify", armed.trigger.values["verify"])
     secret = EnvironmentSecrets(project.environ).get(verify.secrets[0]) if verify.secrets else ""
-    url = server.rstrip("/") + str(armed.trigger.values["path"])
     at = project.clock.now().timestamp()
+    address = "http://localhost" if server.startswith("unix:") else server.rstrip("/")
+    url = address + str(armed.trigger.values["path"])
     signed = sign(
         verify, secret, event.body, url=url, at=at, delivery=event.delivery, content_type=event.kind
     )
     headers = {"idempotency-key": event.delivery, **event.headers, **signed.headers}
-    return _post(signed.url, event.body, headers)
-
-
-def _post(url: str, body: bytes, headers: Mapping[str, str]) -> Sent:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise UsageError(f"`{url}` is no address of a server", hint="--url http://127.0.0.1:8080")
-    made: http.client.HTTPConnection
-    if parts.scheme == "https":
-        made = http.client.HTTPSConnection(
-            parts.hostname, parts.port, timeout=_PATIENCE_S, context=ssl.create_default_context()
-        )
-    else:
-        made = http.client.HTTPConnection(parts.hostname, parts.port, timeout=_PATIENCE_S)
-    path = f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
-    try:
-        made.request("POST", path, body, dict(headers))
-        answer = made.getresponse()
-        text = answer.read(_LARGEST_ANSWER).decode("utf-8", "replace")
-    except (OSError, http.client.HTTPException) as error:
-        raise UnavailableError(
-            f"no server answers at {parts.scheme}://{parts.netloc}: {error}",
-            hint="start one: aiworkflow webhook start; or say where it is: --url URL",
-        ) from error
-    finally:
-        made.close()
-    return Sent(url, answer.status, text)
+    return post(signed.url, event.body, headers, server, certificate)
