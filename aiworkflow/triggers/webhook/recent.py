@@ -10,7 +10,7 @@ import json
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from aiworkflow.journal import RegisterWrite
+from aiworkflow.journal import Conflict, RegisterWrite
 from aiworkflow.jsontext import compact
 from aiworkflow.records import record
 
@@ -23,10 +23,15 @@ if TYPE_CHECKING:
 HOOK: Final = "hook"
 """The space of registers of the last deliveries; keys are `known/NUMBER` and `refused/NUMBER`."""
 
+HOOK_NEXT: Final = "hook-next"
+"""The space of the one register that says which numbers were used last, by the kind of delivery."""
+
 _KNOWN: Final = 100
 _REFUSED: Final = 50
 _LARGEST_BODY: Final = 64 * 1024
 _LONGEST_REASON: Final = 300
+_TRIES: Final = 5
+_NUMBERS: Final = "numbers"
 
 
 @record
@@ -58,7 +63,7 @@ class Happened:
 
 
 class Recent:
-    """Remembers the last deliveries of one server.
+    """Remembers the last deliveries, of this server beside those of others on its journal.
 
     Args:
         mask: replaces secrets in a text.
@@ -75,7 +80,6 @@ class Recent:
             "known": (_KNOWN, deque[Happened]()),
             "refused": (_REFUSED, deque[Happened]()),
         }
-        self._next: dict[str, int] = {}
 
     def add(self, happened: Happened) -> None:
         """Remember a delivery; the oldest is forgotten."""
@@ -90,27 +94,33 @@ class Recent:
         Raises:
             JournalUnavailable: it is kept for the next time.
         """
+        if not any(ring for _, ring in self._rings.values()):
+            return
+        for attempt in range(_TRIES):
+            try:
+                self._journal.put(self._written())
+            except Conflict:  # another server on this journal has written meanwhile
+                if attempt == _TRIES - 1:
+                    return  # it is kept for the next time
+            else:
+                for _, ring in self._rings.values():
+                    ring.clear()
+                return
+
+    def _written(self) -> list[RegisterWrite]:
+        """What has come as registers; their numbers go on from those of all servers."""
+        row = self._journal.register(HOOK_NEXT, _NUMBERS)
+        last: dict[str, int] = json.loads(row.value) if row is not None else {}
         writes: list[RegisterWrite] = []
-        following = dict(self._next)
         for name, (most, ring) in self._rings.items():
-            number = following.get(name, -1)
-            if number < 0 and ring:
-                number = self._last(name)
+            number = last.get(name, -1)
             for one in ring:
                 number = (number + 1) % (10 * most)
                 about = compact(self._about(one, number))
                 writes.append(RegisterWrite(HOOK, f"{name}/{number % most:04d}", about))
-            following[name] = number
-        if writes:
-            self._journal.put(writes)
-        self._next = {name: number for name, number in following.items() if number >= 0}
-        for _, ring in self._rings.values():
-            ring.clear()
-
-    def _last(self, name: str) -> int:
-        """Where an earlier server has stopped."""
-        rows = [json.loads(row.value) for row in self._journal.registers(HOOK, f"{name}/")]
-        return max(rows, key=lambda row: row["at"])["number"] if rows else -1
+            last[name] = number
+        version = row.version if row is not None else 0
+        return [*writes, RegisterWrite(HOOK_NEXT, _NUMBERS, json.dumps(last), expect=version)]
 
     def _about(self, one: Happened, number: int) -> dict[str, Json]:
         about: dict[str, Json] = {
@@ -141,4 +151,6 @@ def recent(journal: Journal, route: str | None = None) -> Sequence[dict[str, Jso
     """
     found: list[dict[str, Json]] = [json.loads(row.value) for row in journal.registers(HOOK)]
     chosen = [one for one in found if route is None or one.get("route", "") == route]
-    return sorted(chosen, key=lambda one: (float(str(one["at"])), str(one["number"])), reverse=True)
+    return sorted(
+        chosen, key=lambda one: (float(str(one["at"])), int(str(one["number"]))), reverse=True
+    )

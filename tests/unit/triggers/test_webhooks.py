@@ -11,6 +11,7 @@ import pytest
 
 from aiworkflow.bundle.webhook import Verify
 from aiworkflow.errors import UsageError
+from aiworkflow.triggers.webhook.recent import Happened, Recent, recent
 from tests.unit.triggers.hooks import NOW, SECRETS, Hooks
 
 if TYPE_CHECKING:
@@ -496,7 +497,7 @@ def test_a_header_that_is_there_twice_signs_nothing(tmp_path: Path) -> None:
 def test_a_sender_that_never_ends_is_cut(tmp_path: Path) -> None:
     (tmp_path / ".aiworkflow").mkdir()
     (tmp_path / ".aiworkflow" / "config.yaml").write_text(
-        "serve: {webhooks: {read_timeout: 20ms}}\n"
+        "serve: {webhooks: {read_timeout: 100ms}}\n"
     )
 
     async def test(it: Hooks) -> None:
@@ -596,6 +597,29 @@ def test_a_server_that_ends_waits_for_no_run(tmp_path: Path) -> None:
         assert (late.status, late.headers["connection"]) == (503, "close")
 
     with_hooks(tmp_path, hooked("respond: {wait: 1h}"), test)
+
+
+def test_what_came_to_two_servers_is_remembered_of_both(tmp_path: Path) -> None:
+    async def test(it: Hooks) -> None:
+        journal = it.client.journal
+        both = [
+            Recent(journal, str, iter(map(str, range(n, n + 999))).__next__) for n in (1000, 5000)
+        ]
+        for turn in range(3):
+            for number, one in enumerate(both):
+                one.add(Happened(turn, f"/{number}/{turn}", "a", 202, "started", route="b/webhook"))
+                one.add(Happened(turn, f"/{number}/{turn}/x", "a", 404, "refused"))
+            for one in both:
+                one.flush()
+        paths = {f"/{number}/{turn}" for number in (0, 1) for turn in range(3)}
+        assert {str(one["path"]) for one in recent(journal, "b/webhook")} == paths
+        assert {str(one["path"]) for one in recent(journal, "")} == {f"{path}/x" for path in paths}
+        for number in range(250):  # and no more of them than there are places
+            both[number % 2].add(Happened(9.0, "/", "a", 202, "started", route="b/webhook"))
+            both[number % 2].flush()
+        assert len(recent(journal, "b/webhook")) == 100
+
+    with_hooks(tmp_path, PLAIN, test)
 
 
 def test_what_a_route_has_counted_stays_when_other_bundles_change(tmp_path: Path) -> None:
