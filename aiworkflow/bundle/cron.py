@@ -87,6 +87,9 @@ def problem_with_cron(text: str) -> str | None:
         if found is None:
             parts = words[number].split(",")
             part = next(one for one in parts if values_of(one, number) is None)
+            turned = _turned(part, least, most, _FIELDS[number][3])
+            if turned is not None:
+                return f"`{part}` goes backwards; write `{turned}`"
             return f"`{part[:20]}` is no {name}, which goes from {least} to {most}"
         values.append(found)
     _, _, _, days, months, _ = values
@@ -149,6 +152,17 @@ def _values_of_part(part: str, least: int, most: int, names: tuple[str, ...]) ->
         return range(low, (most if found["step"] is not None else low) + 1, step)
     high = _number(found["high"], names, least)
     return range(low, high + 1, step) if high is not None and low <= high <= most else None
+
+
+def _turned(part: str, least: int, most: int, names: tuple[str, ...]) -> str | None:
+    """A range that ends before it begins (`22-6`, `sat-sun`) as what was meant; None for no such."""
+    low, _, high = part.partition("-")
+    first, last = _number(low, names, least), _number(high, names, least)
+    if first is None or last is None or not least <= last < first <= most:
+        return None
+    end = len(names) - 1 if names is _DAYS else most  # Sunday stands at the beginning
+    both = ((first, end), (least, last))
+    return ",".join(f"{a}" if a == b else f"{a}-{b}" for a, b in both)
 
 
 def _number(word: str, names: tuple[str, ...], first: int) -> int | None:

@@ -47,6 +47,12 @@ class OnReader:
                 unknown(entry, TRIGGERS, "`on`", reading)
                 complete = False
                 continue
+            if isinstance(entry.value, Sequence) and not entry.value.items:
+                reading.report.error(
+                    "AW503", entry.value.place, f"`{name}.{entry.key.text}` is a list of nothing",
+                    f"add an entry, or remove `{entry.key.text}`",
+                )  # fmt: skip
+                complete = False
             nodes = entry.value.items if isinstance(entry.value, Sequence) else (entry.value,)
             for one in nodes:
                 found = _trigger(entry, one, f"{name}.{entry.key.text}", reading)

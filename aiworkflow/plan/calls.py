@@ -109,24 +109,31 @@ class Calls:
 
     def _check_type(self, step: Step, name: str, field: Field, value: Value, where: str) -> None:
         """What is known before the run must fit."""
-        place = step.where.get(where) or step.place
-        schema = field.schema.inner if isinstance(field.schema, Nullable) else field.schema
-        if isinstance(value, Template):
-            if isinstance(schema, Integer | Number | ListOf | ObjectOf):
-                self.report.error(
-                    "AW127",
-                    place,
-                    f"`{field.name}` of `{name}` takes {describe(schema)}, and this is text",
-                    "a value that is one whole `{{ … }}` keeps its type",
-                )
-            return
-        if value is None or any(True for _ in sources(value)):
-            return
-        problems = check(field.schema, value)  # type: ignore[arg-type]
-        if problems:
-            self.report.error(
-                "AW127",
-                place,
-                f"`{field.name}` of `{name}` does not fit: {problems[0].message}",
-                f"it takes {describe(field.schema)}",
+        found = misfit(field, value, f"`{name}`")
+        if found is not None:
+            self.report.error("AW127", step.where.get(where) or step.place, *found)
+
+
+def misfit(field: Field, value: Value, whose: str) -> tuple[str, str] | None:
+    """What is wrong with a value as far as it is known before the run, and a hint; None for nothing.
+
+    Args:
+        whose: what gives it, or takes it, as it is shown.
+    """
+    schema = field.schema.inner if isinstance(field.schema, Nullable) else field.schema
+    if isinstance(value, Template):
+        if isinstance(schema, Integer | Number | ListOf | ObjectOf):
+            return (
+                f"`{field.name}` of {whose} takes {describe(schema)}, and this is text",
+                "a value that is one whole `{{ … }}` keeps its type",
             )
+        return None
+    if value is None or any(True for _ in sources(value)):
+        return None
+    problems = check(field.schema, value)  # type: ignore[arg-type]
+    if not problems:
+        return None
+    return (
+        f"`{field.name}` of {whose} does not fit: {problems[0].message}",
+        f"it takes {describe(field.schema)}",
+    )

@@ -23,13 +23,14 @@ from aiworkflow.expr import (
 )
 from aiworkflow.plan.graph import ROOT
 from aiworkflow.plan.scopes import Scopes
+from aiworkflow.plan.triggers import ANSWER_FIELDS, check_trigger, trigger_fields, waits
 from aiworkflow.plan.types import Types, may_be_null
 from aiworkflow.plan.written import Doubts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from aiworkflow.bundle.workflow import Workflow
+    from aiworkflow.bundle.workflow import Trigger, Workflow
     from aiworkflow.diagnostics import Place, Report
     from aiworkflow.expr import Reference
     from aiworkflow.plan.compile import Draft
@@ -99,6 +100,7 @@ class _Checker:
                         f"there is no input `{name}`",
                         did_you_mean(name, self.inputs) or f"inputs are {listed}",
                     )
+            check_trigger(trigger, self.workflow, self.doubts, self.report)
             verify = trigger.values.get("verify")
             if isinstance(verify, Verify):
                 self._signing_secrets(verify.secrets)
@@ -140,9 +142,9 @@ class _Checker:
         name = reference.path[0]
         if name in use.items or (name == "output" and use.undo):
             return True
-        if use.answer and name in {"run", "outputs"}:
-            return True
-        if use.trigger and name in _ROOTS and name != "trigger":
+        if use.trigger is not None and use.answer and name in {"run", "outputs"}:
+            return self._answer(reference, use.trigger)
+        if use.trigger is not None and name in _ROOTS and name != "trigger":
             self.report.error(
                 "AW108",
                 reference.places[0],
@@ -174,7 +176,7 @@ class _Checker:
             case "run":
                 return self._declared(reference, list(RUN_FIELDS), "field of `run`")
             case "trigger":
-                return use.setting == "wait.match" or self._trigger(reference)
+                return use.setting == "wait.match" or self._trigger(reference, use)
             case "secrets":
                 return use.is_env or self._secret(reference)
             case "round" if use.in_round:
@@ -228,11 +230,27 @@ class _Checker:
         )
         return False
 
-    def _trigger(self, reference: Reference) -> bool:
-        if self.workflow.triggers or len(reference.path) < 2 or reference.path[1] == "type":
+    def _answer(self, reference: Reference, trigger: Trigger) -> bool:
+        """What the sender of a webhook is answered."""
+        if reference.path[0] == "run":
+            return self._declared(reference, list(ANSWER_FIELDS), "field of `run`")
+        if waits(trigger):
+            return self._declared(reference, list(self.workflow.outputs), "output")
+        self.report.error(
+            "AW108",
+            reference.places[0],
+            "`outputs` is not there before the run is over",
+            "add `wait: 30s` to `respond`, or read `run.id`",
+        )
+        return False
+
+    def _trigger(self, reference: Reference, use: Use) -> bool:
+        if len(reference.path) < 2 or reference.path[1] == "type" or reference.guarded:
             return True
-        if reference.guarded:
-            return True
+        if self.workflow.triggers:
+            some = [use.trigger] if use.trigger is not None else self.workflow.triggers
+            fields = trigger_fields([one.type for one in some])
+            return self._declared(reference, fields, "field of `trigger`")
         self.report.error(
             "AW115",
             reference.place,

@@ -45,7 +45,7 @@ class Use:
         env: names declared by the layers of `env` that are seen from here.
         is_env: whether it is a value of `env`, where secrets may stand.
         undo: whether `output` is the step's own.
-        trigger: whether it fills an input from a trigger: no run exists yet.
+        trigger: the entry of `on` that it is of: no run exists yet; None for none.
         start: whether it decides if a run may start: there are inputs, and no run.
         answer: whether it answers the sender of a trigger: there are `run` and `outputs` too.
     """
@@ -60,7 +60,7 @@ class Use:
     env: frozenset[str]
     is_env: bool = False
     undo: bool = False
-    trigger: bool = False
+    trigger: Trigger | None = None
     start: bool = False
     answer: bool = False
 
@@ -127,10 +127,9 @@ class Scopes:
             yield Use(key, "concurrency.key", ROOT, _NONE, _NONE, {}, False, _NONE, start=True)
         for trigger in self.workflow.triggers:
             for name, source in _of_trigger(trigger):
-                is_answer = name.startswith("respond")
                 yield Use(
                     source, name, ROOT, _NONE, _NONE, {}, False, _NONE,
-                    trigger=True, answer=is_answer,
+                    trigger=trigger, answer=name == "respond",
                 )  # fmt: skip
         for name in self.drafts:
             yield from self._of_step(name)

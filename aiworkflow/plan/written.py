@@ -21,7 +21,11 @@ def written_names(settings: Mapping[str, Json], setting: str) -> frozenset[str]:
 
 
 class Doubts:
-    """What the frontmatter of a workflow may mean to declare."""
+    """What the frontmatter of a workflow may mean to declare.
+
+    Attributes:
+        is_unread: nothing of it could be read.
+    """
 
     def __init__(self, workflow: Workflow, report: Report) -> None:
         self._settings = workflow.settings
@@ -29,17 +33,18 @@ class Doubts:
             "inputs": {one.name for one in workflow.inputs},
             "state": {one.name for one in workflow.state},
             "env": workflow.env.keys(),
+            "outputs": workflow.outputs.keys(),
         }
-        self._unread = not workflow.settings and report.has_errors
+        self.is_unread = not workflow.settings and report.has_errors
 
     def is_doubtful(self, setting: str, name: str) -> bool:
         """Whether a name that is not declared may be missing by a mistake that was reported.
 
         Args:
-            setting: `inputs`, `state` or `env`.
+            setting: `inputs`, `state`, `env` or `outputs`.
             name: what is used.
         """
-        if self._unread:
+        if self.is_unread:
             return True
         if setting not in self._settings or self._read[setting]:
             return False  # one mistake and none of a setting is read

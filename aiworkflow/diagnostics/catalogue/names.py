@@ -92,7 +92,8 @@ RULES = (
     ),
     Rule(
         "AW113", "missing-argument", "a required argument that is not given",
-        "The call could only fail.",
+        "The call could only fail; and of a trigger that leaves out a required input, no run could "
+        "ever start.",
         "## Show\n\n```yaml step\nuses: github.show\n```\n",
         "## Show\n\n```yaml step\nuses: github.show\nwith: {number: 3}\n```\n",
     ),
@@ -243,7 +244,8 @@ RULES = (
     ),
     Rule(
         "AW127", "argument-type", "an argument that does not fit what the operation takes",
-        "The call could only fail.",
+        "The call could only fail; and with an input that does not fit, no run of a trigger could "
+        "start.",
         "## Show\n\n```yaml step\nuses: github.show\nwith: {number: three}\n```\n",
         "## Show\n\n```yaml step\nuses: github.show\nwith: {number: 3}\n```\n",
     ),

@@ -12,7 +12,7 @@ from aiworkflow.plan import compile_plan
 
 def read(webhook: str) -> tuple[dict[str, object], list[str]]:
     text = (
-        f"---\nname: t\ndescription: T.\non:\n  webhook: {webhook}\n---\n\n# T\n\n"
+        f"---\nname: t\ndescription: T.\noutputs: {{x: 1}}\non:\n  webhook: {webhook}\n---\n\n# T\n\n"
         "## A\n\n```yaml step\nid: a\nwait: 1s\n```\n"
     )
     reading = read_document(text, name="t")
@@ -80,6 +80,11 @@ def test_what_is_answered(written: str, respond: Respond) -> None:
         ("{path: /h, verify: none, if: inputs.x}", "AW108 `inputs` is not there in `if` of a trigger | read `trigger`"),
         ("{path: /h, verify: none, event: steps.a.output}", "AW108 `steps` is not there in `event` of a trigger"),
         ("{path: /h, verify: none, respond: {body: '{{ inputs.x }}'}}", "AW108 `inputs` is not there in `respond` of a trigger"),
+        ("{path: /h, verify: none, respond: {body: '{{ outputs.x }}'}}", "AW108 `outputs` is not there before the run is over | add `wait: 30s` to `respond`, or read `run.id`"),
+        ("{path: /h, verify: none, respond: {wait: 1s, body: '{{ outputs.y }}'}}", "AW108 there is no output `y`"),
+        ("{path: /h, verify: none, respond: {body: '{{ run.started }}'}}", "AW108 there is no field of `run` `started` | known: id, status"),
+        ("{path: /h, verify: none, if: trigger.bdy}", "AW108 there is no field of `trigger` `bdy` | did you mean `body`?"),
+        ("{path: /h, verify: none, start: false, respond: wait}", "AW512 `respond` means something only where runs are started | remove `respond`, or `start: false`"),
         ("{path: /h, verify: none, respond: later}", "AW508 `on.webhook.respond` takes one of `run`, `wait`"),
         ("{path: /h, verify: none, respond: {status: 500}}", "AW503 `on.webhook.respond.status` takes a whole number from 200 to 299"),
         ("{path: /h, verify: none, schema: strin}", "AW517 "),

@@ -248,11 +248,45 @@ def test_trigger_is_read_only_in_workflows_with_triggers() -> None:
 
 def test_triggers_fill_inputs_that_exist_from_the_trigger_alone() -> None:
     def head(inputs: str) -> str:
-        return INPUTS + f"on: {{webhook: {{path: /h, verify: {{github: H}}, inputs: {inputs}}}}}\n"
+        on = f"on: {{webhook: {{path: /h, verify: {{github: H}}, inputs: {inputs}}}}}\n"
+        return "inputs: {name: string, size?: integer}\n" + on
 
     plan(step("a"), head('{name: "{{ trigger.body.name }}"}'))
-    assert findings(step("a"), head('{nmae: "x"}')) == ["AW108 nmae"]
+    assert findings(step("a"), head('{name: x, nmae: "x"}')) == ["AW108 nmae"]
     assert findings(step("a"), head('{name: "{{ run.id }}"}')) == ["AW108 run"]
+    assert findings(step("a"), head('{name: "{{ trigger.bdy }}"}')) == ["AW108 bdy"]
+    plan(step("a"), head("{name: \"{{ trigger.bdy | default('') }}\"}"))
+
+
+def test_what_a_trigger_can_never_start_is_found_before() -> None:
+    def head(on: str) -> str:
+        return f"inputs: {{size: integer, name?: string}}\non: {on}\n"
+
+    def webhook(more: str) -> str:
+        return head(f"{{webhook: {{path: /h, verify: none, {more}}}}}")
+
+    filled = "inputs: {size: 1}"
+    plan(step("a"), webhook(filled))
+    plan(step("a"), webhook("start: false"))
+    assert findings(step("a"), head("{schedule: '@daily'}")) == ["AW113 '@daily'"]
+    assert findings(step("a"), webhook("inputs: {name: x}")) == ["AW113 inputs"]
+    assert findings(step("a"), webhook("inputs: {size: big}")) == ["AW127 big"]
+    assert findings(step("a"), webhook("inputs: {size: 'a{{ trigger.event }}'}")) == [
+        "AW127 'a{{ trigger.event }}'"
+    ]
+    for key in ("inputs: {size: 1}", "respond: wait", "overlap: skip"):
+        found = findings(step("a"), webhook(f"start: false, {key}"))
+        assert found == [f"AW512 {key.partition(':')[0]}"]
+    limit = head("{schedule: {cron: '@daily', missed_limit: 3, inputs: {size: 1}}}")
+    assert findings(step("a"), limit) == ["AW512 missed_limit"]
+
+
+def test_trigger_has_the_fields_of_what_starts_the_workflow() -> None:
+    schedule = "on: {schedule: '@daily'}\n"
+    plan(reads("trigger.time"), schedule)
+    plan(reads("trigger.at"), schedule)
+    assert findings(reads("trigger.body.x"), schedule) == ["AW108 body"]
+    plan(reads("trigger.body.x"), "on: {schedule: '@daily', queue: {name: q}}\n")
 
 
 def test_secrets_stand_in_env_only() -> None:
