@@ -162,7 +162,10 @@ def read_repos(source: Source, report: Report) -> tuple[RepoEntry, ...]:
     nodes = listed.items if isinstance(listed, Sequence) else ()
     seen: set[str] = set()
     for entry, node in zip(found, nodes, strict=False):
-        if entry.name in seen:
+        if not entry.name and (entry.path or entry.url):
+            text = f"`{entry.path or entry.url}` says no name"
+            report.error("AW506", node.place, text, "give it one: `name: shop`")
+        elif entry.name in seen:
             text = f"two repositories are called `{entry.name}`"
             report.error("AW530", node.place, text, "give one of them another `name`")
         seen.add(entry.name)

@@ -237,7 +237,7 @@ def _print(found: SweepReport, report: str | None, out: Out, *, whole: bool = Fa
     from aiworkflow.cli.show import seconds_text, table
 
     if report is not None:
-        Path(report).write_text(found.to_markdown(), encoding="utf-8")
+        _write_report(report, found)
     shown = found.to_json()
     if report is not None:
         shown["report"] = report
@@ -347,5 +347,19 @@ def _author(text: str) -> tuple[str, str] | None:
 
 
 def _check_report(path: str | None) -> None:
-    if path is not None and not Path(path).absolute().parent.is_dir():
+    if path is None:
+        return
+    if not Path(path).absolute().parent.is_dir():
         raise UsageError(f"cannot write to `{path}`: there is no such folder")
+    if Path(path).is_dir():
+        raise UsageError(f"cannot write to `{path}`: it is a folder", hint="name a file in it")
+
+
+def _write_report(path: str, found: SweepReport) -> None:
+    try:
+        Path(path).write_text(found.to_markdown(), encoding="utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"cannot write to `{path}`: {error.strerror}",
+            hint=f"the sweep itself is kept: aiworkflow sweep show {found.order.sweep} --report FILE",
+        ) from error

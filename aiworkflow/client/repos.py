@@ -42,6 +42,8 @@ MIRRORS: Final = "repos"
 """The folder of mirrors, in the state folder."""
 
 _AT_ONCE: Final = 8
+_OF_IT: Final = frozenset({"AW503", "AW530"})  # findings that are about the entry itself
+_EMPTY_LIST: Final = re.compile(r"^(repos:)[ \t]*\[[ \t]*\](?=[ \t]*(?:#.*)?\s*\Z)", re.MULTILINE)
 _TAG: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -141,7 +143,7 @@ class Repos:
             name = re.sub(r"[^A-Za-z0-9._-]", "-", name_of(entry.url)) or "repo"
             folder = self._project.folders.state / MIRRORS / f"{name}-{mark}.git"
         else:
-            folder = Path(self._project.root, Path(entry.path).expanduser())
+            folder = Path(self._project.root, _expanded(entry.path))
         return Repository(entry.name, folder, entry.url, entry.tags, entry.branch)
 
     # -- adding -----------------------------------------------------------------------------------
@@ -155,6 +157,11 @@ class Repos:
             UsageError: it is listed already, is no repository, or the file cannot be added to.
             ReposInvalid: the file has errors, or would have.
         """
+        if not place.strip():
+            raise UsageError(
+                "a repository needs a path or a URL",
+                hint="for example: aiworkflow repos add ../shop --tag python",
+            )
         if holds_secret(place):
             raise UsageError(
                 "the URL has a password or token in it, which would be in git then",
@@ -164,28 +171,33 @@ class Repos:
             if not _TAG.fullmatch(tag):
                 raise UsageError(f"`{tag}` is no tag", hint="letters, digits, `.`, `_` and `-`")
         given: dict[str, Json] = {"url" if is_url(place) else "path": self._written(place)}
+        name = name or ("" if is_url(place) or name_of(place) else _name_here(place))
         given |= {"name": name} if name else {}
         given |= {"tags": list(dict.fromkeys(tags))} if tags else {}
         given |= {"branch": branch} if branch else {}
         line = ", ".join(
             f"{key}: {json.dumps(one, ensure_ascii=False)}" for key, one in given.items()
         )
-        before = self.file.read_text("utf-8") if self.file.exists() else "repos:\n"
         known = self.all() if self.file.exists() else ()
-        text = before + ("" if before.endswith("\n") else "\n") + f"  - {{{line}}}\n"
+        before = self.file.read_bytes().decode("utf-8-sig") if self.file.exists() else ""
+        ending = "\r\n" if "\r\n" in before else "\n"
+        text = f"{_open_ended(before, ending)}- {{{line}}}{ending}"
         report = Report()
-        found = read_repos(Source(REPOS_FILE, text), report)
+        found = read_repos(Source(REPOS_FILE, text.replace("\r\n", "\n")), report)
         if not report.has_errors and len(found) == len(known) + 1:
             added = self._located(found[-1])
             if not added.url:
                 head_of(added.folder, self._project.environ, branch)
             building = self.file.with_name(f".{REPOS_FILE}.new")
-            building.write_text(text, "utf-8")
+            building.write_bytes(text.encode())
             building.replace(self.file)
             return added
-        twins = [one for one in report.sorted() if one.code == "AW530"]
-        if twins:
-            raise UsageError(twins[0].message, hint="give it another name: --name NAME")
+        last = text.count("\n")
+        wrong = [one for one in report.sorted() if one.place.line == last and one.code in _OF_IT]
+        if wrong:
+            is_twin = wrong[0].code == "AW530"
+            hint = "give it another name: --name NAME" if is_twin else wrong[0].hint
+            raise UsageError(wrong[0].message, hint=hint)
         raise UsageError(
             f"nothing can be added at the end of `{REPOS_FILE}`",
             hint=f"write it into the list of `repos` by hand: {{{line}}}",
@@ -195,7 +207,7 @@ class Repos:
         """A path as the file has it: from the project's root where that is short."""
         if is_url(place):
             return place
-        absolute = Path(place).expanduser().absolute()
+        absolute = Path(_expanded(place)).absolute()
         if absolute.is_relative_to(self._project.root.parent):
             return _relative(absolute, self._project.root)
         return str(absolute)
@@ -261,3 +273,28 @@ def _update(git: Git) -> None:
 
 def _relative(path: Path, root: Path) -> str:
     return Path(os.path.relpath(path, root)).as_posix()
+
+
+def _name_here(place: str) -> str:
+    """What a path such as `.` is called."""
+    return name_of(str(Path(_expanded(place)).resolve()))
+
+
+def _expanded(path: str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise UsageError(
+            f"nobody's home folder is meant by `{path}`",
+            hint="write the whole path, or `./` before a `~` that is a name",
+        ) from error
+
+
+def _open_ended(text: str, ending: str) -> str:
+    """The text of repos.yaml up to where one more item of its list may begin."""
+    text = _EMPTY_LIST.sub(r"\1", text)
+    if not re.search(r"^repos:", text, re.MULTILINE):
+        text += ("" if not text or text.endswith("\n") else ending) + f"repos:{ending}"
+    items = re.findall(r"^([ \t]*)- ", text, re.MULTILINE)
+    indent = min(items, key=len) if items else "  "
+    return text + ("" if text.endswith("\n") else ending) + indent

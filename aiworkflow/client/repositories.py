@@ -41,7 +41,11 @@ def head_of(folder: Path, environ: Mapping[str, str], branch: str = "") -> str:
         UsageError: there is no repository, or no such branch, or no commit on it.
     """
     git = Git(folder, environ)
+    # a folder within another repository is not that one
+    here = {"GIT_CEILING_DIRECTORIES": str(folder.resolve().parent)}
     try:
+        if git.ask("rev-parse", "--git-dir", env=here)[0]:
+            raise _none(folder)
         commit = _named(git, branch, is_bare=not (folder / ".git").exists())
         commit = commit or (None if branch else git.commit_of("HEAD"))
         if commit is not None:
@@ -50,12 +54,14 @@ def head_of(folder: Path, environ: Mapping[str, str], branch: str = "") -> str:
         raise UsageError(
             f"there is no repository `{folder}`", hint="give the folder of a git repository"
         ) from error
-    if git.ask("rev-parse", "--git-dir")[0]:
-        raise UsageError(
-            f"`{folder}` is no git repository", hint="give the folder of a git repository"
-        )
     what = f"branch `{branch}`" if branch else "commit"
     raise UsageError(f"the repository `{folder}` has no {what}", hint="look at: git branch --all")
+
+
+def _none(folder: Path) -> UsageError:
+    return UsageError(
+        f"`{folder}` is no git repository", hint="give the topmost folder of a git repository"
+    )
 
 
 def _named(git: Git, branch: str, *, is_bare: bool) -> str | None:

@@ -23,13 +23,14 @@ from aiworkflow.client.purse import Purse
 from aiworkflow.client.repositories import head_of
 from aiworkflow.client.sweep_record import (
     FAILED,
-    LEFT,
+    SETTLED,
     SUCCEEDED,
     TRIGGER,
     SweepReport,
     Swept,
     Target,
 )
+from aiworkflow.client.sweep_runs import SweepRuns
 from aiworkflow.errors import AIWorkflowError
 from aiworkflow.journal import JournalUnavailable, UnknownRun
 from aiworkflow.runtime.given import Elsewhere
@@ -48,7 +49,6 @@ if TYPE_CHECKING:
     from aiworkflow.runtime.worktrees import Worktree
 
 _AHEAD = 2  # repositories that are prepared while others have all the slots
-_SETTLED = frozenset({SUCCEEDED, FAILED, "rolled_back", "undone"})
 
 
 class Sweep:
@@ -76,10 +76,10 @@ class Sweep:
         self._new = new
         self._tell = tell
         self._swept = store.swept(order)
-        for place in again:
-            self._swept[place] = dataclasses.replace(self._swept[place], status=LEFT, error={})
+        self._runs = SweepRuns(client.journal, order)
         self._again = frozenset(again)
-        self._purse = Purse(order.max_usd, sum(map(self._spent, range(len(self._swept)))))
+        spent = (self._runs.spent(place, one) for place, one in enumerate(self._swept))
+        self._purse = Purse(order.max_usd, sum(spent))
         self._slots = asyncio.Semaphore(order.max_parallel)
         self._ahead = asyncio.Semaphore(order.max_parallel + _AHEAD)
         self._running: dict[str, Run] = {}
@@ -135,7 +135,7 @@ class Sweep:
         await self._all(range(canary, len(self.order.targets)))
 
     async def _all(self, places: range) -> None:
-        todo = [place for place in places if self._swept[place].status not in _SETTLED]
+        todo = [place for place in places if self._swept[place].status not in SETTLED]
         try:
             async with asyncio.TaskGroup() as group:
                 before = asyncio.Event()
@@ -169,14 +169,13 @@ class Sweep:
                 raise
             except AIWorkflowError as error:
                 said: dict[str, Json] = {"kind": error.code, "message": error.message, "step": None}
-                old = self._swept[place]
-                swept = dataclasses.replace(old, status=FAILED, error=said)
+                swept = dataclasses.replace(self._so_far(place), status=FAILED, error=said)
             if swept is None:
                 return
             self._swept[place] = swept
             if swept.error.get("kind") == "budget" and self.order.max_usd is not None:
                 self._stopped = self._stopped or self._spent_up
-            if swept.status in _SETTLED:
+            if swept.status in SETTLED:
                 self._store.write(self.order, place, swept)
             self._tell(self.order.targets[place], swept)
 
@@ -197,7 +196,7 @@ class Sweep:
 
     async def _do(self, place: int, before: asyncio.Event, turn: asyncio.Event) -> Swept | None:
         """Run it, or go on with its run; None where that did not begin."""
-        attempt, row = self._newest(place)
+        attempt, row = self._runs.newest(place, self._swept[place])
         if row is not None and self._is_at_rest(place, row):
             return await self._finished(place, attempt, row)
         new: NewRun | None = None
@@ -276,26 +275,10 @@ class Sweep:
 
     # -- what is there already --------------------------------------------------------------------
 
-    def _newest(self, place: int) -> tuple[int, RunRow | None]:
-        """The newest attempt of a repository, and its run."""
-        attempt = self._swept[place].attempt
-        row = self._row(place, attempt) if attempt else None
-        while (following := self._row(place, attempt + 1)) is not None:
-            attempt, row = attempt + 1, following
-        return attempt, row
-
-    def _spent(self, place: int) -> float:
-        """US dollars of all attempts of a repository."""
-        attempt, row = self._newest(place)
-        earlier = (self._row(place, before) for before in range(1, attempt))
-        found = sum(one.cost_usd for one in (*earlier, row) if one is not None)
-        return max(found, self._swept[place].cost_usd)
-
-    def _row(self, place: int, attempt: int) -> RunRow | None:
-        try:
-            return self._client.journal.run(self.order.run_of(place, attempt))
-        except UnknownRun:
-            return None
+    def _so_far(self, place: int) -> Swept:
+        """What is known of a repository, its newest run included."""
+        attempt, row = self._runs.newest(place, self._swept[place])
+        return self._swept[place] if row is None else self._of(place, attempt, row)
 
     def _is_mended(self, row: RunRow, new: NewRun) -> bool:
         """Whether the bundle or the repository is another one than the failed run had."""
@@ -335,7 +318,7 @@ class Sweep:
             attempt=attempt,
             run=row.run,
             commit=row.commit or "",
-            cost_usd=self._spent(place),
+            cost_usd=self._runs.spent(place, old),
             seconds=found.seconds,
             error=error,
         )

@@ -35,6 +35,9 @@ SUCCEEDED: Final = "succeeded"
 FAILED: Final = "failed"
 LEFT: Final = "not_started"
 UNDONE: Final = "undone"
+SETTLED: Final = frozenset({SUCCEEDED, FAILED, "rolled_back", UNDONE})
+"""What a repository has come to for good, unless somebody tries again."""
+
 _PAGE: Final = 1000
 
 

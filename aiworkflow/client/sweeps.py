@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import json
 import math
@@ -14,6 +15,7 @@ from aiworkflow.client.sweep import Sweep
 from aiworkflow.client.sweep_record import (
     FAILED,
     LEFT,
+    SETTLED,
     SUCCEEDED,
     UNDONE,
     SweepOrder,
@@ -22,16 +24,19 @@ from aiworkflow.client.sweep_record import (
     Swept,
     Target,
 )
+from aiworkflow.client.sweep_runs import SweepRuns
 from aiworkflow.engine import decode
 from aiworkflow.engine import events as ev
 from aiworkflow.engine.carried import Stored
 from aiworkflow.errors import AIWorkflowError, UsageError
-from aiworkflow.journal import Conflict, UnknownRun, new_run_id
+from aiworkflow.journal import Conflict, new_run_id
 from aiworkflow.plan import plan_from_json
 from aiworkflow.runtime.gitwords import Git, GitFailed
 from aiworkflow.runtime.given import Called, InForce, NewRun
+from aiworkflow.runtime.placing import refuse_elsewhere
 from aiworkflow.runtime.values import Values
 from aiworkflow.runtime.workspace import Revision, load_files
+from aiworkflow.runtime.worktrees import remove_branch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -40,7 +45,7 @@ if TYPE_CHECKING:
     from aiworkflow.client.project import Checked
     from aiworkflow.client.repos import Repository
     from aiworkflow.engine.carried import Json
-    from aiworkflow.journal import Journal
+    from aiworkflow.journal import Journal, RunRow
 
 DEFAULT_PARALLEL = 8
 _NOBODY = ("aiworkflow", "aiworkflow@localhost")
@@ -75,11 +80,10 @@ class Sweeps:
         return SweepReport(order, swept, is_driven=self._is_driven(order))
 
     def _by_run(self, order: SweepOrder, place: int, swept: Swept) -> Swept:
-        """What its run says of a repository that has no row yet."""
-        run = order.run_of(place, swept.attempt + 1)
-        try:
-            row = self._client.journal.run(run)
-        except UnknownRun:
+        """What its newest run says of a repository whose row says nothing yet."""
+        runs = SweepRuns(self._client.journal, order)
+        attempt, row = runs.newest(place, swept)
+        if row is None:
             return swept
         status = row.status if row.status != SUCCEEDED else "running"  # its branch is yet to come
         found = result_of_run(self._client.journal, row, Line(place + 1, "", "", None), order.sweep)
@@ -90,9 +94,9 @@ class Sweeps:
         return dataclasses.replace(
             swept,
             status=status,
-            run=run,
-            attempt=swept.attempt + 1,
-            cost_usd=row.cost_usd,
+            run=row.run,
+            attempt=attempt,
+            cost_usd=runs.spent(place, swept),
             error=error,
         )
 
@@ -144,6 +148,8 @@ class Sweeps:
                 "exclude each other",
                 hint="bound the sweep with --max-parallel instead",
             )
+        refuse_elsewhere(new.plan, project.fleet.labels)
+        _check_folders(repositories)
         sweep = new_run_id(project.ids, self._client.journal)
         branch = branch or f"aiworkflow/{new.plan.name}/{sweep}"
         git = Git(project.root, project.environ)
@@ -161,7 +167,7 @@ class Sweeps:
             message=message or f"{new.plan.name}\n\nSweep {sweep}",
             author=author or _author(git),
             max_parallel=max_parallel,
-            canary=math.ceil(canary * len(repositories)),
+            canary=math.ceil(round(canary * len(repositories), 6)),  # a share is not exact
             stop_after=stop_after,
             max_usd=max_usd,
             actor=project.actor,
@@ -231,6 +237,9 @@ class Sweeps:
             )
         new = self._anew(order)
         order = self._taken(order, digest=new.plan.digest, **_bound(max_usd))
+        for place, one in enumerate(self._store.swept(order)):
+            if place in failed:  # from here on its runs say what becomes of it
+                self._store.write(order, place, dataclasses.replace(one, status=LEFT, error={}))
         return Sweep(self._client, self._store, order, new, again=failed, tell=tell)
 
     def _taken(self, order: SweepOrder, **changes: object) -> SweepOrder:
@@ -250,15 +259,15 @@ class Sweeps:
         return project.prepare(checked, order.inputs)
 
     def _as_begun(self, order: SweepOrder) -> NewRun | None:
-        """The same by the first run that was begun; None for there is none."""
+        """The same by a run that was begun with that bundle; None for there is none."""
         journal = self._client.journal
-        for place in range(len(order.targets)):
-            try:
-                started = decode(journal.record(order.run_of(place, 1), 1).payload)
-            except UnknownRun:
-                continue
-            if isinstance(started, ev.RunStarted) and started.digest == order.digest:
-                return _new_run_of(journal, started)
+        runs = SweepRuns(journal, order)
+        for place, one in enumerate(self._store.swept(order)):
+            for row in runs.all(place, one):
+                if row.digest == order.digest:
+                    started = decode(journal.record(row.run, 1).payload)
+                    assert isinstance(started, ev.RunStarted)
+                    return _new_run_of(journal, started)
         return None
 
     # -- taking back ------------------------------------------------------------------------------
@@ -278,7 +287,8 @@ class Sweeps:
                 if not swept[place].run or swept[place].status == UNDONE:
                     continue
                 swept[place] = await self._undone(order, place, swept[place])
-                self._store.write(order, place, swept[place])
+                if swept[place].status in SETTLED:  # else its run says what becomes of it
+                    self._store.write(order, place, swept[place])
                 tell(order.targets[place], swept[place])
         finally:
             order = self._store.change(order, ended=self._client.project.clock.now().timestamp())
@@ -286,25 +296,30 @@ class Sweeps:
 
     async def _undone(self, order: SweepOrder, place: int, swept: Swept) -> Swept:
         try:
-            row = self._client.journal.run(swept.run)
-            if row.finished is None:
-                raise UsageError(f"run {swept.run} is not over")
-            if row.status != "rolled_back" and self._can_be_undone(swept.run):
-                undoing = await self._client.undo(swept.run)
-                await undoing.rest()
-                row = self._client.journal.run(swept.run)
-                if row.status != "rolled_back":
-                    raise UsageError(f"run {swept.run} could not be taken back whole")
+            for row in SweepRuns(self._client.journal, order).all(place, swept):
+                await self._take_back(row)
             if swept.result and swept.branch == order.branch:
                 folder = Path(order.targets[place].folder)
                 git = Git(folder, self._client.project.environ)
-                ref = f"refs/heads/{swept.branch}"
-                if git.commit_of(ref) is not None:
-                    git.get("update-ref", "-d", ref, swept.result)
+                await asyncio.to_thread(remove_branch, git, swept.branch, swept.result)
         except AIWorkflowError as error:
             said: dict[str, Json] = {"kind": "undo", "message": error.message, "step": None}
             return dataclasses.replace(swept, error=said)
         return dataclasses.replace(swept, status=UNDONE, branch="", result="", error={})
+
+    async def _take_back(self, row: RunRow) -> None:
+        """Take back what one run did."""
+        if row.finished is None:
+            raise UsageError(
+                f"run {row.run} is not over: end it with `aiworkflow runs cancel {row.run}`, "
+                "then undo the sweep again"
+            )
+        if row.status == "rolled_back" or not self._can_be_undone(row.run):
+            return
+        undoing = await self._client.undo(row.run)
+        await undoing.rest()
+        if self._client.journal.run(row.run).status != "rolled_back":
+            raise UsageError(f"run {row.run} could not be taken back whole")
 
     def _can_be_undone(self, run: str) -> bool:
         from aiworkflow.engine import RunState, undoable
@@ -324,6 +339,19 @@ def _driven(order: SweepOrder) -> UsageError:
         f"another process is at sweep {order.sweep}",
         hint=f"look at it: aiworkflow sweep show {order.sweep}",
     )
+
+
+def _check_folders(repositories: Sequence[Repository]) -> None:
+    """Runs in one repository would take each other's branch."""
+    known: dict[Path, str] = {}
+    for one in repositories:
+        other = known.setdefault(one.folder.resolve(), one.name)
+        if other != one.name:
+            raise UsageError(
+                f"`{other}` and `{one.name}` are the same repository, and a sweep makes one branch "
+                "in each",
+                hint="choose one of them, with --repo or by tags",
+            )
 
 
 def _check_branch(git: Git, branch: str) -> None:

@@ -415,3 +415,20 @@ class Worktree:
         if commit == self._start:
             return self.beginning().tree
         return self._repository.text("rev-parse", f"{commit}^{{tree}}")
+
+
+def remove_branch(git: Git, branch: str, commit: str) -> None:
+    """Remove a branch that names a commit; nothing where it is gone.
+
+    Raises:
+        GitFailed: it names something else by now, or a working tree is on it.
+    """
+    words = ("for-each-ref", "--format=%(objectname) %(worktreepath)", f"{_HEADS}{branch}")
+    found, _, where = git.text(*words).partition(" ")
+    if not found:
+        return
+    if where:
+        raise GitFailed(f"the branch `{branch}` stays: it is checked out in `{where}`")
+    if found != commit:
+        raise GitFailed(f"the branch `{branch}` stays: somebody has committed more to it")
+    git.get("update-ref", "-d", f"{_HEADS}{branch}", commit)

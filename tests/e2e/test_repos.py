@@ -58,6 +58,50 @@ def test_mistakes_are_shown_where_they_are(project: Project) -> None:
     assert "error[AW530]: two repositories are called `a`" in project.run("repos", "list").err
 
 
+def test_a_repository_is_added_to_any_form_of_the_list(project: Project) -> None:
+    for name in ("a", "b", "c"):
+        remote(project.root.parent / name)
+    for before, after in (
+        ("", 'repos:\n  - {path: "../c"}\n'),
+        ("repos: []  # none yet\n", 'repos:  # none yet\n  - {path: "../c"}\n'),
+        ("# ours\nrepos:\n- path: ../a\n", '# ours\nrepos:\n- path: ../a\n- {path: "../c"}\n'),
+        ("repos:\r\n- path: ../a", 'repos:\r\n- path: ../a\r\n- {path: "../c"}\r\n'),
+    ):
+        (project.root / "repos.yaml").write_bytes(before.encode())
+        assert project.run("repos", "add", "../c").code == 0
+        assert (project.root / "repos.yaml").read_bytes().decode() == after
+    project.write("repos.yaml", "repos: [{path: ../a}]\n")
+    flow = project.run("repos", "add", "../c")
+    assert (flow.code, "nothing can be added at the end of `repos.yaml`" in flow.err) == (2, True)
+    assert 'write it into the list of `repos` by hand: {path: "../c"}' in flow.err
+
+
+def test_what_cannot_be_added_is_said(project: Project) -> None:
+    remote(project.root.parent / "shop")
+    for words, text in (
+        (["../shop", "--name", "bad name"], "takes a name such as `shop`"),
+        (["../shop", "--branch", "x y"], "`repos.branch` takes a branch, not `x y`"),
+        (["../shop", "--branch", "gone"], "has no branch `gone`"),
+        (["../shop", "--tag", "x y"], "`x y` is no tag"),
+        (["~nobody-has-this-name/x"], "nobody's home folder is meant by"),
+        ([""], "a repository needs a path or a URL"),
+    ):
+        done = project.run("repos", "add", *words)
+        assert (done.code, text in done.err) == (2, True), done.err
+    assert not (project.root / "repos.yaml").exists()
+    (project.root / "repos.yaml").write_bytes(b"\xff\xfe")
+    assert "it is not UTF-8 text at byte 0" in project.run("repos", "add", "../shop").err
+    project.write("repos.yaml", "repos:\n  - {path: ..}\n")
+    assert "error[AW506]: `..` says no name" in project.run("repos", "list").err
+
+
+def test_the_project_itself_has_a_name(project: Project) -> None:
+    project.write("a.txt", "one\n")
+    project.git("add", "a.txt")
+    project.git("commit", "-qm", "first")
+    assert project.run("repos", "add", ".", "--json").json["name"] == "project"
+
+
 def test_mirrors_are_made_fetched_and_swept(project: Project) -> None:
     there = remote(project.root.parent / "remote")
     project.write(

@@ -1,0 +1,125 @@
+"""`sweep retry-failed`, `resume` and `undo`: what is said and done where attempts follow each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.sweeping import Fleet, statuses
+from tests.support import Project, script
+
+HEAD = 'allow: {paths: ["**"]}\n'
+GATE = "## Sure?\n\n```yaml step\nid: gate\napprove: true\n```\n"
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Fleet:
+    return Fleet(tmp_path, 2)
+
+
+def commit(fleet: Fleet, name: str, file: str, text: str | None = "") -> None:
+    """Commit a file; None removes it."""
+    if text is None:
+        fleet.git(name, "rm", "-q", file)
+    else:
+        Project(fleet.folder / name, git=False).write(file, text)
+        fleet.git(name, "add", file)
+    fleet.git(name, "commit", "-qm", file)
+
+
+def test_what_is_tried_again_and_waits_is_shown_and_gone_on_with(fleet: Fleet) -> None:
+    body = script("change", "test ! -e bad\necho two > a.txt") + GATE
+    fleet.project.workflow(body, head=HEAD)
+    for name in fleet.names:
+        commit(fleet, name, "bad")
+    assert fleet.sweep("flow", "--all", code=1)["dead_letters"] == fleet.names
+    for name in fleet.names:
+        commit(fleet, name, "bad", None)
+    assert statuses(fleet.sweep("retry-failed", "last", code=3)) == ["waiting", "waiting"]
+    shown = fleet.sweep("show", "last")
+    assert (shown["status"], shown["dead_letters"]) == ("waiting", [])
+    assert [one["attempts"] for one in shown["repositories"]] == [2, 2]
+    run = shown["repositories"][0]["run"]
+    assert fleet.run("approvals", "approve", run, "--detach").code == 0
+    found = fleet.sweep("resume", "last", code=3)
+    assert statuses(found) == ["succeeded", "waiting"]
+    assert fleet.git("r000", "show", f"{found['branch']}:a.txt") == "two"
+
+
+def test_undo_takes_back_every_attempt(fleet: Fleet, tmp_path: Path) -> None:
+    effects = tmp_path / "effects"
+    act = script("act", f"echo do >> {effects}", "effect: idempotent\n")
+    undo = f"```bash undo\necho back >> {effects}\n```\n\n"
+    fleet.project.workflow(act + undo + script("then", "test ! -e bad"), head=HEAD)
+    commit(fleet, "r000", "bad")
+    assert statuses(fleet.sweep("flow", "--all", code=1)) == ["failed", "succeeded"]
+    commit(fleet, "r000", "bad", None)
+    assert statuses(fleet.sweep("retry-failed", "last")) == ["succeeded", "succeeded"]
+    assert effects.read_text().split() == ["do"] * 3
+    assert set(statuses(fleet.sweep("undo", "last"))) == {"undone"}
+    assert effects.read_text().split() == ["do"] * 3 + ["back"] * 3
+
+
+def test_a_run_that_is_not_over_is_not_undone_and_the_way_out_is_said(fleet: Fleet) -> None:
+    fleet.project.workflow(script("change", "echo two > a.txt") + GATE, head=HEAD)
+    found = fleet.sweep("flow", "--repo", "r000", code=3)
+    run = found["repositories"][0]["run"]
+    done = fleet.run("sweep", "undo", "last")
+    assert done.code == 1
+    assert f"run {run} is not over: end it with `aiworkflow runs cancel {run}`" in done.err
+    assert statuses(fleet.sweep("show", "last")) == ["waiting"]
+    assert fleet.run("runs", "cancel", run).code == 0
+    assert statuses(fleet.sweep("undo", "last")) == ["undone"]
+
+
+def test_a_branch_that_people_use_stays(fleet: Fleet) -> None:
+    fleet.project.workflow(script("change", "echo two > a.txt"), head=HEAD)
+    branch = fleet.sweep("flow", "--all")["branch"]
+    fleet.git("r000", "switch", "-q", branch)
+    fleet.git("r001", "switch", "-q", branch)
+    commit(fleet, "r001", "more")
+    fleet.git("r001", "switch", "-q", "main")
+    done = fleet.run("sweep", "undo", "last")
+    assert done.code == 1
+    where = fleet.folder / "r000"
+    assert f"the branch `{branch}` stays: it is checked out in `{where}`" in done.err
+    assert f"the branch `{branch}` stays: somebody has committed more to it" in done.err
+    assert fleet.git("r000", "status", "--short") == ""
+    assert fleet.git("r000", "show", "HEAD:a.txt") == "two"
+    fleet.git("r000", "switch", "-q", "main")
+    fleet.git("r001", "branch", "-D", branch)
+    assert set(statuses(fleet.sweep("undo", "last"))) == {"undone"}
+    assert fleet.git("r000", "branch", "--list", "aiworkflow/*") == ""
+
+
+def test_a_branch_that_is_there_already_is_left_and_the_run_is_known(fleet: Fleet) -> None:
+    config = (
+        "agents: {paid: {echo: {text: hi}, max_tokens: 4, price: {input: 0, output: 100000}}}\n"
+    )
+    fleet.project.write(".aiworkflow/config.yaml", config)
+    ask = "## Ask\n\n```yaml step\nid: ask\nagent: paid\n```\n\nSay something.\n\n"
+    fleet.project.workflow(ask + script("change", "echo two > a.txt"), head=HEAD)
+    before = fleet.git("r000", "rev-parse", "main")
+    found = fleet.sweep("flow", "--repo", "r000", "--branch", "main", code=1)
+    (one,) = found["repositories"]
+    assert "the branch `main`" in one["error"]["message"]
+    assert "names another commit already" in one["error"]["message"]
+    assert fleet.git("r000", "rev-parse", "main") == before
+    assert one["run"]
+    assert one["cost_usd"] > 0
+    assert found["cost_usd"] == one["cost_usd"]
+    assert statuses(fleet.sweep("undo", "last")) == ["undone"]
+
+
+def test_resume_keeps_to_the_bundle_that_was_tried_again_with(fleet: Fleet) -> None:
+    fleet.project.workflow(script("change", "exit 1"), head=HEAD)
+    words = ["flow", "--all", "--max-parallel", "1", "--canary", "1"]
+    assert statuses(fleet.sweep(*words, code=1)) == ["failed", "not_started"]
+    fleet.project.workflow(script("change", "echo second > a.txt") + GATE, head=HEAD)
+    assert statuses(fleet.sweep("retry-failed", "last", code=1)) == ["waiting", "not_started"]
+    fleet.project.workflow(script("change", "echo third > a.txt"), head=HEAD)
+    run = fleet.sweep("show", "last")["repositories"][0]["run"]
+    assert fleet.run("approvals", "approve", run, "--detach").code == 0
+    found = fleet.sweep("resume", "last", code=3)
+    assert statuses(found) == ["succeeded", "waiting"]

@@ -1,0 +1,115 @@
+"""Which repositories a sweep takes, how many first, and what it refuses before anything begins."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.sweeping import Fleet, statuses
+from tests.support import Project, script
+
+HEAD = 'allow: {paths: ["**"]}\n'
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Fleet:
+    return Fleet(tmp_path, 1)
+
+
+def swept(fleet: Fleet, entry: str) -> dict[str, str]:
+    """What becomes of one repository that repos.yaml lists so."""
+    fleet.project.write("repos.yaml", f"repos:\n  - {entry}\n")
+    fleet.project.workflow(script("change", "echo two >> a.txt"), head=HEAD)
+    done = fleet.run("sweep", "flow", "--all", "--json")
+    (one,) = done.json["repositories"]
+    return {"status": one["status"], "said": (one["error"] or {}).get("message", "")}
+
+
+def test_a_folder_within_another_repository_is_not_that_one(fleet: Fleet) -> None:
+    project = fleet.project
+    project.write("vendor/shop/a.txt", "one\n")
+    project.git("add", "vendor")
+    project.git("commit", "-qm", "vendor")
+    found = swept(fleet, "{path: vendor/shop}")
+    assert (found["status"], "is no git repository" in found["said"]) == ("failed", True)
+    broken = project.root / "vendor/shop/.git"
+    broken.mkdir()
+    assert "is no git repository" in swept(fleet, "{path: vendor/shop}")["said"]
+    assert project.git("branch", "--list", "aiworkflow/*") == ""
+
+
+def test_what_is_wrong_with_a_repository_is_said(fleet: Fleet) -> None:
+    for name, words in (("empty", ["git", "init", "-q"]), ("plain", ["true"])):
+        (fleet.folder / name).mkdir()
+        subprocess.run(words, cwd=fleet.folder / name, check=True)
+    for entry, text in (
+        ("{path: ../fleet/empty}", "has no commit"),
+        ("{path: ../fleet/plain}", "is no git repository"),
+        ("{path: ../fleet/nothing}", "there is no repository"),
+        ("{path: ../fleet/r000, branch: gone}", "has no branch `gone`"),
+        (f"{{url: 'file://{fleet.folder}/gone'}}", "does not appear to be a git repository"),
+    ):
+        found = swept(fleet, entry)
+        assert (found["status"], text in found["said"]) == ("failed", True), found
+
+
+def test_the_branch_of_the_list_is_worked_on_also_in_a_bare_repository(fleet: Fleet) -> None:
+    fleet.git("r000", "switch", "-qc", "develop")
+    Project(fleet.folder / "r000", git=False).write("a.txt", "developed\n")
+    fleet.git("r000", "commit", "-qam", "develop")
+    fleet.git("r000", "switch", "-q", "main")
+    bare = fleet.folder / "bare.git"
+    subprocess.run(["git", "clone", "-q", "--bare", fleet.folder / "r000", bare], check=True)
+    fleet.project.workflow(script("change", "echo two >> a.txt"), head=HEAD)
+    lines = "repos:\n  - {path: ../fleet/r000, branch: develop}\n  - {path: ../fleet/bare.git}\n"
+    fleet.project.write("repos.yaml", lines.replace("bare.git}", "bare.git, branch: develop}"))
+    found = fleet.sweep("flow", "--all")
+    assert statuses(found) == ["succeeded", "succeeded"]
+    for name in ("r000", "bare.git"):
+        assert fleet.git(name, "show", f"{found['branch']}:a.txt") == "developed\ntwo"
+
+
+def test_so_many_canaries_as_are_asked_for(tmp_path: Path) -> None:
+    fleet = Fleet(tmp_path, 1)
+    fleet.project.workflow(script("look", "true"))
+    for count, share, first in ((25, "7", 7), (100, "7%", 7), (100, "28%", 28), (10, "5%", 1)):
+        lines = [f"  - {{path: ../fleet/x{number}}}\n" for number in range(count)]
+        fleet.project.write("repos.yaml", "repos:\n" + "".join(lines))
+        found = fleet.sweep("flow", "--all", "--canary", share, "--dry-run")
+        assert found["canary"] == first
+
+
+def test_what_cannot_be_is_refused_before_anything_begins(fleet: Fleet) -> None:
+    project = fleet.project
+    project.workflow(script("look", "true"))
+    report = fleet.run("sweep", "flow", "--all", "--report", str(fleet.folder))
+    assert (report.code, f"cannot write to `{fleet.folder}`: it is a folder" in report.err) == (
+        2,
+        True,
+    )
+    project.write(
+        "repos.yaml",
+        "repos:\n  - {path: ../fleet/r000}\n  - {path: ../fleet/../fleet/r000, name: b}\n",
+    )
+    twice = fleet.run("sweep", "flow", "--all")
+    assert (twice.code, "`r000` and `b` are the same repository" in twice.err) == (2, True)
+    project.write("repos.yaml", "repos:\n  - {path: ~nobody-has-this-name/x}\n")
+    home = fleet.run("sweep", "flow", "--all")
+    assert (home.code, "nobody's home folder is meant by" in home.err) == (2, True)
+    project.write("repos.yaml", "repos:\n  - {path: ../fleet/r000}\n")
+    project.workflow(script("look", "true"), head="runs_on: [gpu]\n")
+    label = fleet.run("sweep", "flow", "--all")
+    assert (label.code, "`runs_on`" in label.err or "gpu" in label.err) == (2, True)
+    assert fleet.sweep("list") == {"sweeps": []}
+
+
+def test_a_report_that_cannot_be_written_in_the_end_loses_no_sweep(fleet: Fleet) -> None:
+    fleet.project.workflow(script("look", "true"))
+    words = ["sweep", "flow", "--all", "--report", "/dev/full"]
+    done = fleet.run(*words)
+    assert done.code == 2
+    assert "cannot write to `/dev/full`: No space left on device" in done.err
+    assert "the sweep itself is kept: aiworkflow sweep show" in done.err
+    assert fleet.sweep("show", "last")["status"] == "succeeded"
