@@ -35,8 +35,7 @@ def _watches(client: Client, starter: Starter) -> Source:
     project = client.project
 
     def writes(run: str) -> Patterns | None:
-        is_over = client.journal.run(run).finished is not None
-        if not (is_over or client.is_driven(run)) or not in_the_project(client.journal, run):
+        if not in_the_project(client.journal, run):
             return None
         return writes_of(client.plans.of(run))
 
@@ -47,6 +46,7 @@ def _watches(client: Client, starter: Starter) -> Source:
         root=project.root,
         place=place_of(project.root),
         writes=writes,
+        is_driven=client.is_driven,
     )
 
 

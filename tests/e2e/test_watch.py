@@ -118,6 +118,39 @@ def test_what_a_run_writes_starts_no_other(project: Project) -> None:
         outputs(project, 2)
 
 
+def test_what_a_run_wrote_before_it_waited_starts_no_other(project: Project) -> None:
+    writes = script("look", 'echo more >> data/in.csv; echo "{}"')
+    gate = "## Sure?\n\n```yaml step\nid: gate\napprove: true\n```\n"
+    project.workflow(writes + gate, name="flow", head=HEAD)
+
+    def count(status: str, least: int) -> int:
+        for _ in range(60):
+            runs = project.run("runs", "list", "--limit", "50", "--json").json["runs"]
+            found = sum(one["status"] == status for one in runs)
+            if found >= least:
+                return found
+            time.sleep(0.1)
+        raise AssertionError(runs)
+
+    with watching(project):
+        project.write("data/in.csv", "1")
+        assert count("waiting", 1) == 1
+        time.sleep(2)  # several times as long as it waits for quiet
+        assert count("waiting", 1) == 1
+        project.write("data/in.csv", "by hand, while it waits")
+        assert count("waiting", 2) == 2
+
+
+def test_what_a_run_removes_starts_no_other_where_files_are_polled(project: Project) -> None:
+    head = HEAD.replace("debounce: 300ms", "debounce: 300ms\n    poll: 2s")
+    project.workflow(script("look", 'rm -f data/in.csv; echo "{}"'), name="flow", head=head)
+    with watching(project):
+        project.write("data/in.csv", "1")
+        outputs(project, 1)
+        time.sleep(5)  # two more looks
+        assert len(outputs(project, 1)) == 1
+
+
 def test_ten_thousand_files_are_one_run_and_a_kill_loses_none(project: Project) -> None:
     head = HEAD.replace("debounce: 300ms", "debounce: 1s\n    max_wait: 10m\n    initial: true")
     project.workflow(script("look", LOOK), name="flow", head=head)

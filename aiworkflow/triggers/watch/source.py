@@ -19,7 +19,7 @@ from aiworkflow.runtime.lanes import Overlap
 from aiworkflow.triggers.contract import Occurrence
 from aiworkflow.triggers.watch.kept import Batch, Head, Kept, started
 from aiworkflow.triggers.watch.observing import Observing, WatchdogMissing, most_events
-from aiworkflow.triggers.watch.own import changed_at, going
+from aiworkflow.triggers.watch.own import Made, changed_at, going
 from aiworkflow.triggers.watch.watched import Watched, data_of, touched
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from aiworkflow.triggers.contract import Armed, Starter
     from aiworkflow.triggers.watch.own import Writes
     from aiworkflow.triggers.watch.tree import Change, Stamp
-    from aiworkflow.triggers.watch.watched import Looked
+    from aiworkflow.triggers.watch.watched import Looked, Suspects
 
 POLL_S: Final = 5.0
 """How often files are looked at where the system tells nothing."""
@@ -48,6 +48,7 @@ class Watches:
         root: the project, whose files are meant.
         place: which machine's files, and where: what is kept belongs to them.
         writes: says where the runs it started may write.
+        is_driven: whether somebody drives a run now.
         observes: whether the system is asked to tell of changes; else files are only looked at.
         changed: when a file was changed, by the clock of `clock`.
     """
@@ -63,6 +64,7 @@ class Watches:
         root: Path,
         place: str,
         writes: Writes,
+        is_driven: Callable[[str], bool],
         observes: bool = True,
         changed: Callable[[Path], float | None] = changed_at,
     ) -> None:
@@ -73,6 +75,7 @@ class Watches:
         self._root = root.resolve()
         self._place = place
         self._writes = writes
+        self._is_driven = is_driven
         self._observes = observes
         self._watched: dict[str, Watched] = {}
         self._entries: Sequence[Armed] | None = None  # armed, and not yet begun
@@ -264,9 +267,9 @@ class Watches:
             every = one.poll_s or (None if self._observes else POLL_S)
             if every is None or now - one.polled_at < every:
                 continue
-            one.polled_at = now
+            before, one.polled_at = one.polled_at, now
             files = await asyncio.to_thread(one.tree.all)
-            one.polled(files, now)
+            one.polled(files, now, since=before)
 
     # -- batches ----------------------------------------------------------------------------------
 
@@ -275,13 +278,13 @@ class Watches:
         suspects = one.close_batch()
         try:
             looked = await asyncio.to_thread(one.look, suspects)
-            self._write_batch(one, looked, suspects.heard_at)
+            self._write_batch(one, looked, suspects)
         except BaseException:
             one.suspect_all(self._now())
             raise
         await self._deliver(one)
 
-    def _write_batch(self, one: Watched, looked: Looked, heard_at: Mapping[str, float]) -> None:
+    def _write_batch(self, one: Watched, looked: Looked, suspects: Suspects) -> None:
         kept, now = self._kept(one), self._now()
         changes = one.changes(looked)
         stamps = {path: looked.files.get(path) for path in touched(changes)}
@@ -295,7 +298,7 @@ class Watches:
             written = kept.stamp_of(stamps)
             new = {path: stamp for path, stamp in stamps.items() if written[path] != stamp}
             mine = [change for change in changes if change.path in new or change.came_from in new]
-            mine = self._others(mine, head, heard_at, now)
+            mine = self._others(mine, head, suspects, now)
             if mine:
                 number = head.number + 1
                 key = f"{kept.key} {number} {now:.3f}"
@@ -310,21 +313,19 @@ class Watches:
             return
 
     def _others(
-        self, changes: list[Change], head: Head, heard_at: Mapping[str, float], now: float
+        self, changes: list[Change], head: Head, suspects: Suspects, now: float
     ) -> list[Change]:
         """The changes that runs of this watch did not make themselves."""
         if not changes or not head.runs:
             return changes
-        times = {
-            one.path: (heard_at.get(one.path, now), self._changed_at(self._root / one.path))
-            for one in changes
-        }
-        since = min(heard if changed is None else changed for heard, changed in times.values())
-        spans = going(self._journal, head.runs, self._writes, since)
+        made: dict[str, Made] = {}
+        for one in changes:
+            at = self._changed_at(self._root / one.path)
+            made[one.path] = suspects.made(one.path, now) if at is None else Made(at, at)
+        since = min(one.first for one in made.values())
+        spans = going(self._journal, head.runs, self._writes, self._is_driven, since)
         return [
-            one
-            for one in changes
-            if not any(span.owns(one.path, *times[one.path]) for span in spans)
+            one for one in changes if not any(span.owns(one.path, made[one.path]) for span in spans)
         ]
 
     async def _deliver(self, one: Watched) -> None:

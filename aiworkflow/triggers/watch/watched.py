@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, cast
 from aiworkflow.jsontext import compact
 from aiworkflow.records import record
 from aiworkflow.settings.units import duration
+from aiworkflow.triggers.watch.own import LATE_S, Made
 from aiworkflow.triggers.watch.patterns import IGNORE_FILE, Patterns
 from aiworkflow.triggers.watch.tree import Change, Tree, differences
 
@@ -40,6 +41,8 @@ class Suspects:
 
     Attributes:
         heard_at: when something was last heard of a path; seconds since the epoch.
+        since: nothing of it happened before this moment.
+        late_s: how much earlier than it was heard something may have happened.
         folders: those of the paths that are folders, or were.
         all: whether all files are suspect.
         rules_changed: whether other files may be ignored than were before.
@@ -49,6 +52,13 @@ class Suspects:
     folders: frozenset[str]
     all: bool
     rules_changed: bool
+    since: float = 0.0
+    late_s: float = LATE_S
+
+    def made(self, path: str, now: float) -> Made:
+        """When something happened to a path of which nobody says it, as a file that is gone."""
+        heard = self.heard_at.get(path)
+        return Made(self.since, now) if heard is None else Made(heard - self.late_s, heard)
 
 
 @record
@@ -97,6 +107,7 @@ class Watched:
         self._last: float | None = None
         self.polled_at = 0.0
         self._polled: Files | None = None
+        self._late_s = LATE_S
 
     def take_over(self, other: Watched) -> None:
         """Go on as another one that looks at the same files and was armed later."""
@@ -135,11 +146,18 @@ class Watched:
         self._all = True
         self._tick(now)
 
-    def polled(self, files: Files, now: float) -> None:
-        """So all files are now; what is different from the look before was heard."""
+    def polled(self, files: Files, now: float, *, since: float) -> None:
+        """So all files are now; what is different from the look before was heard.
+
+        Args:
+            since: when that look was.
+        """
         before = self.files if self._polled is None else self._polled
         paths = {*before, *files}
-        self.hear({path: False for path in paths if before.get(path) != files.get(path)}, now)
+        changed = {path: False for path in paths if before.get(path) != files.get(path)}
+        if changed and since:
+            self._late_s = max(self._late_s, now - since)
+        self.hear(changed, now)
         self._polled = files
 
     def _tick(self, now: float) -> None:
@@ -157,7 +175,15 @@ class Watched:
 
     def close_batch(self) -> Suspects:
         """The suspects; what is heard from here on belongs to the next batch."""
-        found = Suspects(self.heard_at, frozenset(self._folders), self._all, self._rules_changed)
+        late_s, self._late_s = self._late_s, LATE_S
+        found = Suspects(
+            self.heard_at,
+            frozenset(self._folders),
+            self._all,
+            self._rules_changed,
+            (self._first or 0.0) - late_s,
+            late_s,
+        )
         self.heard_at, self._folders = {}, set()
         self._count = 0
         self._all = self._rules_changed = False

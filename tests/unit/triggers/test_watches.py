@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from aiworkflow.engine import encode
+from aiworkflow.engine import events as ev
 from aiworkflow.journal import Append, Conflict, JournalUnavailable, RunRow
+from aiworkflow.runtime.waits import child_id
 from aiworkflow.triggers.watch.observing import WatchdogMissing
 from aiworkflow.triggers.watch.patterns import Patterns
 from aiworkflow.triggers.watch.source import Watches
@@ -36,7 +40,7 @@ class Stage:
     def server(self) -> Watches:
         return Watches(
             self.journal, self.runs, self.clock, root=self.root, place=f"here:{self.root}",
-            writes=lambda run: self.allowed, observes=self.observes,
+            writes=lambda run: self.allowed, is_driven=lambda _: True, observes=self.observes,
             changed=lambda path: self.changed.get(path) if path.exists() else None,
         )  # fmt: skip
 
@@ -346,20 +350,38 @@ def test_a_crash_before_or_after_its_run_is_durable_neither_loses_nor_doubles_a_
     ]  # fmt: skip
 
 
-def going(stage: Stage, status: str = "running") -> Callable[[], None]:
-    """The run of the last batch as the journal has it; call the result to end it."""
-    (one,) = stage.source._watched.values()
-    head, _ = stage.source._kept(one).head()
-    assert head is not None
-    run = head.runs[-1]
-    row = RunRow(run, "b", status, stage.clock.at)
-    stage.journal.append_now(Append("a" + run, run, [b"{}"], epoch=1, after=0, driver="d", row=row))
+class Going:
+    """The run of the last batch, as the journal has it."""
 
-    def end() -> None:
-        over = RunRow(run, "b", "succeeded", row.started, stage.clock.at)
-        stage.journal.append_now(Append("b" + run, run, [b"{}"], epoch=1, after=1, row=over))
+    def __init__(self, stage: Stage, run: str = "") -> None:
+        (one,) = stage.source._watched.values()
+        head, _ = stage.source._kept(one).head()
+        assert head is not None
+        self.stage, self.id, self.seq = stage, run or head.runs[-1], 0
+        self.row = RunRow(self.id, "b", "running", stage.clock.at)
 
-    return end
+    def note(self, *events: ev.Event, **row: object) -> None:
+        """Have the journal say that something happened in it."""
+        self.row = dataclasses.replace(self.row, **row)  # type: ignore[arg-type]
+        append = Append(
+            f"{self.id} {self.seq}", self.id, [encode(one) for one in events], epoch=1,
+            after=self.seq, driver=None if self.seq else "d", row=self.row,
+        )  # fmt: skip
+        self.stage.journal.append_now(append)
+        self.seq += len(events)
+
+    def begins(self, path: str = "act", role: str = "") -> None:
+        at = self.stage.clock.at
+        self.note(ev.Started(at, path, path, "", 1, 1, "pure", "k", role=role))
+
+    def ends(self, path: str = "act") -> None:
+        self.note(ev.Ended(self.stage.clock.at, path, 1, 1, "succeeded"))
+
+    def waits(self) -> None:
+        self.note(ev.Opened(self.stage.clock.at, "gate", "gate", "", "gate"), status="waiting")
+
+    def is_over(self) -> None:
+        self.note(status="succeeded", finished=self.stage.clock.at)
 
 
 def test_what_its_runs_write_starts_no_further_run(stage: Stage) -> None:
@@ -367,7 +389,8 @@ def test_what_its_runs_write_starts_no_further_run(stage: Stage) -> None:
     stage.arm(paths=["data/**"])
     stage.write("data/a")
     assert stage.batch() == {"data/a": "created"}
-    end = going(stage)
+    run = Going(stage)
+    run.begins()
     stage.clock.at += 1
     stage.write("data/out/result")
     stage.write("data/out/old")
@@ -375,21 +398,49 @@ def test_what_its_runs_write_starts_no_further_run(stage: Stage) -> None:
     assert stage.batch() == {"data/by-somebody-else": "created"}
     stage.write("data/out/at-the-end")
     (stage.root / "data/out/old").unlink()
+    run.ends()
+    run.is_over()  # what is gone is heard of later than it went
     stage.heard("data/out/at-the-end", "data/out/old")
-    end()
     assert stage.quiet() == []
+    stage.clock.at += 10
+    stage.look()
     stage.write("data/out/result", "by hand, at once")
     assert stage.batch() == {"data/out/result": "modified"}
 
 
-def test_a_run_that_waits_writes_nothing(stage: Stage) -> None:
+def test_what_a_run_wrote_before_it_waited_is_its_own_and_no_more(stage: Stage) -> None:
     stage.allowed = Patterns(["."])
     stage.arm(paths=["data/**"])
     stage.write("data/a")
     stage.batch()
-    going(stage, "waiting")
-    stage.write("data/a", "meanwhile")
-    assert stage.batch() == {"data/a": "modified"}
+    run = Going(stage)
+    run.begins()
+    stage.write("data/made", "before it waits")
+    stage.heard("data/made")
+    run.ends()
+    run.waits()
+    assert stage.quiet() == []
+    stage.write("data/made", "meanwhile")
+    assert stage.batch() == {"data/made": "modified"}
+
+
+def test_what_the_runs_write_that_it_calls_is_its_own(stage: Stage) -> None:
+    stage.allowed = Patterns(["."])
+    stage.arm(paths=["data/**"])
+    stage.write("data/a")
+    stage.batch()
+    run = Going(stage)
+    run.begins("call", role="child")
+    run.note(ev.Opened(stage.clock.at, "call", "call", "", "child"), status="waiting")
+    child = Going(stage, child_id(run.id, "call", 1))
+    child.begins()
+    stage.write("data/made")
+    stage.heard("data/made")
+    child.ends()
+    child.waits()
+    assert stage.quiet() == []
+    stage.write("data/made", "while both wait")
+    assert stage.batch() == {"data/made": "modified"}
 
 
 def test_more_than_a_run_can_be_told_is_counted(
