@@ -23,6 +23,9 @@ ATTEMPTS: Final = 5
 BACKOFF_S: Final = 5.0
 """Pause before the second try, without `backoff`; each further one is twice as long."""
 
+QUEUE_NAME: Final = r"[^\s{}]+"
+LONGEST_NAME: Final = 200
+
 _FORM: Final = r"[a-z][a-z0-9+]*://[^\s@]+"
 
 
@@ -63,7 +66,7 @@ def _is_url(text: str) -> bool:
 QUEUE: Final = Record(
     "queue",
     (
-        row("name", Text("the name of a queue", r"[^\s{}]+", 200), "Name of the queue.", "jobs", required=True),
+        row("name", Text("the name of a queue", QUEUE_NAME, LONGEST_NAME), "Name of the queue.", "jobs", required=True),
         row("url", QueueUrlReader(), "Where the queue is: `amqps://…`, `rediss://…`, or a plugin's; in the journal without it.", "rediss://queues.example.com:6379/0"),
         row("login", Text("the name of a secret", SECRET_NAME), "The secret that holds `user:password` for the queue's server.", "QUEUE_LOGIN"),
         row("max_parallel", Whole(1, 100_000), "Most runs of the bundle that queues have started and that are going, over all servers; those that wait for people or moments do not count.", "4"),

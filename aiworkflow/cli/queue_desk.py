@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -51,11 +51,18 @@ def publish_message(request: PublishRequest, where: Where, out: Out) -> None:
     Raises:
         UsageError: something on the command line cannot be used.
     """
+    from aiworkflow.bundle.readers_on_queue import LONGEST_NAME, QUEUE_NAME
+
     body = _body(request.data)
     headers = dict(_header(text) for text in request.headers)
     if not (request.priority.isdecimal() and len(request.priority) == 1):
         raise UsageError(f"`--priority {request.priority}` is not one of 0 to 9")
     delay = seconds("--delay", request.delay)
+    if re.fullmatch(QUEUE_NAME, request.name) is None or len(request.name) > LONGEST_NAME:
+        raise UsageError(
+            f"`{request.name}` is no name of a queue",
+            hint=f"1 to {LONGEST_NAME} characters without spaces and braces",
+        )
 
     async def go(desk: Desk) -> tuple[Known, str]:
         known = desk.find(request.name, request.url)
@@ -235,9 +242,11 @@ def _body(data: str) -> str:
             raise UsageError(f"cannot read `{data[1:]}`: {error}") from error
     else:
         text = data
+    from aiworkflow.triggers.queues.body import read_body
+
     try:
-        json.loads(text)
-    except (ValueError, RecursionError) as error:
+        read_body(text.encode("utf-8", "surrogateescape"))
+    except ValueError as error:
         raise UsageError(
             f"`--data` is no JSON: {error}", hint="quote it for the shell: --data '{\"n\": 1}'"
         ) from error

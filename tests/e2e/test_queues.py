@@ -167,6 +167,23 @@ def test_no_more_runs_than_max_parallel_are_going(project: Project) -> None:
     assert sorted(lines(project)) == [str(number) for number in range(8)]
 
 
+def test_two_queues_of_a_bundle_share_its_limit(project: Project) -> None:
+    order(
+        project,
+        "[{name: a, max_parallel: 1, inputs: {n: '{{ trigger.body }}'}},"
+        " {name: b, max_parallel: 1, inputs: {n: '{{ trigger.body }}'}}]",
+        "mkdir -p at; touch at/$INPUT_N; ls at | wc -l >> seen.txt; sleep 0.2; rm at/$INPUT_N; echo $INPUT_N >> done.txt",
+    )
+    for number in range(4):
+        publish(project, "a", number)
+        publish(project, "b", number + 10)
+    other = Worker(project)
+    Worker(project).until(lambda: len(lines(project)) == 8)
+    other.until(lambda: True)
+    assert max(map(int, lines(project, "seen.txt"))) == 1
+    assert sorted(lines(project)) == ["0", "1", "10", "11", "12", "13", "2", "3"]
+
+
 def test_priorities_are_those_of_the_runs(project: Project) -> None:
     order(project, "{name: orders, inputs: {n: '{{ trigger.body }}'}}")
     for number in range(4):
@@ -213,6 +230,11 @@ def test_what_the_command_refuses(project: Project) -> None:
     project.workflow("## A\n\n```bash step\ntrue\n```\n", name="locked", head=locked)
     cases = [
         (["publish", "q", "--data", "{n: 1}"], "no JSON", "quote it"),
+        (["publish", "q", "--data", "[NaN]"], "NaN is no JSON", ""),
+        (["publish", "q", "--data", "1e999"], "1e999 is larger than any number", ""),
+        (["publish", "q", "--data", '"\\ud800"'], "`--data` is no JSON", ""),
+        (["publish", ""], "`` is no name of a queue", "without spaces"),
+        (["publish", "my queue"], "`my queue` is no name of a queue", "without spaces"),
         (["publish", "q", "--data", "@missing"], "cannot read `missing`", ""),
         (["publish", "q", "--priority", "10"], "not one of 0 to 9", ""),
         (["publish", "q", "--delay", "soon"], "--delay", ""),

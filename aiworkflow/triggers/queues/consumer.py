@@ -10,15 +10,14 @@ What becomes of a message:
     taken by many who died                        set aside
 
 A message also reaches the steps of the bundle's runs that wait for an event by the queue's name.
-Messages are taken only when their runs can be started. With `max_parallel` one server takes at a time,
-by a lease, since only so can it count: what it starts is driven by whoever works.
+Messages are taken only when their runs can be started. With `max_parallel` one server takes at a time
+for a bundle, by a lease, since only so can it count: what it starts is driven by whoever works.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
@@ -29,10 +28,13 @@ from aiworkflow.errors import AIWorkflowError, UnavailableError
 from aiworkflow.expr import EvaluationError, Expression, evaluate
 from aiworkflow.runtime.lanes import Overlap
 from aiworkflow.triggers.contract import Occurrence
+from aiworkflow.triggers.queues.body import read_body
 from aiworkflow.triggers.queues.contract import LARGEST_BODY, LONGEST_ID, QueueUnavailable
 from aiworkflow.triggers.queues.room import Room
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aiworkflow.clock import Clock, Ids
     from aiworkflow.engine.carried import Json
     from aiworkflow.journal import Journal
@@ -56,6 +58,9 @@ _UNAVAILABLE_S: Final = 0.5
 class Consumer:
     """Takes messages for one entry of `on`.
 
+    Args:
+        is_shared: whether the limit of the entry is shared with others of its bundle.
+
     Attributes:
         armed: the entry as it is now; another version of it may be put here at any time.
     """
@@ -70,6 +75,7 @@ class Consumer:
         clock: Clock,
         ids: Ids,
         delivery: Delivery | None = None,
+        is_shared: Callable[[], bool] = lambda: False,
     ) -> None:
         self.armed = armed
         self._queue = queue
@@ -77,6 +83,8 @@ class Consumer:
         self._clock = clock
         self._ids = ids
         self._delivery = delivery
+        self._is_shared = is_shared
+        self._has_taken = False
         self._room = Room(journal, clock=clock, token=ids.token())
         self._in_flight = 0
         self._takes_from = 0.0
@@ -143,16 +151,30 @@ class Consumer:
             return []
         most = self.armed.trigger.values.get("max_parallel")
         if isinstance(most, int):
-            if self._in_flight:  # they are counted when they are durable
-                await self._landing()
-                return []
-            room = self._room.left(self.armed, most)
-        else:
-            room = _IN_FLIGHT - self._in_flight
-        if room <= 0:
-            await (self._landing() if self._in_flight else self._rest(_FULL_S))
+            return await self._take_counted(most)
+        if self._in_flight >= _IN_FLIGHT:
+            await self._landing()
             return []
-        return list(await self._queue.take(min(room, _IN_FLIGHT), _WAIT_S))
+        return list(await self._queue.take(_IN_FLIGHT - self._in_flight, _WAIT_S))
+
+    async def _take_counted(self, most: int) -> list[Taken]:
+        """The same, of an entry with a limit; other entries of the bundle have their turn between."""
+        if self._in_flight:  # they are counted when they are durable
+            await self._landing()
+            return []
+        if self._is_shared() and self._has_taken:
+            self._has_taken = False
+            self._room.leave()
+            await self._rest(_FULL_S)
+        room = self._room.left(self.armed, most)
+        self._has_taken = room > 0
+        if room <= 0:
+            if self._is_shared():
+                self._room.leave()
+            await self._rest(_FULL_S)
+            return []
+        wait_s = 0.0 if self._is_shared() else _WAIT_S
+        return list(await self._queue.take(min(room, _IN_FLIGHT), wait_s))
 
     async def _landing(self) -> None:
         """Wait until one that was taken is settled."""
@@ -273,17 +295,10 @@ class _NoJson(Exception):
 
 
 def _read(body: bytes) -> Json:
-    """A body's data, as strictly as data from outside is read."""
     try:
-        found: Json = json.loads(body.decode("utf-8"), parse_constant=_no_constant)
-        json.dumps(found, ensure_ascii=False).encode("utf-8")  # no half characters either
-    except (ValueError, RecursionError) as error:
+        return read_body(body)
+    except ValueError as error:
         raise _NoJson(str(error)[:200]) from error
-    return found
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is no JSON")
 
 
 def _key(id_: str) -> str:

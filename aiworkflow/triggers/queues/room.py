@@ -1,7 +1,7 @@
 """How many more runs an entry with `max_parallel` may start: counted by one server at a time.
 
-Who counts holds a lease, a register of the entry that expires; the others stand by. A server that dies
-is replaced when its lease is over.
+Who counts holds a lease, a register of the bundle that expires; the others stand by, other entries of
+the bundle among them, since all its runs count. A server that dies is replaced when its lease is over.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from aiworkflow.triggers.contract import Armed
 
 TURN: Final = "queue-turn"
-"""The space of registers of who takes messages for an entry with a limit."""
+"""The space of registers of who takes messages for a bundle with a limit."""
 
 _LEASE_S: Final = 15.0
 _PAGE: Final = 200
@@ -40,7 +40,7 @@ class Room:
 
     def left(self, armed: Armed, most: int) -> int:
         """How many more; 0 while another server counts."""
-        return max(0, most - self._going(armed.bundle, most)) if self._has_turn(armed.name) else 0
+        return max(0, most - self._going(armed.bundle, most)) if self._has_turn(armed.bundle) else 0
 
     def leave(self) -> None:
         """Let another server count."""
@@ -54,21 +54,21 @@ class Room:
             pass  # it runs out
         self._held = ""
 
-    def _has_turn(self, name: str) -> bool:
+    def _has_turn(self, bundle: str) -> bool:
         now = self._clock.now().timestamp()
-        if self._held == name and now < self._until - _LEASE_S / 2:
+        if self._held == bundle and now < self._until - _LEASE_S / 2:
             return True
-        found = self._journal.register(TURN, name)
+        found = self._journal.register(TURN, bundle)
         is_mine = found is not None and json.loads(found.value)["by"] == self._token
         if found is not None and not is_mine and (found.expires or 0.0) > now:
             return False
         value = json.dumps({"by": self._token})
         version = found.version if found is not None else 0
         try:
-            self._journal.put([RegisterWrite(TURN, name, value, version, now + _LEASE_S)])
+            self._journal.put([RegisterWrite(TURN, bundle, value, version, now + _LEASE_S)])
         except Conflict:
             return False
-        self._held, self._until = name, now + _LEASE_S
+        self._held, self._until = bundle, now + _LEASE_S
         return True
 
     def _going(self, bundle: str, most: int) -> int:

@@ -136,8 +136,23 @@ class QueueSource:
         address = address_of(armed.trigger, self._secret)
         name = str(armed.trigger.options["name"])
         queue = open_queue(name, address, journal=self._journal, clock=clock, ids=ids)
-        starter, journal, delivery = self._starter, self._journal, self._delivery
-        return Consumer(armed, queue, starter, journal, clock=clock, ids=ids, delivery=delivery)
+
+        def is_shared() -> bool:
+            limited = [
+                one for one in self._entries.values() if "max_parallel" in one.trigger.values
+            ]
+            return sum(one.bundle == armed.bundle for one in limited) > 1
+
+        return Consumer(
+            armed,
+            queue,
+            self._starter,
+            self._journal,
+            clock=clock,
+            ids=ids,
+            delivery=self._delivery,
+            is_shared=is_shared,
+        )
 
 
 def address_of(trigger: Trigger, secret: Callable[[str], str]) -> Address:

@@ -118,6 +118,7 @@ DEEP = b"[" * 200_000 + b"]" * 200_000
         (b"{n: 1}", "no JSON"),
         (b'{"n": NaN}', "NaN is no JSON"),
         (b'{"n": -Infinity}', "no JSON"),
+        (b'{"n": -1e999}', "larger than any number"),
         (b"\xff\xfe", "no JSON"),
         (b'"\\ud800"', "no JSON"),
         (DEEP, "no JSON"),
