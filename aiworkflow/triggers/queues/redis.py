@@ -50,6 +50,7 @@ _TRIES: Final = 5
 _CONNECTIONS: Final = 8
 _CONNECT_S: Final = 5.0
 _ANSWER_S: Final = 20.0
+_SAID: Final = 200
 
 
 class _Script(Protocol):
@@ -231,16 +232,22 @@ class RedisQueue:
 
         async with self._opening:
             if not self._is_open:
-                await self._ask(lambda: self._scripts[lua.OPEN](self._streams, [_GROUP]))
+                try:
+                    await self._ask(lambda: self._scripts[lua.OPEN](self._streams, [_GROUP]))
+                except ResponseError as error:
+                    raise self._refused(error) from error
                 self._is_open = True
         try:
             return await self._ask(lambda: self._scripts[script](keys, values))
         except ResponseError as error:
             if "NOGROUP" not in str(error) and "no such key" not in str(error):
-                raise self._unavailable(error) from error
+                raise self._refused(error) from error
         # somebody has emptied the server
-        await self._ask(lambda: self._scripts[lua.OPEN](self._streams, [_GROUP]))
-        return await self._ask(lambda: self._scripts[script](keys, values))
+        try:
+            await self._ask(lambda: self._scripts[lua.OPEN](self._streams, [_GROUP]))
+            return await self._ask(lambda: self._scripts[script](keys, values))
+        except ResponseError as error:
+            raise self._refused(error) from error
 
     async def _ask(self, ask: Callable[[], Awaitable[object]]) -> object:
         from redis.exceptions import AuthenticationError, RedisError, ResponseError
@@ -256,6 +263,14 @@ class RedisQueue:
             raise
         except (RedisError, OSError) as error:
             raise self._unavailable(error) from error
+
+    def _refused(self, error: Exception) -> QueueUnavailable:
+        """The server answers, and says no: out of memory, a replica, a key of another kind."""
+        said = " ".join(str(error).partition(" script:")[0].split())[:_SAID]
+        return QueueUnavailable(
+            f"the queue at {self._address.shown} refuses: {said}",
+            hint="see to it on the server, or correct the `url` of the queue",
+        )
 
     def _unavailable(self, error: Exception) -> QueueUnavailable:
         kind = type(error).__name__
@@ -308,7 +323,7 @@ def _fields(message: Message, at: float, tries: int = 0, failed: int = 0) -> lis
 
 
 def _message(fields: Mapping[bytes, bytes], level: int, entry: bytes) -> Message:
-    id_ = fields.get(b"id", entry).decode(errors="replace")
+    id_ = (fields.get(b"id") or entry).decode(errors="replace")
     headers: dict[str, str] = {}
     try:
         found = json.loads(fields.get(b"headers", b"{}"))

@@ -11,7 +11,7 @@ import pytest
 from aiworkflow.clock import SystemClock, SystemIds
 from aiworkflow.journal import Journal, open_journal
 from aiworkflow.triggers.queues.address import read_address
-from aiworkflow.triggers.queues.contract import Queue
+from aiworkflow.triggers.queues.contract import Message, Queue, QueueUnavailable
 from aiworkflow.triggers.queues.embedded import EmbeddedQueue
 from aiworkflow.triggers.queues.rabbitmq import RabbitQueue
 from aiworkflow.triggers.queues.redis import RedisQueue
@@ -103,19 +103,34 @@ class TestRedis(QueueSuite):
                     },
                     {"body": "4", "tries": "9" * 50, "headers": "7", "at": "-5"},
                     {"other": "5"},
+                    {"body": "6", "id": ""},
                 ]
                 with redis.Redis.from_url(REDIS) as client:
                     for fields in strange:
                         client.xadd(f"aiworkflow:{{{queue.name}}}:0", fields)
                 found = await taken_all(queue, len(strange))
-                assert [one.message.body for one in found] == [b"1", b"2", b"3", b"4", b""]
+                assert [one.message.body for one in found] == [b"1", b"2", b"3", b"4", b"", b"6"]
                 assert {one.message.published for one in found} == {0.0}
                 assert {(one.attempt, one.failed) for one in found} == {(1, 0)}
-                assert len({one.message.id for one in found}) == 5
+                assert len({one.message.id for one in found} - {""}) == 6
                 assert found[1].message.headers == {"a": "[1]", "b": "None"}
                 for one in found:
                     await queue.set_aside(one, "strange")
-                assert len(await queue.dead()) == 5
+                assert len(await queue.dead()) == 6
+
+        asyncio.run(go())
+
+    def test_what_the_server_refuses_is_said(self) -> None:
+        async def go() -> None:
+            import redis
+
+            async with self.opened() as queue:
+                with redis.Redis.from_url(REDIS) as client:
+                    client.set(f"aiworkflow:{{{queue.name}}}:3", "no stream")
+                with pytest.raises(QueueUnavailable, match="refuses: WRONGTYPE Operation"):
+                    await queue.status()
+                with pytest.raises(QueueUnavailable, match="refuses: WRONGTYPE Operation"):
+                    await queue.publish(Message("a", b"1", priority=3))
 
         asyncio.run(go())
 
