@@ -125,12 +125,15 @@ class TestRedis(QueueSuite):
             import redis
 
             async with self.opened() as queue:
+                key = f"aiworkflow:{{{queue.name}}}:3"
                 with redis.Redis.from_url(REDIS) as client:
-                    client.set(f"aiworkflow:{{{queue.name}}}:3", "no stream")
+                    client.set(key, "no stream")
                 with pytest.raises(QueueUnavailable, match="refuses: WRONGTYPE Operation"):
                     await queue.status()
                 with pytest.raises(QueueUnavailable, match="refuses: WRONGTYPE Operation"):
                     await queue.publish(Message("a", b"1", priority=3))
+                with redis.Redis.from_url(REDIS) as client:
+                    client.delete(key)
 
         asyncio.run(go())
 
