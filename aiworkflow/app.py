@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from aiworkflow.client.replaying import CaseTests, Stage
     from aiworkflow.client.result import RunResult
     from aiworkflow.client.run import OnEvent
+    from aiworkflow.client.triggers import Triggers
     from aiworkflow.engine.carried import Json
     from aiworkflow.http.remote.client import RemoteClient
     from aiworkflow.journal import Journal
@@ -146,7 +147,7 @@ def connect(
 
     from aiworkflow.client.client import Client
 
-    client = Client(found, open_store, make_runtime, kept)
+    client = Client(found, open_store, make_runtime, kept, _triggers)
     client.discovers = discover
     return client
 
@@ -216,7 +217,7 @@ def _connect_stage(project: Project, stage: Stage) -> Client:
     def open_store() -> Journal:
         return open_journal("memory", stage.state, clock=stage.clock, ids=stage.ids)
 
-    return Client(found, open_store, make_runtime, kept)
+    return Client(found, open_store, make_runtime, kept, _triggers)
 
 
 def run(
@@ -307,6 +308,12 @@ def _runtimes(
         )
 
     return make
+
+
+def _triggers(client: Client) -> Triggers:
+    from aiworkflow.triggers.here import TriggersHere
+
+    return TriggersHere(client)
 
 
 def _agent_problems(environ: Mapping[str, str]) -> AgentProblems:

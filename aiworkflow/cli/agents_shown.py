@@ -6,39 +6,35 @@ from typing import TYPE_CHECKING, cast
 
 from aiworkflow.cli.out import printable
 from aiworkflow.cli.show import cost_text, seconds_text
+from aiworkflow.cli.triggering import in_loop, opened
 from aiworkflow.cli.where import Where, connect
 from aiworkflow.errors import EXIT_FAILED, EXIT_OK
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aiworkflow.agents.figures import Figures
     from aiworkflow.cli.out import Out
-    from aiworkflow.client.agents import KnownAgent
     from aiworkflow.engine.carried import Json
+
+    _Shown = dict[str, Json]
 
 
 def list_agents(where: Where, out: Out) -> None:
     """Print all agents as a table."""
-    from aiworkflow.client.agents import survey
-
-    client = connect(where)
-    try:
-        every = survey(client)
-    finally:
-        client.close()
-    out.object({"agents": [one.to_json() for one in every]})
+    with opened(where) as client:
+        about = client.views.agents()
+    out.object(about)
     rows = [("", "agent", "kind", "model", "measured here", "")]
     rows += [
         (
             _mark(one),
-            one.name,
-            one.api or one.kind,
-            one.model or "-",
-            _in_short(one.measured) or "-",
-            _remark(one),
+            str(one["agent"]),
+            str(one["api"] or one["kind"]),
+            str(one["model"] or "-"),
+            _in_short(cast("_Shown", one["together"])) or "-",
+            str(one["problem"] or "").partition("; ")[0] or str(one["breaker"] or ""),
         )
-        for one in every
+        for one in cast("list[_Shown]", about["agents"])
     ]
     for line in table(rows):
         out.say(printable(line))
@@ -46,15 +42,7 @@ def list_agents(where: Where, out: Out) -> None:
 
 def check_command(where: Where, names: Sequence[str], out: Out) -> int:
     """Print whether agents can be used; the exit status."""
-    import asyncio
-
-    from aiworkflow.client.views import standings_json
-
-    client = connect(where)
-    try:
-        found = asyncio.run(standings_json(client, names))
-    finally:
-        client.close()
+    found = in_loop(where, lambda client: client.views.check_agents(names))
     out.object(found)
     agents = cast("list[dict[str, Json]]", found["agents"])
     width = max(len(str(one["agent"])) for one in agents)
@@ -72,32 +60,29 @@ def check_command(where: Where, names: Sequence[str], out: Out) -> int:
 
 def show_agent(where: Where, name: str, out: Out) -> None:
     """Print all that is known of one agent."""
-    from aiworkflow.client.agents import known_agent
-
-    client = connect(where)
-    try:
-        one = known_agent(client, name)
-    finally:
-        client.close()
-    out.object(one.to_json())
-    key = f"{one.key_variable}, {'set' if one.has_key else 'not set'}" if one.key_variable else ""
-    price = ", ".join(f"{unit} ${value:g}" for unit, value in one.price.items())
+    with opened(where) as client:
+        one = client.views.agent(name)
+    out.object(one)
+    said = cast("_Shown | None", one["key"])
+    key = f"{said['variable']}, {'set' if said['is_set'] else 'not set'}" if said else ""
+    prices = cast("dict[str, float]", one["price"] or {})
+    price = ", ".join(f"{unit} ${value:g}" for unit, value in prices.items())
     rows = [
-        ("agent", one.name),
-        ("kind", f"{one.kind} ({one.api})" if one.api else one.kind),
-        ("from", one.origin or "built in"),
-        ("model", one.model),
-        ("url", one.url),
-        ("abilities", ", ".join(one.abilities)),
+        ("agent", one["agent"]),
+        ("kind", f"{one['kind']} ({one['api']})" if one["api"] else one["kind"]),
+        ("from", one["origin"] or "built in"),
+        ("model", one["model"]),
+        ("url", one["url"]),
+        ("abilities", ", ".join(cast("list[str]", one["abilities"]))),
         ("key", key),
         ("price", f"{price} for a million tokens" if price else ""),
-        ("problem", one.problem),
-        ("breaker", one.breaker),
+        ("problem", one["problem"]),
+        ("breaker", one["breaker"]),
     ]
     for label, text in rows:
         if text:
             out.say(printable(f"{label.ljust(10)} {text}"))
-    for label, figures in one.figures.items():
+    for label, figures in cast("dict[str, _Shown]", one["measured"]).items():
         out.say()
         out.say(printable(f"measured here, {label}"))
         for what, text in _at_length(figures):
@@ -133,33 +118,36 @@ def table(rows: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
-def _mark(one: KnownAgent) -> str:
-    return "✗" if one.problem and one.is_wanted else "·" if one.problem or one.breaker else "✓"
+def _mark(one: _Shown) -> str:
+    if one["problem"]:
+        return "✗" if one["wanted"] else "·"
+    return "·" if one["breaker"] else "✓"
 
 
-def _remark(one: KnownAgent) -> str:
-    return one.problem.partition("; ")[0] or one.breaker
-
-
-def _in_short(figures: Figures) -> str:
-    if not figures.attempts:
+def _in_short(figures: _Shown) -> str:
+    if not figures["attempts"]:
         return ""
-    words = [f"{figures.succeeded}/{figures.attempts}"]
-    if figures.median_s is not None:
-        words.append(seconds_text(figures.median_s))
-    if figures.mean_usd is not None:
-        words.append(cost_text(figures.mean_usd))
+    words = [f"{figures['succeeded']}/{figures['attempts']}"]
+    if figures["median_seconds"] is not None:
+        words.append(seconds_text(float(str(figures["median_seconds"]))))
+    if figures["mean_cost_usd"] is not None:
+        words.append(cost_text(cast("float", figures["mean_cost_usd"])))
     return " ".join(words)
 
 
-def _at_length(figures: Figures) -> list[tuple[str, str]]:
-    failures = ", ".join(f"{kind} {count}" for kind, count in sorted(figures.failures.items()))
+def _at_length(figures: _Shown) -> list[tuple[str, str]]:
+    counts = cast("dict[str, int]", figures["failures"])
+    failures = ", ".join(f"{kind} {count}" for kind, count in sorted(counts.items()))
+    success, median, speed, cost = (
+        cast("float | None", figures[name])
+        for name in ("success", "median_seconds", "tokens_per_second", "mean_cost_usd")
+    )
     rows = [
-        ("attempts", str(figures.attempts)),
-        ("answered", f"{figures.success:.0%}" if figures.success is not None else ""),
+        ("attempts", str(figures["attempts"])),
+        ("answered", f"{success:.0%}" if success is not None else ""),
         ("failures", failures),
-        ("median time", seconds_text(figures.median_s) if figures.median_s is not None else ""),
-        ("speed", f"{figures.tokens_per_s:.0f} tokens/s" if figures.tokens_per_s else ""),
-        ("mean cost", cost_text(figures.mean_usd)),
+        ("median time", seconds_text(median) if median is not None else ""),
+        ("speed", f"{speed:.0f} tokens/s" if speed else ""),
+        ("mean cost", cost_text(cost)),
     ]
     return [(what, text) for what, text in rows if text]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, cast
 
+from aiworkflow.cli.calling import say_tools, tools_table
 from aiworkflow.cli.checking import bundle_table, info_text
 from aiworkflow.cli.given import overrides, pairs, read_inputs
 from aiworkflow.cli.out import Out
@@ -126,6 +127,34 @@ def journal_there(given: Given) -> int:
     return EXIT_OK if found["ok"] else EXIT_FAILED
 
 
+def tools_there(given: Given) -> int:
+    """Print the tools that the server's workflows can use; its MCP servers are not asked."""
+    out = _out(given)
+    with Where(None).remote() as client:
+        found = client.views.tools(_bundle(given))
+    out.object({**found, "servers": []})
+    if not out.json:
+        out.result(tools_table(cast("Findings", found["tools"])))
+    return EXIT_OK
+
+
+def tool_there(given: Given) -> int:
+    """Print what a tool there takes, gives and touches."""
+    name = _text(given, "tool")
+    if name.startswith("mcp:"):
+        raise UsageError(
+            "MCP servers of a server are not asked from elsewhere",
+            hint="ask on the machine where it runs",
+        )
+    with Where(None).remote() as client:
+        say_tools(client.views.tool(name, _bundle(given)), _out(given))
+    return EXIT_OK
+
+
+def _bundle(given: Given) -> str | None:
+    return _text(given, "bundle") or None
+
+
 INSTEAD: Final[Mapping[str, Callable[[Given], int]]] = {
     "run": run_there,
     "bundle run": run_there,
@@ -135,6 +164,8 @@ INSTEAD: Final[Mapping[str, Callable[[Given], int]]] = {
     "workflow list": workflows_there,
     "workflow show": document_there,
     "journal check": journal_there,
+    "tools list": tools_there,
+    "tools show": tool_there,
 }
 """By the words of a command, what is done in its place."""
 

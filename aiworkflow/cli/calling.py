@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from aiworkflow.errors import EXIT_FAILED, EXIT_OK, RefusedError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from aiworkflow.cli.out import Out
     from aiworkflow.client.client import Client
@@ -25,7 +25,6 @@ _MARKS = {"answers": ("✓", "green"), "fails": ("✗", "red"), "not asked": ("�
 def list_tools(bundle: str | None, servers: Sequence[str], folder: str | None, out: Out) -> int:
     """Print the tools there are, and which MCP servers answer."""
     from aiworkflow.cli.out import printable
-    from aiworkflow.cli.show import table
     from aiworkflow.client.tools import declared
 
     project, checked = _opened(bundle, folder)
@@ -35,12 +34,8 @@ def list_tools(bundle: str | None, servers: Sequence[str], folder: str | None, o
     listed = [one.in_list() for one in tools]
     out.object({"tools": listed, "servers": [one.to_json() for one in asked]})
     if not out.json:
-        rows = [
-            (one.name, str(one.effect), printable(one.origin), _first(one.description))
-            for one in tools
-        ]
-        if rows:
-            out.result(table(rows, ("TOOL", "EFFECT", "FROM", "DESCRIPTION")))
+        if listed:
+            out.result(tools_table(listed))
         for one in asked:
             mark, style = _MARKS[one.state]
             more = f": {one.text}" if one.text else f", {one.tools} tools"
@@ -53,11 +48,33 @@ def list_tools(bundle: str | None, servers: Sequence[str], folder: str | None, o
 def show_tool(name: str, bundle: str | None, folder: str | None, out: Out) -> int:
     """Print all there is to know of a tool."""
     project, checked = _opened(bundle, folder)
-    tools = _found(name, project, checked)
-    out.object({"tools": [one.to_json() for one in tools]})
-    if not out.json:
-        out.result("\n\n".join("\n".join(_lines(one, out)) for one in tools))
+    say_tools({"tools": [one.to_json() for one in _found(name, project, checked)]}, out)
     return EXIT_OK
+
+
+def say_tools(about: Mapping[str, Json], out: Out) -> None:
+    """Print all there is to know of tools."""
+    out.object(about)
+    if not out.json:
+        tools = cast("list[dict[str, Json]]", about["tools"])
+        out.result("\n\n".join("\n".join(_lines(one, out)) for one in tools))
+
+
+def tools_table(tools: Sequence[Mapping[str, Json]]) -> str:
+    """Tools in lines."""
+    from aiworkflow.cli.out import printable
+    from aiworkflow.cli.show import table
+
+    rows = [
+        (
+            str(one["name"]),
+            str(one["effect"]),
+            printable(str(one["from"])),
+            _first(str(one["description"])),
+        )
+        for one in tools
+    ]
+    return table(rows, ("TOOL", "EFFECT", "FROM", "DESCRIPTION"))
 
 
 def call_tool(
@@ -179,24 +196,23 @@ def _agree(tool: Offered, arguments: dict[str, Json], agreed: bool, out: Out) ->
         raise RefusedError(f"`{tool.name}` was not called")
 
 
-def _lines(one: Offered, out: Out) -> list[str]:
+def _lines(one: Mapping[str, Json], out: Out) -> list[str]:
     from aiworkflow.cli.out import printable
 
-    lines = [f"  {line}" for line in one.description.splitlines()] + [""]
-    lines.append(f"  from     {one.origin}")
-    claim = ""
-    if one.claimed is not None and one.claimed != one.effect:
-        claim = (
-            f"  (the server claims `{one.claimed}`; it counts when `effect` in config.yaml says so)"
-        )
-    lines.append(f"  effect   {one.effect}{claim}")
-    if one.network:
-        lines.append(f"  hosts    {', '.join(one.network)}")
-    if one.secrets:
-        lines.append(f"  secrets  {', '.join(one.secrets)}")
-    about = (one.inputs or {}).get("properties")
-    needed = (one.inputs or {}).get("required")
-    if one.inputs is None:
+    lines = [f"  {line}" for line in str(one["description"]).splitlines()] + [""]
+    lines.append(f"  from     {one['from']}")
+    claim, claimed = "", one["claimed"]
+    if claimed is not None and claimed != one["effect"]:
+        claim = f"  (the server claims `{claimed}`; it counts when `effect` in config.yaml says so)"
+    lines.append(f"  effect   {one['effect']}{claim}")
+    if one["network"]:
+        lines.append(f"  hosts    {', '.join(cast('list[str]', one['network']))}")
+    if one["secrets"]:
+        lines.append(f"  secrets  {', '.join(cast('list[str]', one['secrets']))}")
+    inputs = cast("Mapping[str, Json] | None", one["inputs"])
+    about = (inputs or {}).get("properties")
+    needed = (inputs or {}).get("required")
+    if inputs is None:
         lines.append("  takes    it does not say")
     elif isinstance(about, dict) and about:
         lines.append("  takes")
@@ -205,7 +221,7 @@ def _lines(one: Offered, out: Out) -> list[str]:
             lines.append(f"    {name}{mark}: {_short(schema)}")
     else:
         lines.append("  takes    nothing")
-    return [out.paint(printable(one.name), "bold"), *(printable(line) for line in lines)]
+    return [out.paint(printable(str(one["name"])), "bold"), *(printable(line) for line in lines)]
 
 
 def _short(schema: Json) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from aiworkflow.cli.given import seconds
 from aiworkflow.cli.serverlog import check_form, set_up
@@ -12,10 +12,12 @@ from aiworkflow.errors import EXIT_FAILED, EXIT_OK, EXIT_WAITING, UsageError
 from aiworkflow.records import record
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from aiworkflow.cli.out import Out
     from aiworkflow.cli.where import Where
     from aiworkflow.client.client import Client
-    from aiworkflow.client.fleet import WorkerRow
+    from aiworkflow.engine.carried import Json
     from aiworkflow.settings.fleet import FleetOptions
 
 _MOST_SLOTS: Final = 1000
@@ -104,34 +106,34 @@ def list_workers(where: Where, out: Out) -> None:
     """Print the processes that drive runs."""
     from aiworkflow.cli.out import printable
     from aiworkflow.cli.show import table
-    from aiworkflow.client.fleet import workers
 
     client = where.connect()
     try:
-        found = workers(client)
-        now = client.project.clock.now().timestamp()
+        about = client.views.workers()
     finally:
         client.close()
-    out.object({"workers": [row.to_json() for row in found]})
+    out.object(about)
+    found = cast("list[dict[str, Json]]", about["workers"])
     if not found:
         out.say("no process drives runs; begin one: aiworkflow worker")
         return
     head = ("worker", "kind", "host", "labels", "version", "runs", "up", "last sign", "state")
-    out.say(printable(table([_cells(row, now) for row in found], head)))
+    out.say(printable(table([_cells(row, float(str(about["at"]))) for row in found], head)))
 
 
-def _cells(row: WorkerRow, now: float) -> tuple[str, ...]:
-    runs = "-" if row.runs is None else f"{row.runs}"
+def _cells(row: Mapping[str, Json], now: float) -> tuple[str, ...]:
+    runs = "-" if row["runs"] is None else f"{row['runs']}"
+    started, sign = row["started"], row["last_sign_seconds"]
     return (
-        row.id[:_SHOWN_LETTERS],
-        row.kind,
-        f"{row.host}:{row.pid}" if row.pid is not None else row.host,
-        ",".join(row.labels) or "-",
-        row.version,
-        f"{runs}/{row.slots}" if row.slots is not None else runs,
-        "-" if row.started is None else _age(now - row.started),
-        "-" if row.age_s is None else _age(row.age_s),
-        row.state,
+        str(row["worker"])[:_SHOWN_LETTERS],
+        str(row["kind"]),
+        f"{row['host']}:{row['pid']}" if row["pid"] is not None else str(row["host"]),
+        ",".join(cast("list[str]", row["labels"])) or "-",
+        str(row["version"]),
+        f"{runs}/{row['slots']}" if row["slots"] is not None else runs,
+        "-" if started is None else _age(now - float(str(started))),
+        "-" if sign is None else _age(float(str(sign))),
+        str(row["state"]),
     )
 
 
@@ -144,12 +146,11 @@ def _age(seconds: float) -> str:
 
 def drain_worker(worker: str, where: Where, out: Out) -> None:
     """Ask a worker to end."""
-    from aiworkflow.client.fleet import drain
-
     client = where.connect()
     try:
-        row = drain(client, worker)
+        row = client.drain(worker)
     finally:
         client.close()
-    out.object({"worker": row.id, "state": "draining"})
-    out.say(f"{row.kind} {row.id[:_SHOWN_LETTERS]} on {row.host} takes nothing more")
+    out.object(row)
+    shown = f"{row['kind']} {str(row['worker'])[:_SHOWN_LETTERS]} on {row['host']}"
+    out.say(f"{shown} takes nothing more")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 from aiworkflow.cli.out import printable
+from aiworkflow.cli.triggering import load, opened
 from aiworkflow.errors import EXIT_FAILED, EXIT_OK, UsageError
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from aiworkflow.cli.where import Where
     from aiworkflow.client.client import Client
     from aiworkflow.engine.carried import Json
-    from aiworkflow.triggers.catalogue import Catalogue
     from aiworkflow.triggers.webhook.posting import Sent
     from aiworkflow.triggers.webhook.trying import Event
 
@@ -32,15 +32,10 @@ def list_webhooks(where: Where, last: str, out: Out) -> None:
     Raises:
         UsageError: `last` is no number.
     """
-    from aiworkflow.triggers.webhook.overview import webhooks_json
-
     if not (last.isascii() and last.isdecimal() and int(last) <= _MOST):
         raise UsageError(f"--last takes a number up to {_MOST}, not `{last}`")
-    with_client = where.connect()
-    try:
-        found = webhooks_json(with_client, _catalogue(with_client), int(last))
-    finally:
-        with_client.close()
+    with opened(where) as client:
+        found = client.triggers.webhooks(last=int(last))
     out.object(found)
     rows, refused = (cast("list[dict[str, Json]]", found[name]) for name in ("webhooks", "refused"))
     out.result(_shown(rows, refused, cast("dict[str, str]", found["problems"])))
@@ -89,7 +84,7 @@ def try_webhook(
     body = _read(payload) if payload is not None else None
     client = where.connect()
     try:
-        catalogue = _catalogue(client)
+        catalogue = load(client)
         armed = entry_of(catalogue, bundle)
         tried = event_to_try(armed, event, body, f"test-{client.project.ids.token()[:16]}")
         if dry_run:
@@ -112,7 +107,7 @@ def replay_delivery(
     try:
         new_id = "" if same_id else f"again-{client.project.ids.token()[:16]}"
         route, event = event_again(client, delivery, new_id)
-        armed = entry_of(_catalogue(client), route)
+        armed = entry_of(load(client), route)
         event = event if same_id else renamed(armed, event)
         return _say(send(client, armed, event, *_server(client, url)), event, out)
     finally:
@@ -148,14 +143,6 @@ def _would_shown(found: Mapping[str, Json]) -> str:
             f"  {key}: {json.dumps(value, ensure_ascii=False)}" for key, value in inputs.items()
         ]
     return printable("\n".join(lines))
-
-
-def _catalogue(client: Client) -> Catalogue:
-    from aiworkflow.triggers.catalogue import Catalogue
-
-    catalogue = Catalogue(client)
-    catalogue.load()
-    return catalogue
 
 
 def _server(client: Client, url: str | None) -> tuple[str, str]:

@@ -5,21 +5,23 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, cast
 
 from aiworkflow.cli.given import seconds
+from aiworkflow.cli.triggering import in_loop
 from aiworkflow.errors import UsageError
 from aiworkflow.records import record
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Sequence
 
     from aiworkflow.cli.out import Out
     from aiworkflow.cli.where import Where
-    from aiworkflow.triggers.queues.contract import Dead, Status
-    from aiworkflow.triggers.queues.desk import Desk, Known
+    from aiworkflow.client.client import Client
+    from aiworkflow.client.triggers import Shown
+    from aiworkflow.engine.carried import Json
 
-T = TypeVar("T")
+_MOST_DEAD: Final = 100_000
 
 
 @record
@@ -64,24 +66,26 @@ def publish_message(request: PublishRequest, where: Where, out: Out) -> None:
             hint=f"1 to {LONGEST_NAME} characters without spaces and braces",
         )
 
-    async def go(desk: Desk) -> tuple[Known, str]:
-        known = desk.find(request.name, request.url)
-        if not known.bundles and request.url is None:
-            hint = desk.nearest(request.name)
-            out.note(
-                f"warning: no bundle takes messages from `{request.name}`"
-                + (f"; {hint}" if hint else "")
-            )
-        priority = int(request.priority)
-        found = await desk.publish(
-            known, body, id_=request.id, priority=priority, delay_s=delay, headers=headers
+    async def go(client: Client) -> Shown:
+        return await client.triggers.queues.publish(
+            request.name,
+            body,
+            id_=request.id,
+            priority=int(request.priority),
+            delay_s=delay,
+            headers=headers,
+            url=request.url,
         )
-        return known, found
 
-    known, id_ = _with_desk(where, go)
-    about = {"queue": known.name, "at": known.address.shown, "id": id_}
-    out.object({**about, "priority": int(request.priority), "delay_seconds": delay})
-    out.say(f"published {id_} to {known.name} in {known.address.shown}")
+    about = in_loop(where, go)
+    if not about["bundles"] and request.url is None:
+        hint = about["hint"]
+        out.note(
+            f"warning: no bundle takes messages from `{request.name}`"
+            + (f"; {hint}" if hint else "")
+        )
+    out.object(about)
+    out.say(f"published {about['id']} to {about['queue']} in {about['at']}")
 
 
 def show_status(name: str | None, url: str | None, where: Where, out: Out) -> None:
@@ -91,16 +95,10 @@ def show_status(name: str | None, url: str | None, where: Where, out: Out) -> No
         UsageError: there is no such queue.
     """
     from aiworkflow.cli.show import table
-    from aiworkflow.triggers.queues.desk import standing_json
 
-    async def go(desk: Desk) -> list[tuple[Known, Status]]:
-        if name is None and url is not None:
-            raise UsageError("`--url` needs the name of a queue")
-        wanted = desk.known() if name is None else [desk.find(name, url)]
-        return [(one, await desk.status(one)) for one in wanted]
-
-    found = _with_desk(where, go)
-    out.object({"queues": [standing_json(known, status) for known, status in found]})
+    about = in_loop(where, lambda client: client.triggers.queues.standing(name or "", url=url))
+    out.object(about)
+    found = cast("list[dict[str, Json]]", about["queues"])
     if out.json:
         return
     if not found:
@@ -109,14 +107,14 @@ def show_status(name: str | None, url: str | None, where: Where, out: Out) -> No
     head = ("QUEUE", "AT", "READY", "DELAYED", "TAKEN", "DEAD", "OLDEST", "CONSUMERS", "BUNDLES")
     rows = [
         (
-            known.name,
-            known.address.shown,
-            *(_count(one) for one in (status.ready, status.delayed, status.taken, status.dead)),
-            "" if status.oldest_s is None else f"{status.oldest_s:.0f}s",
-            _count(status.consumers),
-            ", ".join(known.bundles),
+            str(one["queue"]),
+            str(one["at"]),
+            *(_count(one[word]) for word in ("ready", "delayed", "taken", "dead")),
+            "" if one["oldest_seconds"] is None else f"{float(str(one['oldest_seconds'])):.0f}s",
+            _count(one["consumers"]),
+            ", ".join(cast("list[str]", one["bundles"])),
         )
-        for known, status in found
+        for one in found
     ]
     out.result(table(rows, head))
 
@@ -128,21 +126,20 @@ def purge_queue(name: str, url: str | None, where: Where, out: Out, *, is_sure: 
         UsageError: nobody has said that it is meant.
     """
 
-    async def go(desk: Desk) -> int:
-        known = desk.find(name, url)
+    async def go(client: Client) -> Shown:
+        queues = client.triggers.queues
         if not is_sure:
-            status = await desk.status(known)
-            count = _messages(status.ready + (status.delayed or 0))
+            (one,) = cast("list[Shown]", (await queues.standing(name, url=url))["queues"])
+            count = _messages(int(str(one["ready"])) + int(str(one["delayed"] or 0)))
             raise UsageError(
-                f"this removes {count} of `{name}` in {known.address.shown} for ever",
+                f"this removes {count} of `{name}` in {one['at']} for ever",
                 hint="say --yes if that is meant",
             )
-        async with desk.open(known) as queue:
-            return await queue.purge()
+        return await queues.purge(name, url=url)
 
-    count = _with_desk(where, go)
-    out.object({"queue": name, "removed": count})
-    out.say(f"removed {_messages(count)} of {name}")
+    about = in_loop(where, go)
+    out.object(about)
+    out.say(f"removed {_messages(about['removed'])} of {name}")
 
 
 def list_dead(name: str, url: str | None, limit: str, where: Where, out: Out) -> None:
@@ -153,25 +150,26 @@ def list_dead(name: str, url: str | None, limit: str, where: Where, out: Out) ->
     """
     from aiworkflow.cli.out import printable
     from aiworkflow.cli.show import table
-    from aiworkflow.client.views import when
-    from aiworkflow.triggers.queues.desk import dead_json
 
-    if not (limit.isdecimal() and 1 <= int(limit) <= 100_000):
-        raise UsageError(f"`--limit {limit}` is no number from 1 to 100000")
+    if not (limit.isascii() and limit.isdecimal() and 1 <= int(limit) <= _MOST_DEAD):
+        raise UsageError(f"`--limit {limit}` is no number from 1 to {_MOST_DEAD}")
 
-    async def go(desk: Desk) -> Sequence[Dead]:
-        async with desk.open(desk.find(name, url)) as queue:
-            return await queue.dead(int(limit))
-
-    found = _with_desk(where, go)
-    out.object({"queue": name, "dead": [dead_json(one) for one in found]})
+    most = int(limit)
+    about = in_loop(where, lambda client: client.triggers.queues.dead(name, limit=most, url=url))
+    out.object(about)
+    found = cast("list[dict[str, Json]]", about["dead"])
     if out.json:
         return
     if not found:
         out.say(f"nothing of {name} was set aside")
         return
     rows = [
-        (one.message.id, when(one.at), str(one.attempts), " ".join(printable(one.reason).split()))
+        (
+            str(one["id"]),
+            str(one["since"]),
+            str(one["attempts"]),
+            " ".join(printable(str(one["reason"])).split()),
+        )
         for one in found
     ]
     out.result(table(rows, ("ID", "SINCE (UTC)", "ATTEMPTS", "REASON")))
@@ -183,15 +181,10 @@ def retry_dead(request: DeadRequest, where: Where, out: Out) -> None:
     Raises:
         UsageError: neither ids nor `--all` were given.
     """
-    ids = _ids(request)
-
-    async def go(desk: Desk) -> int:
-        async with desk.open(desk.find(request.name, request.url)) as queue:
-            return await queue.retry(ids)
-
-    count = _with_desk(where, go)
-    out.object({"queue": request.name, "retried": count})
-    out.say(f"put back {_messages(count)} of {request.name}")
+    ids, name = _ids(request), request.name
+    about = in_loop(where, lambda client: client.triggers.queues.retry(name, ids, url=request.url))
+    out.object(about)
+    out.say(f"put back {_messages(about['retried'])} of {name}")
 
 
 def drop_dead(request: DeadRequest, where: Where, out: Out) -> None:
@@ -200,39 +193,17 @@ def drop_dead(request: DeadRequest, where: Where, out: Out) -> None:
     Raises:
         UsageError: neither ids nor `--all` were given.
     """
-    ids = _ids(request)
-
-    async def go(desk: Desk) -> int:
-        async with desk.open(desk.find(request.name, request.url)) as queue:
-            return await queue.drop(ids)
-
-    count = _with_desk(where, go)
-    out.object({"queue": request.name, "dropped": count})
-    out.say(f"removed {_messages(count)} of {request.name} for ever")
+    ids, name = _ids(request), request.name
+    about = in_loop(where, lambda client: client.triggers.queues.drop(name, ids, url=request.url))
+    out.object(about)
+    out.say(f"removed {_messages(about['dropped'])} of {name} for ever")
 
 
 # -- pieces ---------------------------------------------------------------------------------------
 
 
-def _with_desk(where: Where, do: Callable[[Desk], Awaitable[T]]) -> T:
-    """Something done with the queues of a project."""
-    import asyncio
-
-    from aiworkflow.triggers.queues.desk import Desk
-
-    client = where.connect()
-
-    async def go() -> T:
-        return await do(Desk(client))
-
-    try:
-        return asyncio.run(go())
-    finally:
-        client.close()
-
-
-def _body(data: str) -> str:
-    """The JSON text that `--data` stands for."""
+def _body(data: str) -> Json:
+    """What `--data` stands for."""
     if data == "-":
         text = sys.stdin.read()
     elif data.startswith("@"):
@@ -245,12 +216,12 @@ def _body(data: str) -> str:
     from aiworkflow.triggers.queues.body import read_body
 
     try:
-        read_body(text.encode("utf-8", "surrogateescape"))
+        found = read_body(text.encode("utf-8", "surrogateescape"))
     except ValueError as error:
         raise UsageError(
             f"`--data` is no JSON: {error}", hint="quote it for the shell: --data '{\"n\": 1}'"
         ) from error
-    return text
+    return found
 
 
 def _header(text: str) -> tuple[str, str]:
@@ -269,9 +240,9 @@ def _ids(request: DeadRequest) -> Sequence[str] | None:
     return None if request.all else request.ids
 
 
-def _messages(count: int) -> str:
+def _messages(count: Json) -> str:
     return "1 message" if count == 1 else f"{count} messages"
 
 
-def _count(value: int | None) -> str:
+def _count(value: Json) -> str:
     return "?" if value is None else str(value)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from aiworkflow.cli.show import table
-from aiworkflow.cli.triggering import load, pick, start_one
-from aiworkflow.errors import UsageError
+from aiworkflow.cli.triggering import in_loop, note_problems, opened
+from aiworkflow.errors import EXIT_OK, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from aiworkflow.cli.out import Out
     from aiworkflow.cli.where import Where
     from aiworkflow.client.client import Client
-    from aiworkflow.triggers.catalogue import Catalogue
-    from aiworkflow.triggers.contract import Started, Starter
-    from aiworkflow.triggers.schedule.overview import Shown
+    from aiworkflow.engine.carried import Json
 
 _MOST_TIMES: Final = 1000
 _YEARS: Final = range(1900, 3000)  # what a calendar cannot go beyond is far from these
@@ -23,15 +23,11 @@ _YEARS: Final = range(1900, 3000)  # what a calendar cannot go beyond is far fro
 
 def list_schedules(where: Where, out: Out) -> None:
     """Print all schedules of a project."""
-    from aiworkflow.triggers.schedule.overview import show
-
-    client = where.connect()
-    try:
-        entries = load(client, out).armed("schedule")
-        found = [show(client.journal, one, _now(client)) for one in entries]
-    finally:
-        client.close()
-    out.object({"schedules": [one.to_json() for one in found]})
+    with opened(where) as client:
+        about = client.triggers.schedules.all()
+    note_problems(about, out)
+    out.object(about)
+    found = cast("list[dict[str, Json]]", about["schedules"])
     if not found:
         out.say("no bundle here has a schedule: `on: {schedule: …}`")
         return
@@ -41,83 +37,81 @@ def list_schedules(where: Where, out: Out) -> None:
 
 def show_schedule(where: Where, name: str, out: Out) -> None:
     """Print all there is to know of a schedule."""
-    from aiworkflow.triggers.schedule.overview import show
-
-    client = where.connect()
-    try:
-        armed = pick(name, load(client, out).armed("schedule"), "schedule")
-        found = show(client.journal, armed, _now(client), count=5)
-    finally:
-        client.close()
-    about = found.to_json()
+    with opened(where) as client:
+        about = client.triggers.schedules.one(name)
     out.object(about)
-    about["next"] = ", ".join(one.time for one in found.coming) or "-"
+    about["next"] = ", ".join(_times(about)) or "-"
     lines = (f"{key}: {'-' if value is None else value}" for key, value in about.items())
     out.result("\n".join(lines))
 
 
 def next_times(where: Where, name: str | None, count: str, at: str | None, out: Out) -> None:
     """Print the next times of one schedule, or of all together."""
-    from aiworkflow.triggers.schedule.overview import coming
-
     if not (count.isascii() and count.isdecimal() and 1 <= int(count) <= _MOST_TIMES):
         raise UsageError(f"--count takes a number from 1 to {_MOST_TIMES:,}, not `{count}`")
-    client = where.connect()
-    try:
-        entries = load(client, out).armed("schedule")
-        chosen = entries if name is None else [pick(name, entries, "schedule")]
-        after = _now(client) if at is None else _moment(at)
-        found = coming(client.journal, chosen, after, int(count))
-    finally:
-        client.close()
-    out.object({"times": [one.to_json() for one in found]})
+    after = None if at is None else _moment(at)
+    with opened(where) as client:
+        about = client.triggers.schedules.coming(name or "", count=int(count), after=after)
+    note_problems(about, out)
+    out.object(about)
+    found = cast("list[dict[str, str]]", about["times"])
     if not found:
         out.say("nothing comes")
         return
-    out.result(table([(one.time, one.schedule) for one in found], ("TIME", "SCHEDULE")))
+    rows = [(one["time"], one["schedule"]) for one in found]
+    out.result(table(rows, ("TIME", "SCHEDULE")))
 
 
 def pause_schedule(where: Where, name: str, out: Out, *, on: bool) -> None:
     """Pause a schedule, or resume it."""
-    from aiworkflow.triggers.schedule.overview import pause
-
-    client = where.connect()
-    try:
-        armed = pick(name, load(client, out).armed("schedule"), "schedule")
-        pause(client.journal, armed, _now(client), on=on)
-    finally:
-        client.close()
-    out.object({"schedule": armed.name, "paused": on})
-    out.say(f"{armed.name} {'is paused' if on else 'goes on; what it left out is not made up for'}")
+    with opened(where) as client:
+        schedules = client.triggers.schedules
+        about = schedules.pause(name) if on else schedules.resume(name)
+    out.object(about)
+    done = "is paused" if on else "goes on; what it left out is not made up for"
+    out.say(f"{about['schedule']} {done}")
 
 
 def run_schedule(where: Where, name: str, out: Out, *, detach: bool) -> int:
-    """Start a schedule's run at once."""
+    """Start a schedule's run at once, and drive it here unless another process does.
 
-    async def start(client: Client, catalogue: Catalogue, starter: Starter) -> Started:
-        from aiworkflow.triggers.schedule.planned import planned
-        from aiworkflow.triggers.schedule.source import start_now
+    Args:
+        detach: leave it to a server to drive it.
+    """
+    from aiworkflow.cli.running import drive_on
+    from aiworkflow.runtime.lanes import Overlap
 
-        plan = planned(pick(name, catalogue.armed("schedule"), "schedule"))
-        return await start_now(plan, starter, _now(client), client.project.ids.token())
+    async def start(client: Client) -> tuple[str, bool]:
+        run = str((await client.triggers.schedules.run(name))["run"])
+        return run, not client.is_remote and client.is_driven(run)
 
-    return start_one(where, out, start, detach=detach)
+    run, driven = in_loop(where, start)
+    if not driven and not detach:
+        try:
+            status = drive_on(where, run, out)
+        except Overlap:  # it waits until an older run is over
+            status = None
+        if status is not None:
+            return status
+    out.object({"run": run, "started": True})
+    out.say(f"started run {run}" + ("" if detach else f"; follow it: aiworkflow runs watch {run}"))
+    return EXIT_OK
 
 
-def _row(one: Shown) -> tuple[str, ...]:
-    upcoming = one.coming[0].time if one.coming else "never"
+def _row(one: Mapping[str, Json]) -> tuple[str, ...]:
+    upcoming = next(iter(_times(one)), "never")
     return (
-        one.plan.name,
-        one.plan.times.cron,
-        one.plan.times.timezone,
-        "paused" if one.is_paused else upcoming,
-        one.last or "-",
-        f"{one.run} {one.status}".strip() or "-",
+        str(one["schedule"]),
+        str(one["cron"]),
+        str(one["timezone"]),
+        "paused" if one["paused"] else upcoming,
+        str(one["last"] or "-"),
+        f"{one['run'] or ''} {one['status'] or ''}".strip() or "-",
     )
 
 
-def _now(client: Client) -> float:
-    return client.project.clock.now().timestamp()
+def _times(one: Mapping[str, Json]) -> list[str]:
+    return [each["time"] for each in cast("list[dict[str, str]]", one["next"])]
 
 
 def _moment(text: str) -> float:

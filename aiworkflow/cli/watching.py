@@ -4,42 +4,37 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from aiworkflow.cli.out import printable
 from aiworkflow.cli.show import table
-from aiworkflow.cli.triggering import load, pick
+from aiworkflow.cli.triggering import load, note_problems, opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from aiworkflow.cli.out import Out
     from aiworkflow.cli.where import Where
+    from aiworkflow.engine.carried import Json
     from aiworkflow.triggers.watch.overview import Tried
 
 
 def list_watches(where: Where, out: Out) -> None:
     """Print all watches of a project."""
-    from aiworkflow.triggers.watch.overview import show
-    from aiworkflow.triggers.watch.source import place_of
-
-    client = where.connect()
-    try:
-        root = client.project.root
-        entries = load(client, out).armed("watch")
-        found = [show(client.journal, one, root, place_of(root)) for one in entries]
-    finally:
-        client.close()
-    out.object({"watches": [one.to_json() for one in found]})
+    with opened(where) as client:
+        about = client.triggers.watches()
+    note_problems(about, out)
+    out.object(about)
+    found = cast("list[dict[str, Json]]", about["watches"])
     if not found:
         out.say("no bundle here watches files: `on: {watch: {paths: […]}}`")
         return
     rows = [
         (
-            one.watched.armed.name,
-            " ".join(one.watched.tree.patterns.paths),
-            f"{one.watched.debounce_s:g} s",
-            f"{one.run} {one.status}".strip() or "-",
+            str(one["watch"]),
+            " ".join(cast("list[str]", one["paths"])),
+            f"{cast('float', one['debounce_seconds']):g} s",
+            f"{one['run'] or ''} {one['status'] or ''}".strip() or "-",
         )
         for one in found
     ]
@@ -48,18 +43,17 @@ def list_watches(where: Where, out: Out) -> None:
 
 def try_watches(where: Where, paths: Sequence[str], name: str | None, out: Out) -> None:
     """Print what the watches of a project would make of some paths; starts nothing."""
+    from aiworkflow.triggers.picking import pick
     from aiworkflow.triggers.watch.overview import try_paths, within
 
-    client = where.connect()
-    try:
-        root = client.project.root
-        entries = load(client, out).armed("watch")
+    with opened(where) as client:
+        root, catalogue = client.project.root, load(client)
+        note_problems({"problems": dict(catalogue.problems)}, out)
+        entries = catalogue.armed("watch")
         chosen = entries if name is None else [pick(name, entries, "watch")]
         inner = [within(root, Path(one)) for one in paths]
         now = client.project.clock.now().timestamp()
         found = [try_paths(one, root, inner, now) for one in chosen]
-    finally:
-        client.close()
     out.object({"watches": [one.to_json() for one in found]})
     if not found:
         out.say("no bundle here watches files: `on: {watch: {paths: […]}}`")

@@ -82,6 +82,7 @@ class KnownAgent:
             "origin": self.origin or None,
             "usable": not self.problem,
             "problem": self.problem or None,
+            "wanted": self.is_wanted,
             "api": self.api or None,
             "model": self.model or None,
             "url": self.url or None,
@@ -92,6 +93,7 @@ class KnownAgent:
             "price": dict(self.price) or None,
             "breaker": self.breaker or None,
             "measured": {label: figures_json(one) for label, one in self.figures.items()},
+            "together": figures_json(self.measured),
         }
 
 
@@ -99,6 +101,7 @@ def figures_json(found: Figures) -> dict[str, Json]:
     """What was measured, in the words of `agents list --json`."""
     return {
         "attempts": found.attempts,
+        "succeeded": found.succeeded,
         "success": found.success,
         "median_seconds": found.median_s,
         "tokens_per_second": found.tokens_per_s,

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from aiworkflow.client.carrier import Carrier
     from aiworkflow.client.discovery import Discovery
     from aiworkflow.client.onward import Proposal
+    from aiworkflow.client.triggers import Triggers
     from aiworkflow.client.views import Views
     from aiworkflow.engine.carried import Json
     from aiworkflow.journal import Journal
@@ -60,6 +61,7 @@ class Client(Asking, Records):
         journal: opens the journal; called when it is first needed.
         runtime: makes the runtime on that journal, given what to call after each append.
         kept: what stays alive between the steps of its runs; entered and left with the client.
+        triggers: what starts its runs by itself, as seen through a client.
     """
 
     def __init__(
@@ -68,10 +70,12 @@ class Client(Asking, Records):
         journal: Callable[[], Journal],
         runtime: Callable[[Journal, Callable[[str], None]], LocalRuntime],
         kept: AbstractAsyncContextManager[object],
+        triggers: Callable[[Client], Triggers],
     ) -> None:
         super().__init__(project, journal)
         self.is_remote = False
         self._kept = kept
+        self._triggers = triggers
         self._make_runtime = runtime
         self._runtime: LocalRuntime | None = None
         self._drives = Drives()
@@ -439,6 +443,17 @@ class Client(Asking, Records):
         from aiworkflow.client.views import Views
 
         return Views(self)
+
+    @property
+    def triggers(self) -> Triggers:
+        """What starts runs of this project by itself: schedules, webhooks, files, queues."""
+        return self._triggers(self)
+
+    def drain(self, worker: str) -> dict[str, Json]:
+        """Ask a worker to take nothing more, let running steps finish, and end; see `fleet.drain`."""
+        from aiworkflow.client.fleet import drain
+
+        return {**drain(self, worker).to_json(), "state": "draining"}
 
     @property
     def kept(self) -> Kept:

@@ -231,6 +231,21 @@ class Views:
 
         return known_agent(self._client, name).to_json()
 
+    async def check_agents(self, names: Sequence[str] = ()) -> dict[str, Json]:
+        """Whether agents can be used now; `ok` unless one cannot that is named or in the settings.
+
+        Raises:
+            UsageError: there is none of a name.
+        """
+        return await _standings_json(self._client, names)
+
+    def workers(self) -> dict[str, Json]:
+        """The processes that drive runs, and when that was."""
+        from aiworkflow.client.fleet import workers
+
+        now = self._client.project.clock.now().timestamp()
+        return {"workers": [row.to_json() for row in workers(self._client)], "at": round(now, 3)}
+
     def health(self, *, ask: bool = False) -> dict[str, Json]:
         """What `doctor` finds; see `examine`."""
         from aiworkflow.client.health import examine
@@ -246,12 +261,7 @@ class Views:
         return check_journal(self._client.journal).to_json()
 
 
-async def standings_json(client: Client, names: Sequence[str] = ()) -> dict[str, Json]:
-    """Whether agents can be used now; `ok` unless one cannot that is named here or in the settings.
-
-    Raises:
-        UsageError: there is none of a name.
-    """
+async def _standings_json(client: Client, names: Sequence[str]) -> dict[str, Json]:
     from aiworkflow.client.agents import check_agents, survey
 
     wanted = {one.name for one in survey(client) if one.is_wanted}

@@ -26,9 +26,7 @@ async def agent(asked: Asked) -> Answer:
 
 async def check_agents(asked: Asked) -> Answer:
     """Whether agents can be used now."""
-    from aiworkflow.client.views import standings_json
-
-    return Answer(await standings_json(asked.client, asked.texts("agent")))
+    return Answer(await asked.client.views.check_agents(asked.texts("agent")))
 
 
 async def tools(asked: Asked) -> Answer:
@@ -39,6 +37,17 @@ async def tools(asked: Asked) -> Answer:
     bundle = asked.text("bundle")
     checked = await checked_bundle(asked, bundle) if bundle else None
     return Answer({"tools": [one.in_list() for one in declared(checked)]})
+
+
+async def tool(asked: Asked) -> Answer:
+    """All there is to know of a tool, or of each of its operations."""
+    from aiworkflow.client.tools import declared, find_tool
+    from aiworkflow.http.bundles import checked_bundle
+
+    bundle = asked.text("bundle")
+    checked = await checked_bundle(asked, bundle) if bundle else None
+    found = find_tool(declared(checked), asked.path["tool"])
+    return Answer({"tools": [one.to_json() for one in found]})
 
 
 async def doctor(asked: Asked) -> Answer:

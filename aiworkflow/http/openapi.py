@@ -100,6 +100,7 @@ def _parameters(route: Route) -> list[Json]:
         {
             "name": one.name,
             "in": "query",
+            **({"required": True} if one.is_needed else {}),
             "description": one.doc,
             "schema": one.schema(),
         }
@@ -150,7 +151,7 @@ def problem_statuses(route: Route) -> set[int]:
     """The statuses of the problems that a route can have."""
     found = {*_ALWAYS, *route.errors}
     keys = (route.body or {}).get("properties")
-    if route.names or (isinstance(keys, dict) and "bundle" in keys):
+    if route.names or route.usage == 404 or (isinstance(keys, dict) and "bundle" in keys):
         found.add(404)
     if any(one.name in {"bundle", "run"} for one in route.query):
         found.add(404)

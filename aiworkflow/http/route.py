@@ -34,6 +34,7 @@ class Param:
     Attributes:
         kind: `strings` may be given several times.
         least, most: of an integer.
+        is_needed: whether nothing can be asked without it.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Param:
     default: Json = None
     least: int = 0
     most: int = 1000
+    is_needed: bool = False
 
     def schema(self) -> Schema:
         """As JSON Schema."""
@@ -65,6 +67,10 @@ class Param:
         """
         if self.kind == "strings":
             return list(given)
+        if self.is_needed and not any(given):
+            raise RequestRefused(
+                "invalid-request", f"`{self.name}` is missing in the query", hint=self.doc
+            )
         if not given:
             return self.default
         if len(given) > 1:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +12,7 @@ from aiworkflow.engine import decode
 from aiworkflow.engine import events as ev
 from aiworkflow.http.bundles import checked_bundle
 from aiworkflow.http.events import event_stream, events_page
+from aiworkflow.http.once import digest_of, other_request
 from aiworkflow.http.problem import RequestRefused
 from aiworkflow.http.route import Answer, Streamed
 from aiworkflow.runtime.breaks import read_breaks
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 async def start(asked: Asked) -> Answer:
     """Make a run durable; who works for the project drives it."""
     client = asked.client
-    request = hashlib.sha256(json.dumps(asked.body, sort_keys=True).encode()).hexdigest()
+    request = digest_of(asked.body)
     key = f"api\n{asked.caller.actor}\n{asked.key}" if asked.key else ""
     known = known_run(client.runtime, key)
     if known is not None:  # whatever has become of the bundle since
@@ -73,11 +72,7 @@ async def _new_run(asked: Asked) -> tuple[NewRun, Mapping[str, Json], Mapping[st
 
 def _started(asked: Asked, run: str, request: str, *, is_new: bool) -> Answer:
     if not is_new and _request_of(asked.client, run) != request:
-        raise RequestRefused(
-            "other-request",
-            "this Idempotency-Key was used for another request",
-            hint="take a new key for a new request",
-        )
+        raise other_request()
     status = asked.client.journal.run(run).status
     return Answer(
         {"run": run, "new": is_new, "status": status},

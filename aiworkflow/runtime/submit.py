@@ -6,6 +6,7 @@ deduplication key. Whoever delivers the same event again meets the key and is to
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from typing import TYPE_CHECKING, Final
@@ -142,6 +143,23 @@ def _first(
         blobs=values.fresh_blobs,
         releases=True,
     )
+
+
+def claim(runtime: LocalRuntime, key: str, request: str) -> str:
+    """Have a key stand for a request, for as long as events are known.
+
+    Returns:
+        The request that it stands for: another one where somebody was faster.
+    """
+    at = runtime.clock.now().timestamp()
+    value = json.dumps({"request": request, "at": at, "key": key[:200]})
+    while True:
+        found = runtime.journal.register(ONCE, _once(key))
+        if found is not None and (found.expires is None or found.expires >= at):
+            return str(json.loads(found.value)["request"])
+        version = found.version if found is not None else 0
+        with contextlib.suppress(Conflict):  # it is looked at again
+            runtime.journal.put([RegisterWrite(ONCE, _once(key), value, version, at + KEPT_S)])
 
 
 def known_run(runtime: LocalRuntime, key: str) -> str | None:

@@ -213,13 +213,16 @@ def _people(driver: Driver) -> None:
 def _starts(driver: Driver) -> None:
     (schedule,) = driver.ask("get_schedules", count="2")["schedules"]
     assert len(schedule["next"]) == 2
+    assert len(driver.ask("get_schedules_info", schedule="starts")["next"]) == 5
+    driver.ask("get_schedules_info", 404, schedule="start")
+    driver.ask("get_schedules_info", 400)
     name = schedule["schedule"]
     assert driver.ask("get_schedules_next", schedule="starts")["times"]
     assert driver.ask("post_schedules_pause", body={"schedule": name})["paused"]
     assert driver.ask("get_schedules")["schedules"][0]["paused"]
     assert driver.ask("get_schedules_next")["times"] == []
     assert not driver.ask("post_schedules_resume", body={"schedule": "starts"})["paused"]
-    driver.ask("post_schedules_pause", 400, {"schedule": "nope"})
+    driver.ask("post_schedules_pause", 404, {"schedule": "nope"})
     run = driver.ask("post_schedules_run", body={"schedule": "starts"})["run"]
     assert driver.rest(run) == "succeeded"
     assert driver.ask("get_webhooks")["webhooks"] == []
@@ -229,9 +232,14 @@ def _starts(driver: Driver) -> None:
     assert driver.ask("get_queues", queue="orders")["queues"][0]["ready"] == 1
     assert driver.ask("get_queues")["queues"][0]["bundles"] == ["bundles/starts"]
     assert driver.ask("get_queues_dead", queue="orders")["dead"] == []
-    assert driver.ask("post_queues_retry", body={"queue": "orders"})["retried"] == 0
+    every = {"queue": "orders", "all": True}
+    assert driver.ask("post_queues_retry", body=every)["retried"] == 0
+    driver.ask("post_queues_retry", 400, {"queue": "orders"})
+    assert driver.ask("post_queues_drop", body=every)["dropped"] == 0
+    driver.ask("post_queues_drop", 400, {"queue": "orders", "ids": []})
+    assert driver.ask("post_queues_purge", body={"queue": "orders"})["removed"] == 1
     driver.ask("get_workers")
-    driver.ask("post_workers_drain", 400, {"worker": "nope"})
+    driver.ask("post_workers_drain", 404, {"worker": "nope"})
 
 
 def _machine(driver: Driver) -> None:
@@ -244,8 +252,11 @@ def _machine(driver: Driver) -> None:
     driver.ask("get_costs", 400, by="moon")
     agents = driver.ask("get_agents")["agents"]
     driver.ask("get_agents_agent", agent=agents[0]["agent"])
+    driver.ask("get_agents_agent", 404, agent="nobody")
     driver.ask("get_agents_check", agent="openai")
     assert driver.ask("get_tools", bundle="flow")["tools"]
+    assert driver.ask("get_tools_tool", tool="http.get")["tools"][0]["inputs"]
+    driver.ask("get_tools_tool", 404, tool="nope")
     assert driver.ask("get_doctor")["checks"]
     assert driver.ask("get_journal_check")["ok"]
     assert driver.ask("get_version")["api"] == "v1"

@@ -12,6 +12,7 @@ from aiworkflow.http.remote.connection import Connection
 from aiworkflow.http.remote.reading import RemoteJournal, path_of
 from aiworkflow.http.remote.run import RemoteRun
 from aiworkflow.http.remote.told import RemoteSignals, RemoteWaits
+from aiworkflow.http.remote.triggers import RemoteTriggers
 from aiworkflow.http.remote.views import RemoteViews
 from aiworkflow.observe.costs import report_from_json
 from aiworkflow.records import record
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from aiworkflow.client.run import OnEvent
+    from aiworkflow.client.triggers import Triggers
     from aiworkflow.clock import Clock, Ids
     from aiworkflow.engine.carried import Json
     from aiworkflow.journal import Journal, RunPage
@@ -55,6 +57,7 @@ class RemoteClient:
         views: what there is to be shown, as plain data.
         waits: what runs wait for, and answering it.
         signals: telling runs to stop, and what became of steps in doubt.
+        triggers: what starts runs there by itself: schedules, webhooks, files, queues.
     """
 
     def __init__(self, server: str, token: str | None, *, clock: Clock, ids: Ids) -> None:
@@ -68,6 +71,7 @@ class RemoteClient:
         self.views = RemoteViews(self._connection)
         self.waits = RemoteWaits(self._connection)
         self.signals = RemoteSignals(self._connection)
+        self.triggers: Triggers = RemoteTriggers(self._connection, ids)
 
     # -- life -------------------------------------------------------------------------------------
 
@@ -243,6 +247,10 @@ class RemoteClient:
     ) -> RunPage:
         """Runs, newest first."""
         return self.journal.runs(status=status, bundle=bundle, limit=limit, before=before)
+
+    def drain(self, worker: str) -> dict[str, Json]:
+        """Ask a worker to take nothing more, let running steps finish, and end. Raises as there."""
+        return self._connection.post("/workers/drain", {"worker": worker})
 
     @property
     def carrier(self) -> RemoteCarrier:

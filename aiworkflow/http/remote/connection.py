@@ -175,18 +175,25 @@ class Connection:
         return _object(self._send("POST", path, None, body or {}, key, may_repeat=bool(key)))
 
     async def ask(
-        self, method: str, path: str, body: Mapping[str, Json] | None = None, *, key: str = ""
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Json] | None = None,
+        *,
+        key: str = "",
+        query: Query | None = None,
     ) -> dict[str, Json]:
         """The same as `get` and `post`, while others go on."""
         import httpx2
 
         may_repeat = method == "GET" or bool(key)
         content, headers = _parts(body, key)
+        params = {name: value for name, value in (query or {}).items() if value is not None}
         for left in reversed(range(_TRIES)):
             pause = _PAUSE_S * 2 ** (_TRIES - left)
             try:
                 answer = await self.asynchronous().request(
-                    method, API + path, content=content, headers=headers
+                    method, API + path, params=params, content=content, headers=headers
                 )
             except httpx2.TransportError as error:
                 if not left or not _repeatable(error, may_repeat=may_repeat):

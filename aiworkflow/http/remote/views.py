@@ -104,6 +104,22 @@ class RemoteViews:
         """All that is known of one agent."""
         return self._connection.get(f"/agents/{quote(name, safe='')}")
 
+    async def check_agents(self, names: Sequence[str] = ()) -> Shown:
+        """Whether agents can be used there now. Raises as there."""
+        return await self._connection.ask("GET", "/agents/check", query={"agent": [*names]})
+
+    def workers(self) -> Shown:
+        """The processes that drive the server's runs."""
+        return self._connection.get("/workers")
+
+    def tools(self, bundle: str | None = None) -> Shown:
+        """The tools that are built in, and those of a bundle; MCP servers are not asked."""
+        return self._connection.get("/tools", {"bundle": bundle})
+
+    def tool(self, name: str, bundle: str | None = None) -> Shown:
+        """All there is to know of a tool, or of each of its operations."""
+        return self._connection.get(f"/tools/{quote(name, safe='')}", {"bundle": bundle})
+
     def health(self, *, ask: bool = False) -> Shown:
         """What `doctor` finds on the server; MCP servers are not asked."""
         del ask

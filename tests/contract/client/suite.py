@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
@@ -45,7 +46,16 @@ def write_bundles(project: Project) -> None:
         name="undoable",
         head='allow: {paths: ["**"]}\n',
     )
+    project.workflow(script("one", "true"), name="starts", head=STARTS)
     project.write("bundles/invalid/workflow.md", "---\nname: x\n---\n\n# X\n\n```bash step\n")
+
+
+STARTS = """on:
+  schedule: {cron: '0 9 * * 1', timezone: Europe/Berlin}
+  queue: {name: orders}
+  watch: {paths: ["in/**"]}
+  webhook: {path: /hooks/x, verify: {bearer: HOOK_SECRET}}
+"""
 
 
 class ClientContract:
@@ -154,6 +164,75 @@ class ClientContract:
             assert views.journal()["ok"]
             with pytest.raises(UsageError, match="has no step `two`"):
                 views.log(run, "two")
+
+    # -- what starts runs by itself ---------------------------------------------------------------
+
+    async def test_schedules(self, clients: Clients) -> None:
+        async with clients() as client:
+            schedules = client.triggers.schedules
+            about = schedules.all(count=2)
+            (one,) = about["schedules"]
+            assert (one["schedule"], one["paused"]) == ("bundles/starts/schedule", False)
+            assert len(one["next"]) == 2
+            assert "AW" in about["problems"]["bundles/invalid"]
+            assert schedules.one("starts", count=2) == one
+            times = schedules.coming("starts", count=2, after=1_800_000_000.25)["times"]
+            assert [one["time"] for one in times] == [
+                "2027-01-18T09:00:00+01:00",
+                "2027-01-25T09:00:00+01:00",
+            ]
+            assert len(schedules.coming()["times"]) == 10
+            paused = schedules.pause("starts")
+            assert paused == {"schedule": "bundles/starts/schedule", "paused": True}
+            assert schedules.coming()["times"] == []
+            assert schedules.resume("starts")["paused"] is False
+            started = await schedules.run("starts", key="one")
+            assert started["new"]
+            again = await schedules.run("starts", key="one")
+            assert (again["run"], again["new"]) == (started["run"], False)
+            assert (await schedules.run("starts"))["run"] != started["run"]
+            for refused in (schedules.one, schedules.pause, schedules.coming):
+                with pytest.raises(UsageError, match="there is no schedule `nite`"):
+                    refused("nite")
+            with pytest.raises(UsageError, match="`bundles/invalid` is left out: AW"):
+                await schedules.run("invalid")
+
+    async def test_queues(self, clients: Clients) -> None:
+        async with clients() as client:
+            queues = client.triggers.queues
+            sent = await queues.publish("orders", {"n": 1}, id_="a", priority=3, headers={"x": "y"})
+            assert (sent["queue"], sent["id"], sent["bundles"]) == (
+                "orders",
+                "a",
+                ["bundles/starts"],
+            )
+            await queues.publish("orders", [2], delay_s=60)
+            (one,) = (await queues.standing("orders"))["queues"]
+            assert (one["ready"], one["delayed"], one["dead"]) == (1, 1, 0)
+            assert (await queues.standing())["queues"] == [one | {"oldest_seconds": ANY}]
+            assert (await queues.publish("ordres", None))["hint"] == "did you mean `orders`?"
+            assert await queues.dead("orders") == {"queue": "orders", "dead": []}
+            assert (await queues.retry("orders"))["retried"] == 0
+            assert (await queues.drop("orders", ["b"]))["dropped"] == 0
+            assert (await queues.purge("orders"))["removed"] == 2  # the delayed one, too
+            with pytest.raises(UsageError, match="id") as refused:
+                await queues.publish("orders", 1, id_="")
+            assert refused.value.code == "invalid-message"
+
+    async def test_watches_webhooks_agents_and_workers(self, clients: Clients) -> None:
+        async with clients() as client:
+            (watch,) = client.triggers.watches()["watches"]
+            assert (watch["watch"], watch["paths"]) == ("bundles/starts/watch", ["in/**"])
+            (hook,) = client.triggers.webhooks(last=3)["webhooks"]
+            assert (hook["path"], hook["secrets_missing"]) == ("/hooks/x", ["HOOK_SECRET"])
+            agents = client.views.agents()["agents"]
+            assert client.views.agent(agents[0]["agent"])["agent"] == agents[0]["agent"]
+            assert (await client.views.check_agents(["openai"]))["agents"][0]["agent"] == "openai"
+            with pytest.raises(UsageError, match="nobody"):
+                client.views.agent("nobody")
+            assert client.views.workers()["at"] > 0
+            with pytest.raises(UsageError, match="no worker begins with `nope`"):
+                client.drain("nope")
 
     # -- people -----------------------------------------------------------------------------------
 

@@ -23,7 +23,9 @@ from aiworkflow.errors import UnavailableError
 from aiworkflow.http.remote.client import RemoteClient
 from aiworkflow.http.remote.run import RemoteRun
 from aiworkflow.http.remote.told import RemoteWaits
+from aiworkflow.http.remote.triggers import RemoteQueues, RemoteSchedules, RemoteTriggers
 from aiworkflow.http.remote.views import RemoteViews
+from aiworkflow.triggers.here import QueuesHere, SchedulesHere, TriggersHere
 from tests.api_server import Server, serving
 from tests.contract.client.suite import ClientContract, Clients, write_bundles
 from tests.support import Project
@@ -198,13 +200,19 @@ class Cutting:
         here.shutdown(socket.SHUT_RDWR)
 
 
+SERVERS_OWN = ("bundles", "bundle", "validity", "document", "version", "tools", "tool")
+
+
 def test_what_the_remote_client_offers_is_what_the_local_one_does() -> None:
     """Every public method of it stands in the local one, and takes its arguments by the same names."""
     pairs = [
         (RemoteClient, Client, {"is_in_the_clear"}),
         (RemoteRun, Run, set()),
         (RemoteWaits, Waits, set()),
-        (RemoteViews, Views, {"bundles", "bundle", "validity", "document", "version"}),
+        (RemoteViews, Views, {*SERVERS_OWN}),
+        (RemoteTriggers, TriggersHere, set()),
+        (RemoteSchedules, SchedulesHere, set()),
+        (RemoteQueues, QueuesHere, set()),
     ]
     for remote, local, own in pairs:
         for name, method in inspect.getmembers(remote):
