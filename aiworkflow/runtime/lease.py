@@ -186,6 +186,8 @@ class OtherDriver:
         pid = self.pid
         if pid is None:
             return False
+        if pid == os.getpid():  # a client of this process beside the one that looks
+            return _is_held_by(Path("/proc/self/fd"), self._lock)
         holders = _holders(self._lock)
         if holders is not None:
             return pid in holders
@@ -278,21 +280,21 @@ def _holders(path: Path) -> set[int] | None:
     proc = Path("/proc")
     if not (proc / "self" / "fd").is_dir():
         return None
+    others = (one for one in proc.iterdir() if one.name.isdigit() and int(one.name) != os.getpid())
+    return {int(one.name) for one in others if _is_held_by(one / "fd", path)}
+
+
+def _is_held_by(fds: Path, path: Path) -> bool:
+    """Whether one of a process's open files is this one; true for our own where nobody can tell."""
     try:
         wanted = path.stat()
+        if not fds.is_dir():
+            return True
+        for fd in fds.iterdir():
+            with contextlib.suppress(OSError):
+                status = fd.stat()
+                if (status.st_dev, status.st_ino) == (wanted.st_dev, wanted.st_ino):
+                    return True
     except OSError:
-        return set()
-    found = set()
-    for entry in proc.iterdir():
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
-            continue
-        try:
-            for fd in (entry / "fd").iterdir():
-                with contextlib.suppress(OSError):
-                    status = fd.stat()
-                    if (status.st_dev, status.st_ino) == (wanted.st_dev, wanted.st_ino):
-                        found.add(int(entry.name))
-                        break
-        except OSError:
-            continue
-    return found
+        pass
+    return False

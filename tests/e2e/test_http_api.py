@@ -196,6 +196,7 @@ def test_a_run_is_cancelled_and_taken_up_again(server: Server) -> None:
     with api(server) as client:
         run = client.post("/runs", json={"bundle": "long"}).json()["run"]
         until(lambda: client.get(f"/runs/{run}/status").json()["driven"])
+        assert client.get(f"/runs/{run}").json()["interrupted"] is False, "this server drives it"
         assert client.post(f"/runs/{run}/cancel").status_code == 202
         assert [*lines(client, run)][-1][1]["status"] == "cancelled"
         server.project.write("done", "")
