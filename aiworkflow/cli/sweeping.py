@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from aiworkflow.errors import (
     EXIT_FAILED,
@@ -17,7 +16,7 @@ from aiworkflow.errors import (
 from aiworkflow.records import record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from aiworkflow.cli.out import Out
     from aiworkflow.client.client import Client
@@ -26,8 +25,9 @@ if TYPE_CHECKING:
     from aiworkflow.client.sweep_record import SweepOrder, SweepReport, Swept, Target
     from aiworkflow.engine.carried import Json
 
+    _Shown = dict[str, Json]
+
 _WIDEST = 1000
-_AUTHOR = re.compile(r"\s*([^<>\n]+?)\s*<([^<>\s]+@[^<>\s]+)>\s*")
 _MARKS = {"succeeded": ("✓", "green"), "failed": ("✗", "red"), "undone": ("↶", "yellow")}
 
 
@@ -58,13 +58,10 @@ class SweepRequest:
 def start_sweep(request: SweepRequest, out: Out) -> int:
     """Begin a sweep and drive it, or show it for `--dry-run`."""
     from aiworkflow.client.repos import Repos
-    from aiworkflow.client.sweeps import Sweeps
+    from aiworkflow.client.sweeps import Sweeps, author_of, share_of
 
-    if not (request.tags or request.repos or request.every):
-        raise UsageError(
-            "nothing says which repositories", hint="give --tag TAG, --repo NAME or --all"
-        )
-    _check_report(request.report)
+    check_which(some=bool(request.tags or request.repos or request.every))
+    check_report(request.report)
 
     def begin(client: Client) -> Sweep | None:
         from aiworkflow.cli.bounding import agree_to_cost
@@ -79,15 +76,15 @@ def start_sweep(request: SweepRequest, out: Out) -> int:
             checked,
             chosen,
             texts=texts,
-            max_parallel=_whole("--max-parallel", request.max_parallel),
-            canary=_share(request.canary, len(chosen)),
-            stop_after=_whole("--stop-after-failures", request.stop_after)
+            max_parallel=whole("--max-parallel", request.max_parallel),
+            canary=share_of(request.canary, len(chosen), "--canary"),
+            stop_after=whole("--stop-after-failures", request.stop_after)
             if request.stop_after
             else 0,
-            max_usd=_usd(request.max_usd),
+            max_usd=usd(request.max_usd),
             branch=request.branch,
             message=request.message,
-            author=_author(request.author),
+            author=author_of(request.author, "--author"),
             overrides=said,
         )
         if request.dry_run:
@@ -106,11 +103,11 @@ def go_on(
     """`sweep resume` and `sweep retry-failed`."""
     from aiworkflow.client.sweeps import Sweeps
 
-    _check_report(report)
+    check_report(report)
 
     def begin(client: Client) -> Sweep:
         sweeps = Sweeps(client)
-        return (sweeps.retry if again else sweeps.resume)(sweep, _teller(out), _usd(max_usd))
+        return (sweeps.retry if again else sweeps.resume)(sweep, _teller(out), usd(max_usd))
 
     return _drive(project, begin, report, out)
 
@@ -122,7 +119,7 @@ def undo_sweep(project: str | None, sweep: str, report: str | None, out: Out) ->
     from aiworkflow.app import connect
     from aiworkflow.client.sweeps import Sweeps
 
-    _check_report(report)
+    check_report(report)
 
     async def undo() -> SweepReport:
         async with connect(project) as client:
@@ -135,42 +132,42 @@ def undo_sweep(project: str | None, sweep: str, report: str | None, out: Out) ->
 
 def show_sweep(project: str | None, sweep: str, report: str | None, out: Out) -> None:
     """`sweep show`."""
-    from aiworkflow.app import connect
-    from aiworkflow.client.sweeps import Sweeps
+    from aiworkflow.cli.where import Where
 
-    _check_report(report)
-    client = connect(project)
+    check_report(report)
+    client = Where(project).connect()
     try:
-        found = Sweeps(client).report(sweep)
+        found = client.views.sweep(sweep)
+        if report is not None:
+            text = str(client.views.sweep_report(str(found["sweep"]))["report"])
+            write_report(report, text, str(found["sweep"]))
     finally:
         client.close()
-    _print(found, report, out, whole=True)
+    say_sweep(found, report, out, whole=True)
 
 
 def list_sweeps(project: str | None, out: Out) -> None:
     """`sweep list`."""
-    from aiworkflow.app import connect
     from aiworkflow.cli.show import table
-    from aiworkflow.client.sweeps import Sweeps
+    from aiworkflow.cli.where import Where
 
-    client = connect(project)
+    client = Where(project).connect()
     try:
-        found = Sweeps(client).all()
+        about = client.views.sweeps()
+        found = cast("list[_Shown]", about["sweeps"])
+        while about["next"] is not None:
+            about = client.views.sweeps(before=str(about["next"]))
+            found += cast("list[_Shown]", about["sweeps"])
     finally:
         client.close()
-    shown: list[Json] = []
-    for one in found:
-        about = one.to_json()
-        del about["repositories"]
-        shown.append(about)
-    out.object({"sweeps": shown})
+    out.object({"sweeps": cast("list[Json]", found)})
     rows = [
         (
-            one.order.sweep,
-            one.status,
-            f"{one.counts.get('succeeded', 0)} of {len(one.order.targets)}",
-            f"${one.cost_usd:.2f}" if one.cost_usd else "",
-            one.order.bundle,
+            str(one["sweep"]),
+            str(one["status"]),
+            f"{cast('dict[str, int]', one['counts']).get('succeeded', 0)} of {one['repositories']}",
+            f"${cast('float', one['cost_usd']):.2f}" if one["cost_usd"] else "",
+            str(one["bundle"]),
         )
         for one in found
     ]
@@ -198,7 +195,7 @@ def _drive(
             with interrupts(sweep.stop, way_on, out) as interrupted:
                 found = await sweep.run()
         _print(found, report, out)
-        return EXIT_INTERRUPTED if interrupted else _code(found)
+        return EXIT_INTERRUPTED if interrupted else code_of(found.to_json())
 
     try:
         return asyncio.run(drive())
@@ -208,69 +205,87 @@ def _drive(
         return EXIT_INTERRUPTED
 
 
-def _code(found: SweepReport) -> int:
-    if found.status == "succeeded":
+def code_of(found: Mapping[str, Json]) -> int:
+    """The exit code of a sweep that has come to rest."""
+    if found["status"] == "succeeded":
         return EXIT_OK
-    if "--max-usd" in found.order.stopped:
+    if "--max-usd" in str(found["stopped"]):
         return EXIT_REFUSED
-    return EXIT_WAITING if found.status == "waiting" else EXIT_FAILED
+    return EXIT_WAITING if found["status"] == "waiting" else EXIT_FAILED
 
 
 def _teller(out: Out) -> Callable[[Target, Swept], None]:
-    from aiworkflow.cli.out import printable
     from aiworkflow.cli.show import seconds_text
 
     def tell(target: Target, swept: Swept) -> None:
-        mark, style = _MARKS.get(swept.status, ("·", "dim"))
         words = [target.name, swept.status.replace("_", " "), seconds_text(swept.seconds)]
         if swept.branch:
             words.append(f"{swept.branch} {swept.result[:10]}")
-        if swept.error:
-            words.append(printable(str(swept.error.get("message", "")).partition("\n")[0]))
-        out.note(f"  {out.paint(mark, style, err=True)} {'  '.join(words)}")
+        say_target(swept.status, words, swept.error, out)
 
     return tell
 
 
-def _print(found: SweepReport, report: str | None, out: Out, *, whole: bool = False) -> None:
+def say_target(
+    status: str, words: Sequence[str], error: Mapping[str, Json] | None, out: Out
+) -> None:
+    """Say what became of a repository."""
+    from aiworkflow.cli.out import printable
+
+    mark, style = _MARKS.get(status, ("·", "dim"))
+    more = [printable(str(error.get("message", "")).partition("\n")[0])] if error else []
+    out.note(f"  {out.paint(mark, style, err=True)} {'  '.join([*words, *more])}")
+
+
+def _print(found: SweepReport, report: str | None, out: Out) -> None:
+    if report is not None:
+        write_report(report, found.to_markdown(), found.order.sweep)
+    say_sweep(found.to_json(), report, out)
+
+
+def say_sweep(found: _Shown, report: str | None, out: Out, *, whole: bool = False) -> None:
+    """Print what became of a sweep.
+
+    Args:
+        report: the file where it stands, too.
+        whole: each repository of it.
+    """
     from aiworkflow.cli.out import printable
     from aiworkflow.cli.show import seconds_text, table
 
-    if report is not None:
-        _write_report(report, found)
-    shown = found.to_json()
-    if report is not None:
-        shown["report"] = report
-    out.object(shown)
+    out.object({**found, **({"report": report} if report is not None else {})})
     if out.json:
         return
-    order = found.order
+    sweep, status = found["sweep"], str(found["status"])
+    repositories = cast("list[_Shown]", found["repositories"])
     if whole:
         rows = [
             (
-                target.name,
-                one.status.replace("_", " "),
-                one.run or "-",
-                one.branch or "-",
-                f"${one.cost_usd:.4f}" if one.cost_usd else "-",
+                str(one["repository"]),
+                str(one["status"]).replace("_", " "),
+                str(one["run"] or "-"),
+                str(one["branch"] or "-"),
+                f"${cast('float', one['cost_usd']):.4f}" if one["cost_usd"] else "-",
             )
-            for target, one in zip(order.targets, found.swept, strict=True)
+            for one in repositories
         ]
         out.result(table(rows, ("REPOSITORY", "STATUS", "RUN", "BRANCH", "COST")))
-    counts = ", ".join(f"{count} {word.replace('_', ' ')}" for word, count in found.counts.items())
-    cost = f", ${found.cost_usd:.4f}" if found.cost_usd else ""
-    out.result(
-        f"{found.status}: {counts} in {seconds_text(order.seconds)}{cost}  sweep {order.sweep}"
-    )
-    if order.stopped:
-        out.result(f"stopped: {order.stopped}")
-    for target, one in found.dead:
-        words = printable(str(one.error.get("message", "")).partition("\n")[0])
-        out.result(f"  ✗ {target.name}: {words}  {one.run}")
-    if found.dead:
-        out.note(f"  when it is mended: aiworkflow sweep retry-failed {order.sweep}")
-    if found.status in {"interrupted", "stopped", "waiting"}:
-        out.note(f"  go on with: aiworkflow sweep resume {order.sweep}")
+    by_status = cast("dict[str, int]", found["counts"])
+    counts = ", ".join(f"{count} {word.replace('_', ' ')}" for word, count in by_status.items())
+    cost = f", ${cast('float', found['cost_usd']):.4f}" if found["cost_usd"] else ""
+    seconds = seconds_text(cast("float", found["seconds"]))
+    out.result(f"{status}: {counts} in {seconds}{cost}  sweep {sweep}")
+    if found["stopped"]:
+        out.result(f"stopped: {found['stopped']}")
+    dead = [one for one in repositories if one["status"] == "failed"]
+    for one in dead:
+        error = cast("_Shown", one["error"] or {})
+        words = printable(str(error.get("message", "")).partition("\n")[0])
+        out.result(f"  ✗ {one['repository']}: {words}  {one['run'] or ''}")
+    if dead:
+        out.note(f"  when it is mended: aiworkflow sweep retry-failed {sweep}")
+    if status in {"interrupted", "stopped", "waiting"}:
+        out.note(f"  go on with: aiworkflow sweep resume {sweep}")
 
 
 def _say_plan(order: SweepOrder, chosen: Sequence[Repository], out: Out) -> None:
@@ -305,25 +320,23 @@ def _say_plan(order: SweepOrder, chosen: Sequence[Repository], out: Out) -> None
 # -- what was asked -------------------------------------------------------------------------------
 
 
-def _whole(option: str, text: str) -> int:
+def check_which(*, some: bool) -> None:
+    """See to it that it is said which repositories are meant."""
+    if not some:
+        raise UsageError(
+            "nothing says which repositories", hint="give --tag TAG, --repo NAME or --all"
+        )
+
+
+def whole(option: str, text: str) -> int:
+    """A number that an option gives. Raises UsageError."""
     if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= _WIDEST):
         raise UsageError(f"{option} takes a number from 1 to {_WIDEST}, not `{text}`")
     return int(text)
 
 
-def _share(text: str, count: int) -> float:
-    """`5%`, or a number of repositories, as a share of all."""
-    if not text:
-        return 0.0
-    found = re.fullmatch(r"(\d{1,6}(?:\.\d{1,6})?)(%?)", text)
-    if found is not None and found[2] and float(found[1]) <= 100:
-        return float(found[1]) / 100
-    if found is not None and not found[2] and "." not in text and count:
-        return min(1.0, int(text) / count)
-    raise UsageError(f"--canary takes a share such as 5%, or a number, not `{text}`")
-
-
-def _usd(text: str) -> float | None:
+def usd(text: str) -> float | None:
+    """The US dollars of `--max-usd`; None for no bound. Raises UsageError."""
     from aiworkflow.settings.units import money
 
     if not text:
@@ -334,19 +347,8 @@ def _usd(text: str) -> float | None:
         raise UsageError(f"--max-usd takes {error}, not `{text}`") from error
 
 
-def _author(text: str) -> tuple[str, str] | None:
-    if not text:
-        return None
-    found = _AUTHOR.fullmatch(text)
-    if found is None:
-        raise UsageError(
-            f"--author takes a name and an address, not `{text}`",
-            hint="for example --author 'Renovate Bot <bot@example.org>'",
-        )
-    return found[1], found[2]
-
-
-def _check_report(path: str | None) -> None:
+def check_report(path: str | None) -> None:
+    """See to it that a report can be written. Raises UsageError."""
     if path is None:
         return
     if not Path(path).absolute().parent.is_dir():
@@ -355,11 +357,12 @@ def _check_report(path: str | None) -> None:
         raise UsageError(f"cannot write to `{path}`: it is a folder", hint="name a file in it")
 
 
-def _write_report(path: str, found: SweepReport) -> None:
+def write_report(path: str, text: str, sweep: str) -> None:
+    """Write the report of a sweep. Raises UsageError."""
     try:
-        Path(path).write_text(found.to_markdown(), encoding="utf-8")
+        Path(path).write_text(text, encoding="utf-8")
     except OSError as error:
         raise UsageError(
             f"cannot write to `{path}`: {error.strerror}",
-            hint=f"the sweep itself is kept: aiworkflow sweep show {found.order.sweep} --report FILE",
+            hint=f"the sweep itself is kept: aiworkflow sweep show {sweep} --report FILE",
         ) from error

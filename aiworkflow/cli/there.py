@@ -58,6 +58,13 @@ THERE: Final[Mapping[str, Sequence[str]]] = {
     "queue dead list": ("url",),
     "queue dead retry": ("url",),
     "queue dead drop": ("url",),
+    "repos list": (),
+    "sweep start": ("dry_run",),
+    "sweep list": (),
+    "sweep show": (),
+    "sweep resume": (),
+    "sweep retry-failed": (),
+    "sweep undo": (),
     "workers list": (),
     "workers drain": (),
 }

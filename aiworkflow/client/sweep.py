@@ -88,6 +88,11 @@ class Sweep:
         self._interrupted = False
 
     @property
+    def id(self) -> str:
+        """The sweep's id."""
+        return self.order.sweep
+
+    @property
     def report(self) -> SweepReport:
         """What has become of it so far."""
         return SweepReport(self.order, self._swept)

@@ -41,6 +41,12 @@ SETTLED: Final = frozenset({SUCCEEDED, FAILED, "rolled_back", UNDONE})
 _PAGE: Final = 1000
 
 
+class UnknownSweep(UsageError):
+    """There is no such sweep, or several go by the name."""
+
+    code = "unknown-sweep"
+
+
 @record
 class Target:
     """A repository of a sweep. `url` is "" for a folder that is no mirror of ours."""
@@ -136,7 +142,7 @@ class SweepStore:
         """A sweep by its id, the beginning or end of it, or `last`.
 
         Raises:
-            UsageError: several go by it, or none.
+            UnknownSweep: several go by it, or none.
         """
         every = self.all()
         found = [
@@ -150,11 +156,19 @@ class SweepStore:
         if len(exact or found) == 1:
             return (exact or found)[0]
         what = "several sweeps go by" if found else "there is no sweep"
-        raise UsageError(f"{what} `{sweep}`", hint="see: aiworkflow sweep list")
+        raise UnknownSweep(f"{what} `{sweep}`", hint="see: aiworkflow sweep list")
 
-    def begin(self, order: SweepOrder) -> None:
-        """Keep a new sweep; it can be gone on with from here on."""
-        self._journal.put([RegisterWrite(SWEEP, order.sweep, _order_json(order), expect=0)])
+    def begin(self, order: SweepOrder, *also: RegisterWrite) -> None:
+        """Keep a new sweep; it can be gone on with from here on.
+
+        Args:
+            also: is written with it, or neither is.
+
+        Raises:
+            Conflict: what is also to be written stands there otherwise.
+        """
+        mine = RegisterWrite(SWEEP, order.sweep, _order_json(order), expect=0)
+        self._journal.put([mine, *also])
 
     def change(self, order: SweepOrder, **changes: object) -> SweepOrder:
         """Keep an order with some things changed, as far as nobody else has changed it since.

@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import json
 import math
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -34,12 +35,13 @@ from aiworkflow.plan import plan_from_json
 from aiworkflow.runtime.gitwords import Git, GitFailed
 from aiworkflow.runtime.given import Called, InForce, NewRun
 from aiworkflow.runtime.placing import refuse_elsewhere
+from aiworkflow.runtime.submit import known_run, once
 from aiworkflow.runtime.values import Values
 from aiworkflow.runtime.workspace import Revision, load_files
 from aiworkflow.runtime.worktrees import remove_branch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
 
     from aiworkflow.client.client import Client
     from aiworkflow.client.project import Checked
@@ -49,6 +51,8 @@ if TYPE_CHECKING:
 
 DEFAULT_PARALLEL = 8
 _NOBODY = ("aiworkflow", "aiworkflow@localhost")
+_SHARE = re.compile(r"(\d{1,6}(?:\.\d{1,6})?)(%?)", re.ASCII)
+_AUTHOR = re.compile(r"\s*([^<>\n]+?)\s*<([^<>\s]+@[^<>\s]+)>\s*")
 
 
 def _silent(target: Target, swept: Swept) -> None:
@@ -67,6 +71,20 @@ class Sweeps:
     def all(self) -> list[SweepReport]:
         """Every sweep, the newest first."""
         return [self._report(order) for order in self._store.all()]
+
+    def page(self, limit: int, before: str | None) -> tuple[list[SweepReport], str | None]:
+        """Sweeps begun before one, the newest first, and where the page after it begins."""
+        every = [one for one in self._store.all() if before is None or one.sweep < before]
+        found = [self._report(order) for order in every[:limit]]
+        return found, every[limit - 1].sweep if len(every) > limit else None
+
+    def find(self, sweep: str) -> str:
+        """The full id of a sweep, given by it, the beginning or end of it, or `last`.
+
+        Raises:
+            UnknownSweep: several go by it, or none.
+        """
+        return self._store.find(sweep).sweep
 
     def report(self, sweep: str) -> SweepReport:
         """What has become of a sweep. Raises UsageError."""
@@ -177,12 +195,28 @@ class Sweeps:
         return order, new
 
     def begin(
-        self, order: SweepOrder, new: NewRun, tell: Callable[[Target, Swept], None] = _silent
+        self,
+        order: SweepOrder,
+        new: NewRun,
+        tell: Callable[[Target, Swept], None] = _silent,
+        *,
+        key: str = "",
     ) -> Sweep:
-        """A sweep, ready to be driven; from here on it can be gone on with."""
+        """A sweep, ready to be driven; from here on it can be gone on with.
+
+        Args:
+            key: names the event it comes of; see `known`.
+
+        Raises:
+            Conflict: the same event has begun one meanwhile.
+        """
         order = dataclasses.replace(order, driver=self._client.runtime.lease.id)
-        self._store.begin(order)
+        self._store.begin(order, *([once(key, order.sweep, order.started)] if key else ()))
         return Sweep(self._client, self._store, order, new, tell=tell)
+
+    def known(self, key: str) -> str | None:
+        """The sweep that an event has begun already."""
+        return known_run(self._client.runtime, key)
 
     def resume(
         self,
@@ -245,12 +279,12 @@ class Sweeps:
     def _taken(self, order: SweepOrder, **changes: object) -> SweepOrder:
         """The order, driven by this process from here on."""
         if self._is_driven(order) and order.driver != self._client.runtime.lease.id:
-            raise _driven(order)
+            raise driven(order.sweep)
         mine = self._client.runtime.lease.id
         try:
             return self._store.change(order, driver=mine, ended=None, stopped="", **changes)
         except Conflict as conflict:
-            raise _driven(order) from conflict
+            raise driven(order.sweep) from conflict
 
     def _anew(self, order: SweepOrder) -> NewRun:
         """The run of every repository, by the bundle as it is now."""
@@ -272,15 +306,19 @@ class Sweeps:
 
     # -- taking back ------------------------------------------------------------------------------
 
-    async def undo(
+    def undo(
         self, sweep: str, tell: Callable[[Target, Swept], None] = _silent
-    ) -> SweepReport:
+    ) -> Coroutine[object, object, SweepReport]:
         """Take back what the runs of a sweep did, the last first, and their branches.
+
+        It is this process's from here on; what is returned does it.
 
         Raises:
             UsageError: it is going on.
         """
-        order = self._taken(self._store.find(sweep))
+        return self._undo(self._taken(self._store.find(sweep)), tell)
+
+    async def _undo(self, order: SweepOrder, tell: Callable[[Target, Swept], None]) -> SweepReport:
         try:
             swept = list(self._report(order).swept)
             for place in reversed(range(len(swept))):
@@ -330,14 +368,47 @@ class Sweeps:
         return next(undoable(state), None) is not None
 
 
+def share_of(text: str, count: int, name: str) -> float:
+    """`5%`, or a number of repositories, as a share of all.
+
+    Args:
+        count: how many there are.
+        name: what the text is called where it was given.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if not text:
+        return 0.0
+    found = _SHARE.fullmatch(text)
+    if found is not None and found[2] and float(found[1]) <= 100:
+        return float(found[1]) / 100
+    if found is not None and not found[2] and "." not in text and count:
+        return min(1.0, int(text) / count)
+    raise UsageError(f"{name} takes a share such as 5%, or a number, not `{text[:60]}`")
+
+
+def author_of(text: str, name: str) -> tuple[str, str] | None:
+    """The name and address in `NAME <EMAIL>`; None for nothing. Raises as `share_of`."""
+    if not text:
+        return None
+    found = _AUTHOR.fullmatch(text)
+    if found is None:
+        raise UsageError(
+            f"{name} takes a name and an address, not `{text[:60]}`",
+            hint="for example 'Renovate Bot <bot@example.org>'",
+        )
+    return found[1], found[2]
+
+
 def _bound(max_usd: float | None) -> dict[str, float]:
     return {} if max_usd is None else {"max_usd": max_usd}
 
 
-def _driven(order: SweepOrder) -> UsageError:
+def driven(sweep: str) -> UsageError:
+    """The error of a sweep that is going on."""
     return UsageError(
-        f"another process is at sweep {order.sweep}",
-        hint=f"look at it: aiworkflow sweep show {order.sweep}",
+        f"another process is at sweep {sweep}", hint=f"look at it: aiworkflow sweep show {sweep}"
     )
 
 

@@ -246,6 +246,35 @@ class Views:
         now = self._client.project.clock.now().timestamp()
         return {"workers": [row.to_json() for row in workers(self._client)], "at": round(now, 3)}
 
+    def sweeps(self, *, limit: int = 1000, before: str | None = None) -> dict[str, Json]:
+        """A page of sweeps, newest first, and `next`, the cursor of the page after it."""
+        from aiworkflow.client.sweeps import Sweeps
+
+        found, following = Sweeps(self._client).page(limit, before)
+        shown: list[Json] = []
+        for one in found:
+            about = one.to_json()
+            about["repositories"] = len(one.order.targets)
+            shown.append(about)
+        return {"sweeps": shown, "next": following}
+
+    def sweep(self, sweep: str) -> dict[str, Json]:
+        """What has become of each repository of a sweep.
+
+        Raises:
+            UnknownSweep.
+        """
+        from aiworkflow.client.sweeps import Sweeps
+
+        return Sweeps(self._client).report(sweep).to_json()
+
+    def sweep_report(self, sweep: str) -> dict[str, Json]:
+        """The report of a sweep, as Markdown. Raises as `sweep`."""
+        from aiworkflow.client.sweeps import Sweeps
+
+        found = Sweeps(self._client).report(sweep)
+        return {"sweep": found.order.sweep, "report": found.to_markdown()}
+
     def health(self, *, ask: bool = False) -> dict[str, Json]:
         """What `doctor` finds; see `examine`."""
         from aiworkflow.client.health import examine

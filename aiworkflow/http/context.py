@@ -12,7 +12,7 @@ from aiworkflow.records import record
 from aiworkflow.trust.tokens import Tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
     from types import TracebackType
 
     from aiworkflow.client.client import Client
@@ -56,6 +56,7 @@ class Context:
         is_local: whether it is bound to the loopback alone.
         draining: set when the server goes down: streams end, and nothing new is taken.
         streams: how many event streams are open.
+        sweeping: sweeps that this process is at, and what has each come to rest early.
 
     Args:
         submitted: told of a run that was made ready, so that it need not be looked for.
@@ -82,6 +83,7 @@ class Context:
         self.hosts = frozenset(host.lower() for host in hosts)
         self.draining = asyncio.Event()
         self.streams = 0
+        self.sweeping: dict[str, Callable[[], None] | None] = {}
         self.submitted = submitted
         self.loaded = loaded
         clock = client.project.clock
@@ -128,20 +130,38 @@ class Context:
 
     def mind(self, run: Run) -> None:
         """See to it that an error which ends the drive of a run is said: nobody asks for the result."""
+        self._group.create_task(self._rest("run", run.id, run.rest()))
 
-        async def rest() -> None:
-            going_down = asyncio.ensure_future(self.draining.wait())
-            resting = asyncio.ensure_future(run.rest())
+    def see_to_sweep(
+        self, sweep: str, work: Coroutine[object, object, object], stop: Callable[[], None] | None
+    ) -> None:
+        """Drive a sweep in the background, or take one back, until it rests or the server goes down.
+
+        Args:
+            stop: has it come to rest early; None where it cannot.
+        """
+
+        async def see_to() -> None:
             try:
-                await asyncio.wait({going_down, resting}, return_when=asyncio.FIRST_COMPLETED)
-                if resting.done():
-                    resting.result()
-            except AIWorkflowError as error:
-                _log.warning("run stopped", extra={"run": run.id, "error": error.message})
-            except Exception:  # noqa: BLE001  one run must not end the server
-                _log.exception("run stopped by an error of ours", extra={"run": run.id})
+                await self._rest("sweep", sweep, work)
             finally:
-                going_down.cancel()
-                resting.cancel()
+                del self.sweeping[sweep]
 
-        self._group.create_task(rest())
+        self.sweeping[sweep] = stop
+        self._group.create_task(see_to())
+
+    async def _rest(self, kind: str, id_: str, work: Coroutine[object, object, object]) -> None:
+        going_down = asyncio.ensure_future(self.draining.wait())
+        resting = asyncio.ensure_future(work)
+        try:
+            await asyncio.wait({going_down, resting}, return_when=asyncio.FIRST_COMPLETED)
+            if resting.done():
+                resting.result()
+        except AIWorkflowError as error:
+            _log.warning("%s stopped", kind, extra={kind: id_, "error": error.message})
+        except Exception:  # noqa: BLE001  one run must not end the server
+            _log.exception("%s stopped by an error of ours", kind, extra={kind: id_})
+        finally:
+            going_down.cancel()
+            resting.cancel()
+            await asyncio.wait({going_down, resting})

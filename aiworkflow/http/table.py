@@ -21,6 +21,7 @@ from aiworkflow.http.schemas import (
     ref,
     takes,
 )
+from aiworkflow.http.table_sweeps import SWEEPS
 from aiworkflow.http.table_triggers import TRIGGERS
 
 _NAMES = listed(TEXT)
@@ -175,7 +176,7 @@ _MACHINE: Final = (
                 scopes=_NAMES)),
 )  # fmt: skip
 
-TABLE: Final[tuple[Route, ...]] = (*_RUNS, *_PEOPLE, *_BUNDLES, *TRIGGERS, *_MACHINE)
+TABLE: Final[tuple[Route, ...]] = (*_RUNS, *_PEOPLE, *_BUNDLES, *TRIGGERS, *SWEEPS, *_MACHINE)
 
 HEALTH: Final = (
     Route("GET", "/healthz", "", machine.healthz, "The process lives.", gives("status", status=TEXT)),

@@ -122,9 +122,7 @@ def _first(
     started = runtime.started(run, new, values, lane=lane, ready=ready)
     registers = [*taken, *needs(run, new.plan)]
     if order.key:
-        value = json.dumps({"run": run, "at": started.at, "key": order.key[:200]})
-        expires = started.at + KEPT_S
-        registers.append(RegisterWrite(ONCE, _once(order.key), value, known, expires))
+        registers.append(once(order.key, run, started.at, known))
     if order.not_before is not None:
         registers.append(RegisterWrite(WAKE, run, json.dumps({"at": order.not_before})))
     else:
@@ -143,6 +141,17 @@ def _first(
         blobs=values.fresh_blobs,
         releases=True,
     )
+
+
+def once(key: str, run: str, at: float, known: int = 0) -> RegisterWrite:
+    """What names the run that an event has made.
+
+    Args:
+        at: when, seconds since the epoch.
+        known: version of the register of the event's key, 0 for none.
+    """
+    value = json.dumps({"run": run, "at": at, "key": key[:200]})
+    return RegisterWrite(ONCE, _once(key), value, known, at + KEPT_S)
 
 
 def claim(runtime: LocalRuntime, key: str, request: str) -> str:

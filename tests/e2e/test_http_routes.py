@@ -78,6 +78,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     project.workflow(ASK + GATE + WAIT, name="asks")
     project.workflow(UNDOABLE, name="undoable", head='allow: {paths: ["**"]}\n')
     project.workflow(script("long", "sleep 60"), name="long")
+    project.workflow(script("bad", "exit 3"), name="fails")
     project.workflow(WAIT + script("last", "true"), name="state", head="state: {n: {}}\n")
     project.workflow(
         script("one", "true"),
@@ -86,6 +87,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     )
     project.git("add", ".")
     project.git("commit", "-q", "-m", "x")
+    other = Project(project.root.parent / "other")
+    other.write("a.txt", "one")
+    other.git("add", "a.txt")
+    other.git("commit", "-q", "-m", "x")
+    project.write("repos.yaml", "repos: [{path: ../other, tags: [python]}]\n")
     with serving(project) as found:
         yield found
 
@@ -130,7 +136,7 @@ class Driver:
 def test_every_route_is_what_the_description_says(server: Server) -> None:
     driver = Driver(server.url)
     with driver.client:
-        for part in (_looks, _runs, _people, _starts, _machine):
+        for part in (_looks, _runs, _people, _starts, _sweeps, _machine):
             part(driver)
     assert driver.driven == driver.routes.keys()
 
@@ -242,8 +248,44 @@ def _starts(driver: Driver) -> None:
     driver.ask("post_workers_drain", 404, {"worker": "nope"})
 
 
+def _sweeps(driver: Driver) -> None:
+    assert driver.ask("get_repos", tag="python")["repositories"][0]["name"] == "other"
+    begun = driver.ask("post_sweeps", body={"bundle": "flow", "tags": ["python"]})
+    sweep = begun["sweep"]
+
+    def rests() -> bool:
+        return bool(driver.ask("get_sweeps_sweep", sweep=sweep)["status"] != "running")
+
+    until(rests)
+    assert driver.ask("get_sweeps_sweep", sweep=sweep)["status"] == "succeeded"
+    assert driver.ask("get_sweeps", limit="1")["sweeps"][0]["repositories"] == 1
+    assert driver.ask("get_sweeps_sweep_report", sweep=sweep)["report"].startswith("# Sweep of")
+    driver.ask("post_sweeps", 400, {"bundle": "flow"})
+    driver.ask("post_sweeps", 404, {"bundle": "flo", "all": True})
+    driver.ask("get_sweeps_sweep", 404, sweep="nope")
+    driver.ask("post_sweeps_sweep_resume", 409, {}, sweep=sweep)
+    driver.ask("post_sweeps_sweep_retry", 409, {"max_usd": 1}, sweep=sweep)
+    driver.ask("post_sweeps_sweep_stop", 409, sweep=sweep)
+    driver.ask("post_sweeps_sweep_undo", sweep=sweep)
+    until(rests)
+    assert driver.ask("get_sweeps_sweep", sweep=sweep)["status"] == "undone"
+    failing = driver.ask("post_sweeps", body={"bundle": "fails", "all": True})["sweep"]
+    sweep = failing
+    until(rests)
+    driver.ask("post_sweeps_sweep_retry", sweep=sweep)
+    until(rests)
+    stopped = driver.ask("post_sweeps", body={"bundle": "long", "all": True})["sweep"]
+    sweep = stopped
+    until(lambda: driver.ask("get_sweeps_sweep", sweep=sweep)["repositories"][0]["run"])
+    driver.ask("post_sweeps_sweep_stop", sweep=sweep)
+    until(rests)
+    driver.ask("post_sweeps_sweep_resume", sweep=sweep)
+    driver.ask("post_sweeps_sweep_stop", sweep=sweep)
+    until(rests)
+
+
 def _machine(driver: Driver) -> None:
-    assert len(driver.ask("get_bundles")["bundles"]) == 6
+    assert len(driver.ask("get_bundles")["bundles"]) == 7
     assert driver.ask("get_bundles_bundle", bundle="flow")["bundle"] == "bundles/flow"
     driver.ask("get_bundles_bundle", 404, bundle="flo")
     assert driver.ask("get_bundles_bundle_validate", bundle="flow")["valid"]

@@ -11,6 +11,7 @@ from aiworkflow.http.remote.carrying import RemoteCarrier
 from aiworkflow.http.remote.connection import Connection
 from aiworkflow.http.remote.reading import RemoteJournal, path_of
 from aiworkflow.http.remote.run import RemoteRun
+from aiworkflow.http.remote.sweeps import RemoteSweeps
 from aiworkflow.http.remote.told import RemoteSignals, RemoteWaits
 from aiworkflow.http.remote.triggers import RemoteTriggers
 from aiworkflow.http.remote.views import RemoteViews
@@ -57,6 +58,7 @@ class RemoteClient:
         views: what there is to be shown, as plain data.
         waits: what runs wait for, and answering it.
         signals: telling runs to stop, and what became of steps in doubt.
+        sweeps: running bundles in many repositories.
         triggers: what starts runs there by itself: schedules, webhooks, files, queues.
     """
 
@@ -71,6 +73,7 @@ class RemoteClient:
         self.views = RemoteViews(self._connection)
         self.waits = RemoteWaits(self._connection)
         self.signals = RemoteSignals(self._connection)
+        self.sweeps = RemoteSweeps(self._connection, ids)
         self.triggers: Triggers = RemoteTriggers(self._connection, ids)
 
     # -- life -------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from aiworkflow.http.remote.reading import path_of
+from aiworkflow.http.remote.sweeps import path_of as sweep_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -119,6 +120,22 @@ class RemoteViews:
     def tool(self, name: str, bundle: str | None = None) -> Shown:
         """All there is to know of a tool, or of each of its operations."""
         return self._connection.get(f"/tools/{quote(name, safe='')}", {"bundle": bundle})
+
+    def sweeps(self, *, limit: int = 1000, before: str | None = None) -> Shown:
+        """A page of sweeps, newest first, and `next`, the cursor of the page after it."""
+        return self._connection.get("/sweeps", {"limit": limit, "before": before})
+
+    def sweep(self, sweep: str) -> Shown:
+        """What has become of each repository of a sweep."""
+        return self._connection.get(sweep_path(sweep))
+
+    def sweep_report(self, sweep: str) -> Shown:
+        """The report of a sweep, as Markdown."""
+        return self._connection.get(sweep_path(sweep, "report"))
+
+    def repos(self, tags: Sequence[str] = ()) -> Shown:
+        """The repositories that sweeps can be over."""
+        return self._connection.get("/repos", {"tag": [*tags]})
 
     def health(self, *, ask: bool = False) -> Shown:
         """What `doctor` finds on the server; MCP servers are not asked."""

@@ -200,7 +200,7 @@ class Cutting:
         here.shutdown(socket.SHUT_RDWR)
 
 
-SERVERS_OWN = ("bundles", "bundle", "validity", "document", "version", "tools", "tool")
+SERVERS_OWN = ("bundles", "bundle", "validity", "document", "version", "tools", "tool", "repos")
 
 
 def test_what_the_remote_client_offers_is_what_the_local_one_does() -> None:
