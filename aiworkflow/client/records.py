@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING
 from aiworkflow.client.finding import find_run, root_of
 from aiworkflow.client.plans import Plans
 from aiworkflow.client.project import Checked, Project
+from aiworkflow.client.result import Status
 from aiworkflow.client.signals import Signals
 from aiworkflow.client.waits import Waits
+from aiworkflow.diagnostics.suggest import did_you_mean
+from aiworkflow.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -73,7 +76,18 @@ class Records:
         limit: int = 20,
         before: str | None = None,
     ) -> RunPage:
-        """Runs, newest first."""
+        """Runs, newest first.
+
+        Raises:
+            UsageError: there is no such status.
+        """
+        known = [str(one) for one in Status]
+        for word in status:
+            if word not in known:
+                listed = f"a run is {', '.join(known)}"
+                raise UsageError(
+                    f"no run has the status `{word}`", hint=did_you_mean(word, known) or listed
+                )
         return self.journal.runs(status=status, bundle=bundle, limit=limit, before=before)
 
     def worktree_of(self, run: str) -> Path | None:

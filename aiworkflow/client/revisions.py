@@ -20,8 +20,10 @@ def commit_of(root: Path, revision: str) -> str:
     Raises:
         UsageError: there is no such revision.
     """
-    if revision.startswith("-"):
-        raise UsageError(f"`{revision}` is no name of a revision")
+    if revision.startswith("-") or not revision.isprintable():
+        raise UsageError(
+            f"`{revision}` is no name of a revision", hint="give a branch, a tag or a commit"
+        )
     done = subprocess.run(
         ["git", "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}"],
         cwd=root,

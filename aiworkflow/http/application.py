@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 from types import MappingProxyType
@@ -12,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response, StreamingResponse
-from starlette.routing import Mount
+from starlette.routing import Match, Mount
 from starlette.routing import Route as Path
 
 from aiworkflow.errors import AIWorkflowError
@@ -31,7 +32,7 @@ from aiworkflow.http.route import Answer, Asked, Route, Streamed
 from aiworkflow.http.table import HEALTH, TABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
     from starlette.requests import Request
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -69,6 +70,7 @@ def make_app(context: Context, mounts: Mapping[str, ASGIApp] | None = None) -> A
         routes=[*pages, *mounted],
         exception_handlers={HTTPException: _http_error, AIWorkflowError: _refused},
     )
+    app.router.redirect_slashes = False  # one address for each thing; a redirect loses the body
     return _with_headers(app)
 
 
@@ -98,16 +100,35 @@ def _endpoint(context: Context, route: Route) -> Callable[[Request], Awaitable[R
             id_ = context.client.project.ids.token()
             _log.exception("a request failed", extra={"id": id_, "path": route.path})
             return Response(problem_bytes(unknown_problem(id_)), 500, media_type=PROBLEM_TYPE)
+        if isinstance(answer, Streamed):
+            return _Stream(answer.pieces, context.limits.stalled_s)
         return _response(route, answer)
 
     return endpoint
 
 
-def _response(route: Route, answer: Answer | Streamed) -> Response:
-    if isinstance(answer, Streamed):
-        return StreamingResponse(
-            answer.pieces, media_type="text/event-stream", headers={"x-accel-buffering": "no"}
-        )
+class _Stream(StreamingResponse):
+    """A stream that makes room as soon as its reader is gone, or has read nothing for long."""
+
+    def __init__(self, pieces: AsyncGenerator[bytes], stalled_s: float) -> None:
+        headers = {"x-accel-buffering": "no"}
+        super().__init__(pieces, media_type="text/event-stream", headers=headers)
+        self._pieces = pieces
+        self._stalled_s = stalled_s
+
+    async def stream_response(self, send: Send) -> None:
+        """Send the pieces."""
+
+        async def in_time(message: Message) -> None:
+            async with asyncio.timeout(self._stalled_s):
+                await send(message)
+
+        async with contextlib.aclosing(self._pieces):
+            with contextlib.suppress(TimeoutError):
+                await super().stream_response(in_time)
+
+
+def _response(route: Route, answer: Answer) -> Response:
     headers = dict(answer.headers)
     if isinstance(answer.body, bytes):
         return Response(answer.body, answer.status, headers, "application/octet-stream")
@@ -146,7 +167,9 @@ async def _understood(context: Context, route: Route, request: Request, caller: 
         body,
         key,
         request.headers.get("last-event-id", ""),
-        route.stream and "text/event-stream" in request.headers.get("accept", ""),
+        route.stream
+        and request.method == "GET"  # of HEAD nobody would read the events
+        and "text/event-stream" in request.headers.get("accept", ""),
     )
 
 
@@ -164,7 +187,12 @@ def _query(route: Route, request: Request) -> dict[str, Json]:
 
 
 async def _body(context: Context, route: Route, request: Request) -> Mapping[str, Json]:
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    said = request.headers.get("content-type", "").lower()
+    kind, _, more = (word.strip() for word in said.partition(";"))
+    charset = more.partition("charset=")[2].strip('" ')
+    coding = request.headers.get("content-encoding", "identity").strip().lower()
+    if coding != "identity" or charset not in {"", "utf-8", "utf8"}:
+        raise RequestRefused("not-json", "the body has to be JSON in UTF-8, not compressed")
     content = await _content(context, request)
     needs = (route.body or {}).get("required")
     if not content and not needs and kind in {"", "application/json"}:
@@ -221,14 +249,25 @@ def _problem(error: AIWorkflowError, status: int, root: str = "") -> Response:
 
 async def _http_error(request: Request, error: Exception) -> Response:
     """What is not in the table."""
-    del request
     status = error.status_code if isinstance(error, HTTPException) else 500
     code, text = {
         404: ("not-found", "there is nothing at this address"),
         405: ("method-not-allowed", "this address is not asked in this way"),
     }.get(status, ("invalid-request", "the request cannot be understood"))
     refused = RequestRefused(code, text, hint=f"see {API}/openapi.json")
-    return _problem(refused, status)
+    answer = _problem(refused, status)
+    if status == 405:
+        answer.headers["allow"] = ", ".join(_methods(request))
+    return answer
+
+
+def _methods(request: Request) -> list[str]:
+    """How an address may be asked."""
+    found: set[str] = set()
+    for one in request.app.routes:
+        if isinstance(one, Path) and one.matches(request.scope)[0] is not Match.NONE:
+            found |= one.methods or set()
+    return sorted(found)
 
 
 async def _refused(request: Request, error: Exception) -> Response:

@@ -11,7 +11,7 @@ from aiworkflow.http.problem import RequestRefused
 from aiworkflow.observe.eventline import event_to_json, read_event
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
     from aiworkflow.engine.carried import Json
     from aiworkflow.http.route import Asked
@@ -40,7 +40,7 @@ def events_page(asked: Asked) -> dict[str, Json]:
     }
 
 
-async def event_stream(asked: Asked) -> AsyncIterator[bytes]:
+async def event_stream(asked: Asked) -> AsyncGenerator[bytes]:
     """The events of a run from one on, as they become durable, until it is at rest.
 
     Raises:
@@ -69,14 +69,20 @@ def after_of(asked: Asked) -> int:
     return int(text)
 
 
-async def _stream(asked: Asked, run: str, seq: int) -> AsyncIterator[bytes]:
+async def _stream(asked: Asked, run: str, seq: int) -> AsyncGenerator[bytes]:
     context, client, raw = asked.context, asked.client, asked.flag("raw")
     clock = client.project.clock
     context.streams += 1
     try:
         yield b"retry: %d\n\n" % _AGAIN_MS
         pause, said = _SOON_S, clock.monotonic()
+        looked = said
         while not context.draining.is_set():
+            if clock.monotonic() - looked >= context.limits.heartbeat_s:
+                looked = clock.monotonic()
+                token = asked.caller.token
+                if token and not context.tokens.is_good(token):
+                    return  # it was revoked, or its time is over
             rests = is_at_rest(client, run)  # asked first: what came before it is read below
             records = client.journal.read(run, seq, _PAGE)
             if records:
@@ -90,9 +96,6 @@ async def _stream(asked: Asked, run: str, seq: int) -> AsyncIterator[bytes]:
                 return
             if clock.monotonic() - said >= context.limits.heartbeat_s:
                 said = clock.monotonic()
-                token = asked.caller.token
-                if token and not context.tokens.is_good(token):
-                    return  # it was revoked, or its time is over
                 yield b": alive\n\n"
             try:
                 async with asyncio.timeout(pause):

@@ -24,6 +24,10 @@ _KIND: Final = "urn:aiworkflow:problem:"
 # code → status; what is not here goes by the exit status that it has on the command line
 STATUS: Final[Mapping[str, int]] = {
     "invalid-request": 400,
+    "invalid-json": 400,
+    "invalid-message": 400,
+    "invalid-moment": 400,
+    "invalid-queue": 400,
     "unauthorized": 401,
     "forbidden": 403,
     "foreign-origin": 403,
@@ -124,8 +128,8 @@ def problem_of(error: AIWorkflowError, status: int, root: str = "") -> dict[str,
         "title": _TITLES.get(status, "It did not work"),
         "status": status,
         "code": error.code,
-        "detail": error.message,
-        "hint": error.hint,
+        "detail": _hidden(error.message, root),
+        "hint": _hidden(error.hint, root) if error.hint is not None else None,
         "exit_code": error.exit_code,
     }
     if error.place is not None:
@@ -148,6 +152,12 @@ def below(root: str, diagnostics: Json) -> list[Json]:
         {**one, "file": _below(str(one["file"]), root)} if isinstance(one, dict) else one
         for one in diagnostics
     ]
+
+
+def _hidden(text: str, root: str) -> str:
+    """A text in which the project's folder has no name."""
+    folder = root.rstrip("/")
+    return text.replace(f"{folder}/", "").replace(folder, "the project") if folder else text
 
 
 def _below(path: str, root: str) -> str:

@@ -5,6 +5,7 @@ What a server does with a request and what its description says of it are both m
 
 from __future__ import annotations
 
+import re
 from dataclasses import field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, TypeVar
@@ -13,7 +14,7 @@ from aiworkflow.http.problem import RequestRefused
 from aiworkflow.records import record
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
     from aiworkflow.client.client import Client
     from aiworkflow.engine.carried import Json
@@ -35,6 +36,7 @@ class Param:
         kind: `strings` may be given several times.
         least, most: of an integer.
         is_needed: whether nothing can be asked without it.
+        form: pattern of a text, or "" for any; `choices`: what a text may be; none for anything.
     """
 
     name: str
@@ -44,19 +46,31 @@ class Param:
     least: int = 0
     most: int = 1000
     is_needed: bool = False
+    form: str = ""
+    choices: tuple[str, ...] = ()
 
     def schema(self) -> Schema:
         """As JSON Schema."""
         found: Schema
         match self.kind:
             case "strings":
-                return {"type": "array", "items": {"type": "string"}}
+                return {"type": "array", "items": self._text()}
             case "integer":
                 found = {"type": "integer", "minimum": self.least, "maximum": self.most}
+            case "string":
+                found = self._text()
             case kind:
                 found = {"type": kind}
         if self.default is not None:
             found["default"] = self.default
+        return found
+
+    def _text(self) -> Schema:
+        found: Schema = {"type": "string"}
+        if self.form:
+            found["pattern"] = f"^{self.form}$"
+        if self.choices:
+            found["enum"] = [*self.choices]
         return found
 
     def read(self, given: list[str]) -> Json:
@@ -66,7 +80,7 @@ class Param:
             RequestRefused: it is nothing of the kind.
         """
         if self.kind == "strings":
-            return list(given)
+            return [self._checked(text) for text in given]
         if self.is_needed and not any(given):
             raise RequestRefused(
                 "invalid-request", f"`{self.name}` is missing in the query", hint=self.doc
@@ -87,9 +101,16 @@ class Param:
                     raise self._wrong("`true` or `false`")
                 return text == "true"
             case _:
-                if len(text) > _MOST_TEXT:
-                    raise self._wrong(f"at most {_MOST_TEXT:,} characters")
-                return text
+                return self._checked(text)
+
+    def _checked(self, text: str) -> str:
+        if len(text) > _MOST_TEXT:
+            raise self._wrong(f"at most {_MOST_TEXT:,} characters")
+        if self.choices and text not in self.choices:
+            raise self._wrong(", ".join(f"`{one}`" for one in self.choices))
+        if self.form and text and not re.fullmatch(self.form, text):
+            raise self._wrong(self.doc[0].lower() + self.doc[1:].rstrip("."))
+        return text
 
     def _wrong(self, takes: str) -> RequestRefused:
         return RequestRefused("invalid-request", f"`{self.name}` in the query takes {takes}")
@@ -194,7 +215,7 @@ class Answer:
 class Streamed:
     """An answer that goes on: pieces of an event stream."""
 
-    pieces: AsyncIterator[bytes]
+    pieces: AsyncGenerator[bytes]
 
 
 @record

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from aiworkflow.client.result import Status
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -19,18 +21,10 @@ MAYBE_NUMBER: Final[Schema] = {"type": ["number", "null"]}
 ANY_MAP: Final[Schema] = {"type": "object"}
 ANYTHING: Final[Schema] = {}
 TEXTS: Final[Schema] = {"type": "object", "additionalProperties": {"type": "string"}}
-STATUS: Final[Schema] = {
-    "type": "string",
-    "enum": [
-        "queued",
-        "running",
-        "waiting",
-        "succeeded",
-        "failed",
-        "cancelled",
-        "rolled_back",
-    ],
-}
+STATUSES: Final = tuple(str(one) for one in Status)
+STATUS: Final[Schema] = {"type": "string", "enum": [*STATUSES]}
+CURSOR: Final = r"[0-9a-z]{10}-[0-9a-z]{1,40}"
+"""The form of a cursor, which is the id of a run or a sweep."""
 
 
 def ref(name: str) -> Schema:

@@ -8,6 +8,7 @@ from aiworkflow.http import sweeps
 from aiworkflow.http.route import Param, Route, Schema
 from aiworkflow.http.schemas import (
     ANY_MAP,
+    CURSOR,
     FLAG,
     MAYBE_TEXT,
     NUMBER,
@@ -54,7 +55,7 @@ SWEEPS: Final = (
     Route("GET", "/sweeps", "read", sweeps.list_, "List sweeps, newest first.",
           gives("sweeps next", sweeps=listed(_ROW), next=MAYBE_TEXT),
           query=(Param("limit", "How many.", "integer", 20, 1, 1000),
-                 Param("before", "`next` of the page before."))),
+                 Param("before", "`next` of the page before.", form=CURSOR))),
     Route("GET", "/sweeps/{sweep}", "read", sweeps.show,
           "Show what has become of each repository.", _SWEEP),
     Route("GET", "/sweeps/{sweep}/report", "read", sweeps.report,

@@ -90,7 +90,7 @@ TRIGGERS: Final = (
           "same Idempotency-Key.",
           body=takes("queue data", queue=TEXT, data=ANYTHING, id=TEXT, headers=TEXTS,
                      priority={"type": "integer", "minimum": 0, "maximum": 9},
-                     delay_seconds={"type": "number", "minimum": 0, "maximum": 31_536_000}),
+                     delay_seconds={"type": "number", "minimum": 0, "maximum": 2_592_000}),
           starts=True),
     Route("GET", "/queues/dead", "read", triggers.dead, "List messages that were set aside.",
           gives("queue dead", queue=TEXT, dead=listed(ANY_MAP)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from aiworkflow.errors import UsageError
 from aiworkflow.triggers.catalogue import Catalogue
@@ -17,6 +17,15 @@ if TYPE_CHECKING:
     from aiworkflow.engine.carried import Json
     from aiworkflow.triggers.contract import Armed
     from aiworkflow.triggers.queues.desk import Desk
+
+
+_LATEST: Final = 2.18e11  # of seconds since the epoch; in the year 8878
+
+
+class MomentInvalid(UsageError):
+    """A moment that no times are reckoned for."""
+
+    code = "invalid-moment"
 
 
 class TriggersHere:
@@ -86,6 +95,10 @@ class SchedulesHere:
         chosen = [_picked(schedule, catalogue, "schedule")] if schedule else None
         entries = catalogue.armed("schedule") if chosen is None else chosen
         since = self._now() if after is None else after
+        if not 0 <= since <= _LATEST:
+            raise MomentInvalid(
+                "times are reckoned from 1970 to 8900", hint="take a moment between them"
+            )
         found: list[Json] = [
             cast("Json", one.to_json())
             for one in coming(self._client.journal, entries, since, count)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from aiworkflow.bundle import list_bundles
 from aiworkflow.diagnostics.suggest import did_you_mean
@@ -24,6 +25,15 @@ if TYPE_CHECKING:
     from aiworkflow.client.client import Client
     from aiworkflow.engine.carried import Json
     from aiworkflow.triggers.queues.contract import Dead, Queue, Status
+
+
+_NAME: Final = re.compile(r"[^\s{}]{1,200}")
+
+
+class QueueNameInvalid(UsageError):
+    """A name that no queue can have."""
+
+    code = "invalid-queue"
 
 
 @record
@@ -84,8 +94,14 @@ class Desk:
         """One queue by its name: at the URL, else where bundles say, else in the journal.
 
         Raises:
-            UsageError: bundles say different places.
+            UsageError: bundles say different places, or no queue can have the name.
         """
+        if not _NAME.fullmatch(name) or not name.isprintable():
+            shown = name if len(name) <= 100 else f"{name[:99]}…"
+            raise QueueNameInvalid(
+                f"`{shown}` is no name of a queue",
+                hint="it has 1 to 200 characters, without spaces and braces",
+            )
         if url is not None:
             return Known(name, read_address(url))
         found = self.known(name)
