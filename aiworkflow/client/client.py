@@ -16,12 +16,13 @@ from aiworkflow.client.drives import Drives
 from aiworkflow.client.kept import Kept
 from aiworkflow.client.project import Checked, Project
 from aiworkflow.client.records import Records
-from aiworkflow.client.run import OnEvent, Run
+from aiworkflow.client.run import AT_REST, OnEvent, Run
 from aiworkflow.engine import events as ev
 from aiworkflow.journal import new_run_id
 from aiworkflow.runtime.given import HalfWay
 from aiworkflow.runtime.placing import refuse_elsewhere
 from aiworkflow.runtime.spread import driven_by_itself
+from aiworkflow.runtime.submit import known_run
 from aiworkflow.runtime.waits import WAKE
 
 if TYPE_CHECKING:
@@ -320,6 +321,7 @@ class Client(Asking, Records):
             UnknownRun, Held, UsageError: see `LocalRuntime.resume` and `propose`.
         """
         found = driven_by_itself(self.journal, self.find(run))
+        await self.let_go(found)
         if on is None:
             try:
                 drive, first = self.runtime.resume(
@@ -360,6 +362,7 @@ class Client(Asking, Records):
         texts: Mapping[str, str] | None = None,
         state: Mapping[str, Json] | None = None,
         revision: str | None = None,
+        key: str = "",
     ) -> Run:
         """Start a run that begins as a copy of what another had done before a step.
 
@@ -369,6 +372,7 @@ class Client(Asking, Records):
             texts: inputs that differ, as text.
             state: values of the state that are set before it goes on.
             revision: take the bundle as it is in this git revision; None for as it was.
+            key: names the request: whoever sends it again gets the same run.
 
         Raises:
             UnknownRun. UsageError: the run has not come to the step, or something given is wrong.
@@ -377,7 +381,10 @@ class Client(Asking, Records):
         from aiworkflow.client.onward import begin_fork
 
         found = self.find(run)
-        fork, drive, started = begin_fork(self, found, step, texts or {}, state, revision)
+        known = known_run(self.runtime, key)
+        if known is not None:
+            return self._handle(known)
+        fork, drive, started = begin_fork(self, found, step, texts or {}, state, revision, key)
         return self.drive(fork, drive, started)
 
     async def undo(self, run: str) -> Run:
@@ -388,8 +395,13 @@ class Client(Asking, Records):
             UsageError: the run is not over, or did nothing that can be taken back.
         """
         found = self.find(run)
+        await self.let_go(found)
         drive, first = self.runtime.resume(found, self.project.actor, undo=True)
         return self.drive(found, drive, first)
+
+    async def let_go(self, run: str) -> None:
+        """Wait for a drive of a run in this process that is at its end. Raises Held: it goes on."""
+        await self._drives.let_go(run, lambda: self.journal.run(run).status in AT_REST)
 
     def drive(self, run: str, drive: Drive | Onward, first: Sequence[ev.Event]) -> Run:
         """Drive a run in the background, as the runtime has put it together."""

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from aiworkflow.errors import UsageError
+from aiworkflow.journal import Held
 from aiworkflow.records import record
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
     from aiworkflow.engine import Event
     from aiworkflow.runtime.drive import Drive
     from aiworkflow.runtime.replan import Onward
+
+_ENDING_S: Final = 10.0
+"""How long a drive may take to end after its run has come to rest."""
 
 
 @record
@@ -88,6 +92,21 @@ class Drives:
         task.add_done_callback(self._followers.discard)
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
         return task
+
+    async def let_go(self, run: str, is_at_rest: Callable[[], bool]) -> None:
+        """Wait for a drive of the run that is at its end, so that another can begin.
+
+        Between this and the next `begin` nothing may be awaited.
+
+        Raises:
+            Held: the run is driven here, and is not at rest.
+        """
+        while (driven := self._driven.get(run)) is not None:
+            if not driven.task.done() and is_at_rest():
+                await asyncio.wait({driven.task}, timeout=_ENDING_S)
+            if not driven.task.done():
+                raise Held(run, "")
+            await asyncio.sleep(0)  # it is forgotten in the next turn of the loop
 
     def of(self, run: str) -> Underway | None:
         """The drive of a run, if it is driven here."""

@@ -116,6 +116,7 @@ def begin_fork(
     texts: Mapping[str, str],
     state: Mapping[str, Json] | None,
     revision: str | None,
+    key: str = "",
 ) -> tuple[str, Drive, Sequence[ev.Event]]:
     """A fork, ready to be driven; see `Client.fork`."""
     from aiworkflow.runtime.fork import fork_run
@@ -128,7 +129,14 @@ def begin_fork(
         plan = client.plan_of(run)
         inputs = check_inputs(plan.name, plan.inputs, _inputs(client, started, run), texts)
     return fork_run(
-        client.runtime, run, step, client.project.actor, new=new, inputs=inputs, state=state
+        client.runtime,
+        run,
+        step,
+        client.project.actor,
+        new=new,
+        inputs=inputs,
+        state=state,
+        key=key,
     )
 
 

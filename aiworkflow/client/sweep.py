@@ -239,6 +239,7 @@ class Sweep:
         if new is not None:
             _, drive, first = client.runtime.start(new, run=run)
         else:
+            await client.let_go(run)
             drive, first = client.runtime.resume(run, client.project.actor)
         self._purse.hold(run, drive, row.cost_usd if row is not None else 0.0)
         self._running[run] = going = client.drive(run, drive, first)

@@ -36,6 +36,7 @@ STATUS: Final[Mapping[str, int]] = {
     "unknown-sweep": 404,
     "not-found": 404,
     "method-not-allowed": 405,
+    "fenced": 409,
     "held": 409,
     "closed": 409,
     "conflict": 409,

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aiworkflow.errors import UsageError
+from aiworkflow.http.once import claimed
 from aiworkflow.http.route import Answer
+from aiworkflow.runtime.submit import known_run
 
 if TYPE_CHECKING:
     from aiworkflow.client.run import Run
@@ -59,11 +61,20 @@ async def fork(asked: Asked) -> Answer:
             "say where the fork begins", hint="give `from`, or `on` for what has changed"
         )
     texts = {name: str(text) for name, text in asked.map("texts").items()}
-    found = await asked.client.fork(
-        asked.run, step, texts=texts, state=asked.map("state"), revision=revision
+    client, key = asked.client, claimed(asked, "fork")
+    known = known_run(client.runtime, key)
+    if known is not None:
+        status = client.journal.run(known).status
+        return Answer({"run": known, "new": False, "status": status}, headers=_at(known))
+    found = await client.fork(
+        asked.run, step, texts=texts, state=asked.map("state"), revision=revision, key=key
     )
     answer = await _driven(asked, found)
-    return Answer(answer.body, answer.status, {"location": f"/api/v1/runs/{found.id}"})
+    return Answer(answer.body, answer.status, _at(found.id))
+
+
+def _at(run: str) -> dict[str, str]:
+    return {"location": f"/api/v1/runs/{run}"}
 
 
 async def resolve(asked: Asked) -> Answer:

@@ -94,7 +94,7 @@ _RUNS: Final = (
     Route("POST", "/runs/{run}/fork", "run", steering.fork, "Start a new run from a step of another.",
           ref("Started"),
           body=takes(**{"from": TEXT}, on=TEXT, texts=TEXTS, state=ANY_MAP),
-          status=202, errors=(409, 422)),
+          status=202, starts=True, errors=(409, 422)),
     Route("POST", "/runs/{run}/resolve", "run", steering.resolve,
           "Settle whether an interrupted step took effect.",
           gives("run step resolved", run=TEXT, step=TEXT, resolved=TEXT),

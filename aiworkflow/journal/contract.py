@@ -251,15 +251,20 @@ class Conflict(AIWorkflowError):
 
 
 class Held(AIWorkflowError):
-    """The run is being driven by another process."""
+    """The run is being driven, by another process or by this one.
+
+    Args:
+        driver: the other process; "" for this one.
+    """
 
     code = "held"
     exit_code = 2
 
     def __init__(self, run: str, driver: str) -> None:
         self.run, self.driver = run, driver
+        by = f"by another process ({driver})" if driver else "by this process already"
         super().__init__(
-            f"run {run} is being driven by another process ({driver})",
+            f"run {run} is being driven {by}",
             hint=f"watch it with `aiworkflow runs watch {run}`",
         )
 

@@ -25,6 +25,7 @@ from aiworkflow.runtime.given import InForce
 from aiworkflow.runtime.lanes import Lane, lane_of
 from aiworkflow.runtime.local import row_of
 from aiworkflow.runtime.replan import replanned, version_of
+from aiworkflow.runtime.submit import once
 from aiworkflow.runtime.values import Values
 from aiworkflow.runtime.workspace import load_files, snapshot
 
@@ -48,6 +49,7 @@ def fork_run(
     inputs: Mapping[str, Json] | None = None,
     state: Mapping[str, Json] | None = None,
     attached: bool = False,
+    key: str = "",
 ) -> tuple[str, Drive, Sequence[ev.Event]]:
     """A new run that begins as a copy of what another had done before a step.
 
@@ -57,8 +59,10 @@ def fork_run(
             bundle that the run was started with.
         inputs: inputs of the fork, all of them; None for those of the run.
         state: values of the state that are set before it goes on.
+        key: names the event that it comes of; see `known_run`.
 
     Raises:
+        Conflict: the same event has made one meanwhile.
         UnknownRun. UsageError: the run has not come to the step, or there is no such value.
         Overlap: a run with the same `concurrency` key is going.
     """
@@ -127,13 +131,13 @@ def fork_run(
         epoch=1,
         after=0,
         driver=runtime.lease.id,
-        registers=lane.enter(),
+        registers=[*lane.enter(), *([once(key, fork, now)] if key else ())],
         row=row,
         blobs=[*values.fresh_blobs, *blobs_of(copied)],
     )
     try:
         runtime.journal.append_now(append)
-    except Conflict:  # another run has just taken the lane
+    except Conflict:  # another run has just taken the lane, or the key
         lane.enter()
         raise
     values.fresh_blobs = []

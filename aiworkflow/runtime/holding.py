@@ -8,7 +8,7 @@ import socket
 from typing import TYPE_CHECKING, Final
 
 from aiworkflow import __version__
-from aiworkflow.journal import Append, Fenced
+from aiworkflow.journal import Append, Fenced, Held
 from aiworkflow.runtime.drivers import Drivers
 from aiworkflow.runtime.lease import DriverLease, place_of
 from aiworkflow.runtime.pulse import Pulse
@@ -117,9 +117,11 @@ class Holding:
             take_over: end a driver that lives.
 
         Raises:
-            Held: another process drives it. UnknownRun.
+            Held: another process drives it, or this one does. UnknownRun.
         """
         driver, own = self._journal.stream(run).driver, self.lease.id
+        if driver == own and run in self.lease.runs:
+            raise Held(run, "")
         if driver is not None and driver != own:
             self.drivers.end(run, driver, take_over=take_over)
         return self._journal.claim(run, own, instead_of=driver)

@@ -6,6 +6,7 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -262,3 +263,59 @@ def test_a_reader_that_reads_nothing_makes_room(tmp_path: Path) -> None:
                     return answer.status_code == 200
 
             until(is_free)
+
+
+# -- several at once ------------------------------------------------------------------------------
+
+
+def test_requests_with_one_key_at_once_are_one(client: httpx2.Client, run: str) -> None:
+    """Eight at once with the same key, half of them another request: one is begun, and these refused."""
+    for path, bodies in (
+        ("/runs", [{"bundle": "flow", "inputs": {"n": 1}}, {"bundle": "flow"}]),
+        ("/schedules/run", [{"schedule": "flow"}, {"schedule": "bundles/flow"}]),
+        (f"/runs/{run}/fork", [{"from": "one"}, {"from": "one", "texts": {"n": "2"}}]),
+    ):
+        key = {"idempotency-key": f"at once {path}"}
+
+        def ask(number: int, path: str = path, bodies: Any = bodies, key: Any = key) -> Any:
+            return client.post(path, json=bodies[number % 2], headers=key)
+
+        with ThreadPoolExecutor(8) as pool:
+            answers = [*pool.map(ask, range(8))]
+        statuses = [one.status_code for one in answers]
+        assert statuses.count(202) == 1, [one.text for one in answers]
+        assert statuses.count(422) == 4
+        good = {one.json()["run"] for one in answers if one.status_code != 422}
+        assert len(good) == 1, path
+        codes = {one.json()["code"] for one in answers if one.status_code == 422}
+        assert codes == {"other-request"}
+
+
+def test_a_run_is_gone_on_with_once(client: httpx2.Client, server: Server) -> None:
+    code = "test -e go || exit 3\necho once >> effects\nsleep 0.2"
+    server.project.workflow(script("bad", code), name="fails")
+    run = client.post("/runs", json={"bundle": "fails"}).json()["run"]
+    until(lambda: client.get(f"/runs/{run}/status").json()["status"] == "failed")
+    server.project.write("go", "")
+    with ThreadPoolExecutor(6) as pool:
+        answers = [*pool.map(lambda _: client.post(f"/runs/{run}/resume"), range(6))]
+    statuses = [one.status_code for one in answers]
+    assert statuses.count(202) == 1, [one.text for one in answers]
+    assert set(statuses) == {202, 409}
+    busy = [one.json() for one in answers if one.status_code == 409]
+    assert {one["code"] for one in busy} == {"held"}
+    assert "is being driven by this process already" in busy[0]["detail"]
+    until(lambda: client.get(f"/runs/{run}/status").json()["status"] == "succeeded")
+    assert (server.project.root / "effects").read_text() == "once\n"
+    assert client.get("/journal/check").json()["ok"]
+
+
+def test_a_run_that_the_server_drives_is_not_taken_from_it(client: httpx2.Client) -> None:
+    run = client.post("/runs", json={"bundle": "long"}).json()["run"]
+    until(lambda: client.get(f"/runs/{run}/status").json()["driven"])
+    for body in ({}, {"take_over": True}):
+        problem(client.post(f"/runs/{run}/resume", json=body), 409, "held")
+    client.post(f"/runs/{run}/cancel")
+    until(lambda: client.get(f"/runs/{run}/status").json()["status"] == "cancelled")
+    attempts = client.get(f"/runs/{run}").json()["steps"]["long"]["attempts"]
+    assert attempts == 1

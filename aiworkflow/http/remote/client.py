@@ -188,6 +188,7 @@ class RemoteClient:
         texts: Mapping[str, str] | None = None,
         state: Mapping[str, Json] | None = None,
         revision: str | None = None,
+        key: str = "",
     ) -> RemoteRun:
         """Start a run that begins as a copy of what another had done; see `Client.fork`."""
         more: dict[str, Json] = {
@@ -197,10 +198,12 @@ class RemoteClient:
             "state": dict(state or {}),
         }
         body = {word: value for word, value in more.items() if value}
-        return await self._begun(run, "fork", body)
+        return await self._begun(run, "fork", body, key or self._ids.token())
 
-    async def _begun(self, run: str, what: str, body: Mapping[str, Json]) -> RemoteRun:
-        found = await self._connection.ask("POST", path_of(run, what), body)
+    async def _begun(
+        self, run: str, what: str, body: Mapping[str, Json], key: str = ""
+    ) -> RemoteRun:
+        found = await self._connection.ask("POST", path_of(run, what), body, key=key)
         return self._handle(str(found["run"]))
 
     def _handle(self, run: str) -> RemoteRun:

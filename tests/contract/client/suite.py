@@ -293,8 +293,9 @@ class ClientContract:
             await run.result()
             undone = await (await client.undo(run.id)).result()
             assert undone.status == "rolled_back"
-            fork = await client.fork(run.id, "make")
+            fork = await client.fork(run.id, "make", key="one")
             assert fork.id != run.id
+            assert (await client.fork(run.id, "make", key="one")).id == fork.id
             assert (await fork.result()).status == "succeeded"
 
     async def test_a_breakpoint(self, clients: Clients) -> None:

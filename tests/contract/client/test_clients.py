@@ -130,7 +130,21 @@ class TestLostAnswers:
         with Cutting(server.port, cuts=1) as line:
             async with aiworkflow.connect(server=line.url, environ={}) as client:
                 with pytest.raises(UnavailableError, match="whether it was done is not known"):
-                    await client.fork(run.id, "make")
+                    await client.undo(run.id)
+
+    async def test_other_starts_whose_answers_are_lost_are_done_once(self, server: Server) -> None:
+        async with aiworkflow.connect(server=server.url, environ={}) as client:
+            run = await client.start("flow")
+            await run.result()
+        with Cutting(server.port, cuts=1) as line:
+            async with aiworkflow.connect(server=line.url, environ={}) as client:
+                fork = await client.fork(run.id, "one")
+                assert line.left == 0
+        with Cutting(server.port, cuts=1) as line:
+            async with aiworkflow.connect(server=line.url, environ={}) as client:
+                started = await client.triggers.schedules.run("starts")
+                page = await asyncio.to_thread(client.runs)
+        assert {row.run for row in page.runs} == {run.id, fork.id, started["run"]}
 
     async def test_events_go_on_over_connections_that_are_cut(self, server: Server) -> None:
         with Cutting(server.port, cuts=4, after=400) as line:
