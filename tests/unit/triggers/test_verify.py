@@ -123,7 +123,8 @@ def test_right_wrong_and_missing_signatures(verify: Verify) -> None:
     if verify.scheme not in {"bearer", "basic"} and "x-gitlab-token" not in request.headers:
         assert "wrong" in check(Request(request.headers, body + b" ", request.url), NOW)
     for name in filter(
-        re.compile("sig|hmac|(?<!idempotency-)token|time|auth|api-key|^webhook-id").search, request.headers
+        re.compile("sig|hmac|(?<!idempotency-)token|time|auth|api-key|^webhook-id").search,
+        request.headers,
     ):
         doubled = Request(request.headers, body, request.url, doubled=frozenset({name}))
         assert check(doubled, NOW) != ""
