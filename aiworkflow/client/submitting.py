@@ -74,7 +74,9 @@ def _cancel_old(client: Client, new: NewRun, order: Order) -> None:
         row.run for row in map(read_ready, client.journal.registers(READY)) if row.lane == lane
     ]
     older = holder(client.journal, lane)
-    for run in {*waiting, *([older] if older else [])}:
+    # another server may have started the same event since
+    own = known_run(client.runtime, order.key)
+    for run in {*waiting, *([older] if older else [])} - {own}:
         try:
             client.signals.cancel(run, "a newer run with the same key is started")
         except UsageError:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from aiworkflow.engine import encode
 from aiworkflow.journal import Append, Conflict, RegisterWrite, new_run_id
 from aiworkflow.records import record
-from aiworkflow.runtime.lanes import LANE, Lane, lane_of
+from aiworkflow.runtime.lanes import LANE, Lane, Overlap, lane_of
 from aiworkflow.runtime.local import row_of
 from aiworkflow.runtime.placing import needs
 from aiworkflow.runtime.ready import FOR_A_WORKER, ReadyRow, ready_key
@@ -89,7 +89,15 @@ async def submit(runtime: LocalRuntime, new: NewRun, order: Order) -> Submission
         if isinstance(known, str):
             return Submission(known, is_new=False)
         run = new_run_id(runtime.ids, journal)
-        taken = Lane(journal, run, lane).enter() if overlap == "skip" else []
+        try:
+            taken = Lane(journal, run, lane).enter() if overlap == "skip" else []
+        except Overlap:
+            known = _known(runtime, order.key)
+            if isinstance(
+                known, str
+            ):  # it is the same event's, made at this moment by another server
+                return Submission(known, is_new=False)
+            raise
         try:
             await journal.append(_first(runtime, new, order, run, lane, known, taken))
         except Conflict as conflict:  # somebody was faster

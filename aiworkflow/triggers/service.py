@@ -114,7 +114,10 @@ class Service:
 
     async def _drain(self) -> None:
         for source in self.sources:
-            await source.drain()
+            try:
+                await source.drain()
+            except Exception:  # noqa: BLE001  running steps and other sources come to their end
+                _log.exception("source did not drain", extra={"source": source.kind})
         if self.worker is not None:
             await self.worker.drain(self._grace_s)
 
@@ -138,6 +141,8 @@ class Service:
                 _log.exception("source failed", extra={"source": source.kind})
             else:
                 return  # it has nothing more to do
+            if self._stopping.is_set():
+                return  # it failed when it was cancelled
             if loop.time() - began > _LONGEST_PAUSE_S:
                 pause = _FIRST_PAUSE_S
             await asyncio.sleep(pause)

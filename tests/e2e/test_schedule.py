@@ -146,6 +146,20 @@ def test_two_servers_start_each_run_once_and_one_that_is_killed_loses_none(
     ] == [1] * (len(times) - 1)
 
 
+def test_a_time_that_comes_while_the_run_before_is_going_is_skipped(project: Project) -> None:
+    head = 'on: {schedule: {cron: "* * * * * *", overlap: skip}}\n'
+    project.workflow("## W\n\n```yaml step\nid: w\nwait: 1h\n```\n", name="night", head=head)
+    server = project.start("schedule", "start")
+    assert server.stderr is not None
+    try:
+        skipped = next((line for line in server.stderr if "no run is started" in line), None)
+    finally:
+        server.kill()
+        server.communicate()
+    assert skipped is not None
+    assert [one["bundle"] for one in runs(project)] == ["bundles/night"]
+
+
 def test_a_broken_bundle_is_left_out_and_said(project: Project) -> None:
     project.workflow(script("one", "true"), name="bad", head="on: {schedule: '0 0 31 2 *'}\n")
     listed = project.run("schedule", "list")

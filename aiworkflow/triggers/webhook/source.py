@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
-from aiworkflow.errors import AIWorkflowError, UsageError
+from aiworkflow.errors import AIWorkflowError, UnavailableError, UsageError
 from aiworkflow.triggers.delivery import Delivery
 from aiworkflow.triggers.webhook.accept import Acceptance
 from aiworkflow.triggers.webhook.answer import Outcome
@@ -113,13 +113,20 @@ class WebhookSource:
                     self._acceptance.sweep(self._now())
                     self._delivery.sweep()
         finally:
-            self._recent.flush()
+            self._write_the_last()
 
     async def drain(self) -> None:
         """Take nothing new; return when all that was taken is answered."""
         self._outcomes.is_closed = True
         await self.app.drain()
-        self._recent.flush()
+        self._write_the_last()
+
+    def _write_the_last(self) -> None:
+        """What is only for people to look at holds up no end."""
+        try:
+            self._recent.flush()
+        except UnavailableError as error:
+            _log.warning("the last deliveries are not listed", extra={"error": error.message})
 
     def _now(self) -> float:
         return self._clock.now().timestamp()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,8 @@ import pytest
 
 from aiworkflow.bundle.webhook import Verify
 from aiworkflow.errors import UsageError
+from aiworkflow.runtime.lanes import LANE
+from aiworkflow.runtime.ready import READY
 from aiworkflow.triggers.webhook.recent import Happened, Recent, recent
 from tests.unit.triggers.hooks import NOW, SECRETS, Hooks
 
@@ -248,6 +251,70 @@ def test_inputs_come_from_the_payload_and_are_checked_before_a_run_exists(tmp_pa
         assert len(it.runs()) == 1
 
     with_hooks(tmp_path, flow, test)
+
+
+def is_to_end(it: Hooks, run: str) -> bool:
+    """Whether a run was asked to end."""
+    return any(b"cancel.requested" in one.payload for one in it.client.journal.read(run))
+
+
+@pytest.mark.parametrize("overlap", ["skip", "queue", "cancel_old"])
+def test_an_event_while_an_older_run_is_going(tmp_path: Path, overlap: str) -> None:
+    async def test(it: Hooks) -> None:
+        first = await it.send("/h", {"n": 1}, delivery="d-1")
+        second = await it.send("/h", {"n": 2}, delivery="d-2")
+        (older,) = [run for run in it.runs() if run == first.json["run"]]
+        if overlap == "skip":
+            assert (second.status, second.json) == (200, {"run": None, "reason": "overlap"})
+        else:
+            assert (second.status, len(it.runs())) == (202, 2)
+        # the same event is no second one, whatever is going
+        assert (await it.send("/h", {"n": 1}, delivery="d-1")).json == first.json
+        assert is_to_end(it, older) == (overlap == "cancel_old")
+
+    with_hooks(tmp_path, hooked(f"overlap: {overlap}"), test)
+
+
+@pytest.mark.parametrize(("overlap", "at"), [("skip", LANE), ("cancel_old", READY)])
+def test_an_event_that_two_servers_take_at_one_moment_is_not_in_its_own_way(
+    tmp_path: Path, overlap: str, at: str
+) -> None:
+    async def test(it: Hooks) -> None:
+        older = []
+        if overlap == "cancel_old":
+            older = [(await it.send("/h", {"n": 1}, delivery="d-1")).json["run"]]
+        journal, found = it.client.journal, list[str]()
+        looks = {name: getattr(journal, name) for name in ("register", "registers")}
+
+        async def on_another_server() -> None:
+            async with Hooks(tmp_path, {}) as other:
+                found.append((await other.send("/h", {"n": 2}, delivery="d-2")).json["run"])
+
+        def meanwhile(name: str) -> Any:
+            def look(space: str, *more: Any, **options: Any) -> Any:
+                if space == at and not found:
+                    other = threading.Thread(target=lambda: asyncio.run(on_another_server()))
+                    other.start()
+                    other.join()
+                return looks[name](space, *more, **options)
+
+            return look
+
+        for name in looks:
+            setattr(journal, name, meanwhile(name))
+        reply = await it.send("/h", {"n": 2}, delivery="d-2")
+        assert (reply.status, reply.json) == (200, {"run": found[0]})
+        assert [is_to_end(it, run) for run in (*older, found[0])] == [*(True for _ in older), False]
+
+    with_hooks(tmp_path, hooked(f"overlap: {overlap}"), test)
+
+
+def test_a_webhook_may_start_nothing(tmp_path: Path) -> None:
+    async def test(it: Hooks) -> None:
+        assert (await it.send("/h", {})).json == {"run": None}
+        assert it.runs() == []
+
+    with_hooks(tmp_path, hooked("start: false"), test)
 
 
 def test_a_body_that_does_not_fit_the_schema_is_refused(tmp_path: Path) -> None:
@@ -597,6 +664,36 @@ def test_a_server_that_ends_waits_for_no_run(tmp_path: Path) -> None:
         assert (late.status, late.headers["connection"]) == (503, "close")
 
     with_hooks(tmp_path, hooked("respond: {wait: 1h}"), test)
+
+
+def test_a_journal_that_does_not_answer_holds_up_no_end(tmp_path: Path) -> None:
+    from aiworkflow.journal import JournalUnavailable
+
+    async def test(it: Hooks) -> None:
+        serving = asyncio.ensure_future(it.service.run())
+        await it.service.began.wait()
+        await it.ask("/nowhere", b"{}")
+
+        def gone(*_: object) -> None:
+            raise JournalUnavailable("gone")
+
+        drained: list[float] = []
+        assert it.service.worker is not None
+        drain = it.service.worker.drain
+
+        async def seen(grace_s: float) -> None:
+            drained.append(grace_s)
+            await drain(grace_s)
+
+        it.service.worker.drain = seen  # type: ignore[method-assign]
+        put, it.client.journal.put = it.client.journal.put, gone  # type: ignore[method-assign,assignment]
+        it.service.stop()
+        async with asyncio.timeout(20):
+            await serving
+        it.client.journal.put = put  # type: ignore[method-assign]
+        assert drained == [30.0]  # and running steps had their time
+
+    with_hooks(tmp_path, PLAIN, test)
 
 
 def test_what_came_to_two_servers_is_remembered_of_both(tmp_path: Path) -> None:
