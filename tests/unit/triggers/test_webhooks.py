@@ -372,6 +372,21 @@ def test_a_request_without_an_id_counts_once_within_some_minutes(tmp_path: Path)
     with_hooks(tmp_path, "on: {webhook: {path: /h, verify: {bearer: HOOK}}}", test)
 
 
+def test_an_entry_names_the_header_that_holds_the_id(tmp_path: Path) -> None:
+    verify = "{hmac: {secret: HOOK, header: X-Sig, delivery: X-Event-Id}}"
+    hmac = Verify("hmac", ("HOOK",), {"header": "X-Sig"})
+
+    async def test(it: Hooks) -> None:
+        runs = []
+        for body, id_, other in ((1, "a", "x"), (2, "a", "y"), (2, "b", "x")):
+            headers = {"x-event-id": id_, "idempotency-key": other}
+            runs.append((await it.send("/h", body, hmac, headers=headers)).json["run"])
+        assert runs[0] == runs[1] != runs[2]
+        assert it.trigger(runs[0])["delivery"] == "a"
+
+    with_hooks(tmp_path, f"on: {{webhook: {{path: /h, verify: {verify}}}}}", test)
+
+
 def test_many_deliveries_at_one_moment_make_one_run(tmp_path: Path) -> None:
     async def test(it: Hooks) -> None:
         addresses = ["192.0.2.1", "127.0.0.1", "2001:db8::1"]  # a proxy's too
@@ -435,7 +450,8 @@ def test_the_outputs_of_a_run_are_its_answer(tmp_path: Path) -> None:
 
 def test_a_run_that_takes_longer_than_its_sender_waits(tmp_path: Path) -> None:
     async def test(it: Hooks) -> None:
-        reply = await it.send("/h", {})
+        async with asyncio.timeout(25):  # less than the half minute where nothing is said
+            reply = await it.send("/h", {})
         assert (reply.status, reply.json) == (202, {"run": it.runs()[0]})
 
     with_hooks(tmp_path, hooked("respond: {wait: 10ms}"), test)
