@@ -56,6 +56,10 @@ def serve_project(request: ServeRequest, where: Where, out: Out) -> int:
             raise UsageError(
                 f"there is no kind of trigger `{kind}`", hint=f"use one of {', '.join(_KINDS)}"
             )
+    if "webhook" in request.only and not request.answers:
+        raise UsageError(
+            "`--no-http` answers no webhooks", hint="leave out `--no-http`, or `--only webhook`"
+        )
     client = where.connect()
     refuse_bad_settings(client.project)
     options = _options(request, client)

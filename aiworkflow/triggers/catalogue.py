@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import subprocess
 from dataclasses import field
@@ -13,7 +14,7 @@ from aiworkflow.records import record
 from aiworkflow.triggers.contract import Armed
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Generator, Iterator, Sequence
     from pathlib import Path
 
     from aiworkflow.client.client import Client
@@ -103,7 +104,25 @@ class Catalogue:
 
         A bundle with errors stays as it was, and `problems` says why.
         """
-        seen = self._fingerprint()
+        steps = self._loading(self._fingerprint())
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                return bool(end.value)
+
+    async def load_beside(self) -> bool:
+        """As `load`; after each bundle others have their turn: hundreds take seconds."""
+        steps = self._loading(await asyncio.to_thread(self._fingerprint))
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                return bool(end.value)
+            await asyncio.sleep(0)
+
+    def _loading(self, seen: object) -> Generator[None, None, bool]:
+        """Read what has changed, a bundle at a time."""
         if seen == self._seen:
             return False
         self._seen = seen
@@ -112,6 +131,7 @@ class Catalogue:
         problems: dict[str, str] = {}
         labels = set()
         for found in list_bundles(self._client.project.root):
+            yield
             try:
                 label, loaded, problem = self._load(found.path)
             except (OSError, UsageError):

@@ -156,7 +156,7 @@ class Service:
             try:
                 if not await asyncio.to_thread(self.catalogue.is_stale):
                     continue
-                if self.catalogue.load():
+                if await self.catalogue.load_beside():
                     self._arm()
                     _log.info("bundles read anew", extra={"bundles": len(self.catalogue.bundles)})
             except Exception as error:  # noqa: BLE001  files that change meanwhile must not end it

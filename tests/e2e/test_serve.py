@@ -219,6 +219,7 @@ def test_more_runs_than_may_be_driven_at_once_wait(project: Project, servers: li
         (("--max-runs", "0"), "`--max-runs 0` is no number from 1 to 10000"),
         (("--log", "xml"), "`--log xml` is no form of a log"),
         (("--grace", "long"), "`--grace` takes"),
+        (("--only", "webhook", "--no-http"), "`--no-http` answers no webhooks"),
     ],
 )
 def test_what_cannot_be_used_is_said(project: Project, words: tuple[str, ...], text: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -70,18 +71,18 @@ def test_a_project_that_cannot_be_read_now_is_read_the_next_time(
         async with Hooks(tmp_path, {"flow": HEAD}) as it:
             service, catalogue = it.service, it.service.catalogue
             monkeypatch.setattr(service, "_reload_s", 0.01)
-            load, failed = catalogue.load, asyncio.Event()
+            load, failed = catalogue.load_beside, asyncio.Event()
 
-            def once() -> bool:
+            async def once() -> bool:
                 if not failed.is_set():
                     failed.set()
-                    load()
+                    await load()
                     raise OSError(5, "Input/output error")
-                return load()
+                return await load()
 
             task = asyncio.ensure_future(service.run())
             await service.began.wait()
-            monkeypatch.setattr(catalogue, "load", once)
+            monkeypatch.setattr(catalogue, "load_beside", once)
             it.write(tmp_path, "second", HEAD)
             await failed.wait()
             async with asyncio.timeout(20):
@@ -91,5 +92,32 @@ def test_a_project_that_cannot_be_read_now_is_read_the_next_time(
             assert not task.done()
             service.stop()
             await task
+
+    asyncio.run(test())
+
+
+def test_others_have_their_turn_while_bundles_are_read_anew(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with Hooks(tmp_path, {f"flow-{n}": HEAD for n in range(5)}) as it:
+            project, seen = it.client.project, list[str]()
+            check = project.check
+
+            def noted(bundle: Path) -> object:
+                seen.append("bundle")
+                return check(bundle)
+
+            async def others() -> None:
+                while True:
+                    seen.append("other")
+                    await asyncio.sleep(0)
+
+            project.check = noted  # type: ignore[method-assign,assignment]
+            it.write(tmp_path, "flow-0", HEAD + "\nagent: codex")
+            async with asyncio.TaskGroup() as group:
+                task = group.create_task(others())
+                assert await it.service.catalogue.load_beside()
+                task.cancel()
+            assert seen.count("bundle") == 5
+            assert ("bundle", "bundle") not in set(pairwise(seen))
 
     asyncio.run(test())

@@ -603,7 +603,8 @@ def test_a_sender_that_never_ends_is_cut(tmp_path: Path) -> None:
             "headers": [],
             "client": None,
         }
-        await it.source.app(scope, receive, send)
+        async with asyncio.timeout(9):  # less than the ten seconds where nothing is said
+            await it.source.app(scope, receive, send)
         assert sent[0]["status"] == 404
         assert (b"connection", b"close") in sent[0]["headers"]
         assert it.source.app.busy == 0
