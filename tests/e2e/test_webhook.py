@@ -209,10 +209,10 @@ def test_the_server_is_found_where_the_settings_say(project: Project, hooks: lis
     pytest.importorskip("cryptography")
     files = certificates(project.root)
     with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
+        one.bind(("127.0.0.2", 0))
         port = one.getsockname()[1]
     tls = f"certificate: {files['server.pem']}, key: {files['server.key']}"
-    for at in ("socket: run.sock", f"host: 127.0.0.1, port: {port}, tls: {{{tls}}}"):
+    for at in ("socket: run.sock", f"host: 127.0.0.2, port: {port}, tls: {{{tls}}}"):
         project.write(".aiworkflow/config.yaml", f"serve: {{log: json, {at}}}\n")
         server = Server(project, None)
         hooks.append(server)
@@ -221,7 +221,9 @@ def test_the_server_is_found_where_the_settings_say(project: Project, hooks: lis
         there = project.run("webhook", "test", "flow", "--url", server.url)
         if server.url.startswith("unix:"):
             assert there.code == 0, there.err
-        else:  # under another name only who vouches for it can tell
+        else:
+            assert server.url == f"https://127.0.0.2:{port}"
+            # under another name only who vouches for it can tell
             assert (there.code, "is not to be trusted" in there.err) == (2, True)
             assert "SSL_CERT_FILE" in there.err
         assert server.end() == 0

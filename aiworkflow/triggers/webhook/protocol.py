@@ -6,22 +6,34 @@ certificate. This is its protocol with both.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from typing import TYPE_CHECKING, Final, cast
+import resource
+from typing import Final, cast
 
 from aiworkflow.errors import UsageError
-
-if TYPE_CHECKING:
-    import asyncio
 
 HEAD_S: Final = 10.0
 """How long the head of a request may take to arrive."""
 
+_MOST_CONNECTIONS: Final = 8192
 _MOST_HEAD: Final = 256 * 1024  # bytes that came while a head is not whole; a body may come with it
 
 
-def http_protocol(head_s: float = HEAD_S) -> type[asyncio.Protocol]:
+def most_connections() -> int:
+    """How many connections there may be: half of the files that this process may open are for runs."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return (
+        _MOST_CONNECTIONS if soft == resource.RLIM_INFINITY else min(_MOST_CONNECTIONS, soft // 2)
+    )
+
+
+def http_protocol(head_s: float = HEAD_S, most: int | None = None) -> type[asyncio.Protocol]:
     """The protocol class for `uvicorn.Config(http=…)`.
+
+    Args:
+        head_s: how long the head of a request may take to arrive, in seconds.
+        most: connections at once; more are cut. None for what this process can bear.
 
     Raises:
         UsageError: the server's libraries are not installed.
@@ -34,6 +46,9 @@ def http_protocol(head_s: float = HEAD_S) -> type[asyncio.Protocol]:
             hint="install them: pip install 'aiworkflow-bundles[server]'",
         ) from error
 
+    places = most_connections() if most is None else most
+    open_ = set[asyncio.BaseTransport]()
+
     class Protocol(HttpToolsProtocol):
         """One connection."""
 
@@ -43,11 +58,16 @@ def http_protocol(head_s: float = HEAD_S) -> type[asyncio.Protocol]:
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
+            if len(open_) >= places:
+                transport.abort()
+                return
+            open_.add(transport)
             self._tls = _certificate(transport)
             self._begin()
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._end()
+            open_.discard(self.transport)
             super().connection_lost(exc)
 
         def data_received(self, data: bytes) -> None:

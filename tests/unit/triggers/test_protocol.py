@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import resource
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from aiworkflow.triggers.webhook.protocol import http_protocol
+from aiworkflow.triggers.webhook.protocol import http_protocol, most_connections
 from tests.certificates import certificates
 
 uvicorn = pytest.importorskip("uvicorn")
@@ -41,9 +42,11 @@ class Server:
         await send({"type": "http.response.body", "body": b"ok"})
 
     @contextlib.asynccontextmanager
-    async def running(self, head_s: float = 5.0, **options: Any) -> AsyncIterator[None]:
+    async def running(
+        self, head_s: float = 5.0, most: int | None = None, **options: Any
+    ) -> AsyncIterator[None]:
         config = uvicorn.Config(
-            self, port=0, http=http_protocol(head_s), log_config=None, lifespan="off", ws="none", **options
+            self, port=0, http=http_protocol(head_s, most), log_config=None, lifespan="off", ws="none", **options
         )  # fmt: skip
         server = uvicorn.Server(config)
         async with asyncio.TaskGroup() as group:
@@ -88,6 +91,30 @@ def test_a_head_that_does_not_end_is_cut_and_a_slow_body_is_not() -> None:
             assert slow.endswith(b"ok")
 
     asyncio.run(go())
+
+
+def test_connections_are_bounded_and_one_that_ends_makes_room() -> None:
+    async def go() -> None:
+        server = Server()
+        one = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+        async with server.running(most=2):
+            held = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(2)]
+            assert await ask(server.port, one) == b""
+            for _, writer in held:
+                writer.close()
+                await writer.wait_closed()
+            async with asyncio.timeout(20):
+                while not (await ask(server.port, one)).endswith(b"ok"):
+                    await asyncio.sleep(0.01)
+            assert len(server.scopes) == 1
+
+    asyncio.run(go())
+
+
+def test_half_of_the_files_that_may_be_open_are_for_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    for soft, most in ((1024, 512), (resource.RLIM_INFINITY, 8192), (1_000_000, 8192)):
+        monkeypatch.setattr(resource, "getrlimit", lambda _, soft=soft: (soft, soft))
+        assert most_connections() == most
 
 
 def test_a_head_without_end_takes_no_memory() -> None:
