@@ -15,7 +15,9 @@ def _row(name: str, reader: Reader, doc: str, example: str) -> Key:
     return Key(name, Scope.CONFIG, reader, doc, example)
 
 
-LABELS: Final = OneOrMany(Text("a label", r"[\w.-]+", 100), "a label, or a list of labels")
+LABEL: Final = r"[\w.-]+"
+LONGEST_LABEL: Final = 100
+LABELS: Final = OneOrMany(Text("a label", LABEL, LONGEST_LABEL), "a label, or a list of labels")
 
 WORKERS: Final = Record(
     "workers",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import TYPE_CHECKING, Final, cast
 
 from aiworkflow.cli.given import seconds
@@ -67,13 +68,26 @@ def work(request: WorkRequest, where: Where, out: Out) -> int:
 def _options(request: WorkRequest, options: FleetOptions) -> FleetOptions:
     changed: dict[str, object] = {}
     if request.labels is not None:
-        changed["labels"] = tuple(one.strip() for one in request.labels.split(",") if one.strip())
+        changed["labels"] = _labels(request.labels)
     if request.max_runs is not None:
         text = request.max_runs
         if not (text.isdecimal() and 1 <= int(text) <= _MOST_SLOTS):
             raise UsageError(f"`--max-runs {text}` is no number from 1 to {_MOST_SLOTS}")
         changed["slots"] = int(text)
     return dataclasses.replace(options, **changed)  # type: ignore[arg-type]
+
+
+def _labels(text: str) -> tuple[str, ...]:
+    from aiworkflow.bundle.keys_workers import LABEL, LONGEST_LABEL
+
+    found = tuple(one.strip() for one in text.split(",") if one.strip())
+    for one in found:
+        if re.fullmatch(LABEL, one) is None or len(one) > LONGEST_LABEL:
+            raise UsageError(
+                f"`--labels`: `{one}` is no label",
+                hint="letters, digits, `_`, `.` and `-`, several with commas: --labels gpu,linux",
+            )
+    return found
 
 
 async def _work(client: Client, options: FleetOptions, grace_s: float) -> None:

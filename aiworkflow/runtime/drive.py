@@ -24,7 +24,7 @@ from aiworkflow.engine import (
     total_of,
 )
 from aiworkflow.engine import events as ev
-from aiworkflow.journal import Append, Conflict, Moved, RegisterWrite, RunRow
+from aiworkflow.journal import Append, Conflict, Fenced, Moved, RegisterWrite, RunRow
 from aiworkflow.runtime.doubts import DOUBT, doubt_row, show_doubt
 from aiworkflow.runtime.facts import are_durable, cost_of, reused_blobs
 from aiworkflow.runtime.folding import PAGE, fold
@@ -277,13 +277,20 @@ class Drive:
             self._waiter.set_result(True)
 
     def _others(self) -> list[Event]:
-        """What somebody else has appended to this run since the last look."""
+        """What somebody else has appended to this run since the last look.
+
+        Raises:
+            Fenced: somebody else drives it; what they decided is not for us to fold.
+        """
         self._look_at = asyncio.get_running_loop().time() + _POLL_S
         version = self._it.journal.version()
         if version == self._seen_version:
             return []
         self._seen_version = version
         records = self._it.journal.read(self._it.run, self._tail, PAGE)
+        epoch = self._it.journal.stream(self._it.run).epoch if records else self._it.epoch
+        if epoch != self._it.epoch:
+            raise Fenced(self._it.run, self._it.epoch, epoch)
         self._tail += len(records)
         return [decode(record.payload) for record in records]
 

@@ -162,6 +162,40 @@ def test_running_steps_finish_when_a_worker_is_terminated_and_another_goes_on(
     assert ran.read_text().split() == ["a", "b"]
 
 
+@pytest.mark.parametrize("shared", ["postgres"], indirect=True)
+def test_a_worker_that_was_stopped_past_its_lease_goes_on_with_other_runs(
+    shared: Project, work: Callable[..., subprocess.Popen[str]]
+) -> None:
+    ran = shared.root / "ran"
+    code = f"echo began >> {ran}; sleep 3"
+    shared.workflow(
+        script("a", code, "effect: idempotent\n") + script("b", f"echo b >> {ran}"),
+    )
+    runs = submit(shared, 4)
+    stopped = work()
+    until(lambda: ran.exists() and len(ran.read_text().split()) == 4)
+    os.kill(stopped.pid, signal.SIGSTOP)
+    other = work()
+    until(lambda: all_done(shared, runs))
+    time.sleep(2)
+    os.kill(stopped.pid, signal.SIGCONT)
+    other.send_signal(signal.SIGTERM)
+    other.wait(timeout=PATIENCE_S)
+    (more,) = submit(shared)
+    until(lambda: all_done(shared, [more]))
+    assert sorted(ran.read_text().split()) == ["b"] * 5 + ["began"] * 9
+    stopped.send_signal(signal.SIGTERM)
+    said = "".join(stopped.communicate(timeout=PATIENCE_S))
+    assert "error" not in said, said
+
+
+def test_labels_are_words(shared: Project) -> None:
+    for labels in ("a b", "gpu,{x}", "x" * 101):
+        done = shared.run("worker", "--once", "--labels", labels)
+        assert (done.code, "is no label" in done.err) == (2, True), done.err
+        assert "--labels gpu,linux" in done.err
+
+
 def test_runs_go_to_workers_that_have_what_they_ask_for(
     shared: Project, work: Callable[..., subprocess.Popen[str]]
 ) -> None:
