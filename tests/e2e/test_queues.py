@@ -134,6 +134,20 @@ def test_what_was_set_aside_is_tried_again_once_the_bundle_is_right(project: Pro
     Worker(project).until(lambda: lines(project) == ["1"])
 
 
+def test_what_nobody_took_is_purged_and_the_dead_are_listed_so_far(project: Project) -> None:
+    order(project, "{name: orders, inputs: {n: '{{ trigger.body.n }}'}}")
+    for id_ in ("x", "y", "z"):
+        publish(project, "orders", {"n": id_}, "--id", id_)
+    Worker(project).until(lambda: status(project, "orders")["dead"] == 3)
+    listed = project.run("queue", "dead", "list", "orders", "--limit", "2", "--json").json["dead"]
+    assert len(listed) == 2
+    publish(project, "orders", {"n": 1})
+    publish(project, "orders", {"n": 2}, "--delay", "1h")
+    assert project.run("queue", "purge", "orders", "--yes", "--json").json["removed"] == 2
+    found = status(project, "orders")
+    assert (found["ready"], found["delayed"], found["dead"]) == (0, 0, 3)
+
+
 def test_a_run_knows_its_message(project: Project) -> None:
     order(
         project,

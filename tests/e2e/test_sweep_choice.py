@@ -113,3 +113,46 @@ def test_a_report_that_cannot_be_written_in_the_end_loses_no_sweep(fleet: Fleet)
     assert "cannot write to `/dev/full`: No space left on device" in done.err
     assert "the sweep itself is kept: aiworkflow sweep show" in done.err
     assert fleet.sweep("show", "last")["status"] == "succeeded"
+
+
+@pytest.mark.parametrize("most", ["1", "3"])
+def test_no_more_runs_than_max_parallel_are_going(tmp_path: Path, most: str) -> None:
+    fleet = Fleet(tmp_path, 6)
+    log = tmp_path / "log"
+    fleet.project.workflow(script("look", f"echo + >> {log}; sleep 0.3; echo - >> {log}"))
+    fleet.sweep("flow", "--all", "--max-parallel", most)
+    at_once = found = 0
+    for word in log.read_text().split():
+        at_once += 1 if word == "+" else -1
+        found = max(found, at_once)
+    assert 1 <= found <= int(most)
+
+
+def test_the_agent_and_the_name_are_those_that_are_said(fleet: Fleet) -> None:
+    config = "agents: {one: {echo: {text: I am one}}, two: {echo: {text: I am two}}}\nagent: one\n"
+    fleet.project.write(".aiworkflow/config.yaml", config)
+    fleet.project.write("repos.yaml", "repos:\n  - {path: ../fleet/r000, name: acme/shop}\n")
+    ask = "## Ask\n\n```yaml step\nid: ask\n```\n\nWho are you?\n\n"
+    note = script(
+        "note",
+        'echo "$SAID of $REPO" > a.txt',
+        "env: {SAID: '{{ steps.ask.output }}', REPO: '{{ run.repo }}'}\n",
+    )
+    fleet.project.workflow(ask + note, head=HEAD)
+    found = fleet.sweep("flow", "--repo", "acme/shop", "--agent", "two", "--branch", "said")
+    assert found["repositories"][0]["repository"] == "acme/shop"
+    assert fleet.git("r000", "show", "said:a.txt") == "I am two of acme/shop"
+
+
+def test_what_it_may_cost_is_agreed_to_first(fleet: Fleet) -> None:
+    config = (
+        "agents: {paid: {echo: {text: hi}, max_tokens: 4, price: {input: 0, output: 100000}}}\n"
+        "budget: {ask_above: 0.01}\n"
+    )
+    fleet.project.write(".aiworkflow/config.yaml", config)
+    ask = "## Ask\n\n```yaml step\nid: ask\nagent: paid\n```\n\nSay something.\n\n"
+    fleet.project.workflow(ask)
+    refused = fleet.run("sweep", "flow", "--all")
+    assert (refused.code, "--yes" in refused.err) == (4, True), refused.err
+    assert fleet.sweep("list") == {"sweeps": []}
+    assert statuses(fleet.sweep("flow", "--all", "--yes")) == ["succeeded"]

@@ -151,6 +151,25 @@ def test_what_a_run_removes_starts_no_other_where_files_are_polled(project: Proj
         assert len(outputs(project, 1)) == 1
 
 
+@pytest.mark.parametrize(("overlap", "count"), [("skip", 1), ("queue", 2)])
+def test_what_changes_while_a_run_is_going(project: Project, overlap: str, count: int) -> None:
+    head = HEAD.replace("debounce: 300ms", f"debounce: 300ms\n    overlap: {overlap}")
+    code = 'echo + >> log; until [ -e go ]; do sleep 0.1; done; echo - >> log; echo "{}"'
+    project.workflow(script("look", code), head=head + 'allow: {paths: ["none/**"]}\n')
+    with watching(project):
+        project.write("data/a", "1")
+        while not (project.root / "log").exists():
+            time.sleep(0.1)
+        project.write("data/b", "1")
+        time.sleep(2)  # several times as long as it waits for quiet
+        assert (project.root / "log").read_text().split() == ["+"]
+        project.write("go", "")
+        outputs(project, count)
+        time.sleep(1)
+        assert len(outputs(project, count)) == count
+    assert (project.root / "log").read_text().split() == ["+", "-"] * count
+
+
 def test_ten_thousand_files_are_one_run_and_a_kill_loses_none(project: Project) -> None:
     head = HEAD.replace("debounce: 300ms", "debounce: 1s\n    max_wait: 10m\n    initial: true")
     project.workflow(script("look", LOOK), name="flow", head=head)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -235,6 +236,47 @@ def test_one_run_is_taken_and_the_worker_ends(shared: Project) -> None:
     assert (done.code, done.json["status"]) == (0, "succeeded"), done.err
     assert {done.json["run"]} < set(runs)
     assert shared.run("worker", "--wait", "1s").code == 2
+
+
+def test_a_single_run_is_waited_for(shared: Project) -> None:
+    shared.workflow(script("a", "echo 1"))
+    waits = shared.start("worker", "--once", "--wait", "40s", "--json")
+    until(lambda: bool(shared.run("workers", "list", "--json").json["workers"]))
+    (run,) = submit(shared)
+    assert json.loads(waits.communicate(timeout=PATIENCE_S)[0]) == {
+        "run": run,
+        "status": "succeeded",
+    }
+
+
+@pytest.mark.parametrize("said", ["slots", "--max-runs"])
+def test_a_worker_drives_no_more_than_its_slots(
+    shared: Project, work: Callable[..., subprocess.Popen[str]], said: str
+) -> None:
+    config = shared.root / ".aiworkflow" / "config.yaml"
+    before = (config.read_text() if config.exists() else "").partition("workers:")[0]
+    if said == "slots":
+        shared.write(".aiworkflow/config.yaml", f"{before}workers: {{slots: 1}}\n")
+    log = shared.root / "log"
+    shared.workflow(script("a", f"echo + >> {log}; sleep 0.2; echo - >> {log}"))
+    runs = submit(shared, 4)
+    work(*([] if said == "slots" else ["--max-runs", "1"]))
+    until(lambda: all_done(shared, runs))
+    assert log.read_text().split() == ["+", "-"] * 4
+
+
+def test_steps_have_no_more_than_the_grace_to_finish(
+    shared: Project, work: Callable[..., subprocess.Popen[str]]
+) -> None:
+    began, ended = shared.root / "began", shared.root / "ended"
+    shared.workflow(script("a", f"touch {began}; sleep 15; touch {ended}", "effect: idempotent\n"))
+    (run,) = submit(shared)
+    worker = work("--grace", "200ms")
+    until(began.exists)
+    worker.send_signal(signal.SIGTERM)
+    worker.wait(timeout=PATIENCE_S)
+    assert not ended.exists()
+    assert statuses(shared)[run] != "failed"  # the next worker goes on with it
 
 
 def test_all_workers_together_keep_to_the_limits(
