@@ -39,6 +39,10 @@ class Purse:
         if self._open.pop(run, None) is not None:
             self._spent += spent
 
+    def note(self, spent: float) -> None:
+        """Somebody else has spent so much for one of the runs."""
+        self._spent += spent
+
     def left(self) -> Left:
         """What may still be spent, beyond what is reserved."""
         if self._most is None:

@@ -21,6 +21,7 @@ from aiworkflow.client.batch import result_of_run
 from aiworkflow.client.batch_lines import Line
 from aiworkflow.client.purse import Purse
 from aiworkflow.client.repositories import head_of
+from aiworkflow.client.resting import is_at_rest
 from aiworkflow.client.sweep_record import (
     FAILED,
     SETTLED,
@@ -32,7 +33,7 @@ from aiworkflow.client.sweep_record import (
 )
 from aiworkflow.client.sweep_runs import SweepRuns
 from aiworkflow.errors import AIWorkflowError
-from aiworkflow.journal import JournalUnavailable, UnknownRun
+from aiworkflow.journal import Fenced, Held, JournalUnavailable, UnknownRun
 from aiworkflow.runtime.given import Elsewhere
 from aiworkflow.runtime.workspace import Revision
 from aiworkflow.runtime.workspaces import remove_worktree
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from aiworkflow.runtime.given import NewRun
     from aiworkflow.runtime.worktrees import Worktree
 
+_LOOK_EVERY_S = 0.5
 _AHEAD = 2  # repositories that are prepared while others have all the slots
 
 
@@ -234,7 +236,32 @@ class Sweep:
         return row.status == SUCCEEDED or place not in self._again
 
     async def _driven(self, run: str, new: NewRun | None, row: RunRow | None) -> RunRow:
-        """Drive a run to rest; a new one where `new` is given."""
+        """Have a run come to rest; a new one is begun where `new` is given.
+
+        A worker may be at it, since somebody has answered what it waited for: then it is waited for.
+        """
+        while True:
+            known = self._cost(run)
+            try:
+                return await self._drive(run, new, row)
+            except (Held, Fenced):
+                new = None
+            while True:
+                await asyncio.sleep(_LOOK_EVERY_S)
+                row = self._client.journal.run(run)
+                is_left = not self._client.is_driven(run)
+                if self._interrupted or (is_left and is_at_rest(self._client, run)):
+                    self._purse.note(row.cost_usd - known)
+                    return row
+                if is_left:
+                    break
+
+    async def _drive(self, run: str, new: NewRun | None, row: RunRow | None) -> RunRow:
+        """Drive a run to rest here.
+
+        Raises:
+            Held, Fenced: somebody else does.
+        """
         client = self._client
         if new is not None:
             _, drive, first = client.runtime.start(new, run=run)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -123,3 +126,26 @@ def test_resume_keeps_to_the_bundle_that_was_tried_again_with(fleet: Fleet) -> N
     assert fleet.run("approvals", "approve", run, "--detach").code == 0
     found = fleet.sweep("resume", "last", code=3)
     assert statuses(found) == ["succeeded", "waiting"]
+
+
+def test_a_run_that_a_worker_goes_on_with_is_waited_for(fleet: Fleet) -> None:
+    code = "touch $HERE/began; until [ -e $HERE/go ]; do sleep 0.1; done; echo two > a.txt"
+    change = script("change", code, f"env: {{HERE: '{fleet.folder}'}}\neffect: idempotent\n")
+    fleet.project.workflow(GATE + change, head=HEAD)
+    found = fleet.sweep("flow", "--repo", "r000", code=3)
+    run = found["repositories"][0]["run"]
+    worker = fleet.project.start("worker")
+    try:
+        assert fleet.run("approvals", "approve", run, "--detach").code == 0
+        while not (fleet.folder / "began").exists():
+            time.sleep(0.1)
+        resuming = fleet.project.start("sweep", "resume", "last", "--json")
+        time.sleep(2)
+        assert resuming.poll() is None
+        (fleet.folder / "go").touch()
+        said, _ = resuming.communicate(timeout=60)
+    finally:
+        worker.send_signal(signal.SIGTERM)
+        worker.communicate(timeout=60)
+    assert statuses(json.loads(said)) == ["succeeded"]
+    assert fleet.git("r000", "show", f"{found['branch']}:a.txt") == "two"
