@@ -185,6 +185,12 @@ class PrivateRabbit(Server):
                 break
         connection.close()
 
+    def has_noted(self, queue: str) -> bool:
+        """Whether the server will know of a queue when it is begun again."""
+        name = f"%2F_{queue}".encode()
+        notes = self.folder.glob("data/*/quorum/*/names.dets")
+        return any(bytes([len(name)]) + name in one.read_bytes() for one in notes)
+
 
 def make_certificates(folder: Path) -> None:
     """An authority, and a server's certificate for `localhost`."""

@@ -156,16 +156,29 @@ def test_rabbitmq_may_be_killed_as_soon_as_it_has_a_queue(
 ) -> None:
     """It forgets the queue, but nobody was told that a message is safe; the others go on."""
     monkeypatch.setattr(rabbitmq_line, "_ANSWER_S", 3.0)
-    name = f"t.{secrets.token_hex(4)}"
+
+    async def forgotten() -> tuple[str, Queue]:
+        """A queue that the server was killed too early for; a busy machine may be too slow."""
+        for _ in range(5):
+            name = f"t.{secrets.token_hex(4)}"
+            queue = rabbit_queue(rabbit.url, name)
+            publishing = asyncio.create_task(queue.publish(Message("early", b"1")))
+            await asyncio.to_thread(rabbit.until_there, name)
+            await asyncio.to_thread(rabbit.kill)
+            is_noted = rabbit.has_noted(name)
+            is_confirmed = publishing.done()
+            await asyncio.to_thread(rabbit.start)
+            await asyncio.wait([publishing])
+            if not is_noted:
+                assert not is_confirmed
+                assert isinstance(publishing.exception(), QueueUnavailable)
+                return name, queue
+            publishing.exception()
+            await queue.close()
+        pytest.skip("this server notes its queues before it can be killed")
 
     async def go() -> None:
-        queue = rabbit_queue(rabbit.url, name)
-        publishing = asyncio.create_task(queue.publish(Message("early", b"1")))
-        await asyncio.to_thread(rabbit.until_there, name)
-        assert not publishing.done()
-        await asyncio.to_thread(again(rabbit))
-        with pytest.raises(QueueUnavailable):
-            await publishing
+        name, queue = await forgotten()
         with pytest.raises(QueueUnavailable, match=f"said nothing of the queue `{name}`") as error:
             await queue.publish(Message("early", b"1"))
         assert f"quorum_status {name}`" in str(error.value.hint)
