@@ -163,13 +163,20 @@ def test_a_second_signal_hurries(project: Project, servers: list[Server]) -> Non
     assert time.monotonic() - began < 30
 
 
-def test_the_grace_is_bounded(project: Project, servers: list[Server]) -> None:
+@pytest.mark.parametrize(("words", "said"), [(("--grace", "500ms"), ""), ((), "grace: 500ms")])
+def test_the_grace_is_bounded(
+    project: Project, servers: list[Server], words: tuple[str, ...], said: str
+) -> None:
+    project.write(".aiworkflow/config.yaml", f"serve: {{{said}}}\n")
     project.workflow(script("one", "echo one >> order; sleep 60"), head=HEAD)
     submit(project)
-    servers.append(Server(project, "--grace", "500ms"))
+    servers.append(Server(project, *words))
     while not order(project):
         time.sleep(0.02)
-    assert servers[0].end() == 0
+    servers[0].process.send_signal(signal.SIGTERM)
+    assert servers[0].until("stopping")["grace_seconds"] == 0.5
+    servers[0].process.communicate(timeout=60)
+    assert servers[0].process.returncode == 0
 
 
 def test_a_broken_bundle_keeps_its_last_good_version_and_says_so(
@@ -201,10 +208,14 @@ def test_a_server_leaves_driving_to_workers_where_asked(
     assert servers[0].end() == 0
 
 
-def test_more_runs_than_may_be_driven_at_once_wait(project: Project, servers: list[Server]) -> None:
+@pytest.mark.parametrize(("words", "said"), [(("--max-runs", "1"), ""), ((), "max_runs: 1")])
+def test_more_runs_than_may_be_driven_at_once_wait(
+    project: Project, servers: list[Server], words: tuple[str, ...], said: str
+) -> None:
+    project.write(".aiworkflow/config.yaml", f"serve: {{{said}}}\n")
     project.workflow(script("one", "echo in >> order; sleep 0.3; echo out >> order"), head=HEAD)
     runs = [submit(project) for _ in range(3)]
-    servers.append(Server(project, "--max-runs", "1"))
+    servers.append(Server(project, *words))
     for run in runs:
         until(project, run, "succeeded")
     assert order(project) == ["in", "out"] * 3
@@ -329,6 +340,18 @@ def test_others_are_answered_only_when_there_are_tokens(
     url = str(servers[0].until("listening")["url"]).replace("0.0.0.0", "127.0.0.1")
     assert answer(f"{url}/api/v1/runs")[0] == 401
     assert answer(f"{url}/api/v1/runs", Authorization=f"Bearer {made['token']}")[0] == 200
+    assert servers[0].end() == 0
+
+
+def test_it_goes_by_the_names_that_the_settings_say(
+    project: Project, servers: list[Server]
+) -> None:
+    project.write(".aiworkflow/config.yaml", "serve: {hosts: [runs.example.org]}\n")
+    servers.append(Server(project))
+    runs = f"{servers[0].until('listening')['url']}/api/v1/runs"
+    assert answer(runs, Host="runs.example.org")[0] == 200
+    assert answer(runs)[0] == 200
+    assert answer(runs, Host="other.example.org")[0] == 421
     assert servers[0].end() == 0
 
 
