@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import subprocess
+from collections import Counter
 from dataclasses import field
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterator, Sequence
     from pathlib import Path
 
+    from aiworkflow.bundle.workflow import Trigger
     from aiworkflow.client.client import Client
     from aiworkflow.client.project import Checked
     from aiworkflow.runtime.given import NewRun
@@ -25,6 +27,12 @@ _log = logging.getLogger(__name__)
 
 _IGNORED: Final = frozenset({".git", "__pycache__", "node_modules", ".venv"})
 _GIT_PATIENCE_S: Final = 5.0
+_LISTENS_TO: Final = {
+    "schedule": ("cron", "timezone"),
+    "webhook": ("path",),
+    "queue": ("name", "url"),
+}
+"""Settings that say what an entry listens to. What a watch remembers of files goes by its name."""
 
 
 @record
@@ -170,12 +178,7 @@ class Catalogue:
             )
             return checked.label, None, text
         assert checked.workflow is not None
-        counts: dict[str, int] = {}
-        armed = []
-        for trigger in checked.workflow.triggers:
-            number = counts[trigger.type] = counts.get(trigger.type, 0) + 1
-            name = f"{checked.label}/{trigger.type}" + (f".{number}" if number > 1 else "")
-            armed.append(Armed(name, checked.label, trigger, new.plan.digest))
+        armed = _armed(checked.label, checked.workflow.triggers, new.plan.digest)
         return checked.label, Loaded(checked.label, new, tuple(armed), checked), ""
 
     def _fingerprint(self) -> object:
@@ -185,6 +188,23 @@ class Catalogue:
         for found in list_bundles(root):
             watched += _files(found.path)
         return (_commit(root), tuple(_stamp(path) for path in watched))
+
+
+def _armed(label: str, triggers: Sequence[Trigger], digest: str) -> Iterator[Armed]:
+    """The entries of a bundle's `on`, each by its name, and by what it listens to."""
+    kinds: Counter[str] = Counter()
+    twins: Counter[tuple[str, str]] = Counter()
+    for trigger in triggers:
+        kinds[trigger.type] += 1
+        name = f"{label}/{trigger.type}" + _number(kinds[trigger.type])
+        said = [trigger.options.get(one) for one in _LISTENS_TO.get(trigger.type, ())]
+        to = " ".join(str(one) for one in said if one is not None)
+        twins[trigger.type, to] += 1
+        yield Armed(name, label, trigger, digest, to and to + _number(twins[trigger.type, to]))
+
+
+def _number(count: int) -> str:
+    return f".{count}" if count > 1 else ""
 
 
 def _files(path: Path) -> Iterator[Path]:

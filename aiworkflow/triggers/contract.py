@@ -29,12 +29,23 @@ class Armed:
         bundle: the bundle's label: its path within the project.
         trigger: the entry as it was read.
         digest: of the bundle's plan; another one means that the bundle has changed.
+        listens_to: what it goes by where events are told apart: not its place among others, so that
+            an event that is delivered again is known after another entry was put before it; "" for
+            its name.
     """
 
     name: str
     bundle: str
     trigger: Trigger
     digest: str = ""
+    listens_to: str = ""
+
+    @property
+    def key(self) -> str:
+        """What keys of its events begin with."""
+        return (
+            f"{self.bundle}/{self.trigger.type} {self.listens_to}" if self.listens_to else self.name
+        )
 
 
 @record

@@ -137,7 +137,7 @@ class Delivery:
         data: Mapping[str, Json],
     ) -> Sequence[str]:
         digest = hashlib.sha256(happened.key.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-        had = f"{armed.name} {digest} {run}"
+        had = f"{armed.key} {digest} {run}"
         ref, blobs = self._carried(data)
         for _ in range(_TRIES):
             if self._journal.register(DELIVERED, had) is not None:

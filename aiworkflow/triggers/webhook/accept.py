@@ -172,7 +172,7 @@ class Acceptance:
         """
         query = json.dumps(given.data["query"], sort_keys=True).encode()
         digest = hashlib.sha256(hashlib.sha256(given.raw).digest() + query).hexdigest()
-        name = f"{route.armed.name} {digest[:40]}"
+        name = f"{route.armed.key} {digest[:40]}"
         row = self._journal.register(SEEN, name)
         if row is None or (row.expires or 0) <= given.now:
             version = row.version if row is not None else 0

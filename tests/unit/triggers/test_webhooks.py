@@ -372,6 +372,26 @@ def test_a_request_without_an_id_counts_once_within_some_minutes(tmp_path: Path)
     with_hooks(tmp_path, "on: {webhook: {path: /h, verify: {bearer: HOOK}}}", test)
 
 
+def test_an_event_is_known_after_other_entries_were_put_before_or_removed(tmp_path: Path) -> None:
+    def entries(*paths: str) -> str:
+        listed = "\n".join(f"    - {{path: {one}, verify: {{github: HOOK}}}}" for one in paths)
+        return f"on:\n  webhook:\n{listed}"
+
+    async def test(it: Hooks) -> None:
+        first = (await it.send("/b", {})).json
+        without_id = (await it.send("/b", {"n": 1}, delivery="")).json
+        for paths in (["/b"], ["/c", "/d", "/b"], ["/b", "/b", "/c"]):
+            it.write(tmp_path, "flow", entries(*paths))
+            it.reload()
+            again = (await it.send("/b", {})).json
+            assert first["run"] in again.get("runs", [again.get("run")])
+            again = (await it.send("/b", {"n": 1}, delivery="")).json
+            assert without_id["run"] in again.get("runs", [again.get("run")])
+        assert len(it.runs()) == 4  # the second entry at the same path has its own
+
+    with_hooks(tmp_path, entries("/a", "/b"), test)
+
+
 def test_an_entry_names_the_header_that_holds_the_id(tmp_path: Path) -> None:
     verify = "{hmac: {secret: HOOK, header: X-Sig, delivery: X-Event-Id}}"
     hmac = Verify("hmac", ("HOOK",), {"header": "X-Sig"})
