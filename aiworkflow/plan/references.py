@@ -23,7 +23,13 @@ from aiworkflow.expr import (
 )
 from aiworkflow.plan.graph import ROOT
 from aiworkflow.plan.scopes import Scopes
-from aiworkflow.plan.triggers import ANSWER_FIELDS, check_trigger, trigger_fields, waits
+from aiworkflow.plan.triggers import (
+    ANSWER_FIELDS,
+    EVENT_KINDS,
+    check_trigger,
+    trigger_fields,
+    waits,
+)
 from aiworkflow.plan.types import Types, may_be_null
 from aiworkflow.plan.written import Doubts
 
@@ -176,7 +182,7 @@ class _Checker:
             case "run":
                 return self._declared(reference, list(RUN_FIELDS), "field of `run`")
             case "trigger":
-                return use.setting == "wait.match" or self._trigger(reference, use)
+                return self._trigger(reference, use)
             case "secrets":
                 return use.is_env or self._secret(reference)
             case "round" if use.in_round:
@@ -247,6 +253,8 @@ class _Checker:
     def _trigger(self, reference: Reference, use: Use) -> bool:
         if len(reference.path) < 2 or reference.path[1] == "type" or reference.guarded:
             return True
+        if use.setting == "wait.match":
+            return self._declared(reference, trigger_fields(EVENT_KINDS), "field of `trigger`")
         if self.workflow.triggers:
             some = [use.trigger] if use.trigger is not None else self.workflow.triggers
             fields = trigger_fields([one.type for one in some])

@@ -21,6 +21,9 @@ _FIELDS: Final[Mapping[str, Collection[str]]] = {
     "watch": ("watch", "changes", "count", "truncated"),
     "queue": ("body", "id", "headers", "attempt", "queue"),
 }
+EVENT_KINDS: Final = ("webhook", "queue")
+"""What brings the events that steps wait for."""
+
 ANSWER_FIELDS: Final = ("id", "status")
 """What `run` has in an answer to the sender of a webhook."""
 

@@ -111,3 +111,16 @@ def test_match_reads_the_event_and_the_run() -> None:
     compile_plan(reading.workflow, reading.report)
     (found,) = [one for one in reading.report.sorted() if one.severity == "error"]
     assert found.message == "there is no input `ids`"
+    reading = read_document(
+        text.replace("trigger.body.id == inputs.ids", "trigger.id == 1"), name="t"
+    )
+    assert reading.workflow is not None
+    compile_plan(reading.workflow, reading.report)
+    assert not reading.report.has_errors  # a message's
+    reading = read_document(
+        text.replace("trigger.body.id == inputs.ids", "trigger.bdy.id"), name="t"
+    )
+    assert reading.workflow is not None
+    compile_plan(reading.workflow, reading.report)
+    (found,) = [one for one in reading.report.sorted() if one.severity == "error"]
+    assert found.message == "there is no field of `trigger` `bdy`"

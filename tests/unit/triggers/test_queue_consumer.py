@@ -16,6 +16,7 @@ from aiworkflow.clock import JumpingClock, SystemClock, SystemIds
 from aiworkflow.errors import UnavailableError, UsageError
 from aiworkflow.expr import EvaluationError
 from aiworkflow.journal import Append, RunRow, open_journal
+from aiworkflow.plan.triggers import trigger_fields
 from aiworkflow.runtime.lanes import Overlap
 from aiworkflow.triggers.contract import Armed, Occurrence, Started
 from aiworkflow.triggers.queues.consumer import Consumer
@@ -205,6 +206,7 @@ def test_an_occurrence_says_what_the_message_says() -> None:
         "attempt": 1,
         "queue": "jobs",
     }
+    assert {"type", "at", *seen.data} == set(trigger_fields(["queue"]))
 
 
 def test_the_priority_of_an_entry_wins() -> None:

@@ -13,6 +13,7 @@ import pytest
 from aiworkflow.clock import JumpingClock
 from aiworkflow.errors import UsageError
 from aiworkflow.journal import JournalUnavailable, RunRow
+from aiworkflow.plan.triggers import trigger_fields
 from aiworkflow.runtime.lanes import Overlap
 from aiworkflow.triggers.schedule.planned import planned
 from aiworkflow.triggers.schedule.source import Schedules, start_now
@@ -75,6 +76,7 @@ def test_a_run_starts_when_its_time_comes(stage: Stage) -> None:
     assert one.data == {
         "time": "2026-11-21T09:00:00+00:00", "timezone": "UTC", "schedule": "b/schedule", "missed": False,
     }  # fmt: skip
+    assert {"type", "at", *one.data} == set(trigger_fields(["schedule"]))
     assert stage.until("2026-11-21T10:00:03Z") == ["10:00"]
     standing = read(stage.journal, "b")[0]["b/schedule"]
     assert standing.last == HandClock("2026-11-21T10:00Z").at

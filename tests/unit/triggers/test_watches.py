@@ -15,11 +15,12 @@ import pytest
 from aiworkflow.engine import encode
 from aiworkflow.engine import events as ev
 from aiworkflow.journal import Append, Conflict, JournalUnavailable, RunRow
+from aiworkflow.plan.triggers import trigger_fields
 from aiworkflow.runtime.waits import child_id
 from aiworkflow.triggers.watch.observing import WatchdogMissing
 from aiworkflow.triggers.watch.patterns import Patterns
 from aiworkflow.triggers.watch.source import Watches
-from aiworkflow.triggers.watch.watched import Watched
+from aiworkflow.triggers.watch.watched import Watched, data_of
 from tests.unit.triggers.stage import HandClock, Runs, armed, memory
 
 
@@ -114,6 +115,10 @@ def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
     made.source.close()
     made.loop.run_until_complete(asyncio.sleep(0))
     made.loop.close()
+
+
+def test_what_trigger_has_is_known_beforehand() -> None:
+    assert {"type", "at", *data_of("b/watch", [])} == set(trigger_fields(["watch"]))
 
 
 def test_changes_are_one_batch_when_nothing_changes_any_more(stage: Stage) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from aiworkflow.bundle.webhook import Verify
 from aiworkflow.errors import UsageError
+from aiworkflow.plan.triggers import trigger_fields
 from aiworkflow.runtime.lanes import LANE
 from aiworkflow.runtime.ready import READY
 from aiworkflow.triggers.webhook.recent import Happened, Recent, recent
@@ -340,6 +341,7 @@ def test_a_run_sees_no_header_that_may_be_a_secret(tmp_path: Path) -> None:
         assert found["headers"]["user-agent"] == "GitHub-Hookshot/1"
         assert found["query"] == {"a": ["1", "2"]}
         assert (found["path"], found["delivery"]) == ("/h", "d-1")
+        assert set(found) == set(trigger_fields(["webhook"]))
 
     with_hooks(tmp_path, PLAIN, test)
 
