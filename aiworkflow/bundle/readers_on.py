@@ -18,6 +18,7 @@ from aiworkflow.bundle.readers_value import MessageReader
 from aiworkflow.bundle.reading import WRONG, JsonSchema, Places, Reading
 from aiworkflow.bundle.workflow import Trigger
 from aiworkflow.bundle.yaml_nodes import Entry, Mapping, Node, Sequence, plain
+from aiworkflow.diagnostics import Label
 
 if TYPE_CHECKING:
     from aiworkflow.expr import Template
@@ -58,6 +59,7 @@ class OnReader:
                 found = _trigger(entry, one, f"{name}.{entry.key.text}", reading)
                 complete = complete and found is not None
                 triggers += [] if found is None else [found]
+        complete = _is_each_queue_once(triggers, reading) and complete
         return tuple(triggers) if complete else WRONG
 
     def schema(self) -> JsonSchema:
@@ -69,6 +71,26 @@ class OnReader:
                 "anyOf": [*forms, {"type": "array", "minItems": 1, "items": {"anyOf": [*forms]}}]
             }
         return {"type": "object", "properties": properties, "additionalProperties": False}
+
+
+def _is_each_queue_once(triggers: list[Trigger], reading: Reading) -> bool:
+    """Of two entries for one queue either would take messages that are meant for the other."""
+    seen: dict[tuple[object, object], Trigger] = {}
+    is_each_once = True
+    for one in triggers:
+        if one.type != "queue":
+            continue
+        first = seen.setdefault((one.options["name"], one.options.get("url")), one)
+        if first is not one:
+            is_each_once = False
+            reading.report.error(
+                "AW530",
+                one.where["name"],
+                f"two entries take from the queue `{one.options['name']}`",
+                "join them: one `if`, and `inputs` that fit all messages",
+                Label(first.where["name"], "the first one"),
+            )
+    return is_each_once
 
 
 def _trigger(entry: Entry, node: Node, name: str, reading: Reading) -> Trigger | None:

@@ -53,12 +53,13 @@ class Occurrence:
     """Something that happened outside.
 
     Attributes:
-        key: the same for one event, however often it is delivered; unique among those of its entry.
+        key: the same for one event, however often it is delivered; unique within its scope.
         at: when it happened, seconds since the epoch.
         data: what `trigger` is in the run; `type` and `at` are added by the starter.
         inputs: values of inputs beside those that the entry fills from `data`; they win.
         priority: higher ones are driven first; 0 to 9.
         not_before: moment before which the run does not begin, seconds since the epoch; None for none.
+        scope: within which the key names one event, where several entries may see it; "" for its entry.
     """
 
     key: str
@@ -67,6 +68,7 @@ class Occurrence:
     inputs: Mapping[str, Json] = field(default_factory=dict)
     priority: int = 0
     not_before: float | None = None
+    scope: str = ""
 
 
 @record

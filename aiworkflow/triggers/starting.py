@@ -80,7 +80,7 @@ class RunStarter:
             new,
             inputs,
             order=Order(
-                key=f"{armed.key}\n{happened.key}",
+                key=f"{happened.scope or armed.key}\n{happened.key}",
                 priority=happened.priority,
                 not_before=happened.not_before,
                 lane=lane,

@@ -198,6 +198,19 @@ def test_two_queues_of_a_bundle_share_its_limit(project: Project) -> None:
     assert sorted(lines(project)) == ["0", "1", "10", "11", "12", "13", "2", "3"]
 
 
+def test_bundles_that_take_from_one_queue_start_one_run_of_each_message(project: Project) -> None:
+    order(project, "{name: orders, inputs: {n: '{{ trigger.body }}'}}")
+    bundle = (project.root / "bundles/order/workflow.md").read_text()
+    project.write("bundles/also/workflow.md", bundle.replace("name: order\n", "name: also\n"))
+    publish(project, "orders", 1, "--id", "one")
+    Worker(project, "order").until(lambda: lines(project) == ["1"])
+    publish(project, "orders", 1, "--id", "one")  # it comes again, and the other one takes it
+    publish(project, "orders", 2, "--id", "two")
+    Worker(project, "also").until(lambda: "2" in lines(project))
+    assert lines(project) == ["1", "2"]
+    assert sorted(one["bundle"] for one in runs(project)) == ["bundles/also", "bundles/order"]
+
+
 def test_priorities_are_those_of_the_runs(project: Project) -> None:
     order(project, "{name: orders, inputs: {n: '{{ trigger.body }}'}}")
     for number in range(4):

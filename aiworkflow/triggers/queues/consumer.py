@@ -9,7 +9,9 @@ What becomes of a message:
     anything else                                 given back, after `attempts` set aside
     taken by many who died                        set aside
 
-A message also reaches the steps of the bundle's runs that wait for an event by the queue's name.
+Entries of several bundles may take from one queue: a message that comes again to another of them finds
+the run that it has started. A message also reaches the steps of the bundle's runs that wait for an
+event by the queue's name.
 Messages are taken only when their runs can be started. With `max_parallel` one server takes at a time
 for a bundle, by a lease, since only so can it count: what it starts is driven by whoever works.
 """
@@ -265,6 +267,7 @@ class Consumer:
             at=message.published or self._clock.now().timestamp(),
             data=data,
             priority=said if isinstance(said, int) else message.priority,
+            scope=f"queue {self._queue.name} {self.armed.trigger.options.get('url') or ''}",
         )
 
     @property

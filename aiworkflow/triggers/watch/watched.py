@@ -91,7 +91,8 @@ class Watched:
         ignore = cast("list[str]", options.get("ignore", []))
         gitignore = bool(options.get("gitignore", True))
         self.debounce_s = duration(options.get("debounce", _DEBOUNCE_S))
-        self.max_wait_s = max(duration(options.get("max_wait", _MAX_WAIT_S)), self.debounce_s)
+        usual = max(_MAX_WAIT_S, self.debounce_s)
+        self.max_wait_s = duration(options.get("max_wait", usual))
         self.poll_s = duration(options["poll"]) if "poll" in options else None
         self.is_initial = bool(options.get("initial", False))
         self.options = hashlib.sha256(compact([paths, ignore, gitignore]).encode()).hexdigest()[:20]

@@ -348,6 +348,7 @@ def test_what_is_said_of_wrong_settings(text: str, finding: str) -> None:
         ("on: {watch: {paths: [a], poll: 0s}}\n", "AW503 1:32 `on.watch.poll` takes a duration of at least `100ms`, not `0s`"),
         ("on: {watch: {paths: [a], debounc: 2s}}\n", "AW501 1:26 `debounc` is no setting of `watch` | did you mean `debounce`?"),
         ("on: {watch: {paths: [/etc]}}\n", "AW524 1:22 "),
+        ("on: {queue: [{name: a, url: 'redis://h'}, {name: a}, {name: a, max_parallel: 2}]}\n", "AW530 1:61 two entries take from the queue `a` | join them: one `if`, and `inputs` that fit all messages"),
         ("inputs: {a: strin}\n", "AW517 1:13 "),
         ("format: x\n", "AW503 1:9 `format` takes the version of the format, 1, not `x`"),
         ("description: '  '\n", "AW526 1:14 "),

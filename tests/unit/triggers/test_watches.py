@@ -151,6 +151,19 @@ def test_it_waits_for_quiet_but_not_for_ever(tmp_path: Path) -> None:
     assert one.due_at is None
 
 
+@pytest.mark.parametrize(
+    ("options", "due"), [({"max_wait": "30s"}, 30), ({}, 300), ({"debounce": "10s"}, 10)]
+)
+def test_a_short_max_wait_counts_beside_a_long_debounce(
+    tmp_path: Path, options: dict[str, str], due: float
+) -> None:
+    one = Watched(
+        armed("b/watch", "watch", paths=["*.txt"], **{"debounce": "5m", **options}), tmp_path, 1000
+    )
+    one.hear({"a.txt": False}, 0)
+    assert one.due_at == due
+
+
 def test_a_file_that_moves_is_one_change(stage: Stage) -> None:
     stage.write("in/a.csv", "abc")
     stage.write("in/sub/b.csv", "b")
