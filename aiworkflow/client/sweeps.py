@@ -26,12 +26,13 @@ from aiworkflow.client.sweep_record import (
     Target,
 )
 from aiworkflow.client.sweep_runs import SweepRuns
-from aiworkflow.engine import decode
+from aiworkflow.engine import RunState, decode, undoable
 from aiworkflow.engine import events as ev
 from aiworkflow.engine.carried import Stored
 from aiworkflow.errors import AIWorkflowError, UsageError
 from aiworkflow.journal import Conflict, new_run_id
 from aiworkflow.plan import plan_from_json
+from aiworkflow.runtime.folding import fold
 from aiworkflow.runtime.gitwords import Git, GitFailed
 from aiworkflow.runtime.given import Called, InForce, NewRun
 from aiworkflow.runtime.placing import refuse_elsewhere
@@ -346,26 +347,31 @@ class Sweeps:
         return dataclasses.replace(swept, status=UNDONE, branch="", result="", error={})
 
     async def _take_back(self, row: RunRow) -> None:
-        """Take back what one run did."""
+        """Take back what one run did, or go on with that where it was broken off."""
+        if row.status == "rolled_back":
+            return
+        state = RunState()
+        fold(self._client.journal, row.run, state)
         if row.finished is None:
+            if state.root is None or not (state.root.undoing or state.root.stopping == "undo"):
+                raise UsageError(
+                    f"run {row.run} is not over: end it with `aiworkflow runs cancel {row.run}`, "
+                    "then undo the sweep again"
+                )
+            undoing = await self._client.resume(row.run)
+        elif next(undoable(state), None) is None:
+            return
+        else:
+            undoing = await self._client.undo(row.run)
+        await undoing.rest()
+        status = self._client.journal.run(row.run).status
+        if status == "waiting":
             raise UsageError(
-                f"run {row.run} is not over: end it with `aiworkflow runs cancel {row.run}`, "
+                f"run {row.run} waits for somebody: look at it with `aiworkflow runs show {row.run}`, "
                 "then undo the sweep again"
             )
-        if row.status == "rolled_back" or not self._can_be_undone(row.run):
-            return
-        undoing = await self._client.undo(row.run)
-        await undoing.rest()
-        if self._client.journal.run(row.run).status != "rolled_back":
+        if status != "rolled_back":
             raise UsageError(f"run {row.run} could not be taken back whole")
-
-    def _can_be_undone(self, run: str) -> bool:
-        from aiworkflow.engine import RunState, undoable
-        from aiworkflow.runtime.folding import fold
-
-        state = RunState()
-        fold(self._client.journal, run, state)
-        return next(undoable(state), None) is not None
 
 
 def share_of(text: str, count: int, name: str) -> float:

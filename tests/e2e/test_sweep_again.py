@@ -76,6 +76,31 @@ def test_a_run_that_is_not_over_is_not_undone_and_the_way_out_is_said(fleet: Fle
     assert statuses(fleet.sweep("undo", "last")) == ["undone"]
 
 
+def test_an_undo_that_was_killed_is_gone_on_with(fleet: Fleet, tmp_path: Path) -> None:
+    effects, go = tmp_path / "effects", tmp_path / "go"
+    act = script("act", "echo two > a.txt", "effect: idempotent\n")
+    undo = (
+        f"echo begins >> {effects}; until [ -e {go} ]; do sleep 0.1; done; echo back >> {effects}"
+    )
+    fleet.project.workflow(f"{act}```bash undo\n{undo}\n```\n", head=HEAD)
+    assert statuses(fleet.sweep("flow", "--all")) == ["succeeded", "succeeded"]
+    process = fleet.project.start("sweep", "undo", "last")
+    while not effects.exists():
+        time.sleep(0.05)
+    process.kill()
+    process.communicate()
+    go.touch()
+    done = fleet.run("sweep", "undo", "last")  # nobody knows whether that undo had its effect
+    shown = fleet.sweep("show", "last")["repositories"]
+    assert (done.code, [one["status"] for one in shown]) == (1, ["undone", "succeeded"])
+    run = shown[1]["run"]
+    assert f"run {run} waits for somebody: look at it with `aiworkflow runs show {run}`" in done.err
+    assert "rolled_back" in fleet.run("runs", "resolve", run, "act/undo", "done").err
+    assert statuses(fleet.sweep("undo", "last")) == ["undone", "undone"]
+    assert effects.read_text().split() == ["begins", "begins", "back"]
+    assert fleet.git("r001", "branch", "--list", "aiworkflow/*") == ""
+
+
 def test_a_branch_that_people_use_stays(fleet: Fleet) -> None:
     fleet.project.workflow(script("change", "echo two > a.txt"), head=HEAD)
     branch = fleet.sweep("flow", "--all")["branch"]
