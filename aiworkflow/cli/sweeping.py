@@ -282,6 +282,10 @@ def say_sweep(found: _Shown, report: str | None, out: Out, *, whole: bool = Fals
         error = cast("_Shown", one["error"] or {})
         words = printable(str(error.get("message", "")).partition("\n")[0])
         out.result(f"  ✗ {one['repository']}: {words}  {one['run'] or ''}")
+    for one in repositories:
+        if one["status"] == "waiting":
+            name, run = one["repository"], one["run"]
+            out.note(f"  · {name} waits: look at it with aiworkflow runs show {run}")
     if dead:
         out.note(f"  when it is mended: aiworkflow sweep retry-failed {sweep}")
     if status in {"interrupted", "stopped", "waiting"}:

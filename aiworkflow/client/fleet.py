@@ -305,7 +305,7 @@ def drain(client: Client, worker: str) -> WorkerRow:
         worker: its id, or a beginning of it.
 
     Raises:
-        UsageError: there is no such worker, or several, or it is none.
+        UsageError: there is no such worker, or several, or it is none, or lost.
     """
     rows = workers(client)
     found = [row for row in rows if row.id.startswith(worker)] if worker else []
@@ -317,6 +317,11 @@ def drain(client: Client, worker: str) -> WorkerRow:
         raise UsageError(
             f"`{row.id[:_SHOWN_LETTERS]}` is a command that drives its own run, no worker",
             hint="interrupt it, or end its run: aiworkflow runs cancel RUN",
+        )
+    if row.state == "lost":
+        raise UsageError(
+            f"worker {row.id[:_SHOWN_LETTERS]} is lost: it says nothing any more",
+            hint="there is nothing to drain; other workers take its runs",
         )
     at = client.project.clock.now().timestamp()
     value = json.dumps({"at": at, "actor": client.project.actor})

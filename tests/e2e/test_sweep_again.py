@@ -68,6 +68,8 @@ def test_a_run_that_is_not_over_is_not_undone_and_the_way_out_is_said(fleet: Fle
     fleet.project.workflow(script("change", "echo two > a.txt") + GATE, head=HEAD)
     found = fleet.sweep("flow", "--repo", "r000", code=3)
     run = found["repositories"][0]["run"]
+    said = fleet.run("sweep", "show", "last").err
+    assert f"r000 waits: look at it with aiworkflow runs show {run}" in said
     done = fleet.run("sweep", "undo", "last")
     assert done.code == 1
     assert f"run {run} is not over: end it with `aiworkflow runs cancel {run}`" in done.err

@@ -146,6 +146,23 @@ def test_a_worker_is_listed_and_drained(
     assert not row()
 
 
+@pytest.mark.parametrize("shared", ["postgres"], indirect=True)
+def test_a_worker_that_is_lost_is_not_drained(
+    shared: Project, work: Callable[..., subprocess.Popen[str]]
+) -> None:
+    def states() -> list[str]:
+        rows = shared.run("workers", "list", "--json").json["workers"]
+        return [one["state"] for one in rows if one["kind"] == "worker"]
+
+    worker = work()
+    until(lambda: states() == ["working"])
+    (row,) = shared.run("workers", "list", "--json").json["workers"]
+    worker.kill()
+    until(lambda: states() == ["lost"])
+    refused = shared.run("workers", "drain", row["worker"])
+    assert (refused.code, "is lost: it says nothing any more" in refused.err) == (2, True)
+
+
 def test_running_steps_finish_when_a_worker_is_terminated_and_another_goes_on(
     shared: Project, work: Callable[..., subprocess.Popen[str]]
 ) -> None:
