@@ -259,10 +259,10 @@ class Ignored:
 
 def _path_form(pattern: str) -> str:
     if pattern == ".":
-        return ".+"
+        return "(?s:.+)"
     last = pattern.rpartition("/")[2]
     form = _form(pattern).removesuffix(r"\Z")
-    return form + (r"\Z" if _WILD & set(last) else r"(?:/.+)?\Z")
+    return form + (r"\Z" if _WILD & set(last) else r"(?s:/.+)?\Z")
 
 
 def _root(pattern: str) -> str:

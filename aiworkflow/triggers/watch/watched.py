@@ -204,7 +204,16 @@ class Watched:
             found.update(self.tree.below(path))
         for path in suspects.folders:
             paths.update(one for one in self.files if one.startswith(f"{path}/"))
+        paths.update(self._came_from(found, paths))
         return Looked(found, frozenset([*paths, *found]))
+
+    def _came_from(self, found: Files, paths: set[str]) -> list[str]:
+        """Files that have moved away, of which nothing was heard yet: the system is late with it."""
+        new = {stamp for path, stamp in found.items() if path not in self.files}
+        if not new:
+            return []
+        old = [path for path, stamp in self.files.items() if stamp in new and path not in paths]
+        return [path for path in old if not self.tree.below(path)]
 
     def _look_by_new_rules(self, suspects: Suspects) -> Looked:
         """A file that is ignored from now on is not deleted; one that is not any more is not new."""

@@ -37,6 +37,11 @@ def test_what_a_pattern_means(pattern: str, meant: list[str], not_meant: list[st
     assert [one for one in not_meant if patterns.means(one)] == []
 
 
+@pytest.mark.parametrize("pattern", [".", "doc", "doc/*", "**", "doc/**"])
+def test_a_name_may_have_several_lines(pattern: str) -> None:
+    assert Patterns([pattern]).means("doc/two\nlines")
+
+
 def test_where_what_is_meant_can_lie() -> None:
     assert Patterns(["data/*.csv", "data/in/**", "src/a/b.py"]).roots == ["data", "src/a/b.py"]
     assert Patterns(["data/*.csv", "**/*.py"]).roots == [""]

@@ -174,6 +174,24 @@ def test_a_file_that_moves_is_one_change(stage: Stage) -> None:
     assert stage.batch() == {"in/other/b.csv": "moved in/sub/b.csv", "out/c.csv": "moved in/a.csv"}
 
 
+def test_a_move_is_one_change_also_where_half_of_it_was_heard(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "in/a").write_text("abc")
+    one = Watched(armed("b/watch", "watch", paths=["in", "out"]), tmp_path, 1000)
+    one.files = one.tree.all()
+    (tmp_path / "in/a").rename(tmp_path / "out/b")
+    one.hear({"out/b": False}, 1.0)
+    looked = one.look(one.close_batch())
+    assert [change.to_json() for change in one.changes(looked)] == [
+        {"path": "out/b", "change": "moved", "from": "in/a"}
+    ]
+    (tmp_path / "out/c").hardlink_to(tmp_path / "out/b")
+    one.files = looked.files
+    one.hear({"out/c": False}, 2.0)
+    assert [change.change for change in one.changes(one.look(one.close_batch()))] == ["created"]
+
+
 def test_what_moves_in_is_created_and_what_moves_out_is_deleted(
     stage: Stage, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
