@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -160,3 +162,45 @@ def test_the_token_may_stand_in_a_file(there: There, tmp_path: Path) -> None:
     wrong = there.here.run("--server", "ftp://x", "runs", "list")
     assert wrong.code == 2
     assert "begins with http://" in wrong.err
+
+
+class Stranger(http.server.BaseHTTPRequestHandler):
+    """Some other program at the address, which answers everything with the same JSON."""
+
+    content = b"{}"
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("content-length", str(len(self.content)))
+        self.end_headers()
+        self.wfile.write(self.content)
+
+    do_POST = do_GET
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize("content", [b"<html>", b"[]", b"{}", b'{"detail": "x"}', b"\xff"])
+def test_what_is_no_server_of_ours_is_said(tmp_path: Path, content: bytes) -> None:
+    here = Project(tmp_path / "here", git=False)
+    kind = type("Same", (Stranger,), {"content": content})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), kind) as server:
+        answering = threading.Thread(target=server.serve_forever)
+        answering.start()
+        try:
+            url = f"http://127.0.0.1:{server.server_port}"
+            for words in (
+                ("runs", "list"),
+                ("run", "x"),
+                ("schedule", "list"),
+                ("queue", "status"),
+                ("sweep", "show", "last"),
+            ):
+                done = here.run("--server", url, *words)
+                assert done.code == 1, done
+                assert "error: what answers there is no server of aiworkflow" in done.err, words
+                assert "help: look at the address" in done.err
+        finally:
+            server.shutdown()
+            answering.join()

@@ -228,3 +228,11 @@ def test_a_write_that_was_interrupted_is_settled_by_a_person(
     log = project.root / "done.log"
     assert (log.read_text().split() if log.exists() else []) == ["w"] * times
     assert project.run("runs", "resolve", "last", "w", "done").code == 2
+
+
+def test_a_status_that_no_run_has_is_refused(project: Project) -> None:
+    done = project.run("runs", "list", "--status", "faild")
+    assert done.code == 2
+    assert "no run has the status `faild`" in done.err
+    assert "did you mean `failed`?" in done.err
+    assert "a run is queued, running" in project.run("runs", "list", "--status", "xyz").err

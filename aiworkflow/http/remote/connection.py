@@ -289,12 +289,20 @@ def _object(content: bytes) -> dict[str, Json]:
         raise _stranger() from error
     if not isinstance(found, dict):
         raise _stranger()
-    return found
+    return _Given(found)
 
 
-def _stranger() -> UnavailableError:
+class _Given(dict[str, "Json"]):
+    """An answer's object; who asks for what is not in it hears that this is no server of ours."""
+
+    def __missing__(self, key: str) -> Json:
+        raise _stranger(f", or one of another version: its answer has no `{key}`")
+
+
+def _stranger(more: str = "") -> UnavailableError:
     return UnavailableError(
-        "what answers there is no server of aiworkflow", hint="look at the address"
+        f"what answers there is no server of aiworkflow{more}",
+        hint="look at the address, and ask who runs it which version it is",
     )
 
 
