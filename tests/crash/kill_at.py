@@ -11,11 +11,21 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 
 from aiworkflow.cli.main import run
 from aiworkflow.journal.sqlite.commit import Commits
 
 count = 0
+
+
+def end(how: signal.Signals) -> None:
+    """Kill or stop this process, and do nothing more before that has come to all of its threads.
+
+    A stop may reach another thread first; this one would go on and be stopped with the file locked.
+    """
+    os.kill(os.getpid(), how)
+    time.sleep(0.3)
 
 
 def main() -> int:
@@ -28,10 +38,10 @@ def main() -> int:
         global count  # noqa: PLW0603  one process, one count
         count += 1
         if count == at and moment == "before":
-            os.kill(os.getpid(), how)
+            end(how)
         outcomes = original(self, appends)  # type: ignore[arg-type]
         if count == at and moment == "after":
-            os.kill(os.getpid(), how)
+            end(how)
         return outcomes
 
     Commits._try = counted  # type: ignore[method-assign, assignment]
