@@ -92,10 +92,9 @@ async def submit(runtime: LocalRuntime, new: NewRun, order: Order) -> Submission
         try:
             taken = Lane(journal, run, lane).enter() if overlap == "skip" else []
         except Overlap:
+            # the run that has the lane may be the same event's, made at this moment by another server
             known = _known(runtime, order.key)
-            if isinstance(
-                known, str
-            ):  # it is the same event's, made at this moment by another server
+            if isinstance(known, str):
                 return Submission(known, is_new=False)
             raise
         try:
