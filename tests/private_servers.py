@@ -1,4 +1,4 @@
-"""Redis and RabbitMQ servers of a test's own, to be killed and begun again on the same data."""
+"""Redis, RabbitMQ and NATS servers of a test's own, to be killed and begun again on the same data."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+
+from tests.servers import is_demanded
 
 PATIENCE_S = 90
 
@@ -39,9 +41,11 @@ class Server:
 
     Attributes:
         url: where it listens.
+        demanded: its name in `.ci/servers`, if continuous integration must have it.
     """
 
     url: str
+    demanded = ""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -80,12 +84,20 @@ class Server:
             self._process.wait(PATIENCE_S)
         self.kill()
 
+    def again(self, end: Callable[[], None] | None = None) -> None:
+        """Killed, or ended in another way, and begun again."""
+        (end or self.kill)()
+        time.sleep(0.1)
+        self.start()
+
     def begin(self) -> None:
         """The first start; skips the test where none can be run."""
         try:
             self.start()
         except OSError as error:
             self.kill()
+            if self.demanded and is_demanded(self.demanded):
+                raise
             pytest.skip(f"no server can be run here: {str(error)[-300:]}")
 
 
@@ -190,6 +202,45 @@ class PrivateRabbit(Server):
         name = f"%2F_{queue}".encode()
         notes = self.folder.glob("data/*/quorum/*/names.dets")
         return any(bytes([len(name)]) + name in one.read_bytes() for one in notes)
+
+
+class PrivateNats(Server):
+    """With JetStream, or, if it is guarded, with TLS and a login.
+
+    Attributes:
+        login: what a guarded one lets in.
+    """
+
+    demanded = "nats"
+    login = "me:p@ss:w/rd"
+
+    def __init__(self, folder: Path, certificates: Path | None = None, more: str = "") -> None:
+        super().__init__(folder)
+        self.url = f"nats://127.0.0.1:{self.port}"
+        self.tls_url = f"nats+tls://localhost:{self.port}"
+        text = f'listen: "127.0.0.1:{self.port}"\n{more or f"jetstream {{store_dir: {folder}/data}}"}\n'
+        if certificates is not None:
+            user, _, password = self.login.partition(":")
+            text += f'authorization {{user: "{user}", password: "{password}"}}\n'
+            text += (
+                f"tls {{cert_file: {certificates}/cert.pem, key_file: {certificates}/key.pem}}\n"
+            )
+        (folder / "nats.conf").write_text(text)
+
+    def command(self) -> tuple[list[str], dict[str, str]]:
+        found = shutil.which("nats-server") or shutil.which("/usr/sbin/nats-server")
+        if found is None:
+            raise OSError("no nats-server")
+        return [found, "-c", str(self.folder / "nats.conf")], {}
+
+    def answers(self) -> bool:
+        """It greets everybody; JetStream is ready by then."""
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), 3) as line:
+                line.settimeout(3)
+                return line.recv(4).startswith(b"INFO")
+        except OSError:
+            return False
 
 
 def make_certificates(folder: Path) -> None:

@@ -40,7 +40,9 @@ LEASE_S: Final = 10.0
 PRIORITIES: Final = 10
 LONGEST_DELAY_S: Final = 30 * 86_400.0
 LARGEST_BODY: Final = 1024 * 1024
-"""Bytes."""
+"""Bytes; a queue whose server takes less than that refuses what is larger with `MessageInvalid`."""
+LARGEST_HEADERS: Final = 16 * 1024
+"""Bytes of all names and values together."""
 LONGEST_ID: Final = 200
 _LATEST: Final = 1e11  # of seconds since the epoch
 
@@ -194,8 +196,11 @@ def moment(at: float) -> float:
     return at if 0.0 <= at < _LATEST else 0.0
 
 
-def check_message(message: Message, delay_s: float) -> None:
-    """Refuse what no queue takes.
+def check_message(message: Message, delay_s: float, largest: int = LARGEST_BODY) -> None:
+    """Refuse what no queue takes, or not this one.
+
+    Args:
+        largest: bytes of the largest body that it takes.
 
     Raises:
         MessageInvalid: it says what, and the way out.
@@ -206,10 +211,17 @@ def check_message(message: Message, delay_s: float) -> None:
         raise MessageInvalid(
             f"a delay of {delay_s:g} s is not between 0 and 30 days", hint="shorten the delay"
         )
-    if len(message.body) > LARGEST_BODY:
+    if len(message.body) > largest:
+        taker = "a queue takes" if largest == LARGEST_BODY else "the server of this queue takes"
         raise MessageInvalid(
-            f"the message has {len(message.body)} bytes, and a queue takes at most {LARGEST_BODY}",
+            f"the message has {len(message.body)} bytes, and {taker} at most {largest}",
             hint="store the data elsewhere, and publish where it is",
+        )
+    texts = [text for both in message.headers.items() for text in both]
+    if sum(len(text.encode("utf-8", "surrogatepass")) for text in texts) > LARGEST_HEADERS:
+        raise MessageInvalid(
+            f"the headers of the message have more than {LARGEST_HEADERS} bytes",
+            hint="put what is long into the body",
         )
     if not message.id or len(message.id) > LONGEST_ID or not message.id.isprintable():
         raise MessageInvalid(

@@ -4,7 +4,9 @@ A plugin is a distribution with an entry point in the group `aiworkflow.queues`;
 of the URLs, its value what makes a queue of one:
 
     [project.entry-points."aiworkflow.queues"]
-    nats = "my_package:NatsQueue"
+    nats = "aiworkflow_nats:NatsQueue"
+
+That one stands in `templates/queues/nats`, as an example for others.
 """
 
 from __future__ import annotations
@@ -92,7 +94,7 @@ def _plugin(scheme: str) -> QueueFactory:
         if one.name == scheme:
             try:
                 return cast("QueueFactory", one.load())
-            except ImportError as error:
+            except (ImportError, AttributeError) as error:
                 raise UsageError(
                     f"the plugin for queues at `{scheme}://` cannot be loaded: {error}",
                     hint=f"install again what brings `{one.value}`",

@@ -10,9 +10,8 @@ import logging
 import os
 import secrets
 import tempfile
-import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -25,8 +24,9 @@ from aiworkflow.triggers.queues.contract import Message, Queue, QueueUnavailable
 from aiworkflow.triggers.queues.embedded import EmbeddedQueue
 from aiworkflow.triggers.queues.rabbitmq import RabbitQueue
 from aiworkflow.triggers.queues.redis import RedisQueue
+from aiworkflow.triggers.queues.survival import survives
 from tests.crash.test_postgres_faults import Cluster, cluster
-from tests.private_servers import PrivateRabbit, PrivateRedis, Server, make_certificates
+from tests.private_servers import PrivateRabbit, PrivateRedis, make_certificates
 from tests.rabbit_server import forget_in_rabbit
 
 __all__ = ["cluster"]
@@ -34,71 +34,12 @@ __all__ = ["cluster"]
 CLOCK = SystemClock()
 IDS = SystemIds(CLOCK)
 RESTARTS = 6 if "EXHAUSTIVE" in os.environ else 1
-EACH = 150
-PATIENCE_S = 60 * (RESTARTS + 1)
-DELAYED = 17  # each of so many is delayed
 
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="q") as found:
         yield Path(found)
-
-
-async def survives(
-    make: Callable[[], Queue], restart: Callable[[], None], restarts: int = RESTARTS
-) -> None:
-    """Publish and take while the server is restarted."""
-    messages = EACH * (restarts + 1)
-    wanted = {f"m{number}" for number in range(messages)}
-    taken: Counter[str] = Counter()
-    end = time.monotonic() + PATIENCE_S
-
-    async def publish() -> None:
-        queue = make()
-        for number in range(messages):
-            while True:
-                assert time.monotonic() < end
-                try:
-                    delay_s = 0.0 if number % DELAYED else 0.05
-                    await queue.publish(Message(f"m{number}", b"{}", number % 10), delay_s=delay_s)
-                    break
-                except QueueUnavailable:
-                    await asyncio.sleep(0.05)
-            await asyncio.sleep(0.002)
-        await queue.close()
-
-    async def consume() -> None:
-        queue = make()
-        while wanted - taken.keys():
-            assert time.monotonic() < end, sorted(wanted - taken.keys())[:10]
-            try:
-                for one in await queue.take(10, 0.2):
-                    await queue.acknowledge(one)
-                    taken[one.message.id] += 1
-            except QueueUnavailable:
-                await asyncio.sleep(0.05)
-        await queue.close()
-
-    async def sabotage() -> None:
-        for number in range(1, restarts + 1):
-            while len(taken) < messages * number // (restarts + 1):
-                await asyncio.sleep(0.01)
-            await asyncio.to_thread(restart)
-
-    async with asyncio.TaskGroup() as group:
-        for work in (publish(), consume(), consume(), sabotage()):
-            group.create_task(work)
-    assert taken.keys() == wanted
-
-
-def again(server: Server, end: Callable[[], None] | None = None) -> Callable[[], None]:
-    def restart() -> None:
-        (end or server.kill)()
-        time.sleep(0.1)
-        server.start()
-
-    return restart
 
 
 @pytest.fixture(scope="module")
@@ -141,14 +82,14 @@ def rabbit_queue(url: str, name: str, login: str | None = None) -> Queue:
 
 def test_redis_may_be_killed(redis: PrivateRedis) -> None:
     name = f"t.{secrets.token_hex(4)}"
-    asyncio.run(survives(lambda: redis_queue(redis.url, name), again(redis), max(3, RESTARTS)))
+    asyncio.run(survives(lambda: redis_queue(redis.url, name), redis.again, max(3, RESTARTS)))
 
 
 @pytest.mark.parametrize("how", ["kill", "stop"])
 def test_rabbitmq_may_be_begun_again(how: str, rabbit: PrivateRabbit) -> None:
     name = f"t.{secrets.token_hex(4)}"
-    restart = again(rabbit, getattr(rabbit, how))
-    asyncio.run(survives(lambda: rabbit_queue(rabbit.url, name), restart))
+    restart = partial(rabbit.again, getattr(rabbit, how))
+    asyncio.run(survives(lambda: rabbit_queue(rabbit.url, name), restart, RESTARTS))
 
 
 def test_rabbitmq_may_be_killed_as_soon_as_it_has_a_queue(
@@ -206,7 +147,7 @@ def test_a_delay_is_kept_though_rabbitmq_is_killed_at_once(rabbit: PrivateRabbit
         queue = rabbit_queue(rabbit.url, name)
         await queue.publish(Message("first", b"1"))
         await queue.publish(Message("delayed", b"1", 5), delay_s=2)
-        await asyncio.to_thread(again(rabbit))
+        await asyncio.to_thread(rabbit.again)
         found = set()
         while len(found) < 2:
             some = await queue.take(5, 30)
@@ -273,7 +214,7 @@ def test_postgresql_may_be_killed(cluster: Cluster, folder: Path) -> None:
         return EmbeddedQueue("t", journal, clock=CLOCK, ids=IDS, lease_s=1.0)
 
     try:
-        asyncio.run(survives(make, lambda: cluster.control("restart", "-m", "immediate")))
+        asyncio.run(survives(make, lambda: cluster.control("restart", "-m", "immediate"), RESTARTS))
     finally:
         for journal in journals:
             journal.close()

@@ -42,7 +42,7 @@ def plugin(folder: Path) -> None:
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tiny-queue\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(
-        "[aiworkflow.queues]\ntiny = tiny_queue:tiny\nbroken = not_there:made\n"
+        "[aiworkflow.queues]\ntiny = tiny_queue:tiny\nbroken = not_there:made\nolder = tiny_queue:gone\n"
     )
 
 
@@ -76,7 +76,7 @@ def test_any_text_is_an_address_or_refused(text: str, login: str) -> None:
                 assert again == (login.partition(":")[0], login.partition(":")[2])
 
 
-@pytest.mark.parametrize("url", ["nats://host", "broken://host"])
+@pytest.mark.parametrize("url", ["nats://host", "broken://host", "older://host"])
 def test_what_nobody_knows_is_refused(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -87,9 +87,11 @@ def test_what_nobody_knows_is_refused(
     if url == "nats://host":
         assert error.value.message == "there are no queues at `nats://`"
         assert error.value.hint is not None
-        assert "amqp, amqps, broken, redis, rediss, tiny" in error.value.hint
+        assert "amqp, amqps, broken, older, redis, rediss, tiny" in error.value.hint
     else:
         assert "cannot be loaded" in error.value.message
+        assert error.value.hint is not None
+        assert "install again what brings `" in error.value.hint
 
 
 @pytest.mark.parametrize(("url", "package"), [("redis://h", "redis"), ("amqp://h", "pika")])
