@@ -11,6 +11,7 @@ import os
 import random
 import secrets
 import subprocess
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -28,7 +29,9 @@ from aiworkflow.journal import Journal
 from aiworkflow.triggers.queues.address import read_address
 from aiworkflow.triggers.queues.contract import Message
 from aiworkflow.triggers.queues.opening import open_queue
+from tests.plugins import NATS, installed
 from tests.postgres import a_schema
+from tests.private_servers import PrivateNats
 from tests.rabbit_server import URL as RABBIT
 from tests.rabbit_server import forget_in_rabbit, need_rabbit
 from tests.redis_server import URL as REDIS
@@ -37,7 +40,7 @@ from tests.support import COMMAND, Project
 
 KILLS, MESSAGES = (50, 10_000) if "EXHAUSTIVE" in os.environ else (4, 400)
 PATIENCE_S = 1200 if "EXHAUSTIVE" in os.environ else 120
-KINDS = ["embedded", "redis", "rabbitmq", "postgres"]
+KINDS = ["embedded", "redis", "rabbitmq", "postgres", "nats"]
 
 
 @contextmanager
@@ -52,6 +55,19 @@ def a_place(kind: str, project: Project, name: str) -> Iterator[tuple[str, str]]
         project.env["QUEUE_LOGIN"] = RABBIT.partition("://")[2].rpartition("@")[0] or "guest:guest"
         yield RABBIT, f", url: '{RABBIT.replace('guest:guest@', '')}', login: QUEUE_LOGIN"
         forget_in_rabbit([name])
+    elif kind == "nats":
+        pytest.importorskip("nats", reason="nats-py is not installed")
+        with (
+            tempfile.TemporaryDirectory(prefix="q") as folder,
+            pytest.MonkeyPatch.context() as patch,
+        ):
+            server = PrivateNats(Path(folder))
+            server.begin()
+            for one in installed(Path(folder), NATS):
+                patch.syspath_prepend(one)
+                project.env["PYTHONPATH"] += f":{one}"
+            yield server.url, f", url: '{server.url}'"
+            server.kill()
     elif kind == "postgres":
         with a_schema() as url:
             project.write(".aiworkflow/config.yaml", f"journal: {url}\n")
