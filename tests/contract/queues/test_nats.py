@@ -262,6 +262,22 @@ def test_the_server_may_be_killed(server: PrivateNats) -> None:
     asyncio.run(survives(lambda: opened(server.url, name, lease_s=1.0), server.again, RESTARTS))
 
 
+def test_what_a_server_hears_late_is_published_once(server: PrivateNats) -> None:
+    """It is asked several times while the server stands still."""
+
+    async def go() -> None:
+        queue = opened(server.url, a_name())
+        await queue.status()
+        with server.standing_still():
+            with pytest.raises(Unavailable, match="does not answer"):
+                await queue.publish(message(1))
+        assert await drained(queue, 1) == ["m1"]
+        assert list(await queue.take(1, 0.2)) == []
+        await queue.close()
+
+    asyncio.run(go())
+
+
 def test_what_is_delayed_and_dead_outlives_the_server(server: PrivateNats) -> None:
     async def go() -> None:
         queue = opened(server.url, a_name())

@@ -13,9 +13,10 @@ the lease, the server gives to another, and it counts the deliveries. To publish
 has confirmed it, to acknowledge as well.
 
 A message moves in two steps: published at its new place, then acknowledged at the old one. Whatever
-dies in between, it is in one of them, or in both; the same move made twice within two minutes is made
-once, by `Nats-Msg-Id`. Servers before 2.12 cannot delay what is published, but they can delay what is
-given back: a taker looks at each delayed message once, and refuses it until it is due.
+dies in between, it is in one of them, or in both. What is asked twice within two minutes, since an
+answer was lost, is done once, by `Nats-Msg-Id`. Servers before 2.12 cannot delay what is published, but
+they can delay what is given back: a taker looks at each delayed message once, and refuses it until it
+is due.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ _ANSWER_S: Final = 5.0
 _NEXT_S: Final = 2.0
 _SHORTEST_POLL_S: Final = 0.005
 _LONGEST_POLL_S: Final = 0.1
-_TRIES: Final = 4
+_TRIES: Final = 3
 _PAGE: Final = 50
 _IS_THERE_OTHERWISE: Final = 10058
 """JetStream's code for a stream that somebody has configured in another way."""
@@ -84,9 +85,9 @@ class NatsQueue:
     def __init__(
         self, name: str, address: Address, *, clock: Clock, ids: Ids, lease_s: float = LEASE_S
     ) -> None:
-        del ids
         self.name = name
         self._clock = clock
+        self._ids = ids
         self._lease_s = lease_s
         self._stream = wire.stream_of(name)
         self._base = wire.base_of(name)
@@ -104,7 +105,8 @@ class NatsQueue:
         check_message(message, delay_s)
         now = self._clock.now().timestamp()
         kept = replace(message, published=message.published or now)
-        await self._put(wire.Carried(kept, due=now + delay_s if delay_s > 0 else 0.0), delay_s)
+        carried = wire.Carried(kept, due=now + delay_s if delay_s > 0 else 0.0)
+        await self._put(carried, delay_s, once=self._ids.token(), is_new=True)
 
     async def take(self, most: int, wait_s: float) -> Sequence[Taken]:
         """Look, and look again after longer and longer pauses."""
@@ -186,9 +188,20 @@ class NatsQueue:
         return self._clock.monotonic() < self._mine.get(cast("str", taken.receipt), 0.0)
 
     async def _put(
-        self, carried: wire.Carried, delay_s: float = 0.0, *, to: str = "", once: str = ""
+        self,
+        carried: wire.Carried,
+        delay_s: float = 0.0,
+        *,
+        once: str,
+        to: str = "",
+        is_new: bool = False,
     ) -> None:
-        """Publish, and wait until the server has it."""
+        """Publish, and wait until the server has it.
+
+        Args:
+            once: what is asked again, because the answer was lost, is done once.
+            is_new: it was not on the server before.
+        """
         level = wire.level_of(carried.message.priority)
         subject = f"{self._base}.{to or (wire.DELAYED if delay_s > 0 else level)}"
         headers = wire.headers_of(carried, once)
@@ -196,13 +209,13 @@ class NatsQueue:
         body = carried.message.body
 
         async def go(client: Client) -> None:
-            if once:  # what moves has room for what is written to it, if we have published it
+            if is_new:
+                most = max(0, client.max_payload - wire.ROOM - size)
+                check_message(carried.message, delay_s, min(LARGEST_BODY, most))
+            else:  # it has room for what is written to it now, if we have published it
                 whole = len(body) + sum(len(one) + len(text) + 4 for one, text in headers.items())
                 if whole + _FRAME > client.max_payload:
                     raise TooLarge(f"there is no room for a header beside {len(body)} bytes")
-            else:
-                most = max(0, client.max_payload - wire.ROOM - size)
-                check_message(carried.message, delay_s, min(LARGEST_BODY, most))
             await client.jetstream().publish(
                 subject, body, timeout=_ANSWER_S, stream=self._stream, headers={**headers}
             )
