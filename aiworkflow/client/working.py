@@ -107,8 +107,10 @@ class Worker:
             return Outcome.BUSY  # somebody was faster, and has ended it
         if self._gate is not None and not self._enter(self._gate, root):
             return Outcome.LATER
+        has_begun = False
         try:
             found = await self._client.resume(root)
+            has_begun = True
             self._runs[root] = found
             try:
                 await found.rest()
@@ -116,7 +118,7 @@ class Worker:
                 del self._runs[root]
         finally:
             if self._gate is not None:
-                self._gate.leave(root)
+                self._gate.leave(root, has_begun=has_begun)
         return Outcome.RESTED
 
     def _is_over(self, root: str) -> bool:

@@ -10,6 +10,7 @@ The limits are about runs that people and events start; child runs sit on the se
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import TYPE_CHECKING, Final
 
@@ -57,6 +58,7 @@ class Gate:
         self._driver = driver
         self._is_alive = is_alive
         self._seats: dict[str, list[str]] = {}
+        self._starts: dict[str, float] = {}
 
     def is_shut(self, bundle: str, *, begins: bool) -> bool:
         """Whether a run of a bundle would be refused now; a look, no promise.
@@ -83,11 +85,14 @@ class Gate:
             return False
         return True
 
-    def leave(self, run: str) -> None:
-        """Give the seats back."""
+    def leave(self, run: str, *, has_begun: bool = True) -> None:
+        """Give the seats back, and the start of a run that others have begun meanwhile."""
         seats = self._seats.pop(run, ())
         if seats:
             self._write(run, [RegisterWrite(SEAT, key, None) for key in seats])
+        moment = self._starts.pop(run, None)
+        if moment is not None and not has_begun:
+            self._take_back(run, moment)
 
     def _groups(self, bundle: str) -> list[tuple[str, int]]:
         found = []
@@ -150,13 +155,27 @@ class Gate:
             version, moments = self._pace()
             if moments is None:
                 return False
-            value = json.dumps([*moments, self._clock.now().timestamp()])
+            moment = self._clock.now().timestamp()
+            value = json.dumps([*moments, moment])
             try:
                 self._write(run, [RegisterWrite(PACE, "starts", value, expect=version)])
             except Conflict:
                 continue
+            self._starts[run] = moment
             return True
         return False
+
+    def _take_back(self, run: str, moment: float) -> None:
+        for _ in range(_TRIES):
+            found = self._journal.register(PACE, "starts")
+            moments = [] if found is None else json.loads(found.value)
+            if found is None or moment not in moments:
+                return
+            moments.remove(moment)
+            write = RegisterWrite(PACE, "starts", json.dumps(moments), expect=found.version)
+            with contextlib.suppress(Conflict):
+                self._write(run, [write])
+                return
 
     def _write(self, run: str, writes: list[RegisterWrite]) -> None:
         self._journal.append_now(Append(self._ids.token(), run, registers=writes))

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from aiworkflow.client.batch import run_of
-from aiworkflow.clock import SystemClock, SystemIds
+from aiworkflow.clock import JumpingClock, SystemClock, SystemIds
 from aiworkflow.journal import (
     beginning_of,
     mark_of_journal,
@@ -45,6 +45,13 @@ def test_ids_sort_by_time_and_bear_the_mark_of_their_journal(tmp_path: Path) -> 
     assert {len(run) for run in found} == {25}
     assert mark_of_run(found[0]) == mark_of_run(found[2]) == mark_of_journal(one.id)
     assert mark_of_run(found[1]) == mark_of_journal(two.id) != mark_of_journal(one.id)
+
+
+def test_ids_of_one_millisecond_sort_as_they_were_made() -> None:
+    ids = SystemIds(JumpingClock(1_900_000_000.0))
+    found = [ids.run_id() for _ in range(1000)]
+    assert found == sorted(set(found))
+    assert len({one.partition("-")[0] for one in found}) == 1
 
 
 def test_ids_that_follow_from_another_bear_its_mark() -> None:

@@ -80,3 +80,16 @@ def test_no_more_begin_in_any_such_time(journal: Journal, most: int, seconds: fl
     for at in began:
         assert sum(at <= other < at + seconds for other in began) <= most
     assert len(began) >= most
+
+
+def test_a_start_that_somebody_else_made_meanwhile_does_not_count_twice(journal: Journal) -> None:
+    limits = FleetLimits(rate=(2, 60.0))
+    one, other = gate(journal, limits, "one"), gate(journal, limits, "other")
+    assert one.enter(RUNS[0], "bundles/etl", begins=True)
+    assert other.enter(RUNS[0], "bundles/etl", begins=True)  # both saw it; one of them has it
+    assert one.is_shut("bundles/etl", begins=True)
+    other.leave(RUNS[0], has_begun=False)
+    assert other.enter(RUNS[1], "bundles/etl", begins=True)
+    one.leave(RUNS[0])
+    other.leave(RUNS[1])
+    assert one.is_shut("bundles/etl", begins=True), "those that began count on"
