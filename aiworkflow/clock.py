@@ -127,7 +127,9 @@ class SystemIds:
         if ms == before:
             number += 1 + int.from_bytes(os.urandom(3))
         else:
-            number = int.from_bytes(os.urandom(8)) >> 15  # half of what has its place, to count on from
+            number = (
+                int.from_bytes(os.urandom(8)) >> 15
+            )  # half of what has its place, to count on from
         self._last = (ms, number)
         return f"{_base32(ms, 10)}-{_base32(number, 10)}"
 
