@@ -3,8 +3,10 @@
 One process serves, on uvicorn with httptools and uvloop, and has each run durable before it answers; this
 one is the load, over sockets that stay open. Both share the machine.
 
-    python tests/benchmarks/webhooks.py [--seconds 60] [--connections 64] [--work]
+    python tests/benchmarks/webhooks.py [--seconds 60] [--connections 64] [--rate 1500] [--work]
 
+Without a rate each connection sends its next request as soon as it has its answer: as much as the server
+can take. With one, requests are due at moments of their own, and the time of each counts from there.
 Some requests are sent twice; in the end the runs in the journal are counted. With `--work` the server
 drives the runs too, and the time from the event to the first step is taken from the journal.
 """
@@ -92,7 +94,7 @@ def start(folder: str, *, works: bool, profile: str) -> tuple[subprocess.Popen[s
 class Load:
     """Connections that send one request after the other."""
 
-    def __init__(self, port: int, seconds: float) -> None:
+    def __init__(self, port: int, seconds: float, every: float, apart: float) -> None:
         body = payload()
         signature = hmac.digest(SECRET.encode(), body, "sha256").hex()
         head = (
@@ -103,7 +105,9 @@ class Load:
         )
         self._head, self._body = head.encode(), b"\r\n\r\n" + body
         self._port = port
-        self._until = time.perf_counter() + seconds
+        self._began = time.perf_counter()
+        self._until = self._began + seconds
+        self._every, self._apart = every, apart
         self.took: list[float] = []
         self.statuses: dict[int, int] = {}
         self.sent: set[str] = set()
@@ -115,16 +119,22 @@ class Load:
         count = 0
         while time.perf_counter() < self._until:
             delivery = f"{number}-{count}"
+            due = self._began + number * self._apart + count * self._every
             count += 1
-            await self._one(reader, writer, delivery)
+            await asyncio.sleep(due - time.perf_counter())
+            await self._one(reader, writer, delivery, due)
             if count % EVERY_TWICE == 0:
-                await self._one(reader, writer, delivery)
+                await self._one(reader, writer, delivery, time.perf_counter())
         writer.close()
 
     async def _one(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, delivery: str
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        delivery: str,
+        due: float,
     ) -> None:
-        began = time.perf_counter()
+        began = due if self._every else time.perf_counter()
         writer.write(self._head + delivery.encode() + self._body)
         head = await reader.readuntil(b"\r\n\r\n")
         at = head.lower().index(b"content-length: ") + 16
@@ -141,8 +151,8 @@ class Load:
             self.wrong.append(f"{delivery} has two runs")
 
 
-async def load(port: int, seconds: float, connections: int) -> Load:
-    it = Load(port, seconds)
+async def load(port: int, seconds: float, connections: int, rate: float) -> Load:
+    it = Load(port, seconds, connections / rate if rate else 0, 1 / rate if rate else 0)
     async with asyncio.TaskGroup() as group:
         for number in range(connections):
             group.create_task(it.connection(number))
@@ -153,6 +163,7 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--connections", type=int, default=64)
+    parser.add_argument("--rate", type=float, default=0, help="requests a second; 0 for the most")
     parser.add_argument("--work", action="store_true")
     parser.add_argument("--profile", default="")
     given = parser.parse_args()
@@ -167,7 +178,7 @@ def main() -> int:
         server, port = start(folder, works=given.work, profile=given.profile)
         try:
             began = time.perf_counter()
-            found = uvloop.run(load(port, given.seconds, given.connections))
+            found = uvloop.run(load(port, given.seconds, given.connections, given.rate))
             seconds = time.perf_counter() - began
             server.terminate()
             server.wait(60)
