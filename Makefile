@@ -17,8 +17,7 @@ demo: $(STAMP)
 test: $(STAMP)
 	@# hypothesis writes its tables of characters once, before two processes would
 	@$(BIN)/python -c 'from hypothesis import strategies as st; st.characters(codec="utf-8").validate()'
-	@# those of killed processes take longest: first, so that none is left alone at the end
-	$(BIN)/python -m pytest -q -n 3 --dist worksteal $(if $(EXHAUSTIVE),--timeout=3600) tests/crash tests
+	$(BIN)/python -m pytest -q -n 3 --dist worksteal $(if $(EXHAUSTIVE),--timeout=3600) tests
 
 ## check: ruff, mypy --strict and the import contracts
 check: $(STAMP)
