@@ -13,7 +13,7 @@ from aiworkflow.journal.contract import Append, Appended
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from concurrent.futures import Future as ThreadFuture
     from concurrent.futures import ThreadPoolExecutor
 
@@ -78,13 +78,14 @@ class Grouped(ABC):
 
     # -- the thread -------------------------------------------------------------------------------
 
-    def _hand_over(self, group: Group) -> None:
+    def _hand_over(self, group: Group, work: Callable[[], list[Outcome]]) -> None:
+        """Have the thread do what the group waits for; what becomes of each append."""
         from concurrent.futures import ThreadPoolExecutor
 
         if self._executor is None:
             self._executor = ThreadPoolExecutor(1, "aiworkflow-journal")
         loop = group[-1][1].get_loop()
-        done = self._executor.submit(self._commit, [append for append, _ in group])
+        done = self._executor.submit(work)
         self._in_thread = (group, done)
 
         def tell(_: object) -> None:

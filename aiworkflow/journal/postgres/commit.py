@@ -8,6 +8,7 @@ waits for the group that is under way.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from aiworkflow.journal.contract import Append, Moved, Record
@@ -74,7 +75,7 @@ class Commits(Grouped):
         try:
             self._line.send("append", encoded([append for append, _ in group]))
         except Exception:  # noqa: BLE001  what is wrong with it is found out in the thread
-            self._hand_over(group)
+            self._hand_over(group, partial(self._commit, [append for append, _ in group]))
             return
         self._in_flight = group
         self._watch(group)
@@ -106,7 +107,7 @@ class Commits(Grouped):
         except (Lost, Refused):
             self._in_flight = None
             self._unwatch()
-            self._hand_over(group)
+            self._hand_over(group, partial(self._commit, [append for append, _ in group]))
             return
         if rows is None:
             return

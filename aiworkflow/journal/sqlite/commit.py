@@ -1,8 +1,10 @@
 """Grouped commits: what is appended within one turn of the event loop is one transaction.
 
 Where they happen: on the event loop as long as the disk is fast (a thread of its own alone would
-cost a third of the speed), in one thread once commits have been slow, so that a slow disk does not
-stop everything else. What arrives while that thread commits is the next group.
+cost a third of the speed). Once commits have been slow, the loop writes a group and one thread waits
+for the disk, so that it stops nothing else; a thread that wrote too would have to win Python's lock
+from the loop for each statement, and so end when the loop has nothing else to do. What arrives while
+the thread commits is the next group.
 
 When another process writes, the event loop is not kept waiting: the group is tried again by a timer.
 
@@ -15,6 +17,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from aiworkflow.journal.contract import (
@@ -104,15 +107,16 @@ class Commits(Grouped):
         if not self._waiting:
             return
         group, self._waiting = self._waiting, []
-        if self.pace.is_slow:
-            self._hand_over(group)
-            return
+        appends = [append for append, _ in group]
         try:
-            outcomes = self._commit_once([append for append, _ in group])
+            outcomes = self._try(appends, commits=not self.pace.is_slow)
         except sqlite3.OperationalError as error:
             self._later(group, error)
+            return
+        self._busy_since = None
+        if self._db.in_transaction:
+            self._hand_over(group, partial(self._ended, appends, outcomes))
         else:
-            self._busy_since = None
             answer(group, outcomes)
 
     def _later(self, group: Group, error: sqlite3.Error) -> None:
@@ -133,35 +137,59 @@ class Commits(Grouped):
 
     def _commit(self, appends: Sequence[Append]) -> list[Outcome]:
         try:
-            return patiently(lambda: self._commit_once(appends))
+            return patiently(lambda: self._try(appends))
         except sqlite3.Error as error:
             return [unavailable(error, self._path) for _ in appends]
 
-    def _commit_once(self, appends: Sequence[Append]) -> list[Outcome]:
-        """One transaction; what became of each append.
+    def _try(self, appends: Sequence[Append], *, commits: bool = True) -> list[Outcome]:
+        """One transaction; what became of each append, or becomes of it once it is committed.
+
+        Args:
+            commits: whether it is committed here; else it is left open, unless something failed.
 
         Raises:
             sqlite3.OperationalError: another connection is in the way; nothing was written.
         """
         try:
-            return self._try(appends)
-        except JournalUnavailable as error:
-            self.roll_back()
-            return [error for _ in appends]
-        except sqlite3.OperationalError as error:
-            self.roll_back()
-            if is_busy(error):
-                raise
-            return [self._settled(append, error) for append in appends]
+            outcomes = self._write(appends)
+            if commits:
+                self._end()
         except Exception as error:  # noqa: BLE001  whoever appended must hear of it
-            self.roll_back()
-            if len(appends) > 1:
-                return [self._commit_once([append])[0] for append in appends]
-            if isinstance(error, sqlite3.Error):
-                return [self._settled(appends[0], error)]
-            return [error]
+            return self._after(error, appends)
+        return outcomes
 
-    def _try(self, appends: Sequence[Append]) -> list[Outcome]:
+    def _ended(self, appends: Sequence[Append], outcomes: list[Outcome]) -> list[Outcome]:
+        """Commit what is written; what became of each append."""
+        try:
+            self._end()
+        except sqlite3.Error as error:
+            try:
+                return self._after(error, appends)
+            except sqlite3.OperationalError:
+                return self._commit(appends)
+        return outcomes
+
+    def _after(self, error: Exception, appends: Sequence[Append]) -> list[Outcome]:
+        """What became of each append of a transaction that has failed.
+
+        Raises:
+            sqlite3.OperationalError: another connection is in the way; nothing was written.
+        """
+        self.roll_back()
+        if isinstance(error, JournalUnavailable):
+            return [error for _ in appends]
+        if isinstance(error, sqlite3.OperationalError):
+            if is_busy(error):
+                raise error
+            return [self._settled(append, error) for append in appends]
+        if len(appends) > 1:
+            return [self._try([append])[0] for append in appends]
+        if isinstance(error, sqlite3.Error):
+            return [self._settled(appends[0], error)]
+        return [error]
+
+    def _write(self, appends: Sequence[Append]) -> list[Outcome]:
+        """Begin a transaction and write all that is not refused."""
         outcomes: list[Outcome] = []
         self._begin()
         transaction = Transaction(self._cursor, self._clock)
@@ -172,10 +200,12 @@ class Commits(Grouped):
             except REFUSALS as refusal:
                 outcomes.append(refusal)
         transaction.finish()
+        return outcomes
+
+    def _end(self) -> None:
         began = time.perf_counter()
         self._cursor.execute("COMMIT")
         self.pace.note(time.perf_counter() - began)
-        return outcomes
 
     def _settled(self, append: Append, error: sqlite3.Error) -> Outcome:
         """After a failed transaction: was this append made after all?"""

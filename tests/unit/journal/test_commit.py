@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from aiworkflow.clock import SystemClock, SystemIds
-from aiworkflow.journal import Append, JournalUnavailable, RunRow
+from aiworkflow.journal import Append, Appended, JournalUnavailable, RunRow, UnknownRun
 from aiworkflow.journal.sqlite import SqliteJournal
 from aiworkflow.journal.sqlite.commit import Pace
 from aiworkflow.journal.sqlite.connect import connect
@@ -156,8 +156,9 @@ class SlowDisk:
         return getattr(self._real, name)
 
     def execute(self, statement: str, *values: object) -> object:
+        in_thread = threading.current_thread().name.startswith("aiworkflow-journal")
+        assert in_thread == (statement == "COMMIT"), "the thread waits for the disk, and only that"
         if statement == "COMMIT":
-            assert threading.current_thread().name.startswith("aiworkflow-journal")
             self.began.set()
             assert self.may_end.wait(20)
         return self._real.execute(statement, *values)
@@ -183,6 +184,76 @@ def test_on_a_slow_disk_the_loop_goes_on(tmp_path: Path) -> None:
     assert asyncio.run(main()) == [1, 2, 3, 4]
     journal.close()
     assert not [one for one in threading.enumerate() if one.name.startswith("aiworkflow-journal")]
+
+
+class FailingDisk:
+    """A cursor whose next commit fails; what was written before it is gone."""
+
+    def __init__(self, real: sqlite3.Cursor, code: int) -> None:
+        self._real = real
+        self._code: int | None = code
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._real, name)
+
+    def execute(self, statement: str, *values: object) -> object:
+        if statement == "COMMIT" and self._code is not None:
+            error = sqlite3.OperationalError("as told")
+            error.sqlite_errorcode, self._code = self._code, None
+            raise error
+        return self._real.execute(statement, *values)
+
+
+def test_a_commit_that_fails_in_the_thread_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+    journal = SqliteJournal(tmp_path, clock=CLOCK, ids=IDS, pace=slow_pace())
+    journal.append_now(first("r"))
+    real = journal._commits._cursor
+
+    async def main() -> int:
+        journal._commits._cursor = FailingDisk(real, sqlite3.SQLITE_IOERR)
+        lost = [journal.append(append("r", b"a")), journal.append(append("r", b"b"))]
+        found = await asyncio.gather(*lost, return_exceptions=True)
+        assert [type(one) for one in found] == [JournalUnavailable] * 2
+        assert "the disk failed under the journal" in str(found[0])
+        return (await journal.append(append("r", b"c"))).first
+
+    assert asyncio.run(main()) == 1
+    journal.close()
+
+
+def test_a_commit_that_is_in_the_way_of_another_is_made_again(tmp_path: Path) -> None:
+    journal = SqliteJournal(tmp_path, clock=CLOCK, ids=IDS, pace=slow_pace())
+    journal.append_now(first("r"))
+    journal._commits._cursor = FailingDisk(journal._commits._cursor, sqlite3.SQLITE_BUSY)
+
+    async def main() -> int:
+        return (await journal.append(append("r", b"a"))).first
+
+    assert asyncio.run(main()) == 1
+    assert [record.payload for record in journal.read("r")] == [b"a"]
+    journal.close()
+
+
+def test_what_is_refused_spoils_nothing_of_a_group_in_the_thread(tmp_path: Path) -> None:
+    journal = SqliteJournal(tmp_path, clock=CLOCK, ids=IDS, pace=slow_pace())
+    journal.append_now(first("r"))
+
+    async def main() -> list[object]:
+        told = [
+            journal.append(append("r", b"a")),
+            journal.append(append("gone", b"b")),
+            journal.append(append("r", b"x", row=RunRow("r", "\udcff", "running", 1.0))),
+            journal.append(append("r", b"c")),
+        ]
+        return await asyncio.gather(*told, return_exceptions=True)
+
+    first_, unknown, unwritable, last = asyncio.run(main())
+    assert isinstance(first_, Appended)
+    assert isinstance(last, Appended)
+    assert isinstance(unknown, UnknownRun)
+    assert isinstance(unwritable, Exception)
+    assert [record.payload for record in journal.read("r")] == [b"a", b"c"]
+    journal.close()
 
 
 def test_what_the_thread_has_is_not_lost_with_its_loop(tmp_path: Path) -> None:
