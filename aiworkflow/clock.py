@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 _CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS = [high + low for high in _CROCKFORD for low in _CROCKFORD]
 
 
 class Clock(Protocol):
@@ -139,9 +140,5 @@ class SystemIds:
 
 
 def _base32(number: int, width: int) -> str:
-    """The lowest `width` Crockford base-32 digits of `number`."""
-    digits = []
-    for _ in range(width):
-        number, rest = divmod(number, 32)
-        digits.append(_CROCKFORD[rest])
-    return "".join(reversed(digits))
+    """The lowest `width` Crockford base-32 digits of `number`; of an even width."""
+    return "".join([_PAIRS[number >> shift & 1023] for shift in range(5 * width - 10, -1, -10)])

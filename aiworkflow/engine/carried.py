@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from aiworkflow.records import record
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+
+
+class Written(dict[str, Json]):
+    """An object that was read from JSON, with its text: it need not be written again.
+
+    It is not changed after it was made. The text is one line of JSON that says the same.
+    """
+
+    __slots__ = ("text",)
+
+    def __init__(self, value: Mapping[str, Json], text: str) -> None:
+        super().__init__(value)
+        self.text = text
 
 
 @record

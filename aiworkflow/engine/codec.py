@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, cast
 
 from aiworkflow.engine import events as ev
-from aiworkflow.engine.carried import Failure, Inline, Json, Ref, Spent, Stored
+from aiworkflow.engine.carried import Failure, Inline, Json, Ref, Spent, Stored, Written
 from aiworkflow.engine.said import Said
 from aiworkflow.errors import AIWorkflowError
 from aiworkflow.jsontext import compact
@@ -171,7 +171,19 @@ def encode(event: Event) -> bytes:
         if value is default or (default is not None and value == default):
             continue
         data[name] = write(value) if write is not None and value is not None else value
+    trigger = data.get("trigger")
+    if isinstance(trigger, dict) and isinstance(trigger.get("body"), Written):
+        return _with_body(data, trigger).encode("utf-8", "surrogatepass")
     return compact(data).encode("utf-8", "surrogatepass")
+
+
+def _with_body(data: Mapping[str, object], trigger: Mapping[str, object]) -> str:
+    """As `compact`, but the body of the trigger stands as it came: it may be most of the event."""
+    body = cast("Written", trigger["body"]).text
+    rest = {name: value for name, value in trigger.items() if name != "body"}
+    others = {name: value for name, value in data.items() if name != "trigger"}
+    # neither is empty: an event has a type, and so has a trigger
+    return f'{compact(others)[:-1]},"trigger":{compact(rest)[:-1]},"body":{body}}}}}'
 
 
 def decode(payload: bytes) -> Event:

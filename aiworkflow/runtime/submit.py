@@ -12,9 +12,10 @@ import json
 from typing import TYPE_CHECKING, Final
 
 from aiworkflow.engine import encode
+from aiworkflow.errors import AIWorkflowError
 from aiworkflow.journal import Append, Conflict, RegisterWrite, new_run_id
 from aiworkflow.records import record
-from aiworkflow.runtime.lanes import LANE, Lane, Overlap, lane_of
+from aiworkflow.runtime.lanes import LANE, Lane, lane_of
 from aiworkflow.runtime.local import row_of
 from aiworkflow.runtime.placing import needs
 from aiworkflow.runtime.ready import FOR_A_WORKER, ReadyRow, ready_key
@@ -84,27 +85,29 @@ async def submit(runtime: LocalRuntime, new: NewRun, order: Order) -> Submission
     said = new.plan.concurrency.overlap if new.plan.concurrency is not None else "queue"
     overlap = order.overlap or said
     refused: Conflict | None = None
+    version = 0  # an event is new, as a rule; else the append is refused
     for _ in range(_TRIES):
-        known = _known(runtime, order.key)
-        if isinstance(known, str):
-            return Submission(known, is_new=False)
         run = new_run_id(runtime.ids, journal)
         try:
             taken = Lane(journal, run, lane).enter() if overlap == "skip" else []
-        except Overlap:
-            # the run that has the lane may be the same event's, made at this moment by another server
+            first = _first(runtime, new, order, run, lane, version, taken)
+        except AIWorkflowError:  # an event that has made its run needs no second one to be possible
             known = _known(runtime, order.key)
             if isinstance(known, str):
                 return Submission(known, is_new=False)
             raise
         try:
-            await journal.append(_first(runtime, new, order, run, lane, known, taken))
-        except Conflict as conflict:  # somebody was faster
+            await journal.append(first)
+        except Conflict as conflict:  # it was delivered before, or somebody was faster
             if conflict.space not in {ONCE, LANE}:
                 raise
             refused = conflict
         else:
             return Submission(run, is_new=True)
+        known = _known(runtime, order.key)
+        if isinstance(known, str):
+            return Submission(known, is_new=False)
+        version = known
     assert refused is not None
     raise refused
 

@@ -197,10 +197,11 @@ class Transaction:
     # -- writes -----------------------------------------------------------------------------------
 
     def _create(self, append: Append) -> _Stream:
-        self._db.execute(SQL["add_stream"], (append.run, append.epoch, append.driver))
+        driver = None if append.releases else append.driver
+        self._db.execute(SQL["add_stream"], (append.run, append.epoch, driver))
         number = self._db.lastrowid
         assert number is not None
-        stream = self._streams[append.run] = _Stream(number, 1, append.driver, 0)
+        stream = self._streams[append.run] = _Stream(number, 1, driver, 0)
         return stream
 
     def _write(self, append: Append, stream: _Stream) -> Appended:
@@ -216,7 +217,7 @@ class Transaction:
         if not is_placed:
             self._outcomes[number, append.id] = outcome
             self._new_outcomes.append((number, append.id, first, stream.tail))
-        if append.releases:
+        if append.releases and stream.driver is not None:
             stream.driver = None
             self._db.execute(SQL["release_stream"], (number,))
         for write in append.registers:

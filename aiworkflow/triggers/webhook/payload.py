@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl
 
+from aiworkflow.engine.carried import Written
 from aiworkflow.steps.output import NotJson, strict_json
 
 if TYPE_CHECKING:
@@ -57,9 +58,12 @@ def read_body(body: bytes, content_type: str) -> Json:
 
 def _json(text: str) -> Json:
     try:
-        return strict_json(text)
+        value = strict_json(text)
     except NotJson as error:
         raise Unreadable(f"the body is no JSON: {error}") from None
+    if isinstance(value, dict) and "\n" not in text and "\r" not in text:
+        return Written(value, text)
+    return value
 
 
 def read_fields(text: str) -> dict[str, Json]:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import fnmatch
 import json
+from urllib.parse import urlencode
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aiworkflow.bundle.webhook import Verify
+from aiworkflow.engine import decode, encode
+from aiworkflow.engine import events as ev
+from aiworkflow.engine.carried import Inline
 from aiworkflow.triggers.webhook.events import (
     branches_of,
     event_of,
@@ -65,6 +69,28 @@ def test_any_body_is_data_or_a_reason(body: bytes, kind: str) -> None:
         assert str(error)
     else:
         json.dumps(found, ensure_ascii=False).encode()
+
+
+@given(
+    body=st.dictionaries(st.text(max_size=4), JSON, max_size=4),
+    form=st.sampled_from(
+        [{}, {"ensure_ascii": False}, {"separators": (" ,", " : ")}, {"indent": 1}]
+    ),
+    kind=st.sampled_from(["application/json", "application/x-www-form-urlencoded"]),
+)
+def test_a_body_stands_in_the_event_as_it_came(
+    body: dict[str, object], form: dict[str, object], kind: str
+) -> None:
+    text = json.dumps(body, **form)  # type: ignore[arg-type]
+    sent = text if kind == "application/json" else urlencode({"payload": text})
+    trigger = {"at": "now", "body": read_body(sent.encode(), kind), "type": "webhook"}
+    refs = ["p", "d", "f", Inline({}), Inline({}), {}]
+    event = ev.RunStarted(1.0, "r", "b", *refs, trigger=trigger, actor="x")  # type: ignore[arg-type]
+    payload = encode(event)
+    assert decode(payload).trigger == {**trigger, "body": body}  # type: ignore[union-attr]
+    assert decode(payload) == event
+    assert b"\n" not in payload, "an event is one line wherever it is kept as text"
+    assert (text.encode() in payload) == ("\n" not in text), "what is there need not be written"
 
 
 @given(
