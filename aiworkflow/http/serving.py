@@ -135,7 +135,8 @@ class HttpServer:
         drain: called when it is to end, before open requests are waited for.
 
     Attributes:
-        url: where it answers; "" before it does.
+        url: where it answers; "" before it is bound.
+        is_up: set when it answers.
     """
 
     def __init__(self, app: ASGIApp, binding: Binding, drain: Callable[[], None]) -> None:
@@ -144,21 +145,42 @@ class HttpServer:
         self._drain = drain
         self._server: uvicorn.Server | None = None
         self._stopping = False
+        self._bound: socket.socket | None = None
+        self._file: tuple[int, int] | None = None
         self.url = ""
         self.is_up = asyncio.Event()
+
+    def bind(self) -> None:
+        """Take the address: whoever comes before `run` answers has to wait, and is not turned away.
+
+        Raises:
+            UsageError: it cannot be bound there, or what it needs is not installed.
+        """
+        self._server = _server(self._app, self._binding)
+        self._bound = _bind(self._binding)
+        self._file = _file_of(self._binding)
+        self.url = _url(self._binding, self._bound)
+
+    def unbind(self) -> None:
+        """Give the address back, if it was taken."""
+        bound, self._bound = self._bound, None
+        if bound is None:
+            return
+        bound.close()
+        if self._binding.socket and self._file == _file_of(self._binding):
+            Path(self._binding.socket).unlink(missing_ok=True)
 
     async def run(self) -> None:
         """Answer until it is told to stop; then open requests have a while to end.
 
         Raises:
-            UsageError: it cannot be bound there.
+            UsageError: as `bind`, which need not have been called.
         """
-        binding = self._binding
-        bound = _bind(binding)
+        if self._bound is None:
+            self.bind()
+        server, bound = self._server, self._bound
+        assert server is not None and bound is not None  # noqa: PT018
         try:
-            server = _server(self._app, binding)
-            self._server = server
-            self.url = _url(binding, bound)
             async with asyncio.TaskGroup() as group:
                 watching = group.create_task(self._watch(server))
                 try:
@@ -166,7 +188,7 @@ class HttpServer:
                 finally:
                     watching.cancel()
         finally:
-            _unbind(bound, binding)
+            self.unbind()
 
     def stop(self) -> None:
         """Take no new requests; `run` returns when the open ones have ended."""
@@ -232,6 +254,7 @@ def _bind(binding: Binding) -> socket.socket:
         try:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             bound.bind(address)
+            bound.listen(_BACKLOG)  # only now is it ours: two may be bound that do not listen yet
         except BaseException:
             bound.close()
             raise
@@ -255,6 +278,7 @@ def _bind_unix(path: Path) -> socket.socket:
             bound.bind(str(path))
         finally:
             os.umask(before)
+        bound.listen(_BACKLOG)  # who looks whether it was left behind finds that it answers
     except OSError as error:
         bound.close()
         raise UsageError(
@@ -265,10 +289,13 @@ def _bind_unix(path: Path) -> socket.socket:
     return bound
 
 
-def _unbind(bound: socket.socket, binding: Binding) -> None:
-    bound.close()
-    if binding.socket:
-        Path(binding.socket).unlink(missing_ok=True)
+def _file_of(binding: Binding) -> tuple[int, int] | None:
+    """What tells the file of a Unix socket from one that another server has put there since."""
+    try:
+        found = Path(binding.socket).stat() if binding.socket else None
+    except OSError:
+        return None
+    return found and (found.st_ino, found.st_ctime_ns)
 
 
 def _answers(path: Path) -> bool:

@@ -59,6 +59,7 @@ class Server:
         check_binding(binding, has_tokens=self._context.tokens.are_there())
         app = beside(open_app(self._context), hooks_of(service.sources))
         self._http = HttpServer(app, binding, self._context.draining.set)
+        service.answers = self._http.is_up
         self._stops = 0
 
     def stop(self) -> None:
@@ -71,11 +72,18 @@ class Server:
             self._http.stop()
 
     async def run(self) -> None:
-        """Run until stopped.
+        """Run until stopped. The address is taken before anything else is begun.
 
         Raises:
             UsageError: it cannot be bound there.
         """
+        self._http.bind()
+        try:
+            await self._run()
+        finally:
+            self._http.unbind()
+
+    async def _run(self) -> None:
         async with self._context:
             serving = asyncio.ensure_future(self._service.run())
             answering = asyncio.ensure_future(self._answer())

@@ -43,7 +43,8 @@ class Service:
     Attributes:
         is_ready: whether everything was read and armed, and the end has not begun.
         presence: tells others of the worker here.
-        began: set when it is ready for the first time.
+        began: set when everything was read and armed for the first time.
+        answers: set when whoever comes to it is answered; from the start where nobody can come.
         submitted: to be told of a run that was made ready by others than the sources.
         troubles: what is wrong with a source at the moment, by its kind.
     """
@@ -69,6 +70,8 @@ class Service:
         self.presence: Presence | None = None
         self.is_ready = False
         self.began = asyncio.Event()
+        self.answers = asyncio.Event()
+        self.answers.set()
         self.submitted: Callable[[str], None] = lambda _: None
         self.troubles: dict[str, str] = {}
 
@@ -98,11 +101,16 @@ class Service:
                 tasks.append(group.create_task(self.presence.run()))
             self.is_ready = True
             self.began.set()
-            _log.info("ready", extra={"bundles": len(self.catalogue.bundles)})
+            tasks.append(group.create_task(self._tell()))
             await self._stopping.wait()
             await self._end()
             for task in tasks:
                 task.cancel()
+
+    async def _tell(self) -> None:
+        """Say that it is ready, when it can be come to."""
+        await self.answers.wait()
+        _log.info("ready", extra={"bundles": len(self.catalogue.bundles)})
 
     async def _end(self) -> None:
         _log.info("stopping", extra={"grace_seconds": self._grace_s})

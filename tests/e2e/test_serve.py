@@ -362,12 +362,25 @@ def test_without_http_nothing_is_bound(project: Project, servers: list[Server]) 
     assert not any(line["message"] == "listening" for line in servers[0].lines)
 
 
-def test_an_address_that_is_taken_is_said(project: Project, servers: list[Server]) -> None:
-    servers.append(Server(project))
-    port = str(servers[0].until("listening")["url"]).rpartition(":")[2]
-    done = project.run("serve", "--port", port)
+def test_where_an_address_is_taken_nothing_begins(project: Project) -> None:
+    project.workflow(SLOW, head=HEAD)
+    run = submit(project)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = project.run("serve", "--port", str(port))
     assert done.code == 2
-    assert f"cannot answer at 127.0.0.1:{port}" in done.err
+    assert done.err.splitlines() == [
+        f"error: cannot answer at 127.0.0.1:{port}: Address already in use",
+        "  help: take another port; `--port 0` lets the system choose one",
+    ]
+    assert (status(project, run), order(project)) == ("waiting", [])
+
+
+def test_it_is_ready_when_it_answers(project: Project, servers: list[Server]) -> None:
+    servers.append(Server(project))
+    servers[0].until("ready")
+    (url,) = [line["url"] for line in servers[0].lines if line["message"] == "listening"]
+    assert answer(f"{url}/readyz") == (200, {"status": "ready"})
     assert servers[0].end() == 0
 
 
