@@ -133,6 +133,7 @@ async def main(folder: str, port: int, *words: str) -> None:
     from aiworkflow.http.context import Context, Limits
     from aiworkflow.http.serving import Binding, HttpServer, check_binding, open_app
     from aiworkflow.runtime.dispatch.embedded import EmbeddedDispatcher
+    from aiworkflow.triggers.webhook.places import Places
 
     said = json.loads(words[0]) if words else {}
     binding = Binding(port=port, **said.get("binding", {}))
@@ -148,7 +149,9 @@ async def main(folder: str, port: int, *words: str) -> None:
         )
         check_binding(binding, has_tokens=context.tokens.are_there())
         async with context, asyncio.TaskGroup() as group:
-            server = HttpServer(open_app(context), binding, context.draining.set)
+            server = HttpServer(
+                open_app(context), binding, context.draining.set, Places(time.monotonic)
+            )
             working = group.create_task(Worker(client, dispatcher, slots=8).run())
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, server.stop)
             answering = group.create_task(server.run())

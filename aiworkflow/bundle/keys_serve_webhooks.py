@@ -23,5 +23,6 @@ WEBHOOKS: Final = Record(
         _row("max_requests", Whole(1, 100_000), "Most requests under way at once; 512 without it.", "512"),
         _row("proxies", ListOf(Text("an address or a network such as `10.0.0.0/8`", r"[0-9A-Fa-f.:]+(/[0-9]{1,3})?", 50), "networks"), "Proxies before it: whose requests they are stands in `X-Forwarded-For`; this machine itself without it.", "[10.0.0.0/8]"),
         _row("max_per_address", Whole(1, 100_000), "Most of them from one address; 128 without it.", "128"),
+        _row("max_connections_per_address", Whole(1, 100_000), "Most connections at once from one address, and at most half of all; proxies are not counted; 256 without it.", "256"),
     ),
 )  # fmt: skip

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from aiworkflow.http.context import Context
+    from aiworkflow.triggers.webhook.places import Places
 
 
 _BACKLOG: Final = 2048
@@ -133,14 +134,18 @@ class HttpServer:
 
     Args:
         drain: called when it is to end, before open requests are waited for.
+        places: how many connections there may be.
 
     Attributes:
         url: where it answers; "" before it is bound.
         is_up: set when it answers.
     """
 
-    def __init__(self, app: ASGIApp, binding: Binding, drain: Callable[[], None]) -> None:
+    def __init__(
+        self, app: ASGIApp, binding: Binding, drain: Callable[[], None], places: Places
+    ) -> None:
         self._app = app
+        self._places = places
         self._binding = binding
         self._drain = drain
         self._server: uvicorn.Server | None = None
@@ -156,7 +161,7 @@ class HttpServer:
         Raises:
             UsageError: it cannot be bound there, or what it needs is not installed.
         """
-        self._server = _server(self._app, self._binding)
+        self._server = _server(self._app, self._binding, self._places)
         self._bound = _bind(self._binding)
         self._file = _file_of(self._binding)
         self.url = _url(self._binding, self._bound)
@@ -210,7 +215,7 @@ class HttpServer:
         self.is_up.set()
 
 
-def _server(app: ASGIApp, binding: Binding) -> uvicorn.Server:
+def _server(app: ASGIApp, binding: Binding, places: Places) -> uvicorn.Server:
     try:
         import uvicorn
     except ImportError as error:
@@ -225,7 +230,7 @@ def _server(app: ASGIApp, binding: Binding) -> uvicorn.Server:
 
     config = uvicorn.Config(
         app,
-        http=http_protocol(),
+        http=http_protocol(places),
         log_config=None,
         access_log=False,
         lifespan="off",

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from aiworkflow.http.context import Context
 from aiworkflow.http.serving import Binding, HttpServer, check_binding, open_app
+from aiworkflow.triggers.webhook.options import webhook_options
+from aiworkflow.triggers.webhook.places import Places
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -58,7 +60,9 @@ class Server:
         )
         check_binding(binding, has_tokens=self._context.tokens.are_there())
         app = beside(open_app(self._context), hooks_of(service.sources))
-        self._http = HttpServer(app, binding, self._context.draining.set)
+        monotonic = client.project.clock.monotonic
+        places = Places(monotonic, webhook_options(options.more))
+        self._http = HttpServer(app, binding, self._context.draining.set, places)
         service.answers = self._http.is_up
         self._stops = 0
 

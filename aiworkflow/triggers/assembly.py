@@ -55,8 +55,7 @@ def _webhooks(client: Client, starter: Starter) -> Source:
     from aiworkflow.triggers.webhook.source import WebhookSource
 
     serve = options_of(client.project)
-    said = (serve.more or {}).get("webhooks")
-    options = webhook_options(said if isinstance(said, dict) else {})
+    options = webhook_options(serve.more)
     return WebhookSource(
         client, starter, options, sees_certificates=bool(serve.certificate and serve.client_ca)
     )

@@ -415,16 +415,23 @@ def test_with_a_journal_on_postgres(tmp_path: Path) -> None:
 
 def test_over_a_unix_socket(tmp_path: Path) -> None:
     import asyncio
+    import time
 
     from aiworkflow.app import connect
     from aiworkflow.http.context import Context
     from aiworkflow.http.serving import Binding, HttpServer, open_app
+    from aiworkflow.triggers.webhook.places import Places
 
     path = tmp_path / "s"
 
     async def main() -> None:
         async with connect(tmp_path, journal="memory") as client, Context(client) as context:
-            server = HttpServer(open_app(context), Binding(socket=str(path)), context.draining.set)
+            server = HttpServer(
+                open_app(context),
+                Binding(socket=str(path)),
+                context.draining.set,
+                Places(time.monotonic),
+            )
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(server.run())
                 await server.is_up.wait()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 import json
 import signal
@@ -381,6 +382,44 @@ def test_it_is_ready_when_it_answers(project: Project, servers: list[Server]) ->
     servers[0].until("ready")
     (url,) = [line["url"] for line in servers[0].lines if line["message"] == "listening"]
     assert answer(f"{url}/readyz") == (200, {"status": "ready"})
+    assert servers[0].end() == 0
+
+
+@pytest.mark.parametrize(
+    ("said", "most"), [("max_connections_per_address: 3, ", 3), ("", 256)], ids=["said", "usual"]
+)
+def test_one_address_does_not_take_all_connections(
+    project: Project, servers: list[Server], said: str, most: int
+) -> None:
+    # the proxies are those of this machine unless others are named: so one of its addresses is none
+    config = f"serve: {{webhooks: {{{said}proxies: [127.0.0.1]}}}}\n"
+    project.write(".aiworkflow/config.yaml", config)
+    servers.append(Server(project))
+    port = int(str(servers[0].until("listening")["url"]).rpartition(":")[2])
+    asked = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n"
+
+    def answers(one: socket.socket) -> bool:
+        with contextlib.suppress(ConnectionError):
+            one.sendall(asked)
+            return one.recv(64).startswith(b"HTTP/1.1 200")
+        return False
+
+    with contextlib.ExitStack() as stack:
+
+        def connected(source: str) -> socket.socket:
+            come = socket.create_connection(("127.0.0.1", port), 30, (source, 0))
+            return stack.enter_context(come)
+
+        held = [connected("127.0.0.2") for _ in range(most)]
+        assert all(answers(one) for one in held)
+        assert not answers(connected("127.0.0.2"))
+        said_of_it = servers[0].until("connection refused")
+        assert (said_of_it["address"], said_of_it["limit"]) == ("127.0.0.2", most)
+        assert answers(connected("127.0.0.3"))
+        assert all(answers(connected("127.0.0.1")) for _ in range(5))
+        held[0].close()
+        while not answers(connected("127.0.0.2")):
+            time.sleep(0.02)
     assert servers[0].end() == 0
 
 

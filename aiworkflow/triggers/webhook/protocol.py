@@ -6,34 +6,28 @@ certificate. This is its protocol with both.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import resource
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from aiworkflow.errors import UsageError
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from aiworkflow.triggers.webhook.places import Places
 
 HEAD_S: Final = 10.0
 """How long the head of a request may take to arrive."""
 
-_MOST_CONNECTIONS: Final = 8192
 _MOST_HEAD: Final = 256 * 1024  # bytes that came while a head is not whole; a body may come with it
 
 
-def most_connections() -> int:
-    """How many connections there may be: half of the files that this process may open are for runs."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return (
-        _MOST_CONNECTIONS if soft == resource.RLIM_INFINITY else min(_MOST_CONNECTIONS, soft // 2)
-    )
-
-
-def http_protocol(head_s: float = HEAD_S, most: int | None = None) -> type[asyncio.Protocol]:
+def http_protocol(places: Places, head_s: float = HEAD_S) -> type[asyncio.Protocol]:
     """The protocol class for `uvicorn.Config(http=…)`.
 
     Args:
+        places: how many connections there may be; more are cut.
         head_s: how long the head of a request may take to arrive, in seconds.
-        most: connections at once; more are cut. None for what this process can bear.
 
     Raises:
         UsageError: the server's libraries are not installed.
@@ -46,28 +40,28 @@ def http_protocol(head_s: float = HEAD_S, most: int | None = None) -> type[async
             hint="install them: pip install 'aiworkflow-bundles[server]'",
         ) from error
 
-    places = most_connections() if most is None else most
-    open_ = set[asyncio.BaseTransport]()
-
     class Protocol(HttpToolsProtocol):
         """One connection."""
 
         _timer: asyncio.TimerHandle | None = None
         _tls: dict[object, object] | None = None
         _head = 0
+        _place: str | None = None
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
-            if len(open_) >= places:
+            self._place = places.take(self.client[0] if self.client else "")
+            if self._place is None:
                 transport.abort()
                 return
-            open_.add(transport)
             self._tls = _certificate(transport)
             self._begin()
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._end()
-            open_.discard(self.transport)
+            if self._place is not None:
+                places.leave(self._place)
+                self._place = None
             super().connection_lost(exc)
 
         def data_received(self, data: bytes) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 
 from aiworkflow.errors import UsageError
 from aiworkflow.http.serving import Binding, HttpServer
+from aiworkflow.triggers.webhook.places import Places
 
 
 async def nothing(scope: Any, receive: Any, send: Any) -> None:
@@ -21,7 +23,7 @@ async def nothing(scope: Any, receive: Any, send: Any) -> None:
 
 @contextlib.contextmanager
 def bound(binding: Binding) -> Iterator[HttpServer]:
-    server = HttpServer(nothing, binding, lambda: None)
+    server = HttpServer(nothing, binding, lambda: None, Places(time.monotonic))
     server.bind()
     try:
         yield server
@@ -34,7 +36,7 @@ def test_an_address_is_taken_before_anybody_is_answered() -> None:
         with bound(Binding(port=0)) as server:
             port = int(server.url.rpartition(":")[2])
             with pytest.raises(UsageError, match=f"cannot answer at 127.0.0.1:{port}"):
-                HttpServer(nothing, Binding(port=port), lambda: None).bind()
+                HttpServer(nothing, Binding(port=port), lambda: None, Places(time.monotonic)).bind()
             with socket.create_connection(("127.0.0.1", port), timeout=10):
                 assert not server.is_up.is_set()  # who comes waits, and is not turned away
         with pytest.raises(ConnectionRefusedError):
@@ -48,7 +50,9 @@ def test_a_unix_socket_is_left_to_the_server_that_has_it(tmp_path: Path) -> None
         path = tmp_path / "s"
         with bound(Binding(socket=str(path))):
             with pytest.raises(UsageError, match="cannot answer at"):
-                HttpServer(nothing, Binding(socket=str(path)), lambda: None).bind()
+                HttpServer(
+                    nothing, Binding(socket=str(path)), lambda: None, Places(time.monotonic)
+                ).bind()
             assert path.is_socket()
         assert not path.exists()
 

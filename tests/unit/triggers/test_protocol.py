@@ -7,13 +7,16 @@ import contextlib
 import hashlib
 import resource
 import ssl
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from aiworkflow.triggers.webhook.protocol import http_protocol, most_connections
+from aiworkflow.triggers.webhook.options import WebhookOptions
+from aiworkflow.triggers.webhook.places import Places, most_connections
+from aiworkflow.triggers.webhook.protocol import http_protocol
 from tests.certificates import certificates
 
 uvicorn = pytest.importorskip("uvicorn")
@@ -46,7 +49,7 @@ class Server:
         self, head_s: float = 5.0, most: int | None = None, **options: Any
     ) -> AsyncIterator[None]:
         config = uvicorn.Config(
-            self, port=0, http=http_protocol(head_s, most), log_config=None, lifespan="off", ws="none", **options
+            self, port=0, http=http_protocol(Places(time.monotonic, most=most), head_s), log_config=None, lifespan="off", ws="none", **options
         )  # fmt: skip
         server = uvicorn.Server(config)
         async with asyncio.TaskGroup() as group:
@@ -115,6 +118,23 @@ def test_half_of_the_files_that_may_be_open_are_for_runs(monkeypatch: pytest.Mon
     for soft, most in ((1024, 512), (resource.RLIM_INFINITY, 8192), (1_000_000, 8192)):
         monkeypatch.setattr(resource, "getrlimit", lambda _, soft=soft: (soft, soft))
         assert most_connections() == most
+
+
+def test_one_address_has_a_part_of_the_places_and_a_proxy_is_none() -> None:
+    said = WebhookOptions(max_connections_per_address=3, proxies=["127.0.0.0/8", "10.0.0.0/8"])
+    places = Places(time.monotonic, said, most=10)
+    taken = [places.take("192.0.2.1") for _ in range(4)]
+    assert taken == ["192.0.2.1"] * 3 + [None]
+    network = [places.take(f"2001:db8::{n}") for n in range(4)]  # one has any number of them
+    assert network == ["2001:db8::/64"] * 3 + [None]
+    assert [places.take(peer) for peer in ("127.0.0.1", "10.1.2.3", "", "10.1.2.3")] == [""] * 4
+    assert places.take("10.1.2.3") is None  # there are ten in all
+    places.leave("192.0.2.1")
+    assert (places.take("192.0.2.1"), places.take("192.0.2.1")) == ("192.0.2.1", None)
+    for name in ("192.0.2.1",) * 3 + ("2001:db8::/64",) * 3 + ("",) * 4:
+        places.leave(name)
+    assert (places._taken, places._of_one) == (0, {})
+    assert Places(time.monotonic, most=3)._most_of_one == 1  # never more than half of all
 
 
 def test_a_head_without_end_takes_no_memory() -> None:
