@@ -14,6 +14,7 @@ from aiworkflow.client.health_check import ok as _ok
 from aiworkflow.client.health_check import problem as _problem
 from aiworkflow.client.health_check import warning as _warning
 from aiworkflow.client.health_servers import server_checks
+from aiworkflow.client.unknown import unknown_bundles
 from aiworkflow.diagnostics import Report
 from aiworkflow.errors import AIWorkflowError
 from aiworkflow.settings.options import INTERPRETERS
@@ -182,6 +183,8 @@ def _settings(client: Client, report: Report) -> Iterator[Check]:
         except AIWorkflowError as error:
             yield _problem("settings", error.message, error.hint)
             return
+        for one in unknown_bundles(project):
+            yield _warning("settings", f"{one.place}: {one.text}", one.fix)
         yield _ok("settings", ", ".join(there) or "no config.yaml; the defaults hold")
 
 

@@ -24,13 +24,18 @@ class FleetLimits:
 
     Attributes:
         max_runs: most runs that are driven at once.
-        max_runs_of: the same, by bundle.
+        max_runs_of: the same, by bundle; see `names_of`.
         rate: so many runs begun in so many seconds.
     """
 
     max_runs: int | None = None
     max_runs_of: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     rate: tuple[int, float] | None = None
+
+    def most_of(self, label: str) -> int | None:
+        """Most runs of a bundle that are driven at once."""
+        said = (self.max_runs_of.get(name) for name in names_of(label))
+        return next((most for most in said if most is not None), None)
 
     @property
     def is_open(self) -> bool:
@@ -56,6 +61,12 @@ class FleetOptions:
     limits: FleetLimits = field(default_factory=FleetLimits)
     spread: bool = False
     dispatch: str = "journal"
+
+
+def names_of(label: str) -> tuple[str, ...]:
+    """What a bundle is called where a limit is meant for it: by its path, or by its name."""
+    file = label.rpartition("/")[2]
+    return label, file, file.removesuffix(".md")
 
 
 def fleet_options(said: Json) -> FleetOptions:

@@ -10,6 +10,7 @@ from dataclasses import field
 from typing import TYPE_CHECKING, Final
 
 from aiworkflow.bundle import list_bundles
+from aiworkflow.client.unknown import unknown_bundles
 from aiworkflow.errors import UsageError
 from aiworkflow.records import record
 from aiworkflow.triggers.contract import Armed
@@ -66,6 +67,7 @@ class Catalogue:
         self._only = only
         self._loaded: dict[str, Loaded] = {}
         self._seen: object = None
+        self._unknown: set[str] = set()
         self.problems: dict[str, str] = {}
 
     @property
@@ -160,8 +162,20 @@ class Catalogue:
                     )
         for gone in now.keys() - labels:
             del now[gone]
+        self._say_unknown()
         before, self._loaded, self.problems = self._loaded, now, problems
         return before != now
+
+    def _say_unknown(self) -> None:
+        """Warn once of limits that are for no bundle."""
+        unknown = unknown_bundles(self._client.project)
+        for one in unknown:
+            if one.name not in self._unknown:
+                _log.warning(
+                    "a limit is for no bundle",
+                    extra={"place": one.place, "problem": one.text, "fix": one.fix},
+                )
+        self._unknown = {one.name for one in unknown}
 
     def _load(self, path: Path) -> tuple[str, Loaded | None, str]:
         """A bundle; None and why, where it cannot be started."""

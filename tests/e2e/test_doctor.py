@@ -69,6 +69,29 @@ def test_a_broken_config_is_a_problem_with_its_place(project: Project) -> None:
     assert "max_parallel" in found["text"] + found["fix"]
 
 
+def test_limits_for_no_bundle_are_warned_of_with_their_place(project: Project) -> None:
+    project.workflow(script("one", "true"), name="etl")
+    project.write("bundles/lone.md", "---\nname: lone\ndescription: Test.\n---\n\n# Lone\n")
+    limits = "  max_runs_of:\n    elt: 1\n    etl: 2\n    lone: 2\n    bundles/etl: 3\n    removed: 4\n"
+    project.write(".aiworkflow/config.yaml", f"workers:\n{limits}")
+    project.write(".home/.config/aiworkflow/config.yaml", "workers: {max_runs_of: {elsewhere: 1}}\n")
+    done = project.run("doctor", "--json")
+    found = [one for one in done.json["checks"] if one["check"] == "settings"]
+    assert [(one["status"], one["text"], one["fix"]) for one in found[:-1]] == [
+        (
+            "warning",
+            f".aiworkflow/config.yaml:{line}: `workers.max_runs_of` names `{name}`, and there is no "
+            "such bundle",
+            fix,
+        )
+        for line, name, fix in (
+            ("3:10", "elt", "did you mean `etl`?"),
+            ("7:14", "removed", "correct the name, or remove it"),
+        )
+    ]
+    assert found[-1]["status"] == "ok"
+
+
 def test_variables_that_set_nothing_or_the_wrong_thing_are_named(project: Project) -> None:
     project.run("init")
     done = project.run("doctor", AIWORKFLOW_LIMITS__MAX_PARALEL="3")

@@ -197,6 +197,27 @@ def test_a_broken_bundle_keeps_its_last_good_version_and_says_so(
     assert servers[0].end() == 0
 
 
+def test_a_limit_for_no_bundle_is_said_once_with_its_place(
+    project: Project, servers: list[Server]
+) -> None:
+    limit = "workers: {max_runs_of: {flwo: 2}}\n"
+    project.write(".aiworkflow/config.yaml", f"serve: {{reload: 200ms}}\n{limit}")
+    project.workflow(SLOW, head=HEAD)
+    servers.append(Server(project))
+    found = servers[0].until("a limit is for no bundle")
+    assert found["place"] == ".aiworkflow/config.yaml:2:31"
+    assert found["problem"] == "`workers.max_runs_of` names `flwo`, and there is no such bundle"
+    assert (found["fix"], found["level"]) == ("did you mean `flow`?", "warning")
+    servers[0].until("ready")
+    project.workflow(SLOW, head=HEAD, name="other")
+    servers[0].until("bundles read anew")
+    project.workflow(SLOW, head=HEAD, name="third")
+    servers[0].until("bundles read anew")
+    said = [line for line in servers[0].lines if line["message"] == found["message"]]
+    assert len(said) == 1
+    assert servers[0].end() == 0
+
+
 def test_a_server_leaves_driving_to_workers_where_asked(
     project: Project, servers: list[Server]
 ) -> None:

@@ -98,8 +98,7 @@ class Gate:
         found = []
         if self._limits.max_runs is not None:
             found.append(("all", self._limits.max_runs))
-        name = bundle.rpartition("/")[2]
-        most = self._limits.max_runs_of.get(bundle, self._limits.max_runs_of.get(name))
+        most = self._limits.most_of(bundle)
         if most is not None:
             found.append((f"of {bundle}", most))
         return found

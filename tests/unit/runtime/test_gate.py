@@ -50,6 +50,11 @@ def test_a_bundle_has_seats_of_its_own_by_its_path_or_its_name(journal: Journal)
         assert not one.enter(RUNS[1], "bundles/etl", begins=True)
         assert one.enter(RUNS[2], "bundles/other", begins=True)
         one.leave(RUNS[0])
+    for name in ("etl", "etl.md", "bundles/etl.md"):  # a bundle may be a lone file
+        one = gate(journal, FleetLimits(max_runs_of={name: 1}), name)
+        assert one.enter(RUNS[0], "bundles/etl.md", begins=True)
+        assert not one.enter(RUNS[1], "bundles/etl.md", begins=True)
+        one.leave(RUNS[0])
 
 
 def test_who_finds_one_group_full_keeps_no_seat_of_another(journal: Journal) -> None:
