@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 LANE: Final = "lane"
 """The space of registers; keys are those of `concurrency`."""
 
-_LONGEST = 200
+LONGEST: Final = 200
+"""Characters of a key."""
 
 
 class Overlap(RefusedError):
@@ -66,10 +67,10 @@ def lane_of(plan: Plan, inputs: Mapping[str, Json]) -> str:
         raise UsageError(
             f"`concurrency.key` has no value: {error.message}", hint=error.hint
         ) from error
-    if not key or len(key) > _LONGEST or not key.isprintable():
+    if not key or len(key) > LONGEST or not key.isprintable():
         raise UsageError(
             f"`concurrency.key` is no name here: {key[:50]!r}",
-            hint=f"make it one line of 1 to {_LONGEST} characters",
+            hint=f"make it one line of 1 to {LONGEST} characters",
         )
     return key
 

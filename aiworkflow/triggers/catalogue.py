@@ -32,8 +32,9 @@ _LISTENS_TO: Final = {
     "schedule": ("cron", "timezone"),
     "webhook": ("path",),
     "queue": ("name", "url"),
+    "watch": ("paths", "ignore", "gitignore"),
 }
-"""Settings that say what an entry listens to. What a watch remembers of files goes by its name."""
+"""Settings that say what an entry listens to."""
 
 
 @record

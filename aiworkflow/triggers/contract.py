@@ -29,9 +29,9 @@ class Armed:
         bundle: the bundle's label: its path within the project.
         trigger: the entry as it was read.
         digest: of the bundle's plan; another one means that the bundle has changed.
-        listens_to: what it goes by where events are told apart: not its place among others, so that
-            an event that is delivered again is known after another entry was put before it; "" for
-            its name.
+        listens_to: what it goes by where events, lanes and what is remembered are told apart: not its
+            place among others, so that all that is known again after another entry was put before it;
+            "" for its name.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Armed:
 
     @property
     def key(self) -> str:
-        """What keys of its events begin with."""
+        """What it goes by; keys of its events begin with it."""
         return (
             f"{self.bundle}/{self.trigger.type} {self.listens_to}" if self.listens_to else self.name
         )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from aiworkflow.client.inputs import check_inputs
 from aiworkflow.errors import UnavailableError
 from aiworkflow.expr import resolve
-from aiworkflow.runtime.lanes import lane_of
+from aiworkflow.runtime.lanes import LONGEST, lane_of
 from aiworkflow.runtime.ready import READY
 from aiworkflow.runtime.submit import Order
 from aiworkflow.triggers.contract import Started
@@ -142,6 +143,15 @@ def lane_for(
     if overlap in {None, "allow"}:
         return None, None
     if new.plan.concurrency is None or new.plan.concurrency.overlap == "allow":
-        return f"on {armed.name}", str(overlap)
+        return _own_lane(armed), str(overlap)
     checked = check_inputs(new.plan.name, new.plan.inputs, inputs)
     return lane_of(new.plan, checked), str(overlap)
+
+
+def _own_lane(armed: Armed) -> str:
+    """The lane of an entry's own; a long one has the digest of all of it at its end."""
+    name = f"on {armed.key}"
+    if len(name) <= LONGEST:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:16]
+    return f"{name[: LONGEST - len(digest) - 1]} {digest}"

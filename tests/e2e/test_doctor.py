@@ -72,9 +72,13 @@ def test_a_broken_config_is_a_problem_with_its_place(project: Project) -> None:
 def test_limits_for_no_bundle_are_warned_of_with_their_place(project: Project) -> None:
     project.workflow(script("one", "true"), name="etl")
     project.write("bundles/lone.md", "---\nname: lone\ndescription: Test.\n---\n\n# Lone\n")
-    limits = "  max_runs_of:\n    elt: 1\n    etl: 2\n    lone: 2\n    bundles/etl: 3\n    removed: 4\n"
+    limits = (
+        "  max_runs_of:\n    elt: 1\n    etl: 2\n    lone: 2\n    bundles/etl: 3\n    removed: 4\n"
+    )
     project.write(".aiworkflow/config.yaml", f"workers:\n{limits}")
-    project.write(".home/.config/aiworkflow/config.yaml", "workers: {max_runs_of: {elsewhere: 1}}\n")
+    project.write(
+        ".home/.config/aiworkflow/config.yaml", "workers: {max_runs_of: {elsewhere: 1}}\n"
+    )
     done = project.run("doctor", "--json")
     found = [one for one in done.json["checks"] if one["check"] == "settings"]
     assert [(one["status"], one["text"], one["fix"]) for one in found[:-1]] == [

@@ -18,14 +18,14 @@ from aiworkflow.jsontext import compact
 from aiworkflow.records import record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from aiworkflow.engine.carried import Json
-    from aiworkflow.journal import Journal
+    from aiworkflow.journal import Journal, Register
     from aiworkflow.triggers.watch.tree import Files, Stamp
 
 WATCH: Final = "watch"
-"""The space of heads; keys are made of the watch's name and the place of its folder."""
+"""The space of heads; keys are made of what the watch looks at and the place of its folder."""
 
 WATCHED: Final = "watched"
 """The space of files: `KEY/folder`, each with the names of its files and what is known of them."""
@@ -53,7 +53,8 @@ class Head:
     """Where a watch stands.
 
     Attributes:
-        name, place: whose it is.
+        name, place: whose it is; the name goes into the keys of its batches, and stays when it is
+            carried over to a watch that goes by another.
         options: digest of what it looks at.
         number: of the last batch.
         pending: the batch on its way.
@@ -72,6 +73,7 @@ class Kept:
     """What is kept of one watch in one place.
 
     Args:
+        name: what it goes by: `Armed.key`.
         place: of the project's folder: the machine, and the path there.
     """
 
@@ -85,23 +87,33 @@ class Kept:
         found = self._journal.register(WATCH, self.key)
         if found is None:
             return None, 0
-        about = json.loads(found.value)
-        pending = about.pop("pending", None)
-        about["runs"] = tuple(about.get("runs", ()))
-        return Head(**about, pending=Batch(**pending) if pending else None), found.version
+        return _read_head(found.value), found.version
 
     def files(self) -> Files:
         """All files as they were."""
         found: Files = {}
-        after = ""
-        while True:
-            page = self._journal.registers(WATCHED, f"{self.key}/", after=after, limit=_PAGE)
-            for row in page:
-                folder = row.key[len(self.key) + 1 :]
-                found.update(_read_row(folder, row.value))
-            if len(page) < _PAGE:
-                return found
-            after = page[-1].key
+        for row in _pages(self._journal, WATCHED, f"{self.key}/"):
+            found.update(_read_row(row.key[len(self.key) + 1 :], row.value))
+        return found
+
+    def take_over(self, key: str) -> None:
+        """Go on from what is kept under another key, and is kept there no more.
+
+        Raises:
+            Conflict: somebody else does so, too.
+            JournalUnavailable: nothing was moved.
+        """
+        head = self._journal.register(WATCH, key)
+        if head is None:
+            return
+        writes = [
+            RegisterWrite(WATCH, self.key, head.value, expect=0),
+            RegisterWrite(WATCH, key, None, expect=head.version),
+        ]
+        for row in _pages(self._journal, WATCHED, f"{key}/"):
+            writes.append(RegisterWrite(WATCHED, self.key + row.key[len(key) :], row.value))
+            writes.append(RegisterWrite(WATCHED, row.key, None))
+        self._journal.put(writes)
 
     def stamp_of(self, paths: Iterable[str]) -> dict[str, Stamp | None]:
         """Some files as they were; None for those that were not there."""
@@ -146,6 +158,32 @@ class Kept:
     def _row(self, folder: str) -> Files:
         found = self._journal.register(WATCHED, f"{self.key}/{folder}")
         return {} if found is None else _read_row(folder, found.value)
+
+
+def heads_of(journal: Journal, bundle: str, place: str) -> dict[str, Head]:
+    """What is kept of the watches of a bundle in a place, by its key; also of those it has no more."""
+    found = {row.key: _read_head(row.value) for row in _pages(journal, WATCH, "")}
+    name = f"{bundle}/watch"
+    return {
+        key: head
+        for key, head in found.items()
+        if head.place == place
+        and (head.name == name or head.name.startswith((f"{name} ", f"{name}.")))
+    }
+
+
+def _pages(journal: Journal, space: str, prefix: str) -> Iterator[Register]:
+    after = ""
+    while page := journal.registers(space, prefix, after=after, limit=_PAGE):
+        yield from page
+        after = page[-1].key
+
+
+def _read_head(value: str) -> Head:
+    about = json.loads(value)
+    pending = about.pop("pending", None)
+    about["runs"] = tuple(about.get("runs", ()))
+    return Head(**about, pending=Batch(**pending) if pending else None)
 
 
 def started(head: Head, run: str) -> Head:

@@ -90,7 +90,7 @@ class Tried:
 def show(journal: Journal, armed: Armed, root: Path, place: str) -> Shown:
     """A watch, and where it stands on this machine."""
     watched = Watched(armed, root, most_events())
-    head, _ = Kept(journal, armed.name, place).head()
+    head, _ = Kept(journal, armed.key, place).head()
     run = head.runs[-1] if head is not None and head.runs else ""
     try:
         status = journal.run(run).status if run else ""

@@ -10,6 +10,7 @@ same change, one writes it down, the other finds it written. Each machine watche
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +18,7 @@ from aiworkflow.errors import AIWorkflowError, UnavailableError
 from aiworkflow.journal import Conflict
 from aiworkflow.runtime.lanes import Overlap
 from aiworkflow.triggers.contract import Occurrence
-from aiworkflow.triggers.watch.kept import Batch, Head, Kept, started
+from aiworkflow.triggers.watch.kept import Batch, Head, Kept, heads_of, started
 from aiworkflow.triggers.watch.observing import Observing, WatchdogMissing, most_events
 from aiworkflow.triggers.watch.own import Made, changed_at, going
 from aiworkflow.triggers.watch.watched import Watched, data_of, touched
@@ -151,7 +152,7 @@ class Watches:
         return self._clock.now().timestamp()
 
     def _kept(self, one: Watched) -> Kept:
-        return Kept(self._journal, one.armed.name, self._place)
+        return Kept(self._journal, one.armed.key, self._place)
 
     # -- beginning --------------------------------------------------------------------------------
 
@@ -161,21 +162,50 @@ class Watches:
         before, self._watched = self._watched, {}
         begun = []
         for entry in entries:
-            one, old = Watched(entry, self._root, most), before.get(entry.name)
+            one, old = Watched(entry, self._root, most), before.get(entry.key)
             if old is not None and old.options == one.options:
                 old.take_over(one)
                 one = old
             else:
                 begun.append(one)
-            self._watched[entry.name] = one
+            self._watched[entry.key] = one
         # what changes while they are looked at must be heard
         self._observe()
-        for one in begun:
-            try:
-                await self._begin_one(one)
-            except BaseException:
-                del self._watched[one.armed.name]
-                raise
+        try:
+            self._carry_over(begun)
+            while begun:
+                await self._begin_one(begun[0])
+                del begun[0]
+        except BaseException:
+            for one in begun:
+                del self._watched[one.armed.key]
+            raise
+
+    def _carry_over(self, begun: Sequence[Watched]) -> None:
+        """What is known of a watch that looked at other files before, or went by its place in `on`.
+
+        A watch that nothing is known of takes over what is kept of one that its bundle has no more: of
+        one that looked at the same files, if there is such a one. So files of then are not new now.
+        """
+        new = [one for one in begun if self._kept(one).head()[0] is None]
+        if not new:
+            return
+        armed = {self._kept(one).key for one in self._watched.values()}
+        for is_same in (True, False):
+            for one in [*new]:
+                found = heads_of(self._journal, one.armed.bundle, self._place)
+                key = next(
+                    (
+                        key
+                        for key, head in found.items()
+                        if key not in armed and (head.options == one.options or not is_same)
+                    ),
+                    None,
+                )
+                if key is not None:
+                    new.remove(one)
+                    with contextlib.suppress(Conflict):  # another server does the same
+                        self._kept(one).take_over(key)
 
     async def _begin_one(self, one: Watched) -> None:
         kept, now = self._kept(one), self._now()
@@ -201,7 +231,7 @@ class Watches:
         if head is not None:
             kept.forget()
             version = 0
-        fresh = Head(one.armed.name, self._place, one.options, head.number if head else 0)
+        fresh = Head(one.armed.key, self._place, one.options, head.number if head else 0)
         if one.is_initial and head is None:
             self._write(kept, fresh, version, {})
             one.suspect_all(now)
@@ -292,7 +322,7 @@ class Watches:
         while True:
             head, version = kept.head()
             if head is None:
-                head = Head(one.armed.name, self._place, one.options)
+                head = Head(one.armed.key, self._place, one.options)
             if head.pending is not None:
                 raise Busy
             written = kept.stamp_of(stamps)
@@ -339,7 +369,7 @@ class Watches:
         run = ""
         try:
             found = await self._starter.start(
-                one.armed, Occurrence(batch.key, batch.at, batch.data)
+                one.armed, Occurrence(batch.key, batch.at, batch.data, scope=head.name)
             )
         except Overlap as error:
             _log.info("no run is started: %s", error.message, extra=about)

@@ -12,16 +12,19 @@ from pathlib import Path
 
 import pytest
 
+from aiworkflow.bundle.workflow import Trigger
 from aiworkflow.engine import encode
 from aiworkflow.engine import events as ev
 from aiworkflow.journal import Append, Conflict, JournalUnavailable, RunRow
 from aiworkflow.plan.triggers import trigger_fields
 from aiworkflow.runtime.waits import child_id
+from aiworkflow.triggers.catalogue import _armed
+from aiworkflow.triggers.contract import Armed
 from aiworkflow.triggers.watch.observing import WatchdogMissing
 from aiworkflow.triggers.watch.patterns import Patterns
 from aiworkflow.triggers.watch.source import Watches
 from aiworkflow.triggers.watch.watched import Watched, data_of
-from tests.unit.triggers.stage import HandClock, Runs, armed, memory
+from tests.unit.triggers.stage import NOWHERE, HandClock, Runs, armed, memory
 
 
 class Stage:
@@ -321,6 +324,96 @@ def test_another_pattern_is_no_change_of_files(stage: Stage) -> None:
     stage.batch()
     stage.restart(paths=["data", "more"], initial=True)
     assert stage.quiet() == []
+
+
+def said(*lists: list[str], places: bool = False, **options: object) -> list[Armed]:
+    """Watches of one bundle by their patterns.
+
+    Args:
+        places: they go by their places in the list, as all did once.
+    """
+    made = [Trigger("watch", {"paths": one, **options}, {}, NOWHERE) for one in lists]  # type: ignore[arg-type]
+    entries = _armed("b", made, "d")
+    return [dataclasses.replace(one, listens_to="") if places else one for one in entries]
+
+
+def begin(stage: Stage, entries: list[Armed]) -> None:
+    stage.source.close()
+    stage.source = stage.server()
+    stage.source.arm(entries)
+    stage.look()
+
+
+def paths(stage: Stage) -> list[list[str]]:
+    """The paths of the batches that start when much time has passed."""
+    return [[change["path"] for change in one] for one in stage.quiet()]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("places", [True, False], ids=["by places", "by patterns"])
+def test_watches_that_change_places_know_what_they_knew(stage: Stage, *, places: bool) -> None:
+    lists = [["data"], ["more"]]
+    stage.write("data/a")
+    stage.write("more/a")
+    begin(stage, said(*lists, places=places, initial=True))
+    assert sorted(paths(stage)) == [["data/a"], ["more/a"]]
+    stage.source.close()
+    stage.write("data/b")
+    begin(stage, said(*lists[::-1], initial=True))
+    assert paths(stage) == [["data/b"]]
+    stage.write("more/b")
+    stage.source.arm(said(*lists))  # while the server runs, and something was heard
+    assert paths(stage) == [["more/b"]]
+    assert len(stage.journal.registers("watch")) == 2
+    known = {row.key.partition("/")[0] for row in stage.journal.registers("watched")}
+    assert known == {row.key for row in stage.journal.registers("watch")}
+
+
+def test_a_batch_that_was_on_its_way_by_its_place_is_the_same_event(stage: Stage) -> None:
+    begin(stage, said(["data"], ["more"], places=True))
+    stage.write("more/a")
+    stage.source.close()
+    stage.runs.fails = [RuntimeError()]
+    with pytest.raises(RuntimeError):
+        stage.clock.at += 6
+        begin(stage, said(["data"], ["more"], places=True, initial=True))
+        stage.quiet()
+    begin(stage, said(["more"], ["data"]))
+    (one,) = stage.runs.took()
+    assert [change["path"] for change in one.data["changes"]] == ["more/a"]  # type: ignore[union-attr]
+    assert one.scope == "b/watch.2"  # what its key begins with, as it did then
+    assert stage.quiet() == []
+
+
+def test_patterns_that_are_mended_are_no_change_of_files_of_theirs_or_of_another_watch(
+    stage: Stage,
+) -> None:
+    for path in ("data/a", "more/a", "else/a"):
+        stage.write(path)
+    begin(stage, said(["data"], ["more"], initial=True))
+    assert len(paths(stage)) == 2
+    begin(stage, said(["else", "data"], ["more"], initial=True))
+    assert paths(stage) == []
+    assert len(stage.journal.registers("watch")) == 2
+    begin(stage, said(["else", "data"], ["more"], ["data"], initial=True))
+    assert paths(stage) == [["data/a"]]  # this one is new
+
+
+def test_watches_that_could_not_begin_begin_later(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.write("data/a")
+    stage.write("more/a")
+
+    def lost(*_: object) -> None:
+        raise JournalUnavailable("no answer")
+
+    stage.source.arm(said(["data"], ["more"]))
+    with monkeypatch.context() as patch, pytest.raises(JournalUnavailable):
+        patch.setattr("aiworkflow.triggers.watch.kept.Kept.write", lost)
+        stage.look()
+    assert paths(stage) == []
+    stage.write("more/b")
+    assert paths(stage) == [["more/b"]]
 
 
 def test_two_servers_start_one_run(stage: Stage) -> None:
