@@ -344,6 +344,17 @@ def begin(stage: Stage, entries: list[Armed]) -> None:
     stage.look()
 
 
+def some_heard(stage: Stage) -> None:
+    """Wait until some watch has heard of something."""
+    for _ in range(1000):
+        stage.clock.at += 0 if stage.observes else 6
+        stage.look()
+        if any(one.due_at is not None for one in stage.source._watched.values()):
+            return
+        stage.loop.run_until_complete(asyncio.sleep(0.01))
+    raise AssertionError("nothing was heard")
+
+
 def paths(stage: Stage) -> list[list[str]]:
     """The paths of the batches that start when much time has passed."""
     return [[change["path"] for change in one] for one in stage.quiet()]  # type: ignore[attr-defined]
@@ -361,6 +372,7 @@ def test_watches_that_change_places_know_what_they_knew(stage: Stage, *, places:
     begin(stage, said(*lists[::-1], initial=True))
     assert paths(stage) == [["data/b"]]
     stage.write("more/b")
+    some_heard(stage)
     stage.source.arm(said(*lists))  # while the server runs, and something was heard
     assert paths(stage) == [["more/b"]]
     assert len(stage.journal.registers("watch")) == 2
@@ -413,6 +425,7 @@ def test_watches_that_could_not_begin_begin_later(
         stage.look()
     assert paths(stage) == []
     stage.write("more/b")
+    some_heard(stage)
     assert paths(stage) == [["more/b"]]
 
 
