@@ -213,15 +213,14 @@ def _body(data: str) -> Json:
             raise UsageError(f"cannot read `{data[1:]}`: {error}") from error
     else:
         text = data
-    from aiworkflow.triggers.queues.body import read_body
+    from aiworkflow.jsontext import NotJson, strict_json
 
     try:
-        found = read_body(text.encode("utf-8", "surrogateescape"))
-    except ValueError as error:
+        return strict_json(text.encode("utf-8", "surrogateescape"))
+    except NotJson as error:
         raise UsageError(
             f"`--data` is no JSON: {error}", hint="quote it for the shell: --data '{\"n\": 1}'"
         ) from error
-    return found
 
 
 def _header(text: str) -> tuple[str, str]:

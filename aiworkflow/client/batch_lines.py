@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from aiworkflow.client.inputs import InputsInvalid, check_inputs
 from aiworkflow.errors import UsageError
+from aiworkflow.jsontext import NotJson, strict_json
 from aiworkflow.records import record
 
 if TYPE_CHECKING:
@@ -112,43 +112,16 @@ def given_lines(inputs: Iterable[Mapping[str, Json] | Given]) -> list[Given]:
 
 
 def _read_line(number: int, text: str) -> Given:
-    column, message = 1, ""
     try:
-        value = json.loads(
-            text, object_pairs_hook=_object, parse_float=_float, parse_constant=_constant
-        )
-    except json.JSONDecodeError as error:
-        column, message = error.colno, f"it is not JSON: {error.msg[:1].lower()}{error.msg[1:]}"
-    except ValueError as error:
-        message = str(error)
-    except RecursionError:
-        message = "it is nested too deeply"
+        value = strict_json(text)
+    except NotJson as error:
+        column, message = error.column, f"it is not JSON: {error.why}"
     else:
         if isinstance(value, dict):
             return Given(number, text, value)
         column = len(text) - len(text.lstrip()) + 1
         message = 'it is no object: each line needs one, such as {"name": "Ada"}'
     return Given(number, text, None, LineProblem(number, column, message))
-
-
-def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"`{twice}` stands in it twice")
-    return found
-
-
-def _float(text: str) -> float:
-    value = float(text)
-    if math.isinf(value):
-        raise ValueError(f"the number {text[:40]} is too large")
-    return value
-
-
-def _constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number of JSON")
 
 
 def check_lines(

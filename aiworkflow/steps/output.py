@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import math
 import re
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from aiworkflow.bundle.workflow import Output, OutputForm
 from aiworkflow.expr import check, describe
+from aiworkflow.jsontext import MOST_DEPTH, NotJson, strict_json
 from aiworkflow.steps.contract import StepError
 
 if TYPE_CHECKING:
@@ -16,14 +17,8 @@ if TYPE_CHECKING:
 
     from aiworkflow.bundle.workflow import Json
 
-_MOST_DEPTH = 100
-_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _HALF = re.compile("[\ud800-\udfff]")
 _HINT = "print nothing but the result to standard output; notes go to standard error"
-
-
-class NotJson(ValueError):
-    """Text is not JSON as we take it; the message says why and where."""
 
 
 def parse_output(stdout: bytes, output: Output) -> Json:
@@ -132,81 +127,6 @@ def _listed(problems: Sequence[object]) -> str:
     return f"{shown}; and {more} more" if more > 0 else shown
 
 
-# -- strict JSON ----------------------------------------------------------------------------------
-
-
-def strict_json(text: str) -> Json:
-    """JSON without what JSON does not have: NaN, infinities, doubled keys, halves of characters."""
-    try:
-        value = _DECODER.decode(text)
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        near = _near(text, error.pos)
-        raise NotJson(f"{error.msg.lower()} at {where}{near}") from None
-    except RecursionError:
-        raise NotJson(f"it is nested deeper than {_MOST_DEPTH} levels") from None
-    except NotJson:
-        raise
-    except ValueError:  # Python's limit on digits, against quadratic time
-        raise NotJson("it holds a whole number of thousands of digits") from None
-    # what has few containers cannot hold many within each other
-    if text.count("{") + text.count("[") > _MOST_DEPTH and _is_deep(value):
-        raise NotJson(f"it is nested deeper than {_MOST_DEPTH} levels")
-    if _SURROGATE.search(text):
-        try:
-            json.dumps(value, ensure_ascii=False).encode()
-        except UnicodeEncodeError:
-            raise NotJson(r"it holds half a surrogate pair (`\ud…`), which is no text") from None
-    return cast("Json", value)
-
-
-def _near(text: str, position: int) -> str:
-    shown = text[position : position + 20].split("\n", maxsplit=1)[0]
-    return f", near `{shown}`" if shown.strip() else ""
-
-
-def _no_constant(name: str) -> float:
-    raise NotJson(f"{name} is not JSON")
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if math.isinf(number):
-        raise NotJson(f"the number {text[:30]} is too large")
-    return number
-
-
-def _without_doubles(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        seen: set[str] = set()
-        for key, _ in pairs:
-            if key in seen:
-                raise NotJson(f"the key `{key[:60]}` is there twice in one object")
-            seen.add(key)
-    return found
-
-
-_DECODER = json.JSONDecoder(
-    parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_without_doubles
-)
-
-
-def _is_deep(value: object) -> bool:
-    """Whether containers are nested deeper than what the rest of the system is made for."""
-    level = [value] if isinstance(value, dict | list) else []
-    for _ in range(_MOST_DEPTH):
-        level = [
-            inner
-            for outer in level
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-            if isinstance(inner, dict | list)
-        ]
-        if not level:
-            return False
-    return True
-
-
 def check_output(value: Json, depth: int = 0) -> None:
     """Refuse a value that no journal can hold: programs and servers say what JSON does not know.
 
@@ -214,8 +134,8 @@ def check_output(value: Json, depth: int = 0) -> None:
         StepError: `output`: a number that is none or has no end, half a surrogate pair, or it is
             nested too deeply.
     """
-    if depth > _MOST_DEPTH:
-        raise StepError("output", f"the output is nested more than {_MOST_DEPTH} levels deep")
+    if depth > MOST_DEPTH:
+        raise StepError("output", f"the output is nested more than {MOST_DEPTH} levels deep")
     if isinstance(value, str):
         if not value.isascii() and _HALF.search(value):
             raise StepError("output", "the output holds half a surrogate pair, which is no text")

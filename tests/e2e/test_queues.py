@@ -257,8 +257,9 @@ def test_what_the_command_refuses(project: Project) -> None:
     project.workflow("## A\n\n```bash step\ntrue\n```\n", name="locked", head=locked)
     cases = [
         (["publish", "q", "--data", "{n: 1}"], "no JSON", "quote it"),
-        (["publish", "q", "--data", "[NaN]"], "NaN is no JSON", ""),
-        (["publish", "q", "--data", "1e999"], "1e999 is larger than any number", ""),
+        (["publish", "q", "--data", "[NaN]"], "NaN is not JSON", ""),
+        (["publish", "q", "--data", "1e999"], "the number 1e999 is too large", ""),
+        (["publish", "q", "--data", '{"n": 1, "n": 2}'], "`n` is there twice in one object", ""),
         (["publish", "q", "--data", '"\\ud800"'], "`--data` is no JSON", ""),
         (["publish", ""], "`` is no name of a queue", "without spaces"),
         (["publish", "my queue"], "`my queue` is no name of a queue", "without spaces"),

@@ -28,9 +28,9 @@ from aiworkflow.bundle.readers_on_queue import ATTEMPTS, BACKOFF_S
 from aiworkflow.client.inputs import InputsInvalid
 from aiworkflow.errors import AIWorkflowError, UnavailableError
 from aiworkflow.expr import EvaluationError, Expression, evaluate
+from aiworkflow.jsontext import NotJson, strict_json
 from aiworkflow.runtime.lanes import Overlap
 from aiworkflow.triggers.contract import Occurrence
-from aiworkflow.triggers.queues.body import read_body
 from aiworkflow.triggers.queues.contract import LARGEST_BODY, LONGEST_ID, QueueUnavailable
 from aiworkflow.triggers.queues.room import Room
 
@@ -211,7 +211,7 @@ class Consumer:
                     _log.info("run started", extra=self._about(taken, run=run))
             if self._delivery is not None:
                 await self._delivery.deliver(self.armed, (self._queue.name,), happened, but=run)
-        except _NoJson as error:
+        except NotJson as error:
             await self._set_aside(taken, f"its body is no JSON: {error}")
         except (InputsInvalid, EvaluationError) as error:
             await self._set_aside(taken, error.message)
@@ -255,7 +255,7 @@ class Consumer:
         """What the message says has happened."""
         message = taken.message
         data: dict[str, Json] = {
-            "body": _read(message.body),
+            "body": strict_json(message.body),
             "id": message.id,
             "headers": dict(message.headers),
             "attempt": taken.attempt,
@@ -291,17 +291,6 @@ class Consumer:
     def _about(self, taken: Taken | None = None, **more: object) -> dict[str, object]:
         about: dict[str, object] = {"queue": self._queue.name, "bundle": self.armed.bundle, **more}
         return about if taken is None else {**about, "message_id": taken.message.id[:LONGEST_ID]}
-
-
-class _NoJson(Exception):
-    """A body is none."""
-
-
-def _read(body: bytes) -> Json:
-    try:
-        return read_body(body)
-    except ValueError as error:
-        raise _NoJson(str(error)[:200]) from error
 
 
 def _key(id_: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl
 
 from aiworkflow.engine.carried import Written
-from aiworkflow.steps.output import NotJson, strict_json
+from aiworkflow.jsontext import NotJson, strict_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -49,11 +49,13 @@ def test_whatever_stands_there_a_line_has_inputs_or_a_problem(data: bytes) -> No
     [
         ("{", 2, "it is not JSON"),
         ('{"a": 1} x', 10, "it is not JSON: extra data"),
-        ('{"a": NaN}', 1, "NaN is no number of JSON"),
+        ('{"a": NaN}', 1, "NaN is not JSON"),
         ('{"a": 1e999}', 1, "the number 1e999 is too large"),
-        ('{"a": 1, "a": 2}', 1, "`a` stands in it twice"),
+        ('{"a": 1, "a": 2}', 1, "the key `a` is there twice in one object"),
+        ('{"a": ' + "[" * 100 + "]" * 100 + "}", 1, "it is nested deeper than 100 levels"),
+        ('{"a": "\\ud800"}', 1, "it holds half a surrogate pair"),
         ("  [1]", 3, "it is no object"),
-        ("[" * 100_000, 1, "it is nested too deeply"),
+        ("[" * 100_000, 1, "it is nested deeper than 100 levels"),
     ],
 )
 def test_a_mistake_is_said_with_its_place(text: str, column: int, message: str) -> None:

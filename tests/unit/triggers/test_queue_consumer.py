@@ -117,9 +117,11 @@ DEEP = b"[" * 200_000 + b"]" * 200_000
     [
         (b"", "no JSON"),
         (b"{n: 1}", "no JSON"),
-        (b'{"n": NaN}', "NaN is no JSON"),
+        (b'{"n": NaN}', "NaN is not JSON"),
+        (b'{"n": 1, "n": 2}', "the key `n` is there twice in one object"),
+        (b"[" * 101 + b"]" * 101, "nested deeper than 100 levels"),
         (b'{"n": -Infinity}', "no JSON"),
-        (b'{"n": -1e999}', "larger than any number"),
+        (b'{"n": -1e999}', "the number -1e999 is too large"),
         (b"\xff\xfe", "no JSON"),
         (b'"\\ud800"', "no JSON"),
         (DEEP, "no JSON"),
