@@ -61,20 +61,17 @@ compact = _compact()
 """A value as JSON without spaces, beyond ASCII as it is. Raises ValueError for NaN and infinities."""
 
 
-def strict_json(text: str | bytes) -> Json:
+def strict_json(text: str) -> Json:
     """JSON without what JSON does not have: NaN, infinities, doubled keys, halves of characters.
 
     Raises:
-        NotJson: it is none, is not UTF-8, or is nested more than `MOST_DEPTH` levels deep.
+        NotJson: it is none, or is nested more than `MOST_DEPTH` levels deep.
     """
     try:
-        text = text if isinstance(text, str) else text.decode()
         value = _DECODER.decode(text)
     except json.JSONDecodeError as error:
         where = f" at line {error.lineno}, column {error.colno}{_near(error.doc, error.pos)}"
         raise NotJson(error.msg.lower(), where, error.colno) from None
-    except UnicodeDecodeError:
-        raise NotJson("it is not UTF-8") from None
     except RecursionError:
         raise NotJson(f"it is nested deeper than {MOST_DEPTH} levels") from None
     except NotJson:
@@ -90,6 +87,19 @@ def strict_json(text: str | bytes) -> Json:
         except UnicodeEncodeError:
             raise NotJson(r"it holds half a surrogate pair (`\ud…`), which is no text") from None
     return cast("Json", value)
+
+
+def strict_json_bytes(content: bytes) -> Json:
+    """The same of bytes.
+
+    Raises:
+        NotJson: as `strict_json`, and where they are not UTF-8.
+    """
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        raise NotJson("it is not UTF-8") from None
+    return strict_json(text)
 
 
 def _near(text: str, position: int) -> str:

@@ -213,10 +213,10 @@ def _body(data: str) -> Json:
             raise UsageError(f"cannot read `{data[1:]}`: {error}") from error
     else:
         text = data
-    from aiworkflow.jsontext import NotJson, strict_json
+    from aiworkflow.jsontext import NotJson, strict_json_bytes
 
     try:
-        return strict_json(text.encode("utf-8", "surrogateescape"))
+        return strict_json_bytes(text.encode("utf-8", "surrogateescape"))
     except NotJson as error:
         raise UsageError(
             f"`--data` is no JSON: {error}", hint="quote it for the shell: --data '{\"n\": 1}'"

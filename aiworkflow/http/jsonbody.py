@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from aiworkflow.http.problem import RequestRefused
-from aiworkflow.jsontext import NotJson, strict_json
+from aiworkflow.jsontext import NotJson, strict_json_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ def read_json(content: bytes) -> Json:
         RequestRefused: it is none.
     """
     try:
-        return strict_json(content)
+        return strict_json_bytes(content)
     except NotJson as error:
         raise RequestRefused(
             "invalid-json", f"the body is no JSON: {error}", hint="send one JSON object, in UTF-8"

@@ -9,7 +9,7 @@ from aiworkflow.client.batch_lines import read_lines
 from aiworkflow.errors import AIWorkflowError
 from aiworkflow.http.jsonbody import read_json
 from aiworkflow.http.problem import RequestRefused
-from aiworkflow.jsontext import MOST_DEPTH, NotJson, strict_json
+from aiworkflow.jsontext import MOST_DEPTH, NotJson, strict_json, strict_json_bytes
 from aiworkflow.steps.output import parse_output
 from aiworkflow.triggers.webhook.payload import Unreadable, read_body
 
@@ -28,7 +28,7 @@ REFUSED = [
 @pytest.mark.parametrize(("content", "why"), REFUSED)
 def test_every_door_refuses_the_same_in_the_same_words(content: bytes, why: str) -> None:
     with pytest.raises(NotJson, match=why):
-        strict_json(content)
+        strict_json_bytes(content)
     with pytest.raises(RequestRefused, match=why):
         read_json(content)
     with pytest.raises(Unreadable, match=why):
@@ -42,9 +42,9 @@ def test_every_door_refuses_the_same_in_the_same_words(content: bytes, why: str)
 
 def test_the_deepest_that_is_taken() -> None:
     deepest = "[" * MOST_DEPTH + "]" * MOST_DEPTH
-    assert strict_json(deepest) == strict_json(deepest.encode())
+    assert strict_json(deepest) == strict_json_bytes(deepest.encode())
 
 
 def test_bytes_are_utf8() -> None:
     with pytest.raises(NotJson, match="it is not UTF-8"):
-        strict_json(b'"\xff"')
+        strict_json_bytes(b'"\xff"')

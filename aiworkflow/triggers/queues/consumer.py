@@ -28,7 +28,7 @@ from aiworkflow.bundle.readers_on_queue import ATTEMPTS, BACKOFF_S
 from aiworkflow.client.inputs import InputsInvalid
 from aiworkflow.errors import AIWorkflowError, UnavailableError
 from aiworkflow.expr import EvaluationError, Expression, evaluate
-from aiworkflow.jsontext import NotJson, strict_json
+from aiworkflow.jsontext import NotJson, strict_json_bytes
 from aiworkflow.runtime.lanes import Overlap
 from aiworkflow.triggers.contract import Occurrence
 from aiworkflow.triggers.queues.contract import LARGEST_BODY, LONGEST_ID, QueueUnavailable
@@ -255,7 +255,7 @@ class Consumer:
         """What the message says has happened."""
         message = taken.message
         data: dict[str, Json] = {
-            "body": strict_json(message.body),
+            "body": strict_json_bytes(message.body),
             "id": message.id,
             "headers": dict(message.headers),
             "attempt": taken.attempt,
