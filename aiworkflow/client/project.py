@@ -321,8 +321,9 @@ class Project:
             UsageError: there is no such revision.
         """
         from aiworkflow.client.revisions import commit_of
+        from aiworkflow.runtime.gitwords import Git
 
-        return commit_of(self.root, revision)
+        return commit_of(Git(self.root, self.environ), revision)
 
     def check_at(self, revision: str, label: str) -> Checked:
         """A bundle of this project as it is in a git revision.
@@ -331,8 +332,9 @@ class Project:
             UsageError: there is no such revision, or no such bundle in it.
         """
         from aiworkflow.client.revisions import laid_out
+        from aiworkflow.runtime.gitwords import Git
 
-        with laid_out(self.root, revision) as root:
+        with laid_out(Git(self.root, self.environ), revision) as root:
             path = root / label
             if not path.exists():
                 raise UsageError(f"there is no bundle `{label}` at `{revision}`")

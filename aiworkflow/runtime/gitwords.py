@@ -48,6 +48,7 @@ _OTHERS: Final = (
     "NO_PROXY",
 )
 _SAID: Final = 300
+_PATIENCE_S: Final = 10.0  # a look for a commit may ask a server, where a clone is partial
 _TOKEN: Final = re.compile(r"://[^/@\s]+@")  # what the user's own configuration may put into a URL
 
 
@@ -78,15 +79,17 @@ class Git:
         given: bytes = b"",
         env: Mapping[str, str] | None = None,
         into: IO[bytes] | None = None,
+        patience_s: float | None = None,
     ) -> tuple[int, bytes, str]:
         """Run git; its exit code, standard output, and what it said.
 
         Args:
             given: its standard input.
             into: a file that gets its standard output instead.
+            patience_s: how long it may take, in seconds; None for as long as it takes.
 
         Raises:
-            GitFailed: there is no git, or no such folder. DiskFailed.
+            GitFailed: there is no git, or no such folder, or it took too long. DiskFailed.
         """
         try:
             done = subprocess.run(
@@ -97,7 +100,13 @@ class Git:
                 stdout=into if into is not None else subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 check=False,
+                timeout=patience_s,
             )
+        except subprocess.TimeoutExpired as error:
+            raise GitFailed(
+                f"`git {_shown(words)}` in `{self.folder}` has not ended in {patience_s:g} seconds",
+                hint="run it by hand: it may wait for a server, or for a disk",
+            ) from error
         except OSError as error:
             full = disk_failed(error, "cannot run git")
             if full is not None:
@@ -132,10 +141,13 @@ class Git:
         return self.get(*words, env=env).decode("utf-8", "replace").rstrip("\n")
 
     def commit_of(self, revision: str) -> str | None:
-        """The commit that a revision stands for; None where there is none."""
-        code, out, _ = self.ask(
-            "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"
-        )
+        """The commit that a revision stands for; None where there is none.
+
+        Raises:
+            GitFailed: git cannot be run, or does not answer. DiskFailed.
+        """
+        words = ("--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+        code, out, _ = self.ask("rev-parse", *words, patience_s=_PATIENCE_S)
         return None if code else out.decode("ascii", "replace").strip().splitlines()[-1]
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import subprocess
 from collections import Counter
 from dataclasses import field
 from typing import TYPE_CHECKING, Final
 
 from aiworkflow.bundle import list_bundles
 from aiworkflow.client.unknown import unknown_bundles
-from aiworkflow.errors import UsageError
+from aiworkflow.errors import FailedError, UsageError
 from aiworkflow.records import record
+from aiworkflow.runtime.gitwords import Git
 from aiworkflow.triggers.contract import Armed
 
 if TYPE_CHECKING:
@@ -21,13 +21,12 @@ if TYPE_CHECKING:
 
     from aiworkflow.bundle.workflow import Trigger
     from aiworkflow.client.client import Client
-    from aiworkflow.client.project import Checked
+    from aiworkflow.client.project import Checked, Project
     from aiworkflow.runtime.given import NewRun
 
 _log = logging.getLogger(__name__)
 
 _IGNORED: Final = frozenset({".git", "__pycache__", "node_modules", ".venv"})
-_GIT_PATIENCE_S: Final = 5.0
 _LISTENS_TO: Final = {
     "schedule": ("cron", "timezone"),
     "webhook": ("path",),
@@ -198,11 +197,12 @@ class Catalogue:
 
     def _fingerprint(self) -> object:
         """What is different when something has changed: the commit, and the files that are read."""
-        root = self._client.project.root
+        project = self._client.project
+        root = project.root
         watched = [root / ".aiworkflow" / "config.yaml", root / ".mcp.json"]
         for found in list_bundles(root):
             watched += _files(found.path)
-        return (_commit(root), tuple(_stamp(path) for path in watched))
+        return (_commit(project), tuple(_stamp(path) for path in watched))
 
 
 def _armed(label: str, triggers: Sequence[Trigger], digest: str) -> Iterator[Armed]:
@@ -245,17 +245,9 @@ def _stamp(path: Path) -> tuple[str, int, int]:
     return str(path), found.st_mtime_ns, found.st_size
 
 
-def _commit(root: Path) -> str:
-    """The commit of the working tree; "" outside of git."""
+def _commit(project: Project) -> str:
+    """The commit of the working tree; "" outside of git, and where git does not answer."""
     try:
-        done = subprocess.run(
-            ["git", "rev-parse", "HEAD"],
-            cwd=root,
-            capture_output=True,
-            check=False,
-            text=True,
-            timeout=_GIT_PATIENCE_S,
-        )
-    except (OSError, subprocess.TimeoutExpired):
+        return Git(project.root, project.environ).commit_of("HEAD") or ""
+    except FailedError:
         return ""
-    return done.stdout.strip()
