@@ -101,18 +101,15 @@ class Catalogue:
             )
         return found.new
 
-    def is_stale(self) -> bool:
-        """Whether files of the project, or its commit, have changed since the last `load`."""
-        return self._seen != self._fingerprint()
-
     def forget(self) -> None:
         """Read everything anew with the next `load`."""
         self._seen = None
 
     def load(self) -> bool:
-        """Read what has changed; whether anything is different now.
+        """Read what has changed since the last time; whether anything is different now.
 
-        A bundle with errors stays as it was, and `problems` says why.
+        Nothing is read where the files, and the commit, are as they were. A bundle with errors stays as it
+        was, and `problems` says why.
         """
         steps = self._loading(self._fingerprint())
         while True:

@@ -162,8 +162,6 @@ class Service:
         while True:
             await asyncio.sleep(self._reload_s)
             try:
-                if not await asyncio.to_thread(self.catalogue.is_stale):
-                    continue
                 if await self.catalogue.load_beside():
                     self._arm()
                     _log.info("bundles read anew", extra={"bundles": len(self.catalogue.bundles)})

@@ -74,8 +74,8 @@ def test_a_commit_makes_a_server_read_its_bundles_anew(project: Project) -> None
         async with connect(project.root, environ=project.env) as client:
             catalogue = Catalogue(client)
             catalogue.load()
-            assert not catalogue.is_stale()
+            assert not catalogue.load()
             project.git("commit", "-q", "--allow-empty", "-m", "two")
-            assert catalogue.is_stale()
+            assert catalogue.load()
 
     asyncio.run(go())

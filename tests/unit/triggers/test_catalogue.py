@@ -57,7 +57,7 @@ def test_a_folder_that_is_removed_while_it_is_looked_at_ends_nothing(
                 return found
 
             monkeypatch.setattr(Path, "is_dir", then_removed)
-            it.service.catalogue.is_stale()
+            it.service.catalogue._fingerprint()
             assert not data.exists()
             assert labels(it.service.catalogue) == ["bundles/flow"]
 
@@ -92,6 +92,40 @@ def test_a_project_that_cannot_be_read_now_is_read_the_next_time(
             assert not task.done()
             service.stop()
             await task
+
+    asyncio.run(test())
+
+
+def test_files_are_looked_at_once_whether_they_have_changed_or_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test() -> None:
+        async with Hooks(tmp_path, {"flow": HEAD}) as it:
+            service, catalogue = it.service, it.service.catalogue
+            monkeypatch.setattr(service, "_reload_s", 0.01)
+            look, looks, loads = catalogue._fingerprint, list[object](), list[bool]()
+            load = catalogue.load_beside
+
+            def noted() -> object:
+                looks.append(look())
+                return looks[-1]
+
+            async def counted() -> bool:
+                loads.append(await load())
+                return loads[-1]
+
+            task = asyncio.ensure_future(service.run())
+            await service.began.wait()
+            monkeypatch.setattr(catalogue, "_fingerprint", noted)
+            monkeypatch.setattr(catalogue, "load_beside", counted)
+            it.write(tmp_path, "second", HEAD)
+            async with asyncio.timeout(20):
+                while len(loads) < 5 or len(catalogue.bundles) < 2:
+                    await asyncio.sleep(0.01)
+            service.stop()
+            await task
+            assert loads.count(True) == 1
+            assert len(looks) - len(loads) in {0, 1}  # the last one may have been cut short
 
     asyncio.run(test())
 
