@@ -108,8 +108,8 @@ class Catalogue:
     def load(self) -> bool:
         """Read what has changed since the last time; whether anything is different now.
 
-        Nothing is read where the files, and the commit, are as they were. A bundle with errors stays as it
-        was, and `problems` says why.
+        Nothing is read where the files, and the commit, are as they were. A bundle with errors stays as
+        it was, and `problems` says why.
         """
         steps = self._loading(self._fingerprint())
         while True:

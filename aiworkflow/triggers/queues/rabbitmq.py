@@ -17,11 +17,9 @@ nobody works on. What is taken goes back when the channel closes, so at once whe
 lease is the connection. The server counts deliveries (`x-delivery-count`); takings before a message was
 given back travel in a header.
 
-A server notes up to a second late that it has a quorum queue. Killed before, it forgets what is in the
-queue, confirmed or not, and the queue never has a leader again (Ra keeps the names in a file that saves
-itself after half a second, so from RabbitMQ 3.8 to this day). So nothing is put into a new queue before
-it is old enough. Who finds `….dead`, made last, finds the others old enough; of the dead and the delays
-a message is safe when their queue is.
+Nothing is put into a new queue before it is old enough to be kept (see `rabbitmq_new.py`). Who finds
+`….dead`, made last, finds the others old enough; of the dead and the delays a message is safe when
+their queue is.
 """
 
 from __future__ import annotations
@@ -39,13 +37,13 @@ from aiworkflow.triggers.queues.contract import (
     moment,
 )
 from aiworkflow.triggers.queues.rabbitmq_line import Channel, Delivery, Link, Lost, Silent
+from aiworkflow.triggers.queues.rabbitmq_new import Young, grow, is_there, make
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from aiworkflow.clock import Clock, Ids
     from aiworkflow.triggers.queues.address import Address
-    from aiworkflow.triggers.queues.rabbitmq_line import Line
 
 T = TypeVar("T")
 
@@ -62,7 +60,6 @@ _PASSING: Final = {0, 320, 541}  # the line broke, the server is stopped, or it 
 _LOOKS: Final = 100
 _KEPT_S: Final = 3600.0  # a delay's queue outlives its messages by so much
 _DECLARED_S: Final = 60.0
-_YOUNG_S: Final = 1.5  # a queue that is older outlives a kill of its server
 
 
 class RabbitQueue:
@@ -89,7 +86,7 @@ class RabbitQueue:
         self._lock = asyncio.Lock()
         self._is_declared = False
         self._delays: dict[str, float] = {}  # when each was last declared
-        self._young: dict[str, float] = {}  # queues, and till when they are
+        self._young = Young(clock)
 
     # -- messages ---------------------------------------------------------------------------------
 
@@ -204,18 +201,9 @@ class RabbitQueue:
             if delay_s > 0:
                 queue = await self._delay(channel, level, delay_s)
             await channel.publish(queue, properties, message.body)
-            await self._grown(channel, queue)
+            await self._young.grown(channel, queue)
 
         await self._again(go)
-
-    async def _grown(self, channel: Channel, queue: str) -> None:
-        """Until a queue is old enough to keep what was put into it. Raises Lost: it may be gone."""
-        left = self._young.get(queue, 0.0) - self._clock.monotonic()
-        if left > 0:
-            await asyncio.sleep(left)
-            if not channel.is_open:
-                raise Lost(0, "the connection was lost")
-        self._young.pop(queue, None)
 
     async def _delay(self, channel: Channel, level: int, delay_s: float) -> str:
         """The queue that holds messages for so long."""
@@ -234,7 +222,7 @@ class RabbitQueue:
             }
             await channel.declare(queue, arguments)
             if queue not in self._delays:  # perhaps somebody else has just made it
-                self._young[queue] = self._clock.monotonic() + _YOUNG_S
+                self._young.note(queue)
             self._delays[queue] = now
         return queue
 
@@ -376,14 +364,14 @@ class RabbitQueue:
         dead = {**plain, "x-delivery-limit": -1} if line.major >= 4 else plain
         led = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": self._dead}
         safe = {"x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish"}
-        is_new = not await _is_there(line, self._dead)
+        is_new = not await is_there(line, self._dead)
         are_young = is_new
         for level in range(len(_LEVELS)):
-            are_young |= await _make(line, self._queue(level), {**plain, **led, **safe})
+            are_young |= await make(line, self._queue(level), {**plain, **led, **safe})
         if are_young:
-            await asyncio.sleep(_YOUNG_S)
-        if is_new and await _make(line, self._dead, dead):
-            self._young[self._dead] = self._clock.monotonic() + _YOUNG_S
+            await grow()
+        if is_new and await make(line, self._dead, dead):
+            self._young.note(self._dead)
 
     async def _again(self, do: Callable[[], Awaitable[T]]) -> T:
         """Do something, on a new line if the old one is lost on the way."""
@@ -402,28 +390,6 @@ class RabbitQueue:
                 elif error.reply not in _PASSING:
                     break
         raise self._link.unavailable(str(why)) from why
-
-
-async def _is_there(line: Line, queue: str) -> bool:
-    channel = await line.channel()
-    try:
-        await channel.declare(queue)
-    except Lost as error:
-        if error.reply == 404:
-            return False
-        raise
-    await channel.close()
-    return True
-
-
-async def _make(line: Line, queue: str, arguments: Mapping[str, object]) -> bool:
-    """Make a queue; whether it was not there."""
-    if await _is_there(line, queue):
-        return False
-    channel = await line.channel()
-    await channel.declare(queue, arguments)
-    await channel.close()
-    return True
 
 
 def _is_held(taken: Taken) -> bool:
