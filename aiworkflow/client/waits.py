@@ -101,6 +101,27 @@ class OpenWait:
         return f"{self.run}/{self.step}"
 
 
+def named(waits: Sequence[OpenWait], run: str, step: str, what: str) -> OpenWait:
+    """The one of a run's open waits that is meant.
+
+    Args:
+        step: the step that waits; "" where the run has only one.
+        what: what is waited for, in a word.
+
+    Raises:
+        UsageError: none is open there, or several are.
+    """
+    found = [wait for wait in waits if wait.step == step] if step else waits
+    if len(found) == 1:
+        return found[0]
+    listed = ", ".join(f"`{wait.id}`" for wait in waits)
+    if found:
+        raise UsageError(f"run {run} waits for several: {listed}", hint="name one of them")
+    where = f"step `{step}` of run {run}" if step else f"run {run}"
+    hint = f"open here: {listed}" if waits else f"look at it: aiworkflow runs show {run}"
+    raise UsageError(f"{where} waits for no {what}", hint=hint)
+
+
 class Waits:
     """The open waits of a project.
 
@@ -158,16 +179,7 @@ class Waits:
         """
         run, _, step = reference.partition("/")
         full = self._find(run)
-        waits = self.open(full, kinds)
-        named = [wait for wait in waits if wait.step == step] if step else waits
-        if len(named) == 1:
-            return named[0]
-        listed = ", ".join(f"`{wait.id}`" for wait in waits)
-        if named:
-            raise UsageError(f"run {full} waits for several: {listed}", hint="name one of them")
-        where = f"step `{step}` of run {full}" if step else f"run {full}"
-        hint = f"open here: {listed}" if waits else f"look at it: aiworkflow runs show {full}"
-        raise UsageError(f"{where} waits for no {what}", hint=hint)
+        return named(self.open(full, kinds), full, step, what)
 
     # -- answering --------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from aiworkflow.client.waits import OpenWait
+from aiworkflow.client.waits import OpenWait, named
 from aiworkflow.http.remote.reading import path_of
 from aiworkflow.plan import field_from_json
 
@@ -41,19 +41,8 @@ class RemoteWaits:
         Raises:
             UsageError: none is open there, or several are.
         """
-        from aiworkflow.errors import UsageError
-
         run, _, step = reference.partition("/")
-        waits = self.open(run, kinds)
-        named = [wait for wait in waits if wait.step == step] if step else waits
-        if len(named) == 1:
-            return named[0]
-        listed = ", ".join(f"`{wait.id}`" for wait in waits)
-        if named:
-            raise UsageError(f"run {run} waits for several: {listed}", hint="name one of them")
-        where = f"step `{step}` of run {run}" if step else f"run {run}"
-        hint = f"open here: {listed}" if waits else f"look at it: aiworkflow runs show {run}"
-        raise UsageError(f"{where} waits for no {what}", hint=hint)
+        return named(self.open(run, kinds), run, step, what)
 
     def approve(self, reference: str, *, comment: str = "") -> OpenWait:
         """Agree. Raises as there."""
