@@ -7,8 +7,8 @@ import logging
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from aiworkflow.errors import AIWorkflowError
-from aiworkflow.http.limits import Buckets
 from aiworkflow.records import record
+from aiworkflow.triggers.webhook.limits import Buckets
 from aiworkflow.trust.tokens import Tokens
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _AT_ONCE = 4
+_WRONG_TOKENS = (20, 100.0)  # so many from one address in so many seconds
 _log = logging.getLogger("aiworkflow.http")
 
 
@@ -88,9 +89,8 @@ class Context:
         self.sweeping: dict[str, Callable[[], None] | None] = {}
         self.submitted = submitted
         self.loaded = loaded
-        clock = client.project.clock
-        self.asking = Buckets(clock, rate=self.limits.rate, burst=self.limits.burst)
-        self.failing = Buckets(clock, rate=0.2, burst=20)
+        self.asking = Buckets(self.limits.burst, self.limits.burst / self.limits.rate)
+        self.failing = Buckets(*_WRONG_TOKENS)
         self._reopen = reopen
         self._apart = asyncio.Semaphore(_AT_ONCE)
         self._group = asyncio.TaskGroup()

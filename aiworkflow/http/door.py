@@ -58,7 +58,8 @@ def who_asks(context: Context, route: Route, headers: Mapping[str, str], address
         caller = Caller(context.client.project.actor, SCOPES, address)
     else:
         caller = _of_token(context, shown, address)
-    wait = context.asking.take(f"token {caller.actor}" if caller.token else address)
+    now = context.client.project.clock.monotonic()
+    wait = context.asking.take(f"token {caller.actor}" if caller.token else address, now)
     if wait:
         raise RequestRefused("too-many", "too many requests", hint="ask less often", retry_s=wait)
     # roles of people, which narrow what a token may do in which bundle, are looked at here
@@ -72,14 +73,15 @@ def who_asks(context: Context, route: Route, headers: Mapping[str, str], address
 
 
 def _of_token(context: Context, shown: str, address: str) -> Caller:
-    wait = context.failing.missing(address)
+    now = context.client.project.clock.monotonic()
+    wait = context.failing.wait(address, now)
     if wait:
         raise RequestRefused("too-many", "too many wrong tokens", retry_s=wait)
     token = None
     if shown[: len(_SCHEME)].lower() == _SCHEME:
         token = context.tokens.find(shown[len(_SCHEME) :].strip())
     if token is None:
-        context.failing.take(address)
+        context.failing.take(address, now)
         raise _unauthorized("the token is not known, or its time is over")
     return Caller(token.name, token.scopes, address, token.digest)
 

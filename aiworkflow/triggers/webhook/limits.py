@@ -14,7 +14,7 @@ class Buckets:
         names: how many buckets are kept; a forgotten one is a full one.
     """
 
-    def __init__(self, most: int, per_s: float, *, names: int = 10_000) -> None:
+    def __init__(self, most: float, per_s: float, *, names: int = 10_000) -> None:
         self._most = float(most)
         self._fill = most / per_s
         self._names = names

@@ -174,3 +174,5 @@ def test_buckets_fill_again_and_take_no_more_room_than_said() -> None:
     for name in "cdefg":
         buckets.take(name, 5.0)
     assert len(buckets) == 3
+    assert [buckets.wait("z", 9.0) for _ in range(3)] == [0.0] * 3  # to look takes nothing
+    assert [buckets.take("a", 1000.0) for _ in range(3)] == [0.0, 0.0, 5.0]  # full is full
