@@ -82,7 +82,7 @@ def test_head_of_a_stream_does_not_wait_for_its_end(client: httpx2.Client) -> No
     run = client.post("/runs", json={"bundle": "waits"}).json()["run"]
     until(lambda: client.get(f"/runs/{run}/status").json()["status"] == "waiting")
     long = client.post("/runs", json={"bundle": "long"}).json()["run"]
-    until(lambda: client.get(f"/runs/{long}/status").json()["driven"])
+    until(lambda: client.get(f"/runs/{long}/status").json()["status"] == "running")
     answer = client.head(f"/runs/{long}/events", headers=STREAM)
     assert answer.headers["content-type"] == "application/json"
     assert client.get(f"/runs/{long}/status").json()["status"] == "running", "long before its end"
