@@ -76,13 +76,13 @@ class WebhookSource:
         routes: dict[str, Route] = {}
         before, self.problems = self.problems, {}
         for armed in entries:
-            known = self._routes.get(armed.name)
+            known = self._routes.get(armed.key)
             if known is not None and known.armed.trigger.options == armed.trigger.options:
                 known.armed = armed
-                routes[armed.name] = known  # what it has counted goes on
+                routes[armed.key] = known  # what it has counted goes on
                 continue
             try:
-                routes[armed.name] = self._route(armed)
+                routes[armed.key] = self._route(armed)
             except AIWorkflowError as error:
                 self.problems[armed.name] = error.message
                 if before.get(armed.name) != error.message:

@@ -772,6 +772,22 @@ def test_what_a_route_has_counted_stays_when_other_bundles_change(tmp_path: Path
     with_hooks(tmp_path, hooked("rate: 1/h"), test)
 
 
+def test_what_a_route_has_counted_stays_when_entries_change_places(tmp_path: Path) -> None:
+    entries = [f"{{path: /{name}, verify: {{github: HOOK}}, rate: 1/h}}" for name in "ab"]
+
+    def listed(entries: list[str]) -> str:
+        return f"on: {{webhook: [{', '.join(entries)}]}}"
+
+    async def test(it: Hooks) -> None:
+        assert (await it.send("/a", {})).status == 202
+        it.write(tmp_path, "flow", listed(entries[::-1]))
+        it.reload()
+        assert (await it.send("/a", {}, delivery="d-2")).status == 429
+        assert (await it.send("/b", {}, delivery="d-2")).status == 202
+
+    with_hooks(tmp_path, listed(entries), test)
+
+
 def test_one_address_takes_only_its_part_of_the_places(tmp_path: Path) -> None:
     (tmp_path / ".aiworkflow").mkdir()
     config = "serve: {webhooks: {max_requests: 3, max_per_address: 2, refusals: 1000/s}}\n"
