@@ -81,7 +81,7 @@ def strict_json(text: str) -> Json:
     # what has few containers cannot hold many within each other
     if text.count("{") + text.count("[") > MOST_DEPTH and _is_deep(value):
         raise NotJson(f"it is nested deeper than {MOST_DEPTH} levels")
-    if _SURROGATE.search(text):
+    if "\\" in text and _SURROGATE.search(text):  # most texts escape nothing
         try:
             json.dumps(value, ensure_ascii=False).encode()
         except UnicodeEncodeError:
