@@ -52,6 +52,9 @@ def _take_back(state: RunState) -> None:
     assert root is not None
     state.status = root.status = RUNNING
     root.stopping = "undo"
+    root.undoing = (
+        False  # a roll-back that ended at a savepoint is no bound to what a person asks for
+    )
     for found in list(state.instances.values()):
         _try_again(found)
     root.error = None

@@ -173,8 +173,7 @@ class ChildRuns:
             StepError: something could not be taken back.
         """
         state = self._folded(run)
-        row = self._runtime.journal.run(run)
-        if row.status != "rolled_back" and next(undoable(state), None) is not None:
+        if next(undoable(state), None) is not None:  # a roll-back of its own may end at a savepoint
             is_under_way = state.finished is None
             drive, first = self._runtime.resume(
                 run, self._started.actor, undo=not is_under_way, attached=self._attached
@@ -182,7 +181,7 @@ class ChildRuns:
             row = await self._drive(drive, first, None)
             if row.status == "waiting":
                 raise StepError("in_doubt", f"taking back run {run} waits for a person")
-        if row.status != "rolled_back" and next(undoable(self._folded(run)), None) is not None:
+        if next(undoable(self._folded(run)), None) is not None:
             raise StepError(
                 "undo",
                 f"run {run} could not be taken back whole",

@@ -53,6 +53,27 @@ def test_a_savepoint_bounds_it_and_what_stands_is_said(project: Project) -> None
     assert project.run("runs", "show", "last", "--json").json["standing"] == ["a", "b"]
 
 
+def test_a_person_takes_back_what_a_savepoint_kept(project: Project) -> None:
+    steps = undoable("a") + undoable("b", "savepoint: true\n") + undoable("c")
+    project.workflow(steps + script("d", "exit 1"), head=ROLLBACK)
+    project.run("run", "flow")
+    done = project.run("runs", "undo", "last", "--json")
+    assert notes(project)[3:] == ["undo c", "undo b", "undo a"]
+    assert done.json["status"] == "rolled_back"
+    assert done.json["standing"] == []
+    assert "nothing that can be taken back" in project.run("runs", "undo", "last").err
+
+
+def test_a_caller_takes_back_what_a_savepoint_kept_in_a_child_run(project: Project) -> None:
+    steps = undoable("a", "savepoint: true\n") + undoable("b") + script("c", "exit 1")
+    project.workflow(steps, head=ROLLBACK, name="child")
+    call = "## Call\n\n```yaml step\nid: call\nworkflow: ../child\n```\n"
+    project.workflow(call, head=ROLLBACK)
+    done = project.run("run", "flow", "--json")
+    assert done.json["status"] == "rolled_back"
+    assert notes(project) == ["do a", "do b", "undo b", "undo a"]
+
+
 def test_a_group_with_rollback_is_taken_back_alone(project: Project) -> None:
     inner = [undoable("b", level=3), script("c", "exit 1", level=3)]
     project.workflow(undoable("a") + group("g", "on_error: rollback\n", *inner), head=WRITES)
