@@ -26,6 +26,7 @@ MOST_DEPTH: Final = 100
 """Levels of lists and objects within each other: what the rest of the system is made for."""
 
 _SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
+_HALF: Final = re.compile("[\ud800-\udfff]")
 
 
 class NotJson(ValueError):
@@ -147,3 +148,29 @@ def _is_deep(value: object) -> bool:
         if not level:
             return False
     return True
+
+
+def flaw_of(value: object, depth: int = 0) -> str:
+    """Why no journal can hold a value, as what follows "it", or nothing.
+
+    Numbers that are none or have no end, halves of surrogate pairs, and what nests too deeply.
+    """
+    if depth > MOST_DEPTH:
+        return f"is nested more than {MOST_DEPTH} levels deep"
+    if isinstance(value, str):
+        if not value.isascii() and _HALF.search(value):
+            return "holds half a surrogate pair, which is no text"
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            return f"holds {value}, which is no number of JSON"
+    elif isinstance(value, dict):
+        for key, below in value.items():
+            flaw = flaw_of(key) or flaw_of(below, depth + 1)
+            if flaw:
+                return flaw
+    elif isinstance(value, list):
+        for below in value:
+            flaw = flaw_of(below, depth + 1)
+            if flaw:
+                return flaw
+    return ""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
-from aiworkflow.cli.given import pairs, read_inputs
+from aiworkflow.cli.given import json_of, pairs, read_inputs
 from aiworkflow.cli.prompting import ask_fields, is_terminal, show, shown
 from aiworkflow.cli.running import drive, drive_on
 from aiworkflow.cli.where import Where, connect
@@ -142,12 +141,7 @@ def signal_run(
     project: Where, run: str, name: str, data: str | None, out: Out, *, detach: bool
 ) -> int:
     """Deliver an event."""
-    try:
-        value = json.loads(data) if data is not None else None
-    except ValueError as error:
-        raise UsageError(
-            f"--data takes JSON: {error}", hint="a text stands in quotes: --data '\"text\"'"
-        ) from error
+    value = json_of("--data", data) if data is not None else None
     return _hand_in(
         project, lambda client: client.waits.signal(run, name, value), "signalled", out, detach
     )

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, cast
 
 from aiworkflow.errors import EXIT_FAILED, EXIT_OK, RefusedError, UsageError
+from aiworkflow.jsontext import NotJson, strict_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -154,8 +155,8 @@ def _arguments(tool: Offered, given: str | None, words: Sequence[str]) -> dict[s
     found: dict[str, Json] = {}
     if given is not None:
         try:
-            said = json.loads(sys.stdin.read() if given == "-" else given)
-        except ValueError as error:
+            said = strict_json(sys.stdin.read() if given == "-" else given)
+        except NotJson as error:
             raise UsageError(f"--with takes a JSON object: {error}") from error
         if not isinstance(said, dict):
             raise UsageError(

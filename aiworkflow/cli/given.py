@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiworkflow.errors import UsageError
+from aiworkflow.jsontext import NotJson, strict_json
 from aiworkflow.settings import units
 
 if TYPE_CHECKING:
@@ -63,13 +63,28 @@ def read_state(words: Sequence[str]) -> dict[str, Json]:
     """`name=JSON` words as values of the state. Raises UsageError."""
     state: dict[str, Json] = {}
     for name, text in pairs(words, "--set").items():
-        try:
-            state[name] = json.loads(text)
-        except ValueError as error:
-            raise UsageError(
-                f"--set {name}: {error}", hint="it takes JSON; a text stands in quotes"
-            ) from error
+        state[name] = json_of("--set", text, name)
     return state
+
+
+def json_of(option: str, text: str, name: str = "") -> Json:
+    """The value of an option that takes JSON.
+
+    Args:
+        name: of what is to have the value, for `NAME=JSON`.
+
+    Raises:
+        UsageError: it is none.
+    """
+    try:
+        return strict_json(text)
+    except NotJson as error:
+        about = f"{option} {name}" if name else option
+        shown = f"{name}=" if name else ""
+        raise UsageError(
+            f"{about} takes JSON: {error}",
+            hint=f"a text stands in quotes: {option} '{shown}\"text\"'",
+        ) from error
 
 
 def seconds(option: str, text: str) -> float:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
-from aiworkflow.cli.given import pairs, read_state
+from aiworkflow.cli.given import json_of, pairs, read_state
 from aiworkflow.cli.running import drive, drive_on, report, status_code
 from aiworkflow.cli.where import Where, connect
 from aiworkflow.errors import EXIT_INTERRUPTED, EXIT_OK, UsageError
@@ -184,12 +183,7 @@ def resolve_step(
     out: Out,
 ) -> int:
     """Settle a doubt, and drive the run on unless another process does."""
-    try:
-        value = json.loads(output) if output is not None else None
-    except ValueError as error:
-        raise UsageError(
-            f"--output takes JSON: {error}", hint="a text stands in quotes: --output '\"done\"'"
-        ) from error
+    value = json_of("--output", output) if output is not None else None
     client = connect(project)
     try:
         found = client.signals.resolve(run, step, outcome, output=value, note=note)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from aiworkflow.diagnostics.suggest import did_you_mean
 from aiworkflow.errors import UsageError
 from aiworkflow.expr import Schema, check, coerce, describe
+from aiworkflow.jsontext import flaw_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,6 +56,11 @@ def check_inputs(
         if field is None:
             found[name] = text  # reported as unknown below
             continue
+        if flaw_of(text):  # what Python makes of such words
+            problems.append(f"`{name}`: it is not UTF-8 text")
+            found.pop(name, None)
+            known.pop(name)
+            continue
         try:
             found[name] = coerce(field.schema, text)
         except ValueError as error:
@@ -78,7 +84,24 @@ def check_inputs(
     return values
 
 
+def check_value(what: str, value: Json) -> None:
+    """Refuse a value that no journal can hold.
+
+    Args:
+        what: what it is for, as a message begins with.
+
+    Raises:
+        UsageError: it is such a value.
+    """
+    flaw = flaw_of(value)
+    if flaw:
+        raise UsageError(f"{what} cannot be used: it {flaw}")
+
+
 def _misfits(name: str, schema: Schema, value: Json) -> list[str]:
+    flaw = flaw_of(value)
+    if flaw:
+        return [f"`{name}`: it {flaw}"]
     return [
         f"`{name}{''.join(f'[{part}]' if isinstance(part, int) else f'.{part}' for part in p.path)}`"
         f": {p.message}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from aiworkflow.client.inputs import check_value
 from aiworkflow.engine import decode, encode
 from aiworkflow.engine import events as ev
 from aiworkflow.engine.carried import Inline
@@ -72,6 +73,7 @@ class Signals:
             raise UsageError(
                 f"`{outcome}` settles nothing", hint=f"use one of {', '.join(RESOLUTIONS)}"
             )
+        check_value("the output", output)
         event = ev.Resolved(
             self._now(),
             step,
@@ -112,6 +114,8 @@ class Signals:
                 f"run {found} is over: {row.status}",
                 hint=f"start a fork of it: aiworkflow runs fork {found} --from STEP --set NAME=JSON",
             )
+        for name, value in values.items():
+            check_value(f"the value of `{name}`", value)
         started = decode(self._journal.record(found, 1).payload)
         assert isinstance(started, ev.RunStarted)
         unknown = [name for name in values if name not in started.channels]

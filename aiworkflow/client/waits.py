@@ -10,7 +10,7 @@ import json
 from dataclasses import field
 from typing import TYPE_CHECKING, TypedDict, cast
 
-from aiworkflow.client.inputs import check_inputs
+from aiworkflow.client.inputs import check_inputs, check_value
 from aiworkflow.engine import decode, encode
 from aiworkflow.engine import events as ev
 from aiworkflow.engine.carried import Inline, Ref, Stored
@@ -235,8 +235,10 @@ class Waits:
         """Deliver an outside event to the step of a run that waits for it.
 
         Raises:
-            UsageError: no step waits for an event of that name.
+            UsageError: no step waits for an event of that name, or no journal can hold what comes
+                with it.
         """
+        check_value(f"what comes with event `{event}`", data)
         full = self._find(run)
         waits = self.open(full, {"event"})
         for wait in waits:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
-import re
 from typing import TYPE_CHECKING
 
 from aiworkflow.bundle.workflow import Output, OutputForm
 from aiworkflow.expr import check, describe
-from aiworkflow.jsontext import MOST_DEPTH, NotJson, strict_json
+from aiworkflow.jsontext import NotJson, flaw_of, strict_json
 from aiworkflow.steps.contract import StepError
 
 if TYPE_CHECKING:
@@ -17,7 +15,6 @@ if TYPE_CHECKING:
 
     from aiworkflow.bundle.workflow import Json
 
-_HALF = re.compile("[\ud800-\udfff]")
 _HINT = "print nothing but the result to standard output; notes go to standard error"
 
 
@@ -127,25 +124,13 @@ def _listed(problems: Sequence[object]) -> str:
     return f"{shown}; and {more} more" if more > 0 else shown
 
 
-def check_output(value: Json, depth: int = 0) -> None:
+def check_output(value: Json) -> None:
     """Refuse a value that no journal can hold: programs and servers say what JSON does not know.
 
     Raises:
         StepError: `output`: a number that is none or has no end, half a surrogate pair, or it is
             nested too deeply.
     """
-    if depth > MOST_DEPTH:
-        raise StepError("output", f"the output is nested more than {MOST_DEPTH} levels deep")
-    if isinstance(value, str):
-        if not value.isascii() and _HALF.search(value):
-            raise StepError("output", "the output holds half a surrogate pair, which is no text")
-    elif isinstance(value, float):
-        if not math.isfinite(value):
-            raise StepError("output", f"the output holds {value}, which is no number of JSON")
-    elif isinstance(value, dict):
-        for key, below in value.items():
-            check_output(key)
-            check_output(below, depth + 1)
-    elif isinstance(value, list):
-        for below in value:
-            check_output(below, depth + 1)
+    flaw = flaw_of(value)
+    if flaw:
+        raise StepError("output", f"the output {flaw}")

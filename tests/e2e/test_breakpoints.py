@@ -189,7 +189,7 @@ def test_what_cannot_go_on(three: Project) -> None:
     done = three.run("runs", "continue", "last", "--set", "nope=1")
     assert (done.code, "there is no state `nope`" in done.err) == (2, True)
     done = three.run("runs", "continue", "last", "--set", "seen=x")
-    assert (done.code, "it takes JSON" in done.err) == (2, True)
+    assert (done.code, "--set seen takes JSON: " in done.err) == (2, True)
     assert waits(three.run("runs", "resume", "last", "--json")) == ["b"]
 
 

@@ -196,7 +196,12 @@ def test_what_a_person_says_was_taken_back_is_done_again(project: Project) -> No
         ((), "say where the fork begins"),
         (("--from", "nope"), "has not come to a step `nope`"),
         (("--from", "b", "--set", "x=1"), "there is no state `x`"),
-        (("--from", "b", "--set", "log={"), "it takes JSON"),
+        (("--from", "b", "--set", "log={"), "--set log takes JSON: "),
+        (("--from", "b", "--set", "log=NaN"), "--set log takes JSON: NaN is not JSON"),
+        (
+            ("--from", "b", "--set", 'log="\udcff"'),
+            "`log` cannot be used: it holds half a surrogate",
+        ),
         (("--from", "b", "--input", "n=x"), "must be a whole number"),
         (("--on", "nowhere"), "there is no revision `nowhere`"),
         (("--on", "--help-me"), "is no name of a revision"),

@@ -69,6 +69,27 @@ def test_all_wrong_inputs_are_said_at_once_and_nothing_starts(project: Project) 
 
 
 @pytest.mark.parametrize(
+    ("word", "says"),
+    [
+        ("what=1e999", "`what`: it holds inf, which is no number of JSON"),
+        ('what="\\ud800"', "`what`: it holds half a surrogate pair, which is no text"),
+        ("what=" + "[" * 500 + "]" * 500, "`what`: it is nested more than 100 levels deep"),
+        ("who=\udcff", "`who`: it is not UTF-8 text"),
+    ],
+)
+def test_an_input_that_no_journal_can_hold_is_refused(
+    project: Project, word: str, says: str
+) -> None:
+    project.workflow(
+        SAY, head=INPUTS.replace("inputs:\n", "inputs:\n  what: {type: any, default: 1}\n")
+    )
+    done = project.run("run", "flow", "-i", "count=1", "-i", "who=x", "-i", word)
+    assert done.code == 2
+    assert says in done.err
+    assert project.run("runs", "list", "--json").json["runs"] == []
+
+
+@pytest.mark.parametrize(
     ("content", "says"),
     [("[1]", "map"), ("{a: 1, a: 2}", "a"), ("{", "in.yaml"), (None, "No such file")],
 )

@@ -265,6 +265,16 @@ def test_a_moment_must_be_one(project: Project, at: str, said: str) -> None:
     assert said in done.err
 
 
+ODD_DATA = {
+    '{"version": NaN}': "--data takes JSON: NaN is not JSON",
+    "1e999": "--data takes JSON: the number 1e999 is too large",
+    '{"a": 1, "a": 2}': "the key `a` is there twice in one object",
+    "[" * 5000 + "]" * 5000: "it is nested deeper than 100 levels",
+    r'"\ud800"': "half a surrogate pair",
+    '"\udcff"': "what comes with event `deployed` cannot be used: it holds half a surrogate pair",
+}
+
+
 def test_an_event_is_delivered_with_its_data(project: Project) -> None:
     last = script("last", 'echo "$V"', 'env: {V: "{{ steps.pause.output.version }}"}\n')
     project.workflow(pause("{event: deployed, timeout: 1h}") + last)
@@ -274,6 +284,9 @@ def test_an_event_is_delivered_with_its_data(project: Project) -> None:
     assert "it waits for: `deployed`" in wrong.err
     bad = project.run("runs", "signal", "last", "deployed", "--data", "{")
     assert "--data takes JSON" in bad.err
+    for data, said in ODD_DATA.items():
+        bad = project.run("runs", "signal", "last", "deployed", "--data", data)
+        assert (bad.code, said in bad.err) == (2, True), bad.err
     done = project.run(
         "runs", "signal", "last", "deployed", "--data", '{"version": "1.2"}', "--json"
     )
