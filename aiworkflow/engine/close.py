@@ -21,11 +21,18 @@ from aiworkflow.engine.instance import (
     Instance,
 )
 from aiworkflow.engine.join import ReduceError
-from aiworkflow.engine.undo import prepare_undo, roll_back, standing, wants_rollback
+from aiworkflow.engine.undo import (
+    begins_again,
+    not_taken_back,
+    prepare_undo,
+    roll_back,
+    standing,
+    wants_rollback,
+)
 from aiworkflow.plan.graph import ROOT, Node
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Sequence
 
 _STATUS_OF_STOPPING = {
     "": SUCCEEDED,
@@ -70,14 +77,25 @@ def close_instance(desk: Desk, instance: Instance, node: Node) -> Asking:
         status, error = FAILED, instance.join.error
     if status == FAILED and roll_back(desk, instance, node, error):
         return
+    is_whole = instance.form != "each" and instance.round is None
+    may_again = status == FAILED and is_whole
+    if may_again and error is not None and begins_again(instance, node, error):
+        kept = not_taken_back(desk, instance)
+        if kept:  # to begin again would do it twice
+            error, may_again = _with_left(error, kept), False
     order = node.children if instance.forks and instance.form == "group" else ()
     desk.emit(ev.Closed(desk.now, instance.path, status, output, error, merged, order))
     desk.drop_frontier(instance)
     yield from prepare_undo(desk, instance)
-    is_whole = instance.form != "each" and instance.round is None
-    if status == FAILED and is_whole and try_again(desk, instance):
+    if may_again and try_again(desk, instance):
         return
     come_to_rest(desk, instance)
+
+
+def _with_left(error: Failure, left: Sequence[str]) -> Failure:
+    listed = ", ".join(f"`{path}`" for path in left)
+    text = f"{error.message} (not tried again: {listed} could not be taken back)"
+    return Failure(error.kind, text, error.exit_code, error.step, error.hint)
 
 
 def join_branches(

@@ -9,7 +9,9 @@ cannot be undone is noted, and the roll-back goes on with the next.
 
 What is rolled back: a run or group whose `on_error` is `rollback`, with everything in it; for a single
 step with `on_error: rollback`, what holds it; a group that is about to be tried again; and a finished
-run, when a person asks. What a failure undoes reaches back to the newest savepoint and no further.
+run, when a person asks. What a failure undoes reaches back to the newest savepoint and no further; what
+is tried again, and what a person asks for, is taken back whole. A group of which something could not be
+taken back is not tried again: that would be done twice.
 
 A group's own `undo` replaces those of the steps in it, once the group has succeeded.
 """
@@ -55,6 +57,11 @@ def wants_rollback(desk: Desk, instance: Instance, node: Node, error: Failure | 
         return True
     if node.on_error is OnError.ROLLBACK and instance.round is None:
         return True
+    return begins_again(instance, node, error)
+
+
+def begins_again(instance: Instance, node: Node, error: Failure | None) -> bool:
+    """Whether an instance that fails so is to be tried again."""
     parent = instance.parent
     return (
         node.retry is not None
@@ -76,8 +83,8 @@ def roll_back(desk: Desk, instance: Instance, node: Node, error: Failure | None)
     if not instance.undoing:
         if next(undoable(desk.state, instance), None) is None:
             return False
-        bound = 0
-        if instance.stopping != "undo":
+        bound = 0  # what is done again is taken back whole, whatever savepoints are in it
+        if instance.stopping != "undo" and not begins_again(instance, node, error):
             bound = max((one.done_seq for one in _savepoints(desk, instance)), default=0)
         desk.emit(ev.Undoing(desk.now, instance.path, bound))
     left = desk.undos.get(instance.path)
@@ -94,6 +101,12 @@ def roll_back(desk: Desk, instance: Instance, node: Node, error: Failure | None)
             return True
         left.pop()
     return False
+
+
+def not_taken_back(desk: Desk, instance: Instance) -> tuple[str, ...]:
+    """Paths of what is below an instance and could not be taken back, in the order it was done."""
+    found = [one for one in undoable(desk.state, instance) if one.undone]
+    return tuple(one.path for one in sorted(found, key=lambda one: one.done_seq))
 
 
 def begin_undo(desk: Desk, entry: Instance) -> None:

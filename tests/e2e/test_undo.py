@@ -81,6 +81,31 @@ def test_a_group_with_rollback_is_taken_back_alone(project: Project) -> None:
     assert notes(project) == ["do a", "do b", "undo b"]
 
 
+AGAIN = "retry: {times: 1, base: 1ms}\n"
+
+
+def test_a_group_that_is_tried_again_is_taken_back_past_its_savepoints(project: Project) -> None:
+    inner = [
+        undoable("a", level=3),
+        undoable("b", "savepoint: true\n", level=3),
+        script("c", "test $(grep -cx 'do a' notes) = 2", level=3),
+    ]
+    project.workflow(group("g", AGAIN, *inner), head=WRITES)
+    assert project.run("run", "flow", "--json").json["status"] == "succeeded"
+    assert notes(project) == ["do a", "do b", "undo b", "undo a", "do a", "do b"]
+
+
+def test_a_group_is_not_tried_again_over_what_could_not_be_taken_back(project: Project) -> None:
+    bad = "### Bad\n\n```bash step id=bad\necho bad >> notes\n```\n\n```bash undo\nexit 1\n```\n\n"
+    inner = [undoable("a", level=3), bad, script("c", "exit 7", level=3)]
+    project.workflow(group("g", AGAIN, *inner), head=WRITES)
+    done = project.run("run", "flow", "--json", timeout=120)
+    assert notes(project) == ["do a", "bad", "undo a"]
+    assert done.json["status"] == "failed"
+    assert done.json["error"]["exit_code"] == 7
+    assert "not tried again: `g.bad` could not be taken back" in done.json["error"]["message"]
+
+
 def test_items_are_taken_back_one_by_one_with_their_own_names(project: Project) -> None:
     code = 'python3 -c \'import json,os; c=json.load(open(os.environ["AIWORKFLOW_CONTEXT"])); print("undo", c["item"], c["output"])\' >> notes'
     step = (
