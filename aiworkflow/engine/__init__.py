@@ -14,7 +14,7 @@ from aiworkflow.engine.events import Event
 from aiworkflow.engine.fork import before, blobs_of, carried_over, has_begun, is_below
 from aiworkflow.engine.instance import Instance
 from aiworkflow.engine.outputs import output_ref
-from aiworkflow.engine.replan import Replan, StepVerdict, done_so_far, outlook
+from aiworkflow.engine.replan import Replan, StepVerdict, done_so_far, outlook, taken_back
 from aiworkflow.engine.replanned import in_force, renaming
 from aiworkflow.engine.state import RunState
 from aiworkflow.engine.undo import undoable
@@ -58,6 +58,7 @@ __all__ = [
     "outlook",
     "output_ref",
     "renaming",
+    "taken_back",
     "total_of",
     "type_name",
     "undoable",

@@ -91,7 +91,7 @@ def outlook(state: RunState, old: Version, new: Version) -> tuple[Changes, Repla
         changes = find_changes(old, new, done_so_far(state, seeds))
         found = replan(state, old.plan, new.plan, changes)
         again = (*found.redo, *found.dropped)
-        left = [path for path in _taken_back(state, old.plan) if not is_below(path, again)]
+        left = [path for path in taken_back(state, old.plan) if not is_below(path, again)]
         more = seeds | {state.instances[path].node for path in left}
         if more == seeds:
             return changes, found
@@ -111,7 +111,8 @@ def done_so_far(state: RunState, undone: frozenset[str] = frozenset()) -> Done:
     return Done(frozenset(begun), undone, frozenset(unfinished))
 
 
-def _taken_back(state: RunState, plan: Plan) -> Iterator[str]:
+def taken_back(state: RunState, plan: Plan) -> Iterator[str]:
+    """Paths of what was taken back, and has to be done again if the run goes on."""
     for found in _steps(state):
         if found.undone == "done" and not _is_left_alone(found, plan):
             yield found.path

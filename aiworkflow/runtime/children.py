@@ -5,7 +5,8 @@ parent up finds the child again; it is created if it is not there. Attending doe
 child that runs is gone on with, one that waits is looked at again, one that has ended is reported.
 
 A child run is one step's business: only its parent drives it, and it is answered by way of the parent.
-A step that is tried again goes on with the same child from where that failed; which of its endings has
+A step that is tried again goes on with the same child from where that failed, or from its beginning
+when that has taken itself back; which of its endings has
 been reported already is told by `turn`, the number of the step's attempts that have ended.
 """
 
@@ -20,6 +21,8 @@ from aiworkflow.engine import events as ev
 from aiworkflow.errors import AIWorkflowError
 from aiworkflow.journal import UnknownRun
 from aiworkflow.runtime.folding import fold
+from aiworkflow.runtime.given import HalfWay
+from aiworkflow.runtime.replan import go_on
 from aiworkflow.runtime.spread import call_back, is_spread, may_spread
 from aiworkflow.runtime.values import Values
 from aiworkflow.runtime.waits import WAKE, child_id
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from aiworkflow.runtime.drive import Drive
     from aiworkflow.runtime.local import LocalRuntime
     from aiworkflow.runtime.own_tree import OwnTree
+    from aiworkflow.runtime.replan import Onward
     from aiworkflow.runtime.spending import Spending
 
 
@@ -90,6 +94,7 @@ class ChildRuns:
         run = child_id(self._started.run, instance.path, instance.visit)
         turn = instance.ends
         await self._leave_to_workers(run, instance, node, digest, given)
+        drive: Drive | Onward
         try:
             row = self._runtime.journal.run(run)
         except UnknownRun:
@@ -109,13 +114,9 @@ class ChildRuns:
                 raise StepError("input", error.message, hint=error.hint) from error
         else:
             state = self._folded(run)
-            if row.finished is not None and (
-                row.status in {"succeeded", "rolled_back"} or _turn(state) >= turn
-            ):
+            if row.finished is not None and (row.status == "succeeded" or _turn(state) >= turn):
                 return self._came_to(run, row, state)
-            drive, first = self._runtime.resume(
-                run, self._started.actor, attached=self._attached, turn=turn
-            )
+            drive, first = self._again(run, row.status, turn)
         caller = self.caller
         if caller is not None:
             drive.callers = lambda: caller.left_around(instance.path)
@@ -134,6 +135,16 @@ class ChildRuns:
             at = json.loads(wake.value).get("at") if wake is not None else None
             raise ChildWaits(at)
         return self._came_to(run, row, self._folded(run))
+
+    def _again(self, run: str, status: str, turn: int) -> tuple[Drive | Onward, Sequence[ev.Event]]:
+        """A child run goes on; what it has taken back itself, it does again."""
+        runtime, actor = self._runtime, self._started.actor
+        if status != "rolled_back":
+            try:
+                return runtime.resume(run, actor, attached=self._attached, turn=turn)
+            except HalfWay:
+                pass
+        return go_on(runtime, run, None, actor, attached=self._attached, turn=turn)
 
     async def _leave_to_workers(
         self, run: str, instance: Instance, node: Node, digest: str, given: Mapping[str, Json]
@@ -190,7 +201,7 @@ class ChildRuns:
         return Outcome(None)
 
     async def _drive(
-        self, drive: Drive, first: Sequence[ev.Event], timeout_s: float | None
+        self, drive: Drive | Onward, first: Sequence[ev.Event], timeout_s: float | None
     ) -> RunRow:
         """Drive to the end; a cancel or the step's bound ends the child as a person would."""
         task = asyncio.ensure_future(drive.run(first))

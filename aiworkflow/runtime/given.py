@@ -169,7 +169,7 @@ class Folders:
 
 
 class HalfWay(UsageError):
-    """The run is on its way to another plan: some of its steps were taken back.
+    """Some steps of the run were taken back: it is on its way to another plan, or does them again.
 
     Attributes:
         on: the git commit with that plan; "" when that was broken off.

@@ -33,6 +33,7 @@ from aiworkflow.runtime.logs import LogFolder
 from aiworkflow.runtime.measured import Measured
 from aiworkflow.runtime.names import View, about_run
 from aiworkflow.runtime.perform import Attempts
+from aiworkflow.runtime.replan import refuse_taken_back
 from aiworkflow.runtime.restored import RESTORED
 from aiworkflow.runtime.shelf import Shelf
 from aiworkflow.runtime.spending import Spending
@@ -306,7 +307,7 @@ class LocalRuntime:
         Raises:
             Held: another process drives it. UnknownRun.
             UsageError: the run has succeeded; there is nothing to resume. Or it was imported.
-            HalfWay: it is on its way to another plan.
+            HalfWay: it is on its way to another plan, or has taken steps back that are done again.
             Overlap: the run was over, and another one with its key is going.
             UnknownEvent: its journal is of a newer version.
         """
@@ -316,6 +317,8 @@ class LocalRuntime:
         fold(self.journal, run, state)
         if state.taking is not None or (state.half_way and not undo):
             raise HalfWay(run, state.on)
+        if not undo and state.status in {"failed", "cancelled"}:
+            refuse_taken_back(self, run, state)
         if undo and state.finished is None:
             raise UsageError(
                 f"run {run} is not over; only what has ended is taken back",

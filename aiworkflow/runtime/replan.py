@@ -12,7 +12,7 @@ import dataclasses
 import json
 from typing import TYPE_CHECKING, cast
 
-from aiworkflow.engine import REPEATABLE, RunState, outlook
+from aiworkflow.engine import REPEATABLE, RunState, Total, outlook, taken_back
 from aiworkflow.engine import events as ev
 from aiworkflow.engine.instance import IN_DOUBT, PENDING, RUNNING
 from aiworkflow.errors import UsageError
@@ -21,14 +21,14 @@ from aiworkflow.plan.changes import Around, Changes, Version
 from aiworkflow.records import record
 from aiworkflow.runtime import imported
 from aiworkflow.runtime.folding import fold
-from aiworkflow.runtime.given import InForce
+from aiworkflow.runtime.given import HalfWay, InForce
 from aiworkflow.runtime.lanes import Lane
 from aiworkflow.runtime.values import Values
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from aiworkflow.engine import Instance, Replan
+    from aiworkflow.engine import Instance, Left, Replan
     from aiworkflow.engine.carried import Json
     from aiworkflow.journal import RunRow
     from aiworkflow.plan.graph import Plan
@@ -93,10 +93,13 @@ def go_on(
     attached: bool = False,
     budget: Mapping[str, float] | None = None,
     adopt: bool = False,
+    turn: int = 0,
 ) -> tuple[Onward, Sequence[ev.Event]]:
     """Go on with a run in place, as `look_ahead` says.
 
     Args:
+        turn: of a child run: the turn of the calling step, which begins it again also when it was
+            taken back by itself.
         seen: the last event that was looked at when somebody agreed.
 
     Raises:
@@ -116,8 +119,8 @@ def go_on(
             f"something has happened in run {run} meanwhile; nothing was changed",
             hint="look at what would be done once more",
         )
-    found = _outlook(runtime, run, new, state)
-    onward = Onward(runtime, run, new, actor, attached=attached, budget=budget)
+    found = _outlook(runtime, run, new, state, turn=turn)
+    onward = Onward(runtime, run, new, actor, attached=attached, budget=budget, turn=turn)
     return onward, onward.next(claim.epoch, state, found)
 
 
@@ -133,6 +136,7 @@ class Onward:
         *,
         attached: bool,
         budget: Mapping[str, float] | None,
+        turn: int = 0,
     ) -> None:
         self._runtime = runtime
         self._run = run
@@ -140,21 +144,34 @@ class Onward:
         self._actor = actor
         self._attached = attached
         self._budget = budget or {}
+        self._turn = turn
+        self.callers: Callable[[], Left] | None = None
         self._drive: Drive | None = None
         self._takes_back = False
 
     async def run(self, first: Sequence[ev.Event]) -> RunRow:
         """Drive to the end; see `Drive.run`. A run that could not be taken back ends there."""
         assert self._drive is not None
+        self._drive.callers = self.callers
         row = await self._drive.run(first)
         while self._takes_back and row.status == "running":
             claim = self._runtime.holding.claim(self._run)
             state = RunState()
             fold(self._runtime.journal, self._run, state)
-            found = _outlook(self._runtime, self._run, self._new, state)
+            found = _outlook(self._runtime, self._run, self._new, state, turn=self._turn)
             first = self.next(claim.epoch, state, found)
+            self._drive.callers = self.callers
             row = await self._drive.run(first)
         return row
+
+    def total(self) -> Total:
+        """See `Drive.total`."""
+        return self._drive.total() if self._drive is not None else Total()
+
+    @property
+    def turn(self) -> int:
+        """See `Drive.turn`."""
+        return self._drive.turn if self._drive is not None else 0
 
     def hold(self) -> None:
         """Begin nothing more; see `Drive.hold`."""
@@ -179,7 +196,10 @@ class Onward:
         self._drive = self._runtime.drive_of(
             self._run, epoch, state, state.started, attached=self._attached
         )
-        return [ev.RunResumed(now, epoch, self._actor, undo=True, only=only, on=on or "")]
+        first = ev.RunResumed(
+            now, epoch, self._actor, undo=True, turn=self._turn, only=only, on=on or ""
+        )
+        return [first]
 
     def _replanned(self, epoch: int, state: RunState, found: Outlook) -> Sequence[ev.Event]:
         """The events with which the new plan is in force."""
@@ -212,16 +232,34 @@ class Onward:
         self._drive = runtime.drive_of(
             self._run, epoch, state, started, attached=self._attached, values=values, row=row
         )
-        return [event, ev.RunResumed(at, epoch, self._actor, budget=self._budget)]
+        resumed = ev.RunResumed(at, epoch, self._actor, turn=self._turn, budget=self._budget)
+        return [event, resumed]
 
 
 # -- what becomes of it ---------------------------------------------------------------------------
 
 
-def _outlook(runtime: LocalRuntime, run: str, new: NewRun | None, state: RunState) -> Outlook:
+def refuse_taken_back(runtime: LocalRuntime, run: str, state: RunState) -> None:
+    """Refuse a run that ended with steps taken back: what goes on does them again.
+
+    Raises:
+        HalfWay: it did.
+    """
+    if state.finished is None or all(one.undone != "done" for one in state.instances.values()):
+        return
+    assert state.started is not None
+    plan = plan_from_json(json.loads(runtime.journal.blobs.get(state.started.plan)))
+    if next(taken_back(state, plan), None) is not None:
+        raise HalfWay(run, "")
+
+
+def _outlook(
+    runtime: LocalRuntime, run: str, new: NewRun | None, state: RunState, *, turn: int = 0
+) -> Outlook:
     started = state.started
     assert started is not None
-    _refuse_over(run, state)
+    if not (turn and state.status == "rolled_back"):
+        _refuse_over(run, state)
     plan = plan_from_json(json.loads(runtime.journal.blobs.get(started.plan)))
     values = Values(runtime.journal, run, inline_bytes=0)
     old = version_of(started, plan, values)

@@ -12,6 +12,7 @@ from tests.support import Project, group, script
 
 WRITES = 'allow: {paths: ["**"]}\n'
 ROLLBACK = WRITES + "on_error: rollback\n"
+AGAIN = "retry: {times: 1, base: 1ms}\n"
 
 
 def undoable(id_: str, settings: str = "", level: int = 2, code: str = "") -> str:
@@ -81,7 +82,42 @@ def test_a_group_with_rollback_is_taken_back_alone(project: Project) -> None:
     assert notes(project) == ["do a", "do b", "undo b"]
 
 
-AGAIN = "retry: {times: 1, base: 1ms}\n"
+def test_a_run_that_goes_on_does_again_what_a_group_has_taken_back(project: Project) -> None:
+    inner = [undoable("b", level=3), script("c", "test -e mended", level=3)]
+    project.workflow(undoable("a") + group("g", "on_error: rollback\n", *inner), head=WRITES)
+    project.run("run", "flow")
+    (project.root / "mended").touch()
+    done = project.run("runs", "resume", "last", "--json")
+    assert done.json["status"] == "succeeded", done.err
+    assert notes(project) == ["do a", "do b", "undo b", "do b"]
+    project.run("runs", "undo", "last")
+    assert notes(project)[4:] == ["undo b", "undo a"]
+
+
+@pytest.mark.parametrize("how", ["a retry", "a person"])
+def test_a_child_run_that_took_itself_back_begins_again(project: Project, how: str) -> None:
+    steps = undoable("a") + script("b", "echo try >> tries; test $(wc -l < tries) = 2")
+    project.workflow(steps, head=ROLLBACK, name="child")
+    settings = AGAIN if how == "a retry" else ""
+    call = f"## Call\n\n```yaml step\nid: call\nworkflow: ../child\n{settings}```\n"
+    project.workflow(call, head=WRITES)
+    done = project.run("run", "flow", "--json")
+    if how == "a person":
+        assert done.json["status"] == "failed"
+        done = project.run("runs", "resume", "last", "--json")
+    assert done.json["status"] == "succeeded", done.err
+    assert notes(project) == ["do a", "undo a", "do a"]
+
+
+def test_a_child_run_does_again_what_a_group_of_it_has_taken_back(project: Project) -> None:
+    inner = [undoable("a", level=3), script("b", "test -e mended", level=3)]
+    project.workflow(group("g", "on_error: rollback\n", *inner), head=WRITES, name="child")
+    project.workflow("## Call\n\n```yaml step\nid: call\nworkflow: ../child\n```\n", head=WRITES)
+    assert project.run("run", "flow").code == 1
+    (project.root / "mended").touch()
+    done = project.run("runs", "resume", "last", "--json")
+    assert done.json["status"] == "succeeded", done.err
+    assert notes(project) == ["do a", "undo a", "do a"]
 
 
 def test_a_group_that_is_tried_again_is_taken_back_past_its_savepoints(project: Project) -> None:
