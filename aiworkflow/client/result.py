@@ -183,7 +183,7 @@ class RunResult:
         cost_usd: US dollars, as far as prices are known.
         seconds: from start to end.
         waiting_for: what a person has to settle before the run goes on.
-        standing: of a run that was taken back: paths of steps whose effect stands.
+        standing: of what was taken back, the run or groups of it: paths of steps whose effect stands.
     """
 
     run: str

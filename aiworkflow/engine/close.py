@@ -27,6 +27,7 @@ from aiworkflow.engine.undo import (
     prepare_undo,
     roll_back,
     standing,
+    standing_in_groups,
     wants_rollback,
 )
 from aiworkflow.plan.graph import ROOT, Node
@@ -146,15 +147,16 @@ def join_branches(
 def finish_run(desk: Desk, root: Instance, status: str, error: Failure | None) -> Asking:
     """Rule 4 for the run itself: its outputs, its roll-back, and its end."""
     outputs = None
-    stands: tuple[str, ...] = ()
+    stands = standing_in_groups(desk)
     if status == FAILED and roll_back(desk, root, desk.plan.root, error):
         return
     if status == FAILED and wants_rollback(desk, root, desk.plan.root, error):
-        stands = standing(desk)
-        if not any(desk.state.instances[path].undone for path in stands):
+        stands = standing(desk, root)
+        kept = not_taken_back(desk, root)
+        if not kept:
             status = ROLLED_BACK
         elif error is None:
-            listed = ", ".join(f"`{path}`" for path in stands if desk.state.instances[path].undone)
+            listed = ", ".join(f"`{path}`" for path in kept)
             error = Failure("undo", f"could not be taken back: {listed}")
     if status == SUCCEEDED:
         answer = yield Question(Asked.OUTPUTS, ROOT, "", "")

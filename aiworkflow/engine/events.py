@@ -179,6 +179,7 @@ class Ended:
         undo: the tool's own way back: arguments of its undo, as `{"uses": …, "with": …}`.
         retry_after_s: of a failure: how long the other side asked to be left alone, seconds.
         standing: of the run's worktree, where it changed: see `runtime.trail`.
+        stands: of the undo of a child run: paths of its steps whose effect stands.
     """
 
     at: float
@@ -195,6 +196,7 @@ class Ended:
     retry_after_s: float | None = None
     undo: Ref | None = None
     standing: Mapping[str, Json] = field(default_factory=lambda: MappingProxyType({}))
+    stands: tuple[str, ...] = ()
 
 
 @record

@@ -139,7 +139,8 @@ class RunFinished:
     """The run is over.
 
     Attributes:
-        standing: of a run that was taken back: paths of steps whose effect stands.
+        standing: of what was taken back, the run or groups of it: paths of steps whose effect stands;
+            `call/step` for a step of the child run of `call`.
     """
 
     at: float

@@ -53,6 +53,8 @@ class RunState:
             None while none is to come. `half_way`: whether that was broken off.
         held: of conversations that agents keep themselves: id → seq of what was said in it last.
         visits: number of the next visit of places that an earlier plan had.
+        undoings: paths of what has begun to be taken back. `left`: path of a step → what stands of the
+            child run of it that was taken back.
     """
 
     __slots__ = (
@@ -62,6 +64,7 @@ class RunState:
         "half_way",
         "held",
         "instances",
+        "left",
         "on",
         "raised",
         "restored",
@@ -73,6 +76,7 @@ class RunState:
         "stepping",
         "taking",
         "turn",
+        "undoings",
         "visits",
     )
 
@@ -95,6 +99,8 @@ class RunState:
         self.half_way = False
         self.visits: dict[str, int] = {}
         self.held: dict[str, int] = {}
+        self.undoings: list[str] = []
+        self.left: dict[str, tuple[str, ...]] = {}
 
     # -- reading ----------------------------------------------------------------------------------
 
@@ -153,6 +159,7 @@ class RunState:
         found = self.instances[event.path]
         found.undoing = True
         found.undo_bound = event.bound
+        self.undoings.append(event.path)
         return found
 
     def _opened(self, event: ev.Opened) -> Instance:
@@ -377,6 +384,8 @@ class RunState:
         if event.undo is not None:
             found.undo_seq = found.done_seq = self.seq
         found.note_undone()
+        if found.role == "undo" and found.parent is not None and (event.stands or self.left):
+            self.left[found.parent.path] = event.stands
         if found.role == "assign" and event.status == SUCCEEDED:
             found.status = RUNNING  # until `assigned` writes what the reducers gave
         return found

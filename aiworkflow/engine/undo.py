@@ -154,15 +154,15 @@ def undoable(state: RunState, below: Instance | None = None) -> Iterator[Instanc
             stack.extend(child.children.values())
 
 
-def standing(desk: Desk) -> tuple[str, ...]:
-    """Paths of steps whose effect stands though the run was taken back, in the order of the run."""
-    root = desk.state.root
-    assert root is not None
-    found: list[str] = []
-    stack = list((root.children or {}).values())
+def standing(desk: Desk, below: Instance) -> tuple[str, ...]:
+    """Paths of steps whose effect stands though what holds them was taken back, in the order done."""
+    found: list[tuple[int, str]] = []
+    stack = list((below.children or {}).values())
     while stack:
         child = stack.pop()
         if child.undo_seq and child.undone == "done":
+            left = desk.state.left.get(child.path, ())
+            found.extend((child.done_seq, f"{child.path}/{step}") for step in left)
             continue
         if child.calls and child.journalled and not child.undo_seq:
             stack.extend(child.calls)
@@ -170,10 +170,20 @@ def standing(desk: Desk) -> tuple[str, ...]:
         is_step = child.form == "leaf" and child.status == SUCCEEDED and _has_written(desk, child)
         is_step = is_step and desk.state.is_own(child)
         if is_step or (child.undo_seq and child.undone):
-            found.append(child.path)
+            found.append((child.done_seq, child.path))
         elif child.children:
             stack.extend(child.children.values())
-    return tuple(sorted(found, key=lambda path: desk.state.instances[path].done_seq))
+    return tuple(path for _, path in sorted(found, key=lambda one: one[0]))
+
+
+def standing_in_groups(desk: Desk) -> tuple[str, ...]:
+    """The same of the groups of a run that were taken back, while the run itself was not."""
+    found: dict[str, None] = {}
+    for path in desk.state.undoings:
+        group = desk.state.instances.get(path)
+        if group is not None and group.undoing:
+            found |= dict.fromkeys(standing(desk, group))
+    return tuple(found)
 
 
 def _has_written(desk: Desk, step: Instance) -> bool:

@@ -116,7 +116,7 @@ class RunProgress:
     Attributes:
         root: the run itself, as the parent of the top-level steps.
         seq: the last event seen.
-        standing: of a run that was taken back: paths of steps whose effect stands.
+        standing: of what was taken back, the run or groups of it: paths of steps whose effect stands.
         replans: each time the run went on with another plan.
         gone_usd: US dollars spent by steps that are gone.
 

@@ -192,13 +192,14 @@ class ChildRuns:
             row = await self._drive(drive, first, None)
             if row.status == "waiting":
                 raise StepError("in_doubt", f"taking back run {run} waits for a person")
-        if next(undoable(self._folded(run)), None) is not None:
+        state = self._folded(run)
+        if next(undoable(state), None) is not None:
             raise StepError(
                 "undo",
                 f"run {run} could not be taken back whole",
                 hint=f"look at it: aiworkflow runs show {run}",
             )
-        return Outcome(None)
+        return Outcome(None, stands=state.finished.standing if state.finished is not None else ())
 
     async def _drive(
         self, drive: Drive | Onward, first: Sequence[ev.Event], timeout_s: float | None

@@ -193,6 +193,7 @@ class Attempts:
             retry_after_s,
             kept.undo,
             kept.standing,
+            () if outcome is None else outcome.stands,
         )
 
     def _cut_off(self, path: str, effect: str) -> tuple[str, Failure | None]:

@@ -54,6 +54,7 @@ class Outcome:
         agent: the agent that answered, as `name` or `name/model`.
         undo: the tool's own way back: `{"uses": operation, "with": arguments}`.
         said: what it adds to its session; `held` the agent's own id of the conversation.
+        stands: of the undo of a child run: paths of its steps whose effect stands.
     """
 
     output: Json
@@ -62,6 +63,7 @@ class Outcome:
     undo: Mapping[str, Json] | None = None
     said: Sequence[Message] = ()
     held: str = ""
+    stands: tuple[str, ...] = ()
 
 
 class ChildWaits(Exception):

@@ -82,6 +82,27 @@ def test_a_group_with_rollback_is_taken_back_alone(project: Project) -> None:
     assert notes(project) == ["do a", "do b", "undo b"]
 
 
+def test_what_stands_in_a_child_run_is_said_by_its_caller(project: Project) -> None:
+    stays = script("stays", "echo stays >> notes")
+    project.workflow(undoable("a") + stays, head=WRITES, name="child")
+    call = "## Call\n\n```yaml step\nid: call\nworkflow: ../child\n```\n\n"
+    project.workflow(undoable("b") + call + script("c", "exit 1"), head=ROLLBACK)
+    done = project.run("run", "flow", "--json")
+    assert done.json["status"] == "rolled_back"
+    assert notes(project) == ["do b", "do a", "stays", "undo a", "undo b"]
+    assert done.json["standing"] == ["call/stays"]
+
+
+def test_what_stands_of_a_group_that_was_taken_back_is_said(project: Project) -> None:
+    stays = script("stays", "echo stays >> notes", level=3)
+    inner = [undoable("b", level=3), stays, script("c", "exit 1", level=3)]
+    project.workflow(undoable("a") + group("g", "on_error: rollback\n", *inner), head=WRITES)
+    done = project.run("run", "flow")
+    assert done.code == 1
+    assert done.err.count("their effect stands:\n    g.stays\n") == 1
+    assert project.run("runs", "show", "last", "--json").json["standing"] == ["g.stays"]
+
+
 def test_a_run_that_goes_on_does_again_what_a_group_has_taken_back(project: Project) -> None:
     inner = [undoable("b", level=3), script("c", "test -e mended", level=3)]
     project.workflow(undoable("a") + group("g", "on_error: rollback\n", *inner), head=WRITES)
