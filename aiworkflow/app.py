@@ -304,6 +304,7 @@ def _runtimes(
             check_inputs=check_inputs,
             roster=roster,
             lease_s=lambda: project.fleet.lease_s,
+            daily_usd=lambda: project.daily_usd,
             left=left,
         )
 

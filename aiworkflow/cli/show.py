@@ -172,7 +172,7 @@ def waiting_lines(run: str, wait: Mapping[str, Json]) -> list[str]:
         case "budget":
             return [
                 f"`{step}` waits for a higher budget",
-                f"raise it: aiworkflow runs resume {run} --budget usd=…",
+                f"raise it: aiworkflow runs resume {run} --budget usd=… (or tokens=…, seconds=…)",
             ]
         case "break":
             return [

@@ -50,6 +50,10 @@ def in_force(settings: Layered) -> InForce:
     )
 
 
+_OF_THE_PROJECT = frozenset({Layer.PROJECT, Layer.USER, Layer.ENVIRONMENT})
+"""What they say of a day holds for all runs, also for those that have begun: nobody keeps it."""
+
+
 def said_workspace(settings: Layered) -> str:
     """`here` or `worktree`, where anybody says it; else ""."""
     found, origin = settings.get("workspace")
@@ -60,9 +64,11 @@ def _budget(settings: Layered) -> dict[str, Json]:
     """The budget of a run, in US dollars, tokens and seconds."""
     found, _ = settings.get("budget")
     said = found if isinstance(found, dict) else {}
-    amounts: dict[str, Json] = {
-        name: float(units.money(said[name])) for name in ("usd", "daily") if name in said
-    }
+    amounts: dict[str, Json] = {}
+    if "usd" in said:
+        amounts["usd"] = float(units.money(said["usd"]))
+    if "daily" in said and settings.get("budget.daily")[1].layer not in _OF_THE_PROJECT:
+        amounts["daily"] = float(units.money(said["daily"]))
     if "tokens" in said:
         amounts["tokens"] = units.count(said["tokens"])
     if "seconds" in said:

@@ -26,6 +26,7 @@ from aiworkflow.client.servers import (
 from aiworkflow.errors import UsageError
 from aiworkflow.plan import compile_plan, refusals, seal
 from aiworkflow.records import record
+from aiworkflow.settings import units
 from aiworkflow.settings.fleet import FleetOptions, fleet_options
 from aiworkflow.settings.layers import Layer, Layered, Stratum, environment
 from aiworkflow.settings.locate import Location, user_config
@@ -259,6 +260,14 @@ class Project:
         from aiworkflow.diagnostics import Report
 
         return fleet_options(self.layered(Report()).get("workers")[0])
+
+    @property
+    def daily_usd(self) -> float | None:
+        """What all runs together may spend in a day as it is said now, US dollars; None: no bound."""
+        from aiworkflow.diagnostics import Report
+
+        said, _ = self.layered(Report()).get("budget.daily")
+        return None if said is None else float(units.money(said))
 
     def _shown(self, path: Path) -> str:
         try:

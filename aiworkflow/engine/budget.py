@@ -30,16 +30,25 @@ WARN_AT = 0.8
 
 @record
 class Excess:
-    """A budget that an attempt does not fit into: whose, what it says, and why it does not fit."""
+    """A budget that an attempt does not fit into: whose, what it says, and why it does not fit.
+
+    Attributes:
+        unit: `usd`, `tokens` or `seconds`; `daily` for what the project may spend in a day.
+    """
 
     path: str
     budget: Budget
     text: str
+    unit: str
 
     @property
     def failure(self) -> Failure:
         """What the step fails with."""
-        hint = "raise it and go on: aiworkflow runs resume RUN --budget usd=…"
+        hint = f"raise it and go on: aiworkflow runs resume RUN --budget {self.unit}=…"
+        if self.unit == "daily":
+            hint = (
+                "go on tomorrow (UTC), or with a higher `budget.daily` in .aiworkflow/config.yaml"
+            )
         return Failure("budget", self.text, step=self.path or None, hint=hint)
 
 
@@ -116,31 +125,31 @@ def excess(
     known = desk.state.instances.get(path)
     if node.budget is not None and not node.children:
         own = _raised(node.budget, desk.state.raised)
-        text = _over(own, known, usd, tokens, desk.below(path))
+        text, unit = _over(own, known, usd, tokens, desk.below(path))
         if text:
-            return Excess(path, own, f"`{path}` {text}")
+            return Excess(path, own, f"`{path}` {text}", unit)
     for holder, budget in scopes(desk, node, above):
-        text = _over(budget, holder, usd, tokens, desk.below(holder.path))
+        text, unit = _over(budget, holder, usd, tokens, desk.below(holder.path))
         if text:
             name = f"`{holder.path}`" if holder.path else "the run"
-            return Excess(holder.path, budget, f"{name} {text}")
+            return Excess(holder.path, budget, f"{name} {text}", unit)
     callers = desk.callers()
     if callers.usd is not None and usd > callers.usd + 1e-9:
         text = f"the calling run {_more('usd', callers.usd, usd)} of its budget"
-        return Excess("", Budget(on_exceed="stop"), text)
+        return Excess("", Budget(on_exceed="stop"), text, "usd")
     if callers.tokens is not None and tokens > callers.tokens:
         text = f"the calling run {_more('tokens', callers.tokens, tokens)} of its budget"
-        return Excess("", Budget(on_exceed="stop"), text)
+        return Excess("", Budget(on_exceed="stop"), text, "tokens")
     if desk.daily_left is not None and usd > desk.daily_left:
         text = f"the project {_more('usd', desk.daily_left, usd)} of what it may spend today"
-        return Excess("", Budget(on_exceed="stop"), text)
+        return Excess("", Budget(on_exceed="stop"), text, "daily")
     return None
 
 
 def _over(
     budget: Budget, holder: Instance | None, more_usd: float, more_tokens: int, below: Total
-) -> str:
-    """What does not fit into a budget, in words; "" where all does.
+) -> tuple[str, str]:
+    """What does not fit into a budget, in words, and its unit; "" where all does.
 
     Args:
         below: what the child runs below have spent and reserved.
@@ -150,13 +159,14 @@ def _over(
     purse = holder.purse if holder is not None else None
     seconds = purse.seconds if purse is not None else 0.0
     if budget.usd is not None and usd + more_usd > budget.usd + 1e-9:
-        return _more("usd", budget.usd - usd, more_usd) + f" of its budget of ${budget.usd:g}"
+        left = _more("usd", budget.usd - usd, more_usd)
+        return f"{left} of its budget of ${budget.usd:g}", "usd"
     if budget.tokens is not None and tokens + more_tokens > budget.tokens:
         left = _more("tokens", budget.tokens - tokens, more_tokens)
-        return f"{left} of its budget of {budget.tokens:,} tokens"
+        return f"{left} of its budget of {budget.tokens:,} tokens", "tokens"
     if budget.seconds is not None and seconds >= budget.seconds:
-        return f"has used up its budget of {budget.seconds:g} s"
-    return ""
+        return f"has used up its budget of {budget.seconds:g} s", "seconds"
+    return "", ""
 
 
 def _more(unit: str, left: float, wanted: float) -> str:

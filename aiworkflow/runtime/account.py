@@ -23,13 +23,13 @@ class Account:
     """The project's account as one run uses it.
 
     Args:
-        daily_usd: the most that may be spent in a day, US dollars; None for no bound.
+        daily_usd: the most that may be spent in a day, US dollars, of all who say it; None: no bound.
     """
 
-    def __init__(self, journal: Journal, run: str, daily_usd: float | None) -> None:
+    def __init__(self, journal: Journal, run: str, *daily_usd: float | None) -> None:
         self._journal = journal
         self._run = run
-        self._daily = daily_usd
+        self._daily = min((usd for usd in daily_usd if usd is not None), default=None)
         self._version = 0
         self._spent = 0.0
         self._reserved: dict[str, float] = {}

@@ -88,6 +88,7 @@ class LocalRuntime:
         check_inputs: Callable[[str, Sequence[Field], Mapping[str, Json]], dict[str, Json]],
         roster: Callable[[], Roster],
         lease_s: Callable[[], float] = lambda: LEASE_S,
+        daily_usd: Callable[[], float | None] = lambda: None,
         left: Callable[[Path], None] = lambda _: None,
     ) -> None:
         self.stay_s = 0.0
@@ -101,6 +102,7 @@ class LocalRuntime:
         self._on_append = on_append
         self._check_inputs = check_inputs
         self._roster = roster
+        self._daily_usd = daily_usd
         self.workspaces = Workspaces(journal, folders, environ, masking, left)
         self.holding = Holding(folders.state / "drivers", journal, clock, ids, lease_s)
         self.spreads = False
@@ -449,7 +451,7 @@ class LocalRuntime:
                     ),
                     frozenset(settings.final_env),
                 ),
-                account=Account(self.journal, run, settings.daily_usd),
+                account=Account(self.journal, run, settings.daily_usd, self._daily_usd()),
                 measured=self.measured,
                 lane=Lane(self.journal, run, started.lane),
                 ledger=Ledger(self.journal, started, plan, state, settings.agent),

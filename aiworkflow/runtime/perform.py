@@ -367,7 +367,7 @@ class Attempts:
             raise StepError(
                 "budget",
                 f"the agent has used up the budget ({spent:,} tokens{cost}), and asks for more calls",
-                hint="raise it and go on: aiworkflow runs resume RUN --budget usd=…",
+                hint="raise it and go on: aiworkflow runs resume RUN --budget usd=… (or tokens=…)",
             )
 
     async def _call(self, work: Work, ports: Ports) -> Outcome:

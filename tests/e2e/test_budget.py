@@ -129,6 +129,24 @@ def test_a_project_has_a_bound_for_each_day(project: Project) -> None:
         assert "of what it may spend today" in done.err
 
 
+def test_the_days_bound_is_that_of_now_for_runs_that_have_begun_too(project: Project) -> None:
+    project.workflow(
+        asks("a", level=2)
+        + "## Gate\n\n```yaml step\nid: gate\napprove: true\n```\n\nOn?\n\n"
+        + asks("b", level=2)
+    )
+    with ModelServer(["fine"]) as server:
+        assert run(project, server, more="budget: {daily: 50}\n").code == 3
+        words = ("approvals", "approve", "last", "--json")
+        done = run(project, server, *words, more="budget: {daily: 1.5}\n")
+        assert (done.code, done.json["error"]["kind"]) == (4, "budget")
+        assert "a higher `budget.daily`" in done.json["error"]["hint"]
+        resume = ("runs", "resume", "last", "--json")
+        assert run(project, server, *resume, more="budget: {daily: 1.5}\n").code == 4
+        assert run(project, server, *resume, more="budget: {daily: 1.7}\n").code == 0
+        assert len(server.requests) == 2
+
+
 def test_two_runs_at_once_do_not_pass_the_days_bound(project: Project) -> None:
     project.workflow(asks("a", level=2))
     with ModelServer(["fine"]) as server:
