@@ -18,15 +18,18 @@ if TYPE_CHECKING:
 def check_journal(project: str | None, where: str | None, out: Out) -> int:
     """Look at everything in a journal and print what is wrong."""
     from aiworkflow.app import open_project
-    from aiworkflow.client import journal_check
+    from aiworkflow.client import journal_check, journal_restore
     from aiworkflow.client.journals import open_existing, own_journal
 
     found = open_project(project)
-    journal = open_existing(found, where or own_journal(found))
-    try:
-        checked = journal_check.check_journal(journal)
-    finally:
-        journal.close()
+    if where is not None and Path(where).is_file():
+        checked = journal_restore.check_backup(found, Path(where))
+    else:
+        journal = open_existing(found, where or own_journal(found))
+        try:
+            checked = journal_check.check_journal(journal)
+        finally:
+            journal.close()
     is_whole = not checked.findings
     out.object(checked.to_json())
     for one in checked.findings:

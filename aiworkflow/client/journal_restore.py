@@ -8,6 +8,7 @@ transaction; the old journal is whole in a place of its own.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import re
 import tarfile
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from aiworkflow.client.journal_backup import DATABASE, FORM, MANIFEST, building
+from aiworkflow.client.journal_check import CheckedJournal, check_journal
 from aiworkflow.client.journals import open_existing, own_journal, refuse_driven
 from aiworkflow.errors import FailedError, UsageError
 from aiworkflow.journal import Append, JournalUnavailable, RegisterWrite, UnknownRun
@@ -102,6 +104,21 @@ def restore(
             target = journal_folder(where, project.folders.state)
             aside = _to_files(project, folder, target, is_sound=is_sound)
     return Restored(place, id_, made, counts, tuple(marked), aside)
+
+
+def check_backup(project: Project, source: Path) -> CheckedJournal:
+    """Look at everything in a backup that is a file.
+
+    Raises:
+        UsageError: it is none. BackupDamaged: it cannot be unpacked, or is not what was written.
+    """
+    with building(project, "check") as folder:
+        blobs, _, digest = _unpack(source, folder)
+        with _opened(project, folder, blobs) as journal:
+            checked = check_journal(journal)
+            if not checked.findings:
+                _check(journal, source, digest)
+    return dataclasses.replace(checked, location=str(source))
 
 
 # -- the backup -----------------------------------------------------------------------------------

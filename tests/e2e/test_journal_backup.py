@@ -75,6 +75,21 @@ def test_a_backup_that_is_a_folder_is_a_journal_itself(kept: Project, tmp_path: 
     assert kept.run("journal", "check", str(tmp_path / "copy"), "--json").json["runs"] == 2
 
 
+def test_a_backup_that_is_a_file_is_checked_as_it_is(kept: Project, tmp_path: Path) -> None:
+    backup = tmp_path / "b.tar.gz"
+    kept.run("journal", "backup", str(backup))
+    done = kept.run("journal", "check", str(backup))
+    assert done.code == 0, done.err
+    assert f"in {backup}" in done.out + done.err
+    content = backup.read_bytes()
+    backup.write_bytes(content[: len(content) // 2])
+    done = kept.run("journal", "check", str(backup))
+    assert (done.code, "cannot be unpacked" in done.err) == (1, True)
+    backup.write_text("no archive")
+    assert kept.run("journal", "check", str(backup)).code == 1
+    assert not list((kept.root / ".aiworkflow/state").glob(".building-*"))
+
+
 def test_a_backup_is_made_while_a_run_goes_on(kept: Project, tmp_path: Path) -> None:
     kept.workflow(
         script("a", "touch began; echo 1")
