@@ -64,7 +64,7 @@ def _delivery(one: Mapping[str, Json]) -> str:
     words = [str(one["id"]), at, str(one["status"]), str(one["outcome"])]
     words += [str(one[name]) for name in ("event", "run", "reason") if name in one]
     if not one.get("route"):
-        words.append(f"{one['path']} from {one['address']}")
+        words.append(f"{one['path']} from {one['address']}" if one["address"] else str(one["path"]))
     return "  " + printable("  ".join(words)).replace("\n", " ")
 
 

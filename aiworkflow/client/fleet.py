@@ -214,6 +214,7 @@ class Shift:
 
     async def run(self) -> None:
         """Work until stopped."""
+        _log.info("ready", extra={"slots": self._worker.slots})
         await self._work(self._worker.run(), asyncio.Event(), None)
 
     async def take_one(self, wait_s: float) -> str | None:
@@ -259,6 +260,8 @@ class Shift:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             if working.done():
                 working.result()
+            if self._stopping.is_set():
+                _log.info("stopping", extra={"grace_seconds": self._grace_s})
             drain = self._worker.drain(self._grace_s)
             await end_in_order(drain, self._hurry, self._worker.stop)
         finally:

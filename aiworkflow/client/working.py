@@ -7,6 +7,7 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING, Final
 
+from aiworkflow.client.rest_log import log_rest
 from aiworkflow.engine import UnknownEvent
 from aiworkflow.errors import AIWorkflowError, UsageError
 from aiworkflow.journal import Fenced, Held, JournalUnavailable, UnknownRun
@@ -116,6 +117,7 @@ class Worker:
                 await found.rest()
             finally:
                 del self._runs[root]
+            log_rest(found)
         finally:
             if self._gate is not None:
                 self._gate.leave(root, has_begun=has_begun)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from aiworkflow.http.route import Asked
     from aiworkflow.runtime.given import NewRun
 
+_log = logging.getLogger("aiworkflow.http")
+
 
 async def start(asked: Asked) -> Answer:
     """Make a run durable; who works for the project drives it."""
@@ -46,6 +49,8 @@ async def start(asked: Asked) -> Answer:
         actor=asked.caller.actor,
     )
     if done.is_new:
+        about = {"bundle": new.bundle, "by": asked.caller.actor, "run": done.run}
+        _log.info("run started", extra=about)
         asked.context.submitted(done.run)
     return _started(asked, done.run, request, is_new=done.is_new)
 

@@ -113,6 +113,40 @@ def test_a_run_is_submitted_and_driven_by_a_worker(project: Project) -> None:
     assert both.code == 2 and "--wait stays with the run, and --detach does not" in both.err
 
 
+def test_the_log_says_what_became_of_each_run(project: Project, servers: list[Server]) -> None:
+    project.workflow(script("one", "echo 1"))
+    project.workflow(script("one", "echo oh no >&2; exit 3"), name="wrong")
+    asking = "## Ask\n\n```yaml step\nid: ask\nask: {fields: {name: string}}\n```\n\nWho?\n\n"
+    project.workflow(asking, name="asks")
+    servers.append(Server(project))
+    servers[0].until("ready")
+    runs = {name: submit(project, name) for name in ("flow", "wrong", "asks")}
+    for name, run in runs.items():
+        until(project, run, {"flow": "succeeded", "wrong": "failed", "asks": "waiting"}[name])
+    servers[0].process.send_signal(signal.SIGTERM)
+    servers[0].until("stopping")
+    told = {line["run"]: line for line in servers[0].lines if "run" in line}
+    assert told[runs["flow"]]["message"] == "run succeeded"
+    assert told[runs["flow"]]["level"] == "info"
+    wrong = told[runs["wrong"]]
+    assert (wrong["message"], wrong["level"], wrong["step"]) == ("run failed", "warning", "one")
+    assert "exit code 3: oh no" in str(wrong["error"])
+    assert (told[runs["asks"]]["message"], told[runs["asks"]]["waits_for"]) == ("run waits", "ask")
+
+
+def test_a_worker_says_that_it_is_there_and_why_a_run_has_failed(project: Project) -> None:
+    project.workflow(script("one", "echo oh no >&2; exit 3"))
+    run = submit(project)
+    worker = project.start("worker")
+    assert worker.stderr is not None
+    told = [worker.stderr.readline() for _ in range(2)]
+    worker.send_signal(signal.SIGTERM)
+    assert "stopping" in worker.communicate(timeout=60)[1]
+    assert " ready  slots=" in told[0]
+    assert f" warning: run failed  run={run} bundle=bundles/flow" in told[1]
+    assert "exit code 3: oh no" in told[1]
+
+
 def test_a_running_step_finishes_and_the_next_server_goes_on(
     project: Project, servers: list[Server]
 ) -> None:

@@ -198,7 +198,7 @@ class WebhookApp:
         if address:
             self._strangers.take(address, at)
         if not self._logged.take("", at):
-            about = {"path": path[:200], "address": address, "reason": reason}
+            about = {"path": path[:200], "address": address or None, "reason": reason}
             _log.warning("webhook refused", extra=about)
         self._recent.add(
             Happened(self._now(), path, address, answer.status, "refused", reason=reason)
@@ -280,9 +280,11 @@ class WebhookApp:
                 headers, b"" if run else request.body,
             )
         )  # fmt: skip
-        _log.debug(
-            "webhook", extra={"route": route.armed.name, "outcome": outcome, "run": run or None}
-        )
+        about = {"webhook": route.armed.name, "event": event or None, "delivery": delivery or None}
+        if outcome == "started":
+            _log.info("run started", extra={**about, "run": run})
+        else:
+            _log.debug("webhook", extra={**about, "outcome": outcome, "run": run or None})
 
 
 def _url(scope: Scope, headers: Mapping[str, str]) -> str:
