@@ -140,15 +140,17 @@ def commands() -> str:
         "130 interrupted.\n"
     ]
     with typer.Context(group, info_name="aiworkflow") as context:
-        for name in COMMANDS:
-            command = group.get_command(context, name)
-            children = getattr(command, "commands", None) or {"": command}
-            for child, one in children.items():
-                words = " ".join(filter(None, ("aiworkflow", name, child)))
-                with typer.Context(one, info_name=words) as inner:
-                    inner.terminal_width = 100
-                    help_text = one.get_help(inner)
-                parts.append(f"\n## {words}\n\n```text\n{help_text.rstrip()}\n```")
+        found = [(f"aiworkflow {name}", group.get_command(context, name)) for name in COMMANDS]
+    while found:
+        words, command = found.pop(0)
+        below = getattr(command, "commands", None)
+        if below:
+            found[:0] = [(f"{words} {name}", one) for name, one in below.items()]
+            continue
+        with typer.Context(command, info_name=words, help_option_names=["-h", "--help"]) as inner:
+            inner.terminal_width = 100
+            help_text = command.get_help(inner)
+        parts.append(f"\n## {words}\n\n```text\n{help_text.rstrip()}\n```")
     return "\n".join(parts) + "\n"
 
 

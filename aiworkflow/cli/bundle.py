@@ -56,7 +56,9 @@ def run(
     inputs_file: InputsOption = None,
     agent: AgentOption = None,
     settings: SetOption = None,
-    name: Annotated[str, typer.Option("--name", help="A name for this run, for its record.")] = "",
+    name: Annotated[
+        str, typer.Option("--name", metavar="NAME", help="A name for this run, for its record.")
+    ] = "",
     record: Annotated[
         str | None,
         typer.Option(
@@ -177,7 +179,9 @@ def validate(
     bundle: BundleArgument,
     output: Annotated[
         str,
-        typer.Option("--format", help="How to print findings: text, json, sarif or github."),
+        typer.Option(
+            "--format", metavar="FORM", help="How to print findings: text, json, sarif or github."
+        ),
     ] = "text",
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
@@ -215,7 +219,10 @@ def info(
 @app.command(cls=Command)
 def graph(
     bundle: BundleArgument,
-    form: Annotated[str, typer.Option("--format", help="terminal, mermaid or dot.")] = "terminal",
+    form: Annotated[
+        str,
+        typer.Option("--format", metavar="FORM", help="How to draw it: terminal, mermaid or dot."),
+    ] = "terminal",
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
     quiet: QuietOption = False,

@@ -7,7 +7,8 @@ needs no check; paths are taken as texts and looked at by the commands.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 from typer import Typer, echo
 from typer.core import TyperCommand, TyperGroup
@@ -29,6 +30,10 @@ class _AsItIs:
         return list(value) if param.multiple or param.nargs == -1 else value
 
 
+_WHOLE: Final = 10_000
+"""Longer than any sentence: nothing is cut off."""
+
+
 class _Plain:
     """What a command and a group have in common: their texts and flags go unchecked."""
 
@@ -39,10 +44,32 @@ class _Plain:
             descriptor = getattr(param, "type_descriptor", None)
             if getattr(descriptor, "annotation", None) in _UNCHECKED:
                 param._runtime_param = _AsItIs()  # noqa: SLF001  typer offers no other way
+            if param.param_type_name == "argument":
+                param.display_type_rich = _no_type  # its name says more than `<str>`
+                param._rich_display_name = partial(_written, param)  # noqa: SLF001  the same
+                param._usage_display_name = param._rich_display_name  # noqa: SLF001  the same
         return found
 
 
 _UNCHECKED = (str, list[str], bool)
+
+
+def _no_type(ctx: Any) -> None:
+    """Stands in for typer's name of an argument's type: there is nothing to say of it."""
+    del ctx
+
+
+def _written(argument: Any) -> str:
+    """An argument as it stands in the usage: `RUN`, `[FILE]`, `[BUNDLE]...`.
+
+    A name with brackets or spaces says by itself how it is written.
+    """
+    name: str = argument.display_name_raw
+    if set(name) & set("[ "):
+        return name
+    if not argument.required:
+        name = f"[{name}]"
+    return name if argument.nargs == 1 else f"{name}..."
 
 
 class Command(_Plain, TyperCommand):
@@ -83,6 +110,13 @@ def with_word(word: str, does: Callable[..., None]) -> type[Command]:
 
 class Group(_Plain, TyperGroup):
     """A group of such commands."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """The list in `--help`: the first sentence of each command, never cut off."""
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        rows = [(name, one.get_short_help_str(_WHOLE)) for name, one in commands if one is not None]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
 
 
 class StartGroup(Group):

@@ -128,7 +128,7 @@ def diff(
         str, typer.Option("--runs", metavar="N", help="Go by the last N that succeeded.")
     ] = "20",
     form: Annotated[
-        str, typer.Option("--format", help="How to print it: text or markdown.")
+        str, typer.Option("--format", metavar="FORM", help="How to print it: text or markdown.")
     ] = "text",
     as_json: JsonOption = False,
     verbose: VerboseOption = False,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # name → (module, one line); the order is that of `--help`
 COMMANDS: Mapping[str, tuple[str, str]] = {
-    "init": ("init", "Make the current folder a project, with a first workflow."),
+    "init": ("init", "Make a folder a project: its settings, and the ignore file of its state."),
     "run": ("run", "Run a bundle or a lone .md file (short for `bundle run`)."),
     "bundle": ("bundle", "Run, check, test, lock, compare and describe bundles."),
     "workflow": ("workflow", "List, show and create workflows."),

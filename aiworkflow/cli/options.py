@@ -37,7 +37,17 @@ DetachOption = Annotated[
 WaitArgument = Annotated[
     str, typer.Argument(metavar="RUN[/STEP]", help="The run, and the step where several wait.")
 ]
-CommentOption = Annotated[str, typer.Option("--comment", help="Why, for the record.")]
+CommentOption = Annotated[
+    str, typer.Option("--comment", metavar="TEXT", help="Why, for the record.")
+]
+ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for the record.")]
+NoteOption = Annotated[
+    str, typer.Option("--note", metavar="TEXT", help="How you know, for the record.")
+]
+StatusOption = Annotated[
+    list[str] | None,
+    typer.Option("--status", metavar="STATUS", help="Only runs with this status; several: any."),
+]
 FallbackOption = Annotated[
     bool,
     typer.Option(

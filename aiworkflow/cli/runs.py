@@ -11,9 +11,12 @@ from aiworkflow.cli.options import (
     DetachOption,
     FallbackOption,
     JsonOption,
+    NoteOption,
     ProjectOption,
     QuietOption,
+    ReasonOption,
     RunArgument,
+    StatusOption,
     VerboseOption,
     WaitArgument,
     WaitOption,
@@ -32,13 +35,13 @@ app = typer.Typer(
 
 @app.command("list", cls=Command)
 def list_(
-    status: Annotated[
-        list[str] | None, typer.Option("--status", help="Only runs with this status.")
-    ] = None,
+    status: StatusOption = None,
     bundle: Annotated[
-        str | None, typer.Option("--bundle", help="Only runs of this bundle.")
+        str | None, typer.Option("--bundle", metavar="BUNDLE", help="Only runs of this bundle.")
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="How many.")] = 20,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", metavar="N", min=1, max=1000, help="How many.")
+    ] = 20,
     before: Annotated[
         str | None, typer.Option("--before", metavar="CURSOR", help="`next` of the page before.")
     ] = None,
@@ -94,7 +97,9 @@ def inspect(
     ] = None,
     limit: Annotated[
         int | None,
-        typer.Option("--limit", "-n", min=1, max=100_000, help="How many of each list."),
+        typer.Option(
+            "--limit", "-n", metavar="N", min=1, max=100_000, help="How many of each list."
+        ),
     ] = None,
     after: Annotated[
         str | None,
@@ -102,7 +107,9 @@ def inspect(
     ] = None,
     events: Annotated[
         int | None,
-        typer.Option("--events", min=0, max=10_000, help="How many events before and after."),
+        typer.Option(
+            "--events", metavar="N", min=0, max=10_000, help="How many events before and after."
+        ),
     ] = None,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
@@ -437,7 +444,7 @@ def wake(
 @app.command(cls=Command)
 def cancel(
     run: RunArgument,
-    reason: Annotated[str, typer.Option("--reason", help="Why, for the record.")] = "",
+    reason: ReasonOption = "",
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
     quiet: QuietOption = False,
@@ -469,7 +476,7 @@ def resolve(
         str | None,
         typer.Option("--output", metavar="JSON", help="With `done` or `undo`: the step's output."),
     ] = None,
-    note: Annotated[str, typer.Option("--note", help="How you know, for the record.")] = "",
+    note: NoteOption = "",
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
     quiet: QuietOption = False,

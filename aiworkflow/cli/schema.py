@@ -27,7 +27,10 @@ class Part(StrEnum):
 def schema(
     part: Annotated[
         Part,
-        typer.Argument(help="What the schema is for: frontmatter, step, tools, config or repos."),
+        typer.Argument(
+            metavar="PART",
+            help="What the schema is for: frontmatter, step, tools, config or repos.",
+        ),
     ],
     as_json: JsonOption = False,
     verbose: VerboseOption = False,

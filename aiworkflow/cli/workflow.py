@@ -72,7 +72,12 @@ def create(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Lower case with hyphens.")],
     template: Annotated[
         str,
-        typer.Option("--template", "-t", help="basic, multi-step or with-tools."),
+        typer.Option(
+            "--template",
+            "-t",
+            metavar="TEMPLATE",
+            help="What to start from; `workflow list --templates` has them all.",
+        ),
     ] = "basic",
     bundle: Annotated[
         bool, typer.Option("--bundle", help="Make a folder rather than a lone NAME.md.")

@@ -563,7 +563,7 @@ def test_add_has_a_help_of_its_own(project: Project) -> None:
     for word in ("--help", "-h"):
         shown = project.run("bundle", "test", "add", word)
         assert shown.code == 0, shown.err
-        assert "Usage: aiworkflow bundle test add [OPTIONS] {RUN}" in shown.out
+        assert "Usage: aiworkflow bundle test add [OPTIONS] RUN" in shown.out
         assert "Make a test case of a run that was" in shown.out
         assert "--junit" not in shown.out
     assert "--junit" in project.run("bundle", "test", "--help").out

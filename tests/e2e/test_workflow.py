@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
+import typer
 
+from aiworkflow.cli.main import app
 from tests.support import Project, script
 
 TEMPLATES = ("basic", "multi-step", "with-tools")
@@ -162,11 +167,27 @@ def test_a_near_miss_of_a_command_is_suggested(project: Project) -> None:
     assert "bundle" in done.err
 
 
-def test_help_of_every_command_works(project: Project) -> None:
-    listed = project.run("--help").out
-    for command in ("init", "run", "bundle", "workflow", "runs", "doctor", "schema", "explain"):
-        assert command in listed
-        assert "Usage" in project.run(command, "--help").out
+def _helps(words: str, command: Any) -> Iterator[tuple[str, str]]:
+    """The help of a command and of all below it."""
+    with typer.Context(command, info_name=words, help_option_names=["-h", "--help"]) as context:
+        yield words, command.get_help(context)
+        for name in getattr(command, "commands", {}):
+            yield from _helps(f"{words} {name}", command.get_command(context, name))
+
+
+def test_help_of_every_command_reads_well(project: Project) -> None:
+    shown = project.run("runs", "list", "--help").out
+    found = dict(_helps("aiworkflow", typer.main.get_command(app)))
+    assert found["aiworkflow runs list"].strip() == shown.strip()
+    assert {"aiworkflow init", "aiworkflow queue dead retry"} <= {*found}
+    for words, text in found.items():
+        usage, _, rest = text.partition("\n\n")
+        assert usage.startswith(f"Usage: {words}"), words
+        assert not re.search(r"[{}]|\[\[", usage), usage  # `{BUNDLE}`, `[[BUNDLE]]`
+        assert not re.search(r"<(str|int|list)\b", text), words  # names of Python's types
+        assert not re.search(r"\w\.\.\.$", rest, re.MULTILINE), words  # cut off
+    usage = "Usage: aiworkflow queue dead retry [OPTIONS] NAME [ID]...\n"
+    assert usage in found["aiworkflow queue dead retry"]
 
 
 def test_commands_work_from_a_folder_below_and_by_project(project: Project) -> None:
