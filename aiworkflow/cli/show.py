@@ -249,7 +249,9 @@ def list_runs(
     if out.json:
         return
     if not shown:
-        out.say("no runs yet; start one: aiworkflow bundle run BUNDLE")
+        is_any = not status and bundle is None and before is None
+        nothing = "no runs yet; start one: aiworkflow bundle run BUNDLE"
+        out.say(nothing if is_any else "no runs like that; all of them: aiworkflow runs list")
         return
     rows = [
         (

@@ -79,14 +79,10 @@ def compare_bundles(
 
 
 def _label(project: Project, bundle: str) -> str:
-    path = Path(bundle)
-    within = project.root / "bundles" / bundle
-    if path.exists():
-        absolute = path.resolve()
-    elif within.exists() or "/" not in bundle:
-        absolute = within.resolve()
-    else:
-        absolute = (project.root / path).resolve()
+    label = project.label_of(bundle)
+    if label is None:  # it may have been there
+        label = bundle if "/" in bundle else f"bundles/{bundle}"
+    absolute = (project.root / label).resolve()
     try:
         return absolute.relative_to(project.root.resolve()).as_posix()
     except ValueError as error:

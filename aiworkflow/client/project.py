@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import field, replace
+from os.path import normpath
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
 from aiworkflow.bundle import Reading, read_bundle, read_document
 from aiworkflow.bundle.children import read_children
 from aiworkflow.bundle.configfile import read_config_file
+from aiworkflow.bundle.files import has_document
 from aiworkflow.bundle.workflow import AgentCall, Workflow, agent_spec
 from aiworkflow.client.acting import acting
 from aiworkflow.client.builder import BuiltWorkflow
@@ -288,24 +290,34 @@ class Project:
         path = self._path_of(bundle)
         return self._label(path), read_bundle(path)
 
+    def label_of(self, bundle: str) -> str | None:
+        """What a bundle is called in its runs: its path in the project; None if it is not there."""
+        try:
+            return self._label(self._path_of(bundle))
+        except UsageError:
+            return None
+
     def _path_of(self, bundle: str | Path) -> Path:
         path = Path(bundle)
-        if path.exists():
+        if path.is_file() or has_document(path):
             return path
         within = self.root / "bundles" / path
         for found in () if path.is_absolute() else (within, within.with_name(f"{path.name}.md")):
             if found.exists():
                 return found
+        if path.exists():  # a folder that could become one
+            return path
         from aiworkflow.bundle import list_bundles
         from aiworkflow.diagnostics.suggest import did_you_mean
 
         known = [found.name for found in list_bundles(self.root)]
-        hint = did_you_mean(path.name, known)
-        listed = f"bundles here: {', '.join(known)}" if known else "create one: aiworkflow init"
-        raise UsageError(f"there is no bundle `{bundle}`", hint=hint or listed)
+        create = "create one: aiworkflow workflow create NAME --bundle --output bundles"
+        listed = f"bundles here: {', '.join(known)}" if known else create
+        hint = did_you_mean(path.name, known) or listed
+        raise UsageError(f"there is no bundle `{bundle}`", hint=hint)
 
     def _label(self, path: Path) -> str:
-        absolute = path.absolute()
+        absolute = Path(normpath(path.absolute()))  # one name for it, from wherever it is called
         if absolute.is_relative_to(self.root):
             return absolute.relative_to(self.root).as_posix() or "."
         return str(absolute)

@@ -78,6 +78,9 @@ class Records:
     ) -> RunPage:
         """Runs, newest first.
 
+        Args:
+            bundle: only runs of it: by its name, its path, or what its runs call it.
+
         Raises:
             UsageError: there is no such status.
         """
@@ -88,7 +91,8 @@ class Records:
                 raise UsageError(
                     f"no run has the status `{word}`", hint=did_you_mean(word, known) or listed
                 )
-        return self.journal.runs(status=status, bundle=bundle, limit=limit, before=before)
+        label = None if bundle is None else self.project.label_of(bundle) or bundle
+        return self.journal.runs(status=status, bundle=label, limit=limit, before=before)
 
     def worktree_of(self, run: str) -> Path | None:
         """The worktree of a run, while it is there. Takes a full id."""

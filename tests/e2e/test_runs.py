@@ -44,7 +44,31 @@ def test_runs_are_listed_newest_first_in_pages(project: Project) -> None:
     assert [row["run"] for row in failed] == [bad]
     mine = project.run("runs", "list", "--bundle", "bundles/bad", "--json").json["runs"]
     assert [row["run"] for row in mine] == [bad]
+    named = project.run("runs", "list", "--bundle", "bad", "--json").json["runs"]
+    assert [row["run"] for row in named] == [bad]
     assert bad in project.run("runs", "list").out
+    for words in (("--bundle", "worse"), ("--status", "rolled_back")):
+        none = project.run("runs", "list", *words)
+        assert (none.code, none.out) == (
+            0,
+            "no runs like that; all of them: aiworkflow runs list\n",
+        )
+
+
+def test_where_there_are_no_bundles_it_is_said_how_one_is_made(project: Project) -> None:
+    done = project.run("run", "flow")
+    assert (done.code, "there is no bundle `flow`" in done.err) == (2, True)
+    assert "aiworkflow workflow create NAME --bundle --output bundles" in done.err
+
+
+def test_a_bundle_has_one_name_wherever_it_is_called_from(project: Project) -> None:
+    path = project.workflow(script("a", "echo 1"))
+    (project.root / "src" / "flow").mkdir(parents=True)  # no bundle, though it has the name of one
+    below = Project(project.root / "src", git=False)
+    for bundle in ("flow", f"../{path}"):
+        assert below.run("run", bundle).code == 0
+    rows = project.run("runs", "list", "--json").json["runs"]
+    assert [row["bundle"] for row in rows] == ["bundles/flow", "bundles/flow"]
 
 
 def test_a_run_is_found_by_a_part_of_its_id_and_as_last(project: Project) -> None:
