@@ -20,7 +20,7 @@ EXIT_REFUSED = 4
 EXIT_INTERRUPTED = 130
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
-_FAILING: Final = frozenset({errno.EIO, errno.EFBIG, errno.EROFS})
+_FAILING: Final = frozenset({errno.EIO, errno.EFBIG})
 
 
 class AIWorkflowError(Exception):
@@ -96,6 +96,12 @@ def disk_failed(error: OSError, doing: str) -> DiskFailed | None:
     if error.errno in _FULL:
         hint = "free some space, then go on with `aiworkflow runs resume RUN`; nothing was lost"
         return DiskFailed(f"{doing}: no space left on the disk", hint=hint)
+    if error.errno == errno.EROFS:
+        hint = (
+            "work on a copy of it on a disk that can be written to; a run that was under way goes on "
+            "with `aiworkflow runs resume RUN`"
+        )
+        return DiskFailed(f"{doing}: its disk is read-only", hint=hint)
     if error.errno in _FAILING:
         hint = "look at the disk and its limits, then go on with `aiworkflow runs resume RUN`"
         return DiskFailed(f"{doing}: the disk failed: {error.strerror}", hint=hint)

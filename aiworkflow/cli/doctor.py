@@ -11,7 +11,12 @@ from aiworkflow.cli.options import JsonOption, ProjectOption, QuietOption, Verbo
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
-_MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "problem": ("✗", "red")}
+_MARKS = {
+    "ok": ("✓", "green"),
+    "absent": ("·", "dim"),
+    "warning": ("!", "yellow"),
+    "problem": ("✗", "red"),
+}
 
 
 @app.command("doctor", cls=Command)
@@ -56,7 +61,7 @@ def doctor(
         line = f"{out.paint(mark, style)} {check['check'].ljust(width)}  {check['text']}"
         fix = f"{' ' * (width + 4)}{out.paint('fix', 'cyan')}: {check['fix']}"
         # under --quiet only what is wrong is said
-        show = out.say if check["status"] == "ok" else out.result
+        show = out.say if check["status"] in {"ok", "absent"} else out.result
         show(line)
         if check["fix"] is not None:
             show(fix)

@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final, cast
+from urllib.parse import urlsplit
 
 from aiworkflow.agents import CLI_PROGRAMS, agent_problem, found_programs
+from aiworkflow.agents.providers import PROVIDERS, provider_of
 from aiworkflow.bundle.workflow import AgentSpec
-from aiworkflow.client.health_check import Check
+from aiworkflow.client.health_check import Check, CheckStatus
+from aiworkflow.client.health_check import absent as _absent
 from aiworkflow.client.health_check import ok as _ok
 from aiworkflow.client.health_check import problem as _problem
 from aiworkflow.client.health_check import warning as _warning
@@ -34,12 +38,10 @@ _REACHABLE_S: Final = 0.5
 _EXPECTED: Final = ("bash", "sh", "python")
 # program → what it is good for
 _OPTIONAL: Final = {"dot": "draws what `bundle graph --format dot` prints (Graphviz)"}
-# agent → variable of its key
-_KEYS: Final = {"anthropic": "ANTHROPIC_API_KEY", "openai": "OPENAI_API_KEY"}
 
 
 def examine(client: Client, *, ask: bool = False) -> list[Check]:
-    """Look at everything; changes nothing, and asks no server but an Ollama that is set up.
+    """Look at everything; changes nothing, and asks no server but those of agents on this machine.
 
     Args:
         ask: begin and ask the MCP servers of config.yaml, too.
@@ -132,13 +134,16 @@ def _interpreters(client: Client) -> Iterator[Check]:
 def _sandbox(client: Client) -> Check:
     found = _which(client, "bwrap")
     where = f"bubblewrap is at {found}" if found else "bubblewrap is not installed"
-    return _ok("sandbox", f"not used by this version: steps run as you; {where}")
+    return _absent("sandbox", f"not used by this version: steps run as you; {where}")
 
 
 def _optional(client: Client) -> Iterator[Check]:
     for program, use in _OPTIONAL.items():
         found = _which(client, program)
-        yield _ok(f"optional {program}", f"{found or 'not installed'}: {use}")
+        if found is not None:
+            yield _ok(f"optional {program}", f"{found}: {use}")
+        else:
+            yield _absent(f"optional {program}", f"not installed: {use}")
 
 
 # -- project --------------------------------------------------------------------------------------
@@ -156,7 +161,8 @@ def _project(client: Client) -> Check:
         text += f"; working tree {location.worktree}"
     existing = location.state if location.state.exists() else location.root
     if not os.access(existing, os.W_OK):
-        return _problem("project", f"{existing} cannot be written to", f"chmod u+w {existing}")
+        fix = f"chmod u+w {existing}; where the disk is read-only: run in a copy of the project"
+        return _problem("project", f"{existing} cannot be written to: nothing can run here", fix)
     if location.by == "directory":
         return _warning("project", text, "make it a project: aiworkflow init")
     return _ok("project", text)
@@ -281,9 +287,7 @@ def _size(size: int) -> str:
 def _agents(client: Client) -> Iterator[Check]:
     project = client.project
     environ = project.environ
-    for name, variable in _KEYS.items():
-        found = f"{variable} is {'set' if environ.get(variable) else 'not set'}"
-        yield _ok(f"agent {name}", found)
+    yield from _keys(environ)
     programs = found_programs(environ.get("PATH"))
     yield _ollama(environ, is_installed=programs["ollama"] is not None)
     yield from _programs(programs, environ)
@@ -293,13 +297,29 @@ def _agents(client: Client) -> Iterator[Check]:
     for name, about in agents.items():
         model = about.get("model") if isinstance(about, dict) else None
         # a model may come from the workflow, so its absence is none of the agent's faults
-        yield _usable(f"agent {name}", AgentSpec(name, None if model else "MODEL"), agents, environ)
+        found = _usable(
+            f"agent {name}", "", AgentSpec(name, None if model else "MODEL"), agents, environ
+        )
+        silent = _silent(about, environ) if found.status is CheckStatus.OK else None
+        yield found if silent is None else _warning(f"agent {name}", silent, "start its server")
     default, origin = settings.get("agent")
     named: Sequence[Json] = default if isinstance(default, list) else [default] if default else []
     for text in named:
         name, _, model = str(text).partition("/")
-        label = f"default agent {text} ({origin})"
-        yield _usable(label, AgentSpec(name, model or None), agents, environ)
+        about = f"{text} ({origin}): "
+        yield _usable("default agent", about, AgentSpec(name, model or None), agents, environ)
+
+
+def _keys(environ: Mapping[str, str]) -> Iterator[Check]:
+    """The keys of providers, those that are not there in one line."""
+    missing = []
+    for one in PROVIDERS.values():
+        if environ.get(one.key_variable):
+            yield _ok(f"agent {one.name}", f"{one.key_variable} is set")
+        elif not one.is_open:
+            missing.append(one.key_variable)
+    if missing:
+        yield _absent("optional keys", f"not set: {', '.join(missing)}")
 
 
 def _programs(programs: Mapping[str, str | None], environ: Mapping[str, str]) -> Iterator[Check]:
@@ -323,7 +343,7 @@ def _programs(programs: Mapping[str, str | None], environ: Mapping[str, str]) ->
             )
     missing = [name for name in CLI_PROGRAMS if name not in there]
     if missing:
-        yield _ok("optional agents", f"not installed: {', '.join(missing)}")
+        yield _absent("optional agents", f"not installed: {', '.join(missing)}")
 
 
 def _breakers(client: Client) -> Iterator[Check]:
@@ -345,31 +365,60 @@ def _breakers(client: Client) -> Iterator[Check]:
 
 
 def _usable(
-    name: str, spec: AgentSpec, agents: Mapping[str, Json], environ: Mapping[str, str]
+    name: str, about: str, spec: AgentSpec, agents: Mapping[str, Json], environ: Mapping[str, str]
 ) -> Check:
     problem = agent_problem(spec, agents, environ)
     if problem is None:
-        return _ok(name, "can be used")
+        return _ok(name, f"{about}can be used")
     what, _, fix = problem.partition("; ")
-    return _problem(name, what, fix or None)
+    return _problem(name, f"{about}{what}", fix or None)
 
 
 def _ollama(environ: Mapping[str, str], *, is_installed: bool) -> Check:
     """Ollama needs no key; where it is set up, whether it answers is all there is to know."""
     if not is_installed and not environ.get("OLLAMA_HOST"):
-        return _ok("agent ollama", "not installed, and OLLAMA_HOST is not set")
-    import socket
-    from urllib.parse import urlsplit
-
+        return _absent("agent ollama", "not installed, and OLLAMA_HOST is not set")
     url = environ.get("OLLAMA_HOST") or "127.0.0.1:11434"
-    try:
-        parts = urlsplit(url if "://" in url else f"http://{url}")
-        address = (parts.hostname or "127.0.0.1", parts.port or 11434)
-        with socket.create_connection(address, timeout=_REACHABLE_S):
-            pass
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+    reason = _unreachable(url, 11434)
+    if reason is not None:
         return _warning(
             "agent ollama", f"{url} does not answer: {reason}", "start it: ollama serve"
         )
     return _ok("agent ollama", f"{url} answers")
+
+
+def _silent(about: Json, environ: Mapping[str, str]) -> str | None:
+    """Which addresses of an agent on this machine do not answer; other machines are not asked."""
+    if not isinstance(about, dict) or not isinstance(api := about.get("api"), str):
+        return None
+    url, provider = about.get("url"), provider_of(api)
+    urls = [str(one) for one in (url if isinstance(url, list) else [url] if url else [])]
+    if not urls and provider is not None:
+        urls = [provider.address(environ)]
+    said = []
+    for one in urls:
+        reason = _unreachable(one, 80) if _is_here(one) else None
+        if reason is not None:
+            said.append(f"{one} does not answer: {reason}")
+    return "; ".join(said) or None
+
+
+def _is_here(url: str) -> bool:
+    try:
+        host = urlsplit(url).hostname or ""
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _unreachable(url: str, port: int) -> str | None:
+    """Why nobody answers at an address; None where somebody does."""
+    import socket
+
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        address = (parts.hostname or "127.0.0.1", parts.port or port)
+        with socket.create_connection(address, timeout=_REACHABLE_S):
+            return None
+    except (OSError, ValueError) as error:
+        return getattr(error, "strerror", None) or str(error)

@@ -15,6 +15,7 @@ class CheckStatus(StrEnum):
     """How a check came out; only a problem makes `doctor` fail."""
 
     OK = "ok"
+    ABSENT = "absent"
     WARNING = "warning"
     PROBLEM = "problem"
 
@@ -47,6 +48,11 @@ class Check:
 def ok(name: str, text: str) -> Check:
     """All is well."""
     return Check(name, CheckStatus.OK, text)
+
+
+def absent(name: str, text: str) -> Check:
+    """Not there, or not used, and nobody asked for it."""
+    return Check(name, CheckStatus.ABSENT, text)
 
 
 def warning(name: str, text: str, fix: str | None = None) -> Check:

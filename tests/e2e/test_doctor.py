@@ -13,7 +13,7 @@ from typing import Any
 
 from tests.support import Project, script
 
-STATES = {"ok", "warning", "problem"}
+STATES = {"ok", "absent", "warning", "problem"}
 
 
 def checks(project: Project, **env: str) -> dict[str, dict[str, Any]]:
@@ -28,8 +28,10 @@ def checks(project: Project, **env: str) -> dict[str, dict[str, Any]]:
 def test_a_healthy_project_has_no_problem_and_names_every_check(project: Project) -> None:
     project.run("init")
     found = checks(project)
-    for name in ("python", "git", "project", "settings", "journal", "sandbox", "agent anthropic"):
+    for name in ("python", "git", "project", "settings", "journal"):
         assert found[name]["status"] == "ok", found[name]
+    for name in ("sandbox", "optional keys", "optional agents", "agent ollama"):
+        assert found[name]["status"] == "absent", found[name]
     assert {check["status"] for check in found.values()} <= STATES
     assert set(found["git"]) == {"check", "status", "text", "fix"}
     assert "the git repository" in found["project"]["text"]
@@ -123,24 +125,31 @@ def test_git_may_be_absent(project: Project, tmp_path: Path) -> None:
 def test_keys_are_seen_and_never_shown(project: Project) -> None:
     done = project.run("doctor", ANTHROPIC_API_KEY="sk-very-secret")
     assert "ANTHROPIC_API_KEY is set" in done.out
-    assert "OPENAI_API_KEY is not set" in done.out
+    assert "· optional keys" in done.out and "✓ agent anthropic" in done.out
+    assert "not set: OPENAI_API_KEY, GEMINI_API_KEY, " in done.out
     assert "sk-very-secret" not in done.out + done.err
 
 
 def test_each_configured_agent_can_be_used_or_says_why_not(project: Project) -> None:
-    project.write(
-        ".aiworkflow/config.yaml",
-        "agent: mine/m1\nagents:\n"
-        "  mine: {api: openai, url: http://127.0.0.1:9/v1}\n"
-        "  theirs: {api: openai, url: http://127.0.0.1:9/v1, key: THEIR_KEY}\n",
-    )
-    found = checks(project)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        project.write(
+            ".aiworkflow/config.yaml",
+            f"agent: mine/m1\nagents:\n  mine: {{api: openai, url: http://127.0.0.1:{port}/v1}}\n"
+            "  theirs: {api: openai, url: http://127.0.0.1:9/v1, key: THEIR_KEY}\n"
+            "  far: {api: openai, url: http://192.0.2.1/v1}\n",
+        )
+        found = checks(project)
     assert found["agent mine"]["status"] == "ok"
+    assert found["agent far"]["status"] == "ok"  # other machines are not asked
+    silent = checks(project)["agent mine"]
+    assert silent["status"] == "warning"
+    assert f"http://127.0.0.1:{port}/v1 does not answer: Connection refused" in silent["text"]
     assert found["agent theirs"]["status"] == "problem"
     assert "THEIR_KEY is not set" in found["agent theirs"]["text"]
     assert "export THEIR_KEY" in found["agent theirs"]["fix"]
-    (default,) = [check for name, check in found.items() if name.startswith("default agent")]
-    assert default["status"] == "ok"
+    assert found["default agent"]["status"] == "ok"
+    assert found["default agent"]["text"].startswith("mine/m1 (project's config.yaml ")
 
 
 def test_an_ollama_that_is_set_up_answers_or_does_not(project: Project) -> None:

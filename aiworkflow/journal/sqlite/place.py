@@ -32,8 +32,7 @@ def prepare_folder(folder: Path) -> None:
     except OSError as error:
         raise JournalUnavailable(
             f"cannot make {folder} for the journal: {error.strerror}",
-            hint="make the folder above it writable, "
-            "or set `journal: sqlite:///folder` in .aiworkflow/config.yaml",
+            hint="make the folder above it writable, or work on a copy of the project where it is",
         ) from error
 
 
