@@ -11,7 +11,11 @@ HEAD = "<!-- Made by `make docs` from the code; do not edit. -->\n\n"
 
 
 def cell(text: object) -> str:
-    return " ".join(str(text).split()).replace("|", "\\|").replace("<", "&lt;")
+    """Text of a cell; within backticks nothing but the bar is escaped, since there it would be seen."""
+    parts = " ".join(str(text).split()).replace("|", "\\|").split("`")
+    return "`".join(
+        part.replace("<", "&lt;") if at % 2 == 0 else part for at, part in enumerate(parts)
+    )
 
 
 def code(text: object) -> str:

@@ -10,6 +10,7 @@ from aiworkflow.bundle.yaml_nodes import Mapping, Node, Scalar
 from aiworkflow.bundle.yamltree import compose
 from aiworkflow.diagnostics import Source
 from aiworkflow.diagnostics.suggest import did_you_mean
+from aiworkflow.errors import UsageError
 from aiworkflow.records import record
 from aiworkflow.settings.layers import Layer, Stratum
 
@@ -82,6 +83,19 @@ def read_config_file(path: Path, shown: str, report: Report) -> ConfigFile | Non
     settings = read_configfile(Source(shown, text.replace("\r\n", "\n")), report)
     layer = stratum(settings, Layer.PROJECT)
     return ConfigFile(layer.values, layer.where, settings.reserved)
+
+
+def journal_problem(report: Report) -> UsageError | None:
+    """Why it is not known where runs are kept: `journal` is wrong, or the file cannot be read."""
+    for one in report.sorted():
+        if one.severity != "error":
+            continue
+        if one.message.startswith("`journal`"):
+            return UsageError(one.message, hint=one.hint, place=one.place)
+        if one.code.startswith("AW3") or one.code == "AW654":  # no YAML, or not to be read at all
+            what = f"{one.message}; so it is not known where runs are kept"
+            return UsageError(what, hint=one.hint, place=one.place)
+    return None
 
 
 def _unreadable(shown: str, why: str, report: Report) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from aiworkflow.bundle import Reading, read_bundle, read_document
 from aiworkflow.bundle.children import read_children
-from aiworkflow.bundle.configfile import read_config_file
+from aiworkflow.bundle.configfile import journal_problem, read_config_file
 from aiworkflow.bundle.files import has_document
 from aiworkflow.bundle.workflow import AgentCall, Workflow, agent_spec
 from aiworkflow.client.acting import acting
@@ -251,9 +251,9 @@ class Project:
 
         report = Report()
         found = self.layered(report).options().journal
-        for one in report.sorted():
-            if one.severity == "error" and one.message.startswith("`journal`"):
-                raise UsageError(one.message, hint=one.hint, place=one.place)
+        problem = journal_problem(report)
+        if problem is not None:
+            raise problem
         return found
 
     @property

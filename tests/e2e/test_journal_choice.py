@@ -48,6 +48,18 @@ def files(project: Project) -> set[str]:
     return {path.name for path in state.iterdir()} if state.exists() else set()
 
 
+def test_no_other_journal_is_taken_when_the_settings_cannot_be_read(project: Project) -> None:
+    project.write(".aiworkflow/config.yaml", f"agent: [ollama/x\njournal: {NOBODY}\n")
+    for words in (("runs", "list"), ("queue", "publish", "q"), ("journal", "check")):
+        done = project.run(*words)
+        assert done.code == 2, (words, done.out)
+        assert (
+            "error: .aiworkflow/config.yaml:1:8: `[` is not closed; so it is not known where runs are"
+            " kept\n  help: close it with `]`" in done.err
+        ), done.err
+    assert files(project) == set()
+
+
 # -- a journal on a server ------------------------------------------------------------------------
 
 
