@@ -16,7 +16,7 @@ import typer
 from aiworkflow.cli.main import app
 from tests.support import Project, script
 
-TEMPLATES = ("basic", "multi-step", "with-tools")
+TEMPLATES = ("basic", "multi-step", "with-agent", "with-tools")
 
 
 def test_init_makes_a_project_and_keeps_what_is_there(project: Project) -> None:
@@ -63,11 +63,18 @@ def test_every_template_is_created_valid_and_runs(project: Project, template: st
     assert info["name"] == "my-own"
     given = {one["name"]: "x" for one in info["inputs"] if one["required"]}
     words = tuple(word for name, value in given.items() for word in ("-i", f"{name}={value}"))
-    done = project.run("run", "my-own", "--json", *words)
+    project.git("add", ".")
+    project.git("commit", "-qm", "a bundle")
+    document = project.root / "bundles/my-own/workflow.md"
+    document.write_text(document.read_text() + "\nA change.\n")
+    done = project.run("run", "my-own", "--json", "--agent", "echo", *words)
     assert done.code == 0, done.err + done.out
     assert done.json["status"] == "succeeded"
-    if template == "basic":
-        assert "✓ you" in project.run("bundle", "test", "my-own").out
+    if template == "with-agent":
+        assert done.json["outputs"] == {"verdict": "approve", "report": "**approve**, 0 findings"}
+    cases = {"basic": ["you"], "with-agent": ["nothing-changed", "one-finding"]}.get(template, [])
+    tested = project.run("bundle", "test", "my-own")
+    assert [line.split()[1] for line in tested.out.splitlines() if "✓" in line] == cases
 
 
 def test_a_lone_file_is_created_and_runs(project: Project) -> None:
