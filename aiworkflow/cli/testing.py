@@ -171,10 +171,10 @@ def _show(result: CaseResult, changed: list[str] | None, tests: CaseTests, out: 
 
 def _lines(result: CaseResult, bundle: str) -> list[str]:
     lines = [line for miss in result.misses for line in miss.lines()]
+    update = f"aiworkflow bundle test {bundle} --case {result.name} --update"
     if result.misses:
         anew = f"ask anew: aiworkflow run {bundle} --record {result.name} --force"
         if any(miss.nearest for miss in result.misses):  # else there is none that could be kept
-            update = f"aiworkflow bundle test {bundle} --case {result.name} --update"
             lines.append(f"keep the answer for it: {update}")
             anew = f"or {anew}"
         lines.append(anew)
@@ -182,6 +182,8 @@ def _lines(result: CaseResult, bundle: str) -> list[str]:
     if len(problems) > _MOST_PROBLEMS:
         more = len(problems) - _MOST_PROBLEMS
         problems = [*problems[:_MOST_PROBLEMS], f"… {more} more; all of them with --json"]
+    if problems and not result.misses and result.came is not None:
+        problems.append(f"if it is to be so from now on: {update}")
     return [*lines, *problems]
 
 

@@ -40,14 +40,7 @@ def test_the_tutorial_does_what_it_says(tmp_path: Path) -> None:
     lines = commands(page)
     assert lines[:2] == ["mkdir shop", "cd shop"]
     project = Project(tmp_path / "shop", git=False)
-    validate, run, look, again, show, mistake = (
-        lines[5],
-        lines[6],
-        lines[7],
-        lines[8],
-        lines[9],
-        lines[10],
-    )
+    validate, run, look, again, show, test, update, mistake = lines[5:13]
     for line in lines[2:6]:
         done = shell(project, line)
         assert done.returncode == 0, (line, done.stderr)
@@ -71,6 +64,16 @@ def test_the_tutorial_does_what_it_says(tmp_path: Path) -> None:
     done = shell(project, again)
     assert done.stdout == "greeting: HELLO, ADA!\n"
     assert "HELLO, ADA!" in shell(project, show).stdout
+    done = shell(project, test)
+    assert done.returncode == 1
+    shown = re.search(
+        r"^```\n(bundles/my-first\n.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE
+    )
+    assert shown is not None
+    for line in shown.group(1).splitlines():
+        assert line.partition("  0.")[0] in done.stdout, (line, done.stdout)
+    assert shell(project, update).returncode == 0
+    assert "all passed" in shell(project, test).stdout
 
     document.write_text(text.replace("steps.greet.output }}", "steps.greeet.output }}", 1))
     done = shell(project, mistake)
@@ -89,12 +92,15 @@ def test_the_first_bundle_of_the_readme_runs(tmp_path: Path) -> None:
     text = (ROOT / "README.md").read_text()
     part = text.split("## A first bundle in two minutes", 1)[1]
     lines = re.findall(r"^    (aiworkflow .*)$", part, re.MULTILINE)
-    assert len(lines) == 4
+    assert len(lines) == 6
     project = Project(tmp_path)
+    said = []
     for line in lines:
         done = shell(project, line)
         assert done.returncode == 0, (line, done.stderr)
-    assert "Hello, Ada!" in done.stdout
+        said.append(done.stdout)
+    assert "Hello, Ada!" in said[3]
+    assert "2 cases, all passed" in said[5]
 
 
 def test_the_python_examples_run(tmp_path: Path) -> None:
