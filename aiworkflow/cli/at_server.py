@@ -15,12 +15,6 @@ from aiworkflow.cli.given import overrides, pairs, read_inputs
 from aiworkflow.cli.out import Out
 from aiworkflow.cli.recording import is_case
 from aiworkflow.cli.running import drive
-from aiworkflow.cli.sweeping_there import (
-    go_on_there,
-    repos_there,
-    start_sweep_there,
-    undo_sweep_there,
-)
 from aiworkflow.cli.where import Where
 from aiworkflow.errors import EXIT_FAILED, EXIT_OK, EXIT_USAGE, UsageError
 
@@ -170,11 +164,6 @@ INSTEAD: Final[Mapping[str, Callable[[Given], int]]] = {
     "workflow list": workflows_there,
     "workflow show": document_there,
     "journal check": journal_there,
-    "repos list": lambda given: repos_there(given, _out(given)),
-    "sweep start": lambda given: start_sweep_there(given, _out(given)),
-    "sweep resume": lambda given: go_on_there(given, _out(given), again=False),
-    "sweep retry-failed": lambda given: go_on_there(given, _out(given), again=True),
-    "sweep undo": lambda given: undo_sweep_there(given, _out(given)),
     "tools list": tools_there,
     "tools show": tool_there,
 }

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from aiworkflow.cli.out import Out
+    from aiworkflow.client.agreeing import CostNotAgreed
     from aiworkflow.client.bounds import Outlay
     from aiworkflow.client.client import Client
     from aiworkflow.client.project import Checked
@@ -38,22 +39,26 @@ def agree_to_cost(
     """
     if agreed:
         return
-    from aiworkflow.cli.prompting import is_terminal
-    from aiworkflow.client.agreeing import most_text, to_be_agreed
+    from aiworkflow.client.agreeing import to_be_agreed
 
     refused = to_be_agreed(client, checked, inputs, texts, count)
-    if refused is None:
-        return
-    if not is_terminal(out):
+    if refused is not None and not consents(refused, out):
         raise refused
+
+
+def consents(refused: CostNotAgreed, out: Out) -> bool:
+    """Whether somebody at the terminal agrees to what runs may cost."""
+    from aiworkflow.cli.prompting import is_terminal
+    from aiworkflow.client.agreeing import most_text
+
+    if not is_terminal(out):
+        return False
     for line in outlay_lines(refused.outlay):
         out.note(line)
-    sys.stderr.write(
-        f"it may cost {most_text(refused.outlay, count)}; start? [y]es, Enter for no: "
-    )
+    most = most_text(refused.outlay, refused.count)
+    sys.stderr.write(f"it may cost {most}; start? [y]es, Enter for no: ")
     sys.stderr.flush()
-    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
-        raise refused
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
 def outlay_lines(outlay: Outlay, *, steps: bool = True) -> Iterator[str]:

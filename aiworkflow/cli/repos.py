@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from aiworkflow.cli.command import Command, Group
 from aiworkflow.cli.options import JsonOption, ProjectOption, QuietOption, VerboseOption
+
+if TYPE_CHECKING:
+    from aiworkflow.engine.carried import Json
 
 app = typer.Typer(
     cls=Group,
@@ -32,17 +35,23 @@ def list_(
     project: ProjectOption = None,
 ) -> None:
     """List the repositories, in the order in which sweeps take them."""
-    from aiworkflow.app import open_project
     from aiworkflow.cli.out import Out
     from aiworkflow.cli.show import table
-    from aiworkflow.client.repos import Repos
+    from aiworkflow.cli.triggering import opened
+    from aiworkflow.cli.where import Where
 
     out = Out(as_json=as_json, verbose=verbose, quiet=quiet)
-    found = Repos(open_project(project)).chosen(tag or ())
-    out.object({"repositories": [one.to_json() for one in found]})
+    with opened(Where(project)) as client:
+        found = client.views.repos(tag or ())
+    out.object(found)
     rows = [
-        (one.name, ", ".join(one.tags) or "-", one.branch or "-", one.url or str(one.folder))
-        for one in found
+        (
+            str(one["name"]),
+            ", ".join(cast("list[str]", one["tags"])) or "-",
+            str(one["branch"] or "-"),
+            str(one["url"] or one["folder"]),
+        )
+        for one in cast("list[dict[str, Json]]", found["repositories"])
     ]
     out.result(table(rows, ("NAME", "TAGS", "BRANCH", "WHERE")) if rows else "no such repository")
 

@@ -16,13 +16,11 @@ from aiworkflow.errors import (
 from aiworkflow.records import record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from aiworkflow.cli.out import Out
     from aiworkflow.client.client import Client
-    from aiworkflow.client.repos import Repository
-    from aiworkflow.client.sweep import Sweep
-    from aiworkflow.client.sweep_record import SweepOrder, SweepReport, Swept, Target
+    from aiworkflow.client.sweeps import Sweeping, Sweeps, Tell, Wanted
     from aiworkflow.engine.carried import Json
 
     _Shown = dict[str, Json]
@@ -56,78 +54,95 @@ class SweepRequest:
 
 
 def start_sweep(request: SweepRequest, out: Out) -> int:
-    """Begin a sweep and drive it, or show it for `--dry-run`."""
-    from aiworkflow.client.repos import Repos
-    from aiworkflow.client.sweeps import Sweeps, author_of, share_of
+    """Begin a sweep and follow it, or show it for `--dry-run`."""
+    from aiworkflow.client.agreeing import CostNotAgreed
 
-    check_which(some=bool(request.tags or request.repos or request.every))
     check_report(request.report)
+    wanted = _wanted(request)
+    if request.dry_run:
+        return _plan(request, wanted, out)
 
-    def begin(client: Client) -> Sweep | None:
-        from aiworkflow.cli.bounding import agree_to_cost
-        from aiworkflow.cli.given import overrides, pairs
+    async def begin(client: Client) -> Sweeping:
+        sweeps: Sweeps = client.sweeps
+        try:
+            found = await sweeps.start(request.bundle, agreed=request.agreed, **wanted)
+        except CostNotAgreed as refused:
+            from aiworkflow.cli.bounding import consents
 
-        texts = pairs(request.inputs, "--input")
-        chosen = Repos(client.project).chosen(request.tags, request.repos)
-        said = overrides(request.agent, request.settings)
-        checked = client.project.check(request.bundle, said)
-        sweeps = Sweeps(client)
-        order, new = sweeps.order(
-            checked,
-            chosen,
-            texts=texts,
-            max_parallel=whole("--max-parallel", request.max_parallel),
-            canary=share_of(request.canary, len(chosen), "--canary"),
-            stop_after=whole("--stop-after-failures", request.stop_after)
-            if request.stop_after
-            else 0,
-            max_usd=usd(request.max_usd),
-            branch=request.branch,
-            message=request.message,
-            author=author_of(request.author, "--author"),
-            overrides=said,
-        )
-        if request.dry_run:
-            _say_plan(order, chosen, out)
-            return None
-        agree_to_cost(client, checked, None, texts, out, agreed=request.agreed, count=len(chosen))
-        out.note(f"sweep {order.sweep}: {order.bundle} in {len(chosen)} repositories")
-        return sweeps.begin(order, new, _teller(out))
+            if client.is_remote or not consents(refused, out):
+                raise
+            found = await sweeps.start(request.bundle, agreed=True, **wanted)
+        out.note(f"sweep {found.id}: {request.bundle}")
+        return found
 
     return _drive(request.project, begin, request.report, out)
+
+
+def _wanted(request: SweepRequest) -> Wanted:
+    """What was asked for. Raises UsageError, in the words of the command line."""
+    from aiworkflow.cli.given import overrides, pairs
+    from aiworkflow.client.sweep_order import author_of, share_of
+
+    if not (request.tags or request.repos or request.every):
+        raise UsageError(
+            "nothing says which repositories", hint="give --tag TAG, --repo NAME or --all"
+        )
+    share_of(request.canary, 1, "--canary")
+    author_of(request.author, "--author")
+    stop_after = request.stop_after
+    return {
+        "tags": request.tags,
+        "repos": request.repos,
+        "all": request.every,
+        "texts": pairs(request.inputs, "--input"),
+        "canary": request.canary,
+        "max_parallel": _whole("--max-parallel", request.max_parallel),
+        "stop_after_failures": _whole("--stop-after-failures", stop_after) if stop_after else 0,
+        "max_usd": _usd(request.max_usd),
+        "branch": request.branch,
+        "message": request.message,
+        "author": request.author,
+        "overrides": overrides(request.agent, request.settings),
+    }
+
+
+def _plan(request: SweepRequest, wanted: Wanted, out: Out) -> int:
+    from aiworkflow.cli.triggering import in_loop
+    from aiworkflow.cli.where import Where
+
+    async def ask(client: Client) -> _Shown:
+        return await client.sweeps.plan(request.bundle, **wanted)
+
+    _say_plan(in_loop(Where(request.project), ask), out)
+    return EXIT_OK
 
 
 def go_on(
     project: str | None, sweep: str, report: str | None, max_usd: str, out: Out, *, again: bool
 ) -> int:
     """`sweep resume` and `sweep retry-failed`."""
-    from aiworkflow.client.sweeps import Sweeps
-
     check_report(report)
+    most = _usd(max_usd)
 
-    def begin(client: Client) -> Sweep:
-        sweeps = Sweeps(client)
-        return (sweeps.retry if again else sweeps.resume)(sweep, _teller(out), usd(max_usd))
+    async def begin(client: Client) -> Sweeping:
+        sweeps: Sweeps = client.sweeps
+        return await (sweeps.retry if again else sweeps.resume)(sweep, most)
 
     return _drive(project, begin, report, out)
 
 
 def undo_sweep(project: str | None, sweep: str, report: str | None, out: Out) -> int:
     """`sweep undo`."""
-    import asyncio
-
-    from aiworkflow.app import connect
-    from aiworkflow.client.sweeps import Sweeps
-
     check_report(report)
 
-    async def undo() -> SweepReport:
-        async with connect(project) as client:
-            return await Sweeps(client).undo(sweep, _teller(out))
+    async def begin(client: Client) -> Sweeping:
+        return await client.sweeps.undo(sweep)
 
-    found = asyncio.run(undo())
-    _print(found, report, out)
-    return EXIT_FAILED if any(one.error and one.run for one in found.swept) else EXIT_OK
+    def code(found: Mapping[str, Json]) -> int:
+        rows = cast("list[_Shown]", found["repositories"])
+        return EXIT_FAILED if any(one["error"] and one["run"] for one in rows) else EXIT_OK
+
+    return _drive(project, begin, report, out, code, way_on="go on with: aiworkflow sweep undo")
 
 
 def show_sweep(project: str | None, sweep: str, report: str | None, out: Out) -> None:
@@ -179,30 +194,43 @@ def list_sweeps(project: str | None, out: Out) -> None:
 
 
 def _drive(
-    project: str | None, begin: Callable[[Client], Sweep | None], report: str | None, out: Out
+    project: str | None,
+    begin: Callable[[Client], Awaitable[Sweeping]],
+    report: str | None,
+    out: Out,
+    code: Callable[[Mapping[str, Json]], int] | None = None,
+    way_on: str = "go on with: aiworkflow sweep resume",
 ) -> int:
     import asyncio
 
-    from aiworkflow.app import connect
     from aiworkflow.cli.running import interrupts
+    from aiworkflow.cli.where import Where
 
-    async def drive() -> int:
-        async with connect(project) as client:
-            sweep = begin(client)
-            if sweep is None:
-                return EXIT_OK
-            way_on = f"go on with: aiworkflow sweep resume {sweep.order.sweep}"
-            with interrupts(sweep.stop, way_on, out) as interrupted:
-                found = await sweep.run()
-        _print(found, report, out)
-        return EXIT_INTERRUPTED if interrupted else code_of(found.to_json())
+    client = Where(project).connect()
+    said = "look at it: aiworkflow sweep show" if client.is_remote else way_on
+
+    async def drive() -> tuple[_Shown, str, bool]:
+        async with client:
+            sweep = await begin(client)
+            with interrupts(sweep.stop, f"{said} {sweep.id}", out) as interrupted:
+                found = await sweep.run(_teller(out))
+            text = "" if report is None else str(client.views.sweep_report(sweep.id)["report"])
+        return found, text, bool(interrupted)
 
     try:
-        return asyncio.run(drive())
+        found, text, was_interrupted = asyncio.run(drive())
     except asyncio.CancelledError:  # the second Ctrl-C; it has been said
-        message = "stopped at once; the sweep can be gone on with"
+        message = (
+            "left alone; the server goes on with what is under way"
+            if client.is_remote
+            else "stopped at once; the sweep can be gone on with"
+        )
         out.object({"error": {"code": "interrupted", "message": message, "hint": None}})
         return EXIT_INTERRUPTED
+    if report is not None:
+        write_report(report, text, str(found["sweep"]))
+    say_sweep(found, report, out)
+    return EXIT_INTERRUPTED if was_interrupted else (code or code_of)(found)
 
 
 def code_of(found: Mapping[str, Json]) -> int:
@@ -214,33 +242,22 @@ def code_of(found: Mapping[str, Json]) -> int:
     return EXIT_WAITING if found["status"] == "waiting" else EXIT_FAILED
 
 
-def _teller(out: Out) -> Callable[[Target, Swept], None]:
+def _teller(out: Out) -> Tell:
+    from aiworkflow.cli.out import printable
     from aiworkflow.cli.show import seconds_text
 
-    def tell(target: Target, swept: Swept) -> None:
-        words = [target.name, swept.status.replace("_", " "), seconds_text(swept.seconds)]
-        if swept.branch:
-            words.append(f"{swept.branch} {swept.result[:10]}")
-        say_target(swept.status, words, swept.error, out)
+    def tell(one: _Shown) -> None:
+        status, seconds = str(one["status"]), cast("float", one["seconds"])
+        words = [str(one["repository"]), status.replace("_", " "), seconds_text(seconds)]
+        if one["branch"]:
+            words.append(f"{one['branch']} {str(one['result'] or '')[:10]}")
+        if one["error"]:
+            error = cast("_Shown", one["error"])
+            words.append(printable(str(error.get("message", "")).partition("\n")[0]))
+        mark, style = _MARKS.get(status, ("·", "dim"))
+        out.note(f"  {out.paint(mark, style, err=True)} {'  '.join(words)}")
 
     return tell
-
-
-def say_target(
-    status: str, words: Sequence[str], error: Mapping[str, Json] | None, out: Out
-) -> None:
-    """Say what became of a repository."""
-    from aiworkflow.cli.out import printable
-
-    mark, style = _MARKS.get(status, ("·", "dim"))
-    more = [printable(str(error.get("message", "")).partition("\n")[0])] if error else []
-    out.note(f"  {out.paint(mark, style, err=True)} {'  '.join([*words, *more])}")
-
-
-def _print(found: SweepReport, report: str | None, out: Out) -> None:
-    if report is not None:
-        write_report(report, found.to_markdown(), found.order.sweep)
-    say_sweep(found.to_json(), report, out)
 
 
 def say_sweep(found: _Shown, report: str | None, out: Out, *, whole: bool = False) -> None:
@@ -288,58 +305,44 @@ def say_sweep(found: _Shown, report: str | None, out: Out, *, whole: bool = Fals
             out.note(f"  · {name} waits: look at it with aiworkflow runs show {run}")
     if dead:
         out.note(f"  when it is mended: aiworkflow sweep retry-failed {sweep}")
-    if status in {"interrupted", "stopped", "waiting"}:
+    if status == "interrupted" and found["goes_on"]:
+        out.note("  a server goes on with it")
+    elif status in {"interrupted", "stopped", "waiting"}:
         out.note(f"  go on with: aiworkflow sweep resume {sweep}")
 
 
-def _say_plan(order: SweepOrder, chosen: Sequence[Repository], out: Out) -> None:
+def _say_plan(found: _Shown, out: Out) -> None:
     """`--dry-run`: everything was checked, and that is all."""
     from aiworkflow.cli.show import table
 
-    out.object(
-        {
-            "bundle": order.bundle,
-            "branch": order.branch.replace(order.sweep, "SWEEP"),
-            "repositories": [one.to_json() for one in chosen],
-            "canary": order.canary,
-            "max_parallel": order.max_parallel,
-        }
-    )
+    out.object(found)
+    canary = cast("int", found["canary"])
     rows = [
         (
-            one.name,
-            "canary" if place < order.canary else "",
-            "here" if one.is_here else "would be cloned",
-            one.url or str(one.folder),
+            str(one["name"]),
+            "canary" if place < canary else "",
+            "here" if one["here"] else "would be cloned",
+            str(one["url"] or one["folder"]),
         )
-        for place, one in enumerate(chosen)
+        for place, one in enumerate(cast("list[_Shown]", found["repositories"]))
     ]
     if not out.json:
         out.result(table(rows, ("REPOSITORY", "", "", "WHERE")))
-        out.say(
-            f"{len(rows)} repositories, at most {order.max_parallel} at once; nothing was started"
-        )
+        most = found["max_parallel"]
+        out.say(f"{len(rows)} repositories, at most {most} at once; nothing was started")
 
 
 # -- what was asked -------------------------------------------------------------------------------
 
 
-def check_which(*, some: bool) -> None:
-    """See to it that it is said which repositories are meant."""
-    if not some:
-        raise UsageError(
-            "nothing says which repositories", hint="give --tag TAG, --repo NAME or --all"
-        )
-
-
-def whole(option: str, text: str) -> int:
+def _whole(option: str, text: str) -> int:
     """A number that an option gives. Raises UsageError."""
     if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= _WIDEST):
         raise UsageError(f"{option} takes a number from 1 to {_WIDEST}, not `{text}`")
     return int(text)
 
 
-def usd(text: str) -> float | None:
+def _usd(text: str) -> float | None:
     """The US dollars of `--max-usd`; None for no bound. Raises UsageError."""
     from aiworkflow.settings.units import money
 

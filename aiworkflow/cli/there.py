@@ -59,7 +59,7 @@ THERE: Final[Mapping[str, Sequence[str]]] = {
     "queue dead retry": ("url",),
     "queue dead drop": ("url",),
     "repos list": (),
-    "sweep start": ("dry_run",),
+    "sweep start": (),
     "sweep list": (),
     "sweep show": (),
     "sweep resume": (),

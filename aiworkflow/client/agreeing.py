@@ -19,13 +19,15 @@ class CostNotAgreed(RefusedError):
     """A run may cost more than is spent without asking; nothing was started.
 
     Attributes:
-        outlay: what it may cost.
+        outlay: what one run may cost.
+        count: how many runs.
     """
 
     code = "cost-not-agreed"
 
     def __init__(self, label: str, outlay: Outlay, above: float, count: int) -> None:
         self.outlay = outlay
+        self.count = count
         self.details = {"ask_above": above, "runs": count, **outlay.to_json()}
         what = f"{count:,} runs of {label}" if count > 1 else f"a run of {label}"
         super().__init__(

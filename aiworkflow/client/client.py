@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from aiworkflow.client.carrier import Carrier
     from aiworkflow.client.discovery import Discovery
     from aiworkflow.client.onward import Proposal
+    from aiworkflow.client.sweeps_here import SweepsHere
     from aiworkflow.client.triggers import Triggers
     from aiworkflow.client.views import Views
     from aiworkflow.engine.carried import Json
@@ -460,6 +461,13 @@ class Client(Asking, Records):
     def triggers(self) -> Triggers:
         """What starts runs of this project by itself: schedules, webhooks, files, queues."""
         return self._triggers(self)
+
+    @property
+    def sweeps(self) -> SweepsHere:
+        """Running bundles in many repositories; see `aiworkflow.client.sweeps`."""
+        from aiworkflow.client.sweeps_here import SweepsHere
+
+        return SweepsHere(self)
 
     def drain(self, worker: str) -> dict[str, Json]:
         """Ask a worker to take nothing more, let running steps finish, and end; see `fleet.drain`."""

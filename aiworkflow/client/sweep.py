@@ -30,8 +30,10 @@ from aiworkflow.client.sweep_record import (
     SweepReport,
     Swept,
     Target,
+    repository_json,
 )
 from aiworkflow.client.sweep_runs import SweepRuns
+from aiworkflow.client.sweeps import silent
 from aiworkflow.errors import AIWorkflowError
 from aiworkflow.journal import Fenced, Held, JournalUnavailable, UnknownRun
 from aiworkflow.runtime.given import Elsewhere
@@ -39,11 +41,12 @@ from aiworkflow.runtime.workspace import Revision
 from aiworkflow.runtime.workspaces import remove_worktree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from aiworkflow.client.client import Client
     from aiworkflow.client.run import Run
     from aiworkflow.client.sweep_record import SweepOrder, SweepStore
+    from aiworkflow.client.sweeps import Shown, Tell
     from aiworkflow.engine.carried import Json
     from aiworkflow.journal import RunRow
     from aiworkflow.runtime.given import NewRun
@@ -59,7 +62,6 @@ class Sweep:
     Args:
         new: the run of every repository, but for where it acts.
         again: places whose failed run is followed by a new attempt, or gone on with.
-        tell: called with the target and what became of it, as it becomes known.
     """
 
     def __init__(
@@ -70,13 +72,12 @@ class Sweep:
         new: NewRun,
         *,
         again: Sequence[int] = (),
-        tell: Callable[[Target, Swept], None] = lambda *_: None,
     ) -> None:
         self.order = order
         self._client = client
         self._store = store
         self._new = new
-        self._tell = tell
+        self._tell: Tell = silent
         self._swept = store.swept(order)
         self._runs = SweepRuns(client.journal, order)
         self._again = frozenset(again)
@@ -94,11 +95,6 @@ class Sweep:
         """The sweep's id."""
         return self.order.sweep
 
-    @property
-    def report(self) -> SweepReport:
-        """What has become of it so far."""
-        return SweepReport(self.order, self._swept)
-
     def stop(self) -> None:
         """Begin nothing more, and ask the runs that are under way to stop."""
         self._interrupted = True
@@ -107,26 +103,33 @@ class Sweep:
 
     # -- driving ----------------------------------------------------------------------------------
 
-    async def run(self) -> SweepReport:
-        """Drive it until nothing is left that may begin.
+    async def run(self, tell: Tell = silent) -> Shown:
+        """Drive it until nothing is left that may begin; what became of it.
+
+        Args:
+            tell: called with each repository, as it becomes known what became of it.
 
         Raises:
             JournalUnavailable: the journal does not answer; the sweep can be gone on with.
         """
+        self._tell = tell
         clock = self._client.project.clock
         began = clock.monotonic()
         before = self.order.seconds
         self._due = frozenset(self._client.due())
+        rests = False
         try:
             await self._phases()
+            rests = True
         finally:
-            self.order = self._store.change(
+            self.order = self._store.rest(
                 self.order,
+                rests=rests,
                 ended=clock.now().timestamp(),
                 stopped="" if self._interrupted else self._stopped,
                 seconds=before + clock.monotonic() - began,
             )
-        return self.report
+        return SweepReport(self.order, self._swept).to_json()
 
     async def _phases(self) -> None:
         """The canaries, and when all of them have succeeded, the rest."""
@@ -184,7 +187,7 @@ class Sweep:
                 self._stopped = self._stopped or self._spent_up
             if swept.status in SETTLED:
                 self._store.write(self.order, place, swept)
-            self._tell(self.order.targets[place], swept)
+            self._tell(repository_json(self.order.targets[place], swept))
 
     def _is_over(self) -> bool:
         """Whether nothing more may begin."""

@@ -1,6 +1,6 @@
-"""What is kept of a sweep: its order, and what became of each repository.
+"""What is kept of a sweep: its order, what became of each repository, whether servers see to it.
 
-Both are registers. The order says all that a process needs to go on with the sweep; a repository's row
+All are registers. The order says all that a process needs to go on with the sweep; a repository's row
 is written when its run has come to an end and its branch is there. What a row does not say yet is found
 by the run, whose id follows from the sweep, the repository's place and the attempt.
 """
@@ -29,6 +29,9 @@ SWEEP: Final = "sweep"
 
 SWEPT: Final = "swept"
 """The space of what became of repositories; keys are `sweep/place`."""
+
+SERVED: Final = "sweep-served"
+"""The space of sweeps that servers drive until they are at rest; keys are sweeps."""
 
 TRIGGER: Final = "sweep"
 SUCCEEDED: Final = "succeeded"
@@ -124,6 +127,25 @@ class Swept:
     error: Mapping[str, Json] = field(default_factory=dict)
 
 
+@record
+class Served:
+    """A sweep that servers drive until it is at rest: the next goes on where one has ended.
+
+    Attributes:
+        doing: `sweep`, `retry` or `undo`.
+        actor: who asked for it.
+    """
+
+    sweep: str
+    doing: str
+    actor: str
+
+    def write(self, *, stands: bool) -> RegisterWrite:
+        """Its row, or that there is none any more."""
+        value = json.dumps({"doing": self.doing, "actor": self.actor})
+        return RegisterWrite(SERVED, self.sweep, value if stands else None)
+
+
 class SweepStore:
     """The sweeps in a journal."""
 
@@ -170,8 +192,11 @@ class SweepStore:
         mine = RegisterWrite(SWEEP, order.sweep, _order_json(order), expect=0)
         self._journal.put([mine, *also])
 
-    def change(self, order: SweepOrder, **changes: object) -> SweepOrder:
+    def change(self, order: SweepOrder, *also: RegisterWrite, **changes: object) -> SweepOrder:
         """Keep an order with some things changed, as far as nobody else has changed it since.
+
+        Args:
+            also: is written with it, or neither is.
 
         Raises:
             Conflict: somebody has.
@@ -181,8 +206,25 @@ class SweepStore:
         is_same = found is not None and found.value == _order_json(order)
         version = found.version if found is not None and is_same else -1
         write = RegisterWrite(SWEEP, order.sweep, _order_json(changed), expect=version)
-        self._journal.put([write])
+        self._journal.put([write, *also])
         return changed
+
+    def rest(self, order: SweepOrder, *, rests: bool, **changes: object) -> SweepOrder:
+        """Keep an order that nobody drives any more. Raises as `change`.
+
+        Args:
+            rests: whether it has come to rest; else a server that drove it leaves it to the next.
+        """
+        over = [RegisterWrite(SERVED, order.sweep, None)] if rests else []
+        return self.change(order, *over, **changes)
+
+    def is_served(self, order: SweepOrder) -> bool:
+        """Whether servers drive it until it is at rest."""
+        return self._journal.register(SERVED, order.sweep) is not None
+
+    def served(self) -> list[Served]:
+        """The sweeps that servers drive until they are at rest."""
+        return [Served(row.key, **json.loads(row.value)) for row in self._journal.registers(SERVED)]
 
     def swept(self, order: SweepOrder) -> list[Swept]:
         """What became of each repository, as far as that is written."""
@@ -215,7 +257,7 @@ class SweepStore:
             rows = self._journal.registers(SWEPT, f"{order.sweep}/")
             self._journal.put(
                 [RegisterWrite(SWEPT, row.key, None) for row in rows]
-                + [RegisterWrite(SWEEP, order.sweep, None)]
+                + [RegisterWrite(space, order.sweep, None) for space in (SWEEP, SERVED)]
             )
             forgotten.append(order.sweep)
         return forgotten
@@ -229,10 +271,14 @@ class SweepStore:
 
     def write(self, order: SweepOrder, place: int, swept: Swept) -> None:
         """Keep what became of a repository."""
+        self._journal.put([self.row(order, place, swept)])
+
+    def row(self, order: SweepOrder, place: int, swept: Swept) -> RegisterWrite:
+        """What keeps it."""
         value = json.dumps(
             {one.name: getattr(swept, one.name) for one in dataclasses.fields(swept)}
         )
-        self._journal.put([RegisterWrite(SWEPT, f"{order.sweep}/{place:06d}", value)])
+        return RegisterWrite(SWEPT, f"{order.sweep}/{place:06d}", value)
 
 
 def _order_json(order: SweepOrder) -> str:
@@ -251,11 +297,17 @@ def _order(value: str) -> SweepOrder:
 
 @record
 class SweepReport:
-    """A sweep, and what has become of it."""
+    """A sweep, and what has become of it.
+
+    Attributes:
+        is_driven: whether a living process is at it.
+        is_served: whether servers see to it until it is at rest.
+    """
 
     order: SweepOrder
     swept: Sequence[Swept]
     is_driven: bool = False
+    is_served: bool = False
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -292,26 +344,14 @@ class SweepReport:
     def to_json(self) -> dict[str, Json]:
         """As `--json` prints it."""
         order = self.order
-        repositories: list[Json] = [
-            {
-                "repository": target.name,
-                "status": one.status,
-                "run": one.run or None,
-                "attempts": one.attempt,
-                "branch": one.branch or None,
-                "commit": one.commit or None,
-                "result": one.result or None,
-                "cost_usd": round(one.cost_usd, 6),
-                "seconds": round(one.seconds, 3),
-                "error": dict(one.error) or None,
-            }
-            for target, one in zip(order.targets, self.swept, strict=True)
-        ]
+        both = zip(order.targets, self.swept, strict=True)
+        repositories: list[Json] = [repository_json(target, one) for target, one in both]
         return {
             "sweep": order.sweep,
             "bundle": order.bundle,
             "status": self.status,
             "stopped": order.stopped or None,
+            "goes_on": self.is_driven or self.is_served,
             "counts": cast("dict[str, Json]", dict(self.counts)),
             "branch": order.branch,
             "cost_usd": self.cost_usd,
@@ -350,6 +390,22 @@ class SweepReport:
                 f"| {one.seconds:.1f} s | {_cell(error)} |"
             )
         return "\n".join(lines) + "\n"
+
+
+def repository_json(target: Target, swept: Swept) -> dict[str, Json]:
+    """What became of a repository, as `--json` prints it."""
+    return {
+        "repository": target.name,
+        "status": swept.status,
+        "run": swept.run or None,
+        "attempts": swept.attempt,
+        "branch": swept.branch or None,
+        "commit": swept.commit or None,
+        "result": swept.result or None,
+        "cost_usd": round(swept.cost_usd, 6),
+        "seconds": round(swept.seconds, 3),
+        "error": dict(swept.error) or None,
+    }
 
 
 def _cell(text: str) -> str:

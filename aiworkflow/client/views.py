@@ -248,9 +248,7 @@ class Views:
 
     def sweeps(self, *, limit: int = 1000, before: str | None = None) -> dict[str, Json]:
         """A page of sweeps, newest first, and `next`, the cursor of the page after it."""
-        from aiworkflow.client.sweeps import Sweeps
-
-        found, following = Sweeps(self._client).page(limit, before)
+        found, following = self._client.sweeps.page(limit, before)
         shown: list[Json] = []
         for one in found:
             about = one.to_json()
@@ -264,16 +262,23 @@ class Views:
         Raises:
             UnknownSweep.
         """
-        from aiworkflow.client.sweeps import Sweeps
-
-        return Sweeps(self._client).report(sweep).to_json()
+        return self._client.sweeps.report(sweep).to_json()
 
     def sweep_report(self, sweep: str) -> dict[str, Json]:
         """The report of a sweep, as Markdown. Raises as `sweep`."""
-        from aiworkflow.client.sweeps import Sweeps
-
-        found = Sweeps(self._client).report(sweep)
+        found = self._client.sweeps.report(sweep)
         return {"sweep": found.order.sweep, "report": found.to_markdown()}
+
+    def repos(self, tags: Sequence[str] = ()) -> dict[str, Json]:
+        """The repositories that sweeps can be over: those with all the tags.
+
+        Raises:
+            ReposInvalid, UsageError: see `Repos.all`.
+        """
+        from aiworkflow.client.repos import Repos
+
+        chosen = Repos(self._client.project).chosen(tags)
+        return {"repositories": [one.to_json() for one in chosen]}
 
     def health(self, *, ask: bool = False) -> dict[str, Json]:
         """What `doctor` finds; see `examine`."""

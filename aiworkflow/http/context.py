@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from aiworkflow.errors import AIWorkflowError
+from aiworkflow.http.left import take_up_sweeps
 from aiworkflow.records import record
 from aiworkflow.triggers.webhook.limits import Buckets
 from aiworkflow.trust.tokens import Tokens
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from aiworkflow.client.client import Client
     from aiworkflow.client.run import Run
+    from aiworkflow.client.sweeps import Sweeping
     from aiworkflow.triggers.catalogue import Loaded
 
 T = TypeVar("T")
@@ -59,7 +61,7 @@ class Context:
         is_local: whether it is bound to the loopback alone.
         draining: set when the server goes down: streams end, and nothing new is taken.
         streams: how many event streams are open.
-        sweeping: sweeps that this process is at, and what has each come to rest early.
+        sweeping: sweeps that this process is at.
 
     Args:
         submitted: told of a run that was made ready, so that it need not be looked for.
@@ -86,7 +88,7 @@ class Context:
         self.hosts = frozenset(host.lower() for host in hosts)
         self.draining = asyncio.Event()
         self.streams = 0
-        self.sweeping: dict[str, Callable[[], None] | None] = {}
+        self.sweeping: dict[str, Sweeping] = {}
         self.submitted = submitted
         self.loaded = loaded
         self.asking = Buckets(self.limits.burst, self.limits.burst / self.limits.rate)
@@ -97,6 +99,7 @@ class Context:
 
     async def __aenter__(self) -> Self:
         await self._group.__aenter__()
+        self._group.create_task(take_up_sweeps(self))
         return self
 
     async def __aexit__(
@@ -134,22 +137,16 @@ class Context:
         """See to it that an error which ends the drive of a run is said: nobody asks for the result."""
         self._group.create_task(self._rest("run", run.id, run.rest()))
 
-    def see_to_sweep(
-        self, sweep: str, work: Coroutine[object, object, object], stop: Callable[[], None] | None
-    ) -> None:
-        """Drive a sweep in the background, or take one back, until it rests or the server goes down.
-
-        Args:
-            stop: has it come to rest early; None where it cannot.
-        """
+    def see_to_sweep(self, sweep: Sweeping) -> None:
+        """Drive a sweep in the background until it rests or the server goes down."""
 
         async def see_to() -> None:
             try:
-                await self._rest("sweep", sweep, work)
+                await self._rest("sweep", sweep.id, sweep.run())
             finally:
-                del self.sweeping[sweep]
+                del self.sweeping[sweep.id]
 
-        self.sweeping[sweep] = stop
+        self.sweeping[sweep.id] = sweep
         self._group.create_task(see_to())
 
     async def _rest(self, kind: str, id_: str, work: Coroutine[object, object, object]) -> None:

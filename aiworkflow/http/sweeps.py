@@ -1,77 +1,60 @@
 """Sweeps over HTTP: the process that answers drives them, in the background.
 
-One that was driven by a server that ended or died is `interrupted`, and goes on with `resume`.
+One that was driven by a server that ended or died is taken up by the next.
 """
 
 from __future__ import annotations
 
-import functools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from aiworkflow.client.agreeing import to_be_agreed
-from aiworkflow.client.repos import Repos
-from aiworkflow.client.sweeps import DEFAULT_PARALLEL, Sweeps, author_of, driven, share_of
+from aiworkflow.client.sweeps_here import SweepsHere, driven
 from aiworkflow.errors import UsageError
 from aiworkflow.http.bundles import checked_bundle
 from aiworkflow.http.once import claimed
-from aiworkflow.http.problem import RequestRefused
 from aiworkflow.http.route import Answer
 from aiworkflow.journal import Conflict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from aiworkflow.client.sweep import Sweep
+    from aiworkflow.client.project import Checked
+    from aiworkflow.client.sweeps import Sweeping, Wanted
     from aiworkflow.http.route import Asked
 
 
 async def start(asked: Asked) -> Answer:
     """Begin a sweep."""
-    sweeps, key = Sweeps(asked.client), claimed(asked, "sweeps")
+    sweeps, key = _sweeps(asked), claimed(asked, "sweeps")
     known = sweeps.known(key)
     if known is not None:
         return _begun(known, is_new=False)
-    if not (asked.texts("tags") or asked.texts("repos") or asked.flag("all")):
-        raise RequestRefused(
-            "invalid-request",
-            "nothing says which repositories",
-            hint="give `tags`, `repos` or `all`",
-        )
-    chosen = Repos(asked.client.project).chosen(asked.texts("tags"), asked.texts("repos"))
-    agent = asked.text("agent")
-    said = {"agent": agent} if agent else {}
-    checked = await checked_bundle(asked, asked.text("bundle"), said)
-    inputs = asked.map("inputs")
-    texts = {name: str(text) for name, text in asked.map("texts").items()}
-    ready = functools.partial(
-        sweeps.order,
-        checked,
-        chosen,
-        inputs=inputs,
-        texts=texts,
-        max_parallel=_whole(asked, "max_parallel", DEFAULT_PARALLEL),
-        canary=share_of(asked.text("canary"), len(chosen), "`canary`"),
-        stop_after=_whole(asked, "stop_after_failures", 0),
-        max_usd=_usd(asked),
-        branch=asked.text("branch"),
-        message=asked.text("message"),
-        author=author_of(asked.text("author"), "`author`"),
-        overrides=said,
-    )
-    order, new = ready()
-    if not asked.flag("agreed"):
-        refused = to_be_agreed(asked.client, checked, None, texts, len(chosen))
-        if refused is not None:
-            raise refused
+    checked, wanted = await _wanted(asked)
     try:
-        sweep = sweeps.begin(order, new, key=key)
+        sweep = await sweeps.start(checked, agreed=asked.flag("agreed"), key=key, **wanted)
     except Conflict:  # the same request came twice at once
         known = sweeps.known(key)
         if known is None:
             raise
         return _begun(known, is_new=False)
-    _drive(asked, sweep)
-    return _begun(sweep.id, is_new=True)
+    return _driven(asked, sweep)
+
+
+async def plan(asked: Asked) -> Answer:
+    """What a sweep would do."""
+    checked, wanted = await _wanted(asked)
+    return Answer(await _sweeps(asked).plan(checked, **wanted))
+
+
+async def _wanted(asked: Asked) -> tuple[Checked, Wanted]:
+    """The bundle that is asked for, and the rest."""
+    body = {**asked.body}
+    bundle, agent = str(body.pop("bundle")), asked.text("agent")
+    overrides = {"agent": agent} if agent else {}
+    checked = await checked_bundle(asked, bundle, overrides)
+    for name in ("agent", "agreed"):
+        body.pop(name, None)
+    for name in ("max_parallel", "stop_after_failures"):
+        if name in body:
+            body[name] = int(cast("float", body[name]))  # 3.0 is whole in JSON Schema
+    return checked, cast("Wanted", {**body, "overrides": overrides})
 
 
 async def list_(asked: Asked) -> Answer:
@@ -94,55 +77,52 @@ async def report(asked: Asked) -> Answer:
 
 async def resume(asked: Asked) -> Answer:
     """Go on with a sweep that was stopped or interrupted."""
-    return _gone_on(asked, Sweeps(asked.client).resume)
+    return _driven(asked, await _sweeps(asked).resume(_at_rest(asked), _usd(asked)))
 
 
 async def retry(asked: Asked) -> Answer:
     """Try the repositories again that failed."""
-    return _gone_on(asked, Sweeps(asked.client).retry)
-
-
-def _gone_on(asked: Asked, go_on: Callable[..., Sweep]) -> Answer:
-    sweep = go_on(_at_rest(asked), max_usd=_usd(asked))
-    _drive(asked, sweep)
-    return _begun(sweep.id, is_new=True)
+    return _driven(asked, await _sweeps(asked).retry(_at_rest(asked), _usd(asked)))
 
 
 async def undo(asked: Asked) -> Answer:
     """Take back what the runs of a sweep did."""
-    sweep = _at_rest(asked)
-    sweeps = Sweeps(asked.client)
-    asked.context.see_to_sweep(sweep, sweeps.undo(sweep), None)
-    return _begun(sweep, is_new=True)
+    return _driven(asked, await _sweeps(asked).undo(_at_rest(asked)))
 
 
 async def stop(asked: Asked) -> Answer:
     """Begin nothing more, and ask the runs that are under way to stop."""
-    sweep = Sweeps(asked.client).find(asked.path["sweep"])
-    stopping = asked.context.sweeping.get(sweep)
-    if stopping is None:
+    sweeps = _sweeps(asked)
+    sweep = sweeps.find(asked.path["sweep"])
+    if sweep in asked.context.sweeping:
+        asked.context.sweeping[sweep].stop()
+    elif not sweeps.let_be(sweep):
         raise UsageError(
             f"sweep {sweep} is not driven by this server",
-            hint="look at it: it is at rest, or another process is at it, or it is taken back",
+            hint="look at it: it is at rest, or another process is at it",
         )
-    stopping()
     return Answer({"sweep": sweep, "stopping": True}, status=202)
 
 
 async def repos(asked: Asked) -> Answer:
     """The repositories that sweeps can be over."""
-    found = Repos(asked.client.project).chosen(asked.texts("tag"))
-    shown = [one.to_json() for one in found]
-    return Answer({"repositories": [*shown]})
+    tags = asked.texts("tag")
+    return Answer(await asked.apart(lambda client: client.views.repos(tags)))
 
 
-def _drive(asked: Asked, sweep: Sweep) -> None:
-    asked.context.see_to_sweep(sweep.id, sweep.run(), sweep.stop)
+def _sweeps(asked: Asked) -> SweepsHere:
+    return SweepsHere(asked.client, serves=True)
+
+
+def _driven(asked: Asked, sweep: Sweeping) -> Answer:
+    """A sweep that goes on here."""
+    asked.context.see_to_sweep(sweep)
+    return _begun(sweep.id, is_new=True)
 
 
 def _at_rest(asked: Asked) -> str:
     """The sweep in the path, as far as this process is not at it."""
-    sweep = Sweeps(asked.client).find(asked.path["sweep"])
+    sweep = _sweeps(asked).find(asked.path["sweep"])
     if sweep in asked.context.sweeping:
         raise driven(sweep)
     return sweep
@@ -155,9 +135,3 @@ def _begun(sweep: str, *, is_new: bool) -> Answer:
 def _usd(asked: Asked) -> float | None:
     found = asked.body.get("max_usd")
     return float(found) if isinstance(found, int | float) else None
-
-
-def _whole(asked: Asked, name: str, default: int) -> int:
-    found = asked.body.get(name, default)
-    assert isinstance(found, int | float)  # 3.0 is whole in JSON Schema
-    return int(found)

@@ -27,6 +27,7 @@ _KEYS: Final[dict[str, Schema]] = {
     "bundle": TEXT,
     "status": TEXT,
     "stopped": MAYBE_TEXT,
+    "goes_on": FLAG,
     "counts": ANY_MAP,
     "branch": TEXT,
     "cost_usd": NUMBER,
@@ -34,24 +35,39 @@ _KEYS: Final[dict[str, Schema]] = {
     "dead_letters": listed(TEXT),
 }
 _SWEEP: Final = gives(
-    "sweep bundle status stopped counts repositories dead_letters",
+    "sweep bundle status stopped goes_on counts repositories dead_letters",
     **_KEYS,
     repositories=listed(gives("repository status run branch error", repository=TEXT, status=TEXT)),
 )
 _ROW: Final = gives("sweep bundle status counts repositories", **_KEYS, repositories=WHOLE)
 _MORE: Final = takes(max_usd=_USD)
+_WANTED: Final[dict[str, Schema]] = {
+    "bundle": TEXT,
+    "tags": listed(TEXT),
+    "repos": listed(TEXT),
+    "all": FLAG,
+    "inputs": ANY_MAP,
+    "texts": TEXTS,
+    "canary": TEXT,
+    "max_parallel": {"type": "integer", "minimum": 1, "maximum": 1000},
+    "stop_after_failures": {"type": "integer", "minimum": 1, "maximum": 1000},
+    "max_usd": _USD,
+    "branch": TEXT,
+    "message": TEXT,
+    "author": TEXT,
+    "agent": TEXT,
+}
 
 SWEEPS: Final = (
     Route("POST", "/sweeps", "run", sweeps.start, "Run a bundle in many repositories.", _BEGUN,
           doc="Once in each of repos.yaml with all `tags`, or with these names, or all. This server "
-          "drives it; when it ends before the sweep does, the sweep is `interrupted`.",
-          body=takes("bundle", bundle=TEXT, tags=listed(TEXT), repos=listed(TEXT), all=FLAG,
-                     inputs=ANY_MAP, texts=TEXTS, canary=TEXT,
-                     max_parallel={"type": "integer", "minimum": 1, "maximum": 1000},
-                     stop_after_failures={"type": "integer", "minimum": 1, "maximum": 1000},
-                     max_usd=_USD, branch=TEXT, message=TEXT, author=TEXT, agent=TEXT,
-                     agreed=FLAG),
-          status=202, starts=True, errors=(404, 422)),
+          "drives it; when it ends before the sweep does, the next one goes on with it.",
+          body=takes("bundle", **_WANTED, agreed=FLAG), status=202, starts=True, errors=(404, 422)),
+    Route("POST", "/sweeps/plan", "read", sweeps.plan,
+          "Say what a sweep would do, and start nothing.",
+          gives("bundle branch repositories canary max_parallel", bundle=TEXT, branch=TEXT,
+                repositories=listed(ANY_MAP), canary=WHOLE, max_parallel=WHOLE),
+          body=takes("bundle", **_WANTED), errors=(404, 422)),
     Route("GET", "/sweeps", "read", sweeps.list_, "List sweeps, newest first.",
           gives("sweeps next", sweeps=listed(_ROW), next=MAYBE_TEXT),
           query=(Param("limit", "How many.", "integer", 20, 1, 1000),

@@ -17,8 +17,6 @@ import time
 from pathlib import Path
 
 import aiworkflow
-from aiworkflow.client.repos import Repos
-from aiworkflow.client.sweeps import Sweeps
 
 WORKFLOW = """---
 name: wait
@@ -71,15 +69,13 @@ def cpu_seconds() -> float:
 async def sweep(project: Path, width: int) -> tuple[float, float, float]:
     """Wall and processor seconds, and the seconds of all steps."""
     async with aiworkflow.connect(project) as client:
-        checked = client.project.check("wait")
-        chosen = Repos(client.project).all()
-        sweeps = Sweeps(client)
-        order, new = sweeps.order(checked, chosen, max_parallel=width)
         began, used = time.perf_counter(), cpu_seconds()
-        found = await sweeps.begin(order, new).run()
+        sweep = await client.sweeps.start("wait", all=True, max_parallel=width)
+        found = await sweep.run()
         taken, used = time.perf_counter() - began, cpu_seconds() - used
-        assert found.status == "succeeded", found.to_json()
-        steps = [client.run(one.run).look().steps["work"].seconds for one in found.swept]
+        assert found["status"] == "succeeded", found
+        runs = [one.run for one in client.sweeps.report(sweep.id).swept]
+        steps = [client.run(run).look().steps["work"].seconds for run in runs]
         return taken, used, sum(steps)
 
 

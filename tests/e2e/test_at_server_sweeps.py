@@ -57,6 +57,13 @@ def test_a_sweep_is_what_it_is_here(there: There, tmp_path: Path) -> None:
     fleet.project.workflow(script("change", code, env), head="inputs: {word: string}\n" + HEAD)
     assert there.run("repos", "list").out == fleet.run("repos", "list").out
     words = ["flow", "--tag", "python", "--input", "word=new", "--author", "Bot <bot@x.org>"]
+    dry = ["--canary", "50%", "--max-parallel", "3", "--dry-run"]
+    for more in ([], ["--json"]):
+        planned = there.run("sweep", *words, *dry, *more)
+        assert planned.out == fleet.run("sweep", *words, *dry, *more).out
+        assert planned.code == 0, planned.err
+    assert planned.json["canary"] == 2
+    assert there.sweep("list")["sweeps"] == [], "nothing was started"
     report = tmp_path / "report.md"
     done = there.run("sweep", *words, "--canary", "50%", "--report", str(report), "--json")
     assert done.code == 0, done.err
@@ -92,11 +99,11 @@ def test_what_failed_is_retried_and_what_is_wrong_is_said(there: There) -> None:
     for words, says in (
         (("flow",), "nothing says which repositories"),
         (("flow", "--tag", "cobol"), "no repository is chosen"),
-        (("flow", "--all", "--canary", "x"), "`canary` takes a share"),
-        (("flow", "--all", "--author", "me"), "`author` takes a name and an address"),
+        (("flow", "--all", "--canary", "x"), "--canary takes a share"),
+        (("flow", "--all", "--author", "me"), "--author takes a name and an address"),
         (("flow", "--all", "--branch", "a..b"), "is no name of a branch"),
         (("flow", "--all", "--set", "limits.prompt=1"), "`limits` cannot be set"),
-        (("flow", "--all", "--dry-run"), "with --dry-run cannot be done at a server"),
+        (("flow", "--tag", "cobol", "--dry-run"), "no repository is chosen"),
         (("flo", "--all"), "there is no bundle `flo`"),
         (("show", "nope"), "there is no sweep `nope`"),
         (("retry-failed", "nope"), "there is no sweep `nope`"),
@@ -138,21 +145,36 @@ def test_ctrl_c_stops_it_there_and_resume_goes_on(there: There) -> None:
     assert statuses(there.sweep("resume", sweep)) == ["succeeded"] * 3
 
 
-def test_a_server_that_is_killed_or_ended_leaves_it_to_be_resumed(there: There) -> None:
-    there.fleet.project.workflow(script("slow", 'test -e "$GO" || sleep 60', f"env: {{GO: {there.here.root}/go}}\n"))  # fmt: skip
+def test_a_sweep_is_taken_back_until_that_is_stopped(there: There) -> None:
+    undo = f"test -e {there.here.root}/go || sleep 60; echo back >> {there.here.root}/undone"
+    there.fleet.project.workflow(script("make", "touch made") + f"```bash undo\n{undo}\n```\n", head=HEAD)  # fmt: skip
+    sweep = there.sweep("flow", "--all")["sweep"]
+    undone = there.here.root / "undone"
     with there.api() as client:
-        sweep = client.post("/sweeps", json={"bundle": "flow", "all": True}).json()["sweep"]
-        for end in (there.server.kill, there.server.stop):
-            until(lambda: client.get("/runs", params={"status": "running"}).json()["runs"], 60)
-            end()
-            there.server.start()
-            assert client.get(f"/sweeps/{sweep}").json()["status"] == "interrupted"
-            assert client.post(f"/sweeps/{sweep}/resume").status_code == 202
+        assert client.post(f"/sweeps/{sweep}/undo").status_code == 202
+        until(lambda: client.get("/runs", params={"status": "running"}).json()["runs"], 60)
+        assert client.post(f"/sweeps/{sweep}/stop").status_code == 202
         there.here.write("go", "")
-        client.post(f"/sweeps/{sweep}/stop")
         until(lambda: client.get(f"/sweeps/{sweep}").json()["status"] != "running", 60)
-    found = there.sweep("resume", sweep)
-    assert statuses(found) == ["succeeded"] * 3
+    assert undone.read_text() == "back\n", "the one that was under way, and no other"
+    assert set(statuses(there.sweep("undo", sweep))) == {"undone"}
+    assert undone.read_text() == "back\n" * 3
+
+
+def test_what_a_request_gets_wrong_is_said(there: There) -> None:
+    there.fleet.project.workflow(script("look", "cat a.txt"))
+    with there.api() as client:
+        for more, says in (
+            ({}, "nothing says which repositories"),
+            ({"all": True, "canary": "x"}, "`canary` takes a share"),
+            ({"all": True, "author": "me"}, "`author` takes a name and an address"),
+            ({"all": True, "max_parallel": 0}, "max_parallel"),
+        ):
+            for path in ("/sweeps", "/sweeps/plan"):
+                answer = client.post(path, json={"bundle": "flow", **more})
+                assert answer.status_code == 400, answer.text
+                assert says in answer.text
+        assert client.get("/sweeps").json()["sweeps"] == []
 
 
 def test_the_same_request_begins_one(there: There) -> None:

@@ -250,6 +250,9 @@ def _starts(driver: Driver) -> None:
 
 def _sweeps(driver: Driver) -> None:
     assert driver.ask("get_repos", tag="python")["repositories"][0]["name"] == "other"
+    plan = driver.ask("post_sweeps_plan", body={"bundle": "flow", "all": True, "canary": "1"})
+    assert (plan["canary"], plan["branch"]) == (1, "aiworkflow/flow/SWEEP")
+    driver.ask("post_sweeps_plan", 404, {"bundle": "flo", "all": True})
     begun = driver.ask("post_sweeps", body={"bundle": "flow", "tags": ["python"]})
     sweep = begun["sweep"]
 

@@ -11,6 +11,7 @@ from aiworkflow.http.remote.carrying import RemoteCarrier
 from aiworkflow.http.remote.connection import Connection
 from aiworkflow.http.remote.reading import RemoteJournal, path_of
 from aiworkflow.http.remote.run import RemoteRun
+from aiworkflow.http.remote.said import only_agent
 from aiworkflow.http.remote.sweeps import RemoteSweeps
 from aiworkflow.http.remote.told import RemoteSignals, RemoteWaits
 from aiworkflow.http.remote.triggers import RemoteTriggers
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from aiworkflow.client.run import OnEvent
+    from aiworkflow.client.sweeps import Sweeps
     from aiworkflow.client.triggers import Triggers
     from aiworkflow.clock import Clock, Ids
     from aiworkflow.engine.carried import Json
@@ -73,7 +75,7 @@ class RemoteClient:
         self.views = RemoteViews(self._connection)
         self.waits = RemoteWaits(self._connection)
         self.signals = RemoteSignals(self._connection)
-        self.sweeps = RemoteSweeps(self._connection, ids)
+        self.sweeps: Sweeps = RemoteSweeps(self._connection, ids)
         self.triggers: Triggers = RemoteTriggers(self._connection, ids)
 
     # -- life -------------------------------------------------------------------------------------
@@ -137,7 +139,7 @@ class RemoteClient:
                 "a server starts its own bundles only, by their names",
                 hint="put the workflow into the server's project",
             )
-        agent = _only_agent(overrides or {})
+        agent = only_agent(overrides or {}, "a run")
         body: dict[str, Json] = {"bundle": bundle}
         more: dict[str, Json] = {
             "inputs": dict(inputs or {}),
@@ -278,14 +280,3 @@ class RemoteClient:
     ) -> CostReport:
         """What agents were paid for; see `Client.costs`."""
         return report_from_json(self.views.costs(by, since=since, until=until, only=only))
-
-
-def _only_agent(overrides: Mapping[str, Json]) -> str:
-    others = [name for name in overrides if name != "agent"]
-    agent = overrides.get("agent", "")
-    if others or not isinstance(agent, str):
-        raise UsageError(
-            f"`{(others or ['agent'])[0]}` cannot be set for a run at a server",
-            hint="set it in the server's config.yaml; `agent` can be named",
-        )
-    return agent

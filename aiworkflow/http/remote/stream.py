@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 _FIRST_PAUSE_S: Final = 0.2
 _LONGEST_PAUSE_S: Final = 5.0
 _SILENCE_S: Final = 60.0
-_PASSING: Final = frozenset({"draining", "unavailable", "journal-unavailable", "too-many"})
+PASSING: Final = frozenset({"draining", "unavailable", "journal-unavailable", "too-many"})
+"""Codes of errors that pass by themselves."""
+
+PATIENCE_S: Final = 120.0
+"""How long nobody may answer who is followed."""
 
 
 class Events:
@@ -37,7 +41,7 @@ class Events:
     """
 
     def __init__(
-        self, connection: Connection, run: str, after: int = 0, *, patience_s: float = 120.0
+        self, connection: Connection, run: str, after: int = 0, *, patience_s: float = PATIENCE_S
     ) -> None:
         self._connection = connection
         self._run = run
@@ -68,7 +72,7 @@ class Events:
             except httpx2.TransportError as error:
                 failed = error
             except AIWorkflowError as error:
-                if error.code not in _PASSING:
+                if error.code not in PASSING:
                     raise
                 failed = error
             if loop.time() - answered > self._patience_s:

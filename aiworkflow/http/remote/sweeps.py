@@ -1,21 +1,25 @@
-"""Sweeps at a server, which drives them: begun, gone on with, stopped, followed."""
+"""Sweeps at a server, which drives them: as `aiworkflow.client.sweeps` says."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import quote
 
+from aiworkflow.client.sweeps import silent
+from aiworkflow.errors import AIWorkflowError
+from aiworkflow.http.remote.connection import Unreachable
+from aiworkflow.http.remote.said import only_agent
+from aiworkflow.http.remote.stream import PASSING, PATIENCE_S
 from aiworkflow.records import record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from typing import Unpack
 
+    from aiworkflow.client.sweeps import Shown, Tell, Wanted
     from aiworkflow.clock import Ids
     from aiworkflow.engine.carried import Json
     from aiworkflow.http.remote.connection import Connection
-
-    Shown = dict[str, Json]
 
 _PAUSE_S: Final = 0.2
 _LONGEST_PAUSE_S: Final = 2.0
@@ -33,19 +37,19 @@ class RemoteSweep:
         """Begin nothing more, and ask the runs that are under way to stop."""
         self.connection.post(path_of(self.id, "stop"))
 
-    async def run(self, tell: Callable[[Shown], None] = lambda _: None) -> Shown:
+    async def run(self, tell: Tell = silent) -> Shown:
         """Wait until the server has driven it to rest; what became of it.
 
         Args:
             tell: called with each repository when its run has come to rest.
 
         Raises:
-            AIWorkflowError: as it was raised there. Unreachable: nobody answers.
+            AIWorkflowError: as it was raised there. Unreachable: nobody answers, for long.
         """
         told: dict[str, Json] = {}
         pause = _PAUSE_S
         while True:
-            found = await self.connection.ask("GET", path_of(self.id))
+            found = await self._look()
             repositories = found["repositories"]
             assert isinstance(repositories, list)
             for one in repositories:
@@ -54,10 +58,23 @@ class RemoteSweep:
                 if one["status"] not in _GOING and told.get(name) != stands:
                     told[name] = [*stands]
                     tell(one)
-            if found["status"] != "running":
+            if found["status"] != "running" and not found["goes_on"]:
                 return found
             await asyncio.sleep(pause)
             pause = min(_LONGEST_PAUSE_S, pause * 1.2)
+
+    async def _look(self) -> Shown:
+        """How it stands; whoever follows it waits for a server that is begun again."""
+        loop = asyncio.get_running_loop()
+        asked = loop.time()
+        while True:
+            try:
+                return await self.connection.ask("GET", path_of(self.id))
+            except AIWorkflowError as error:
+                passes = error.code in PASSING or isinstance(error, Unreachable)
+                if not passes or loop.time() - asked > PATIENCE_S:
+                    raise
+            await asyncio.sleep(_LONGEST_PAUSE_S)
 
 
 class RemoteSweeps:
@@ -67,17 +84,22 @@ class RemoteSweeps:
         self._connection = connection
         self._ids = ids
 
-    async def start(self, bundle: str, request: Mapping[str, Json]) -> RemoteSweep:
-        """Begin one.
+    async def plan(self, bundle: str, **wanted: Unpack[Wanted]) -> Shown:
+        """What a sweep would do; starts nothing. Raises as `start`."""
+        return await self._connection.ask("POST", "/sweeps/plan", _body(bundle, wanted))
 
-        Args:
-            request: `tags`, `repos`, …: see `POST /sweeps`.
+    async def start(
+        self, bundle: str, *, agreed: bool = False, **wanted: Unpack[Wanted]
+    ) -> RemoteSweep:
+        """Begin one.
 
         Raises:
             AIWorkflowError: as it was raised there. Unreachable: nobody answers.
         """
         key = self._ids.token()  # a lost answer starts nothing twice
-        body = {"bundle": bundle, **request}
+        body = _body(bundle, wanted)
+        if agreed:
+            body["agreed"] = True
         found = await self._connection.ask("POST", "/sweeps", body, key=key)
         return RemoteSweep(self._connection, str(found["sweep"]))
 
@@ -97,6 +119,17 @@ class RemoteSweeps:
         body: dict[str, Json] = {} if max_usd is None else {"max_usd": max_usd}
         found = await self._connection.ask("POST", path_of(sweep, what), body)
         return RemoteSweep(self._connection, str(found["sweep"]))
+
+
+def _body(bundle: str, wanted: Wanted) -> dict[str, Json]:
+    """The body of a request; what says nothing is left out."""
+    said = {word: value for word, value in wanted.items() if word != "overrides"}
+    said["agent"] = only_agent(wanted.get("overrides", {}), "a sweep")
+    most = wanted.get("max_usd")
+    body = {word: value for word, value in said.items() if value}
+    if most is not None:
+        body["max_usd"] = most  # 0 is a bound, too
+    return {"bundle": bundle, **cast("dict[str, Json]", body)}
 
 
 def path_of(sweep: str, *words: str) -> str:

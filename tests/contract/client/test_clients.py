@@ -17,11 +17,15 @@ import pytest
 import aiworkflow
 from aiworkflow.client.client import Client
 from aiworkflow.client.run import Run
+from aiworkflow.client.sweep import Sweep
+from aiworkflow.client.sweep_undo import SweepUndo
+from aiworkflow.client.sweeps_here import SweepsHere
 from aiworkflow.client.views import Views
 from aiworkflow.client.waits import Waits
 from aiworkflow.errors import UnavailableError
 from aiworkflow.http.remote.client import RemoteClient
 from aiworkflow.http.remote.run import RemoteRun
+from aiworkflow.http.remote.sweeps import RemoteSweep, RemoteSweeps
 from aiworkflow.http.remote.told import RemoteWaits
 from aiworkflow.http.remote.triggers import RemoteQueues, RemoteSchedules, RemoteTriggers
 from aiworkflow.http.remote.views import RemoteViews
@@ -214,7 +218,7 @@ class Cutting:
         here.shutdown(socket.SHUT_RDWR)
 
 
-SERVERS_OWN = ("bundles", "bundle", "validity", "document", "version", "tools", "tool", "repos")
+SERVERS_OWN = ("bundles", "bundle", "validity", "document", "version", "tools", "tool")
 
 
 def test_what_the_remote_client_offers_is_what_the_local_one_does() -> None:
@@ -227,6 +231,9 @@ def test_what_the_remote_client_offers_is_what_the_local_one_does() -> None:
         (RemoteTriggers, TriggersHere, set()),
         (RemoteSchedules, SchedulesHere, set()),
         (RemoteQueues, QueuesHere, set()),
+        (RemoteSweeps, SweepsHere, set()),
+        (RemoteSweep, Sweep, set()),
+        (RemoteSweep, SweepUndo, set()),
     ]
     for remote, local, own in pairs:
         for name, method in inspect.getmembers(remote):
