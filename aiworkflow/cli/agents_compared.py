@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from aiworkflow.cli.agents_shown import table
 from aiworkflow.cli.given import pairs, read_inputs
 from aiworkflow.cli.out import printable
 from aiworkflow.cli.show import seconds_text
+from aiworkflow.cli.triggering import opened
 from aiworkflow.cli.where import Where, connect
 from aiworkflow.errors import EXIT_FAILED, EXIT_OK, RefusedError, UsageError
 from aiworkflow.records import record
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     from aiworkflow.cli.out import Out
     from aiworkflow.client.client import Client
     from aiworkflow.client.comparison import Arm, Sample
-    from aiworkflow.observe.intervals import Interval
+    from aiworkflow.engine.carried import Json
+
+    _Shown = dict[str, Json]
 
 
 @record
@@ -92,22 +95,12 @@ def compare_command(request: CompareRequest, out: Out) -> int:
 
 def report_command(where: Where, bundle: str, limit: int, out: Out) -> None:
     """Print the arms of the A/B steps of a bundle."""
-    from aiworkflow.client.comparison import report
-
-    client = connect(where)
-    try:
-        label, _ = client.project.read(bundle)
-        steps = report(client, label, limit)
-    finally:
-        client.close()
-    out.object(
-        {
-            "bundle": label,
-            "steps": {step: [one.to_json() for one in arms] for step, arms in steps.items()},
-        }
-    )
+    with opened(where) as client:
+        found = client.views.arms(bundle, limit=limit)
+    out.object(found)
+    steps = cast("dict[str, list[_Shown]]", found["steps"])
     if not steps:
-        out.say(f"no run of {label} has a step with `agent: {{ab: …}}` yet")
+        out.say(f"no run of {found['bundle']} has a step with `agent: {{ab: …}}` yet")
     for step, arms in steps.items():
         out.say(step)
         for line in _table(arms, "done"):
@@ -123,35 +116,38 @@ def _telling(out: Out) -> Callable[[Sample], None]:
 
 
 def _show(arms: Sequence[Arm], out: Out) -> int:
-    out.object({"agents": [one.to_json() for one in arms]})
-    for line in _table(arms, "runs"):
+    shown = [one.to_json() for one in arms]
+    out.object({"agents": cast("list[Json]", shown)})
+    for line in _table(shown, "runs"):
         out.say(printable(line))
     return EXIT_OK if any(one.succeeded for one in arms) else EXIT_FAILED
 
 
-def _table(arms: Sequence[Arm], runs: str) -> list[str]:
-    has_score = any(one.score is not None for one in arms)
+def _table(arms: Sequence[_Shown], runs: str) -> list[str]:
+    has_score = any(one["score"] is not None for one in arms)
     rows = [
         ["agent", runs, "success", "seconds", "cost", *(["score"] if has_score else []), "tokens/s"]
     ]
     for one in arms:
-        score = [_figure(one.score, "{:.2f}")] if has_score else []
+        score = [_figure(one["score"], "{:.2f}")] if has_score else []
+        speed = cast("float | None", one["tokens_per_second"])
         rows.append(
             [
-                one.name,
-                str(one.count),
-                _figure(one.success, "{:.0%}"),
-                _figure(one.seconds, "{:.2f}"),
-                _figure(one.usd, "${:.4f}"),
+                str(one["agent"]),
+                str(one["runs"]),
+                _figure(one["success"], "{:.0%}"),
+                _figure(one["seconds"], "{:.2f}"),
+                _figure(one["cost_usd"], "${:.4f}"),
                 *score,
-                f"{one.tokens_per_s:.0f}" if one.tokens_per_s else "-",
+                f"{speed:.0f}" if speed else "-",
             ]
         )
     return [*table(rows), "in brackets: where the figure lies with 95 % confidence"]
 
 
-def _figure(one: Interval | None, form: str) -> str:
-    if one is None:
+def _figure(shown: Json, form: str) -> str:
+    if shown is None:
         return "-"
-    low, high = form.format(one.low), form.format(one.high)
-    return f"{form.format(one.value)} [{low} to {high}]"
+    one = cast("dict[str, float]", shown)
+    low, high = form.format(one["low"]), form.format(one["high"])
+    return f"{form.format(one['value'])} [{low} to {high}]"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 from aiworkflow.cli.out import printable
 from aiworkflow.cli.show import cost_text, seconds_text
 from aiworkflow.cli.triggering import in_loop, opened
-from aiworkflow.cli.where import Where, connect
+from aiworkflow.cli.where import Where
 from aiworkflow.errors import EXIT_FAILED, EXIT_OK
 
 if TYPE_CHECKING:
@@ -91,21 +91,18 @@ def show_agent(where: Where, name: str, out: Out) -> None:
 
 def choose_command(where: Where, bundle: str, out: Out) -> None:
     """Print whom the steps of a bundle would be offered to."""
-    from aiworkflow.client.explained import explain
-
-    client = connect(where)
-    try:
-        steps = explain(client, bundle)
-    finally:
-        client.close()
-    out.object({"steps": [one.to_json() for one in steps]})
+    with opened(where) as client:
+        about = client.views.choice(bundle)
+    out.object(about)
+    steps = cast("list[_Shown]", about["steps"])
     if not steps:
         out.say("no step of it is for an agent")
     for one in steps:
-        out.say(printable(one.step if not one.problem else f"{one.step}  {one.problem}"))
-        for place, (agent, why, usd) in enumerate(one.agents, 1):
+        out.say(printable("  ".join(filter(None, (str(one["step"]), str(one["problem"] or ""))))))
+        for place, offer in enumerate(cast("list[_Shown]", one["agents"]), 1):
+            usd = cast("float", offer["at_most_usd"])
             most = f"at most {cost_text(usd)}" if usd else ""
-            words = "  ".join(filter(None, (agent, most, why)))
+            words = "  ".join(filter(None, (str(offer["agent"]), most, str(offer["why"] or ""))))
             out.say(printable(f"  {place}. {words}"))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 from aiworkflow.cli.out import printable
-from aiworkflow.cli.triggering import load, opened
+from aiworkflow.cli.triggering import opened
 from aiworkflow.errors import EXIT_FAILED, EXIT_OK, UsageError
 
 if TYPE_CHECKING:
@@ -17,10 +17,7 @@ if TYPE_CHECKING:
 
     from aiworkflow.cli.out import Out
     from aiworkflow.cli.where import Where
-    from aiworkflow.client.client import Client
     from aiworkflow.engine.carried import Json
-    from aiworkflow.triggers.webhook.posting import Sent
-    from aiworkflow.triggers.webhook.trying import Event
 
 _MOST: Final = 200
 _GOOD: Final = range(200, 300)
@@ -79,53 +76,35 @@ def try_webhook(
     dry_run: bool,
 ) -> int:
     """Send an event, or say what it would do; the exit code."""
-    from aiworkflow.triggers.webhook.trying import entry_of, event_to_try, send, would
-
     body = _read(payload) if payload is not None else None
-    client = where.connect()
-    try:
-        catalogue = load(client)
-        armed = entry_of(catalogue, bundle)
-        tried = event_to_try(armed, event, body, f"test-{client.project.ids.token()[:16]}")
-        if dry_run:
-            found = would(client, catalogue, armed, tried)
-            out.object(found)
-            out.result(_would_shown(found))
-            return EXIT_OK if found["matches"] else EXIT_FAILED
-        return _say(send(client, armed, tried, *_server(client, url)), tried, out)
-    finally:
-        client.close()
+    with opened(where) as client:
+        found = client.triggers.try_webhook(
+            bundle, event=event, payload=body, dry_run=dry_run, url=url
+        )
+    if not dry_run:
+        return _say(found, out)
+    out.object(found)
+    out.result(_would_shown(found))
+    return EXIT_OK if found["matches"] else EXIT_FAILED
 
 
 def replay_delivery(
     where: Where, delivery: str, url: str | None, out: Out, *, same_id: bool
 ) -> int:
     """Send a delivery again; the exit code."""
-    from aiworkflow.triggers.webhook.trying import entry_of, event_again, renamed, send
-
-    client = where.connect()
-    try:
-        new_id = "" if same_id else f"again-{client.project.ids.token()[:16]}"
-        route, event = event_again(client, delivery, new_id)
-        armed = entry_of(load(client), route)
-        event = event if same_id else renamed(armed, event)
-        return _say(send(client, armed, event, *_server(client, url)), event, out)
-    finally:
-        client.close()
+    with opened(where) as client:
+        found = client.triggers.replay_webhook(delivery, same_id=same_id, url=url)
+    return _say(found, out)
 
 
-def _say(sent: Sent, event: Event, out: Out) -> int:
-    try:
-        answer: Json = json.loads(sent.body)
-    except ValueError:
-        answer = sent.body
-    out.object(
-        {"url": sent.url, "status": sent.status, "answer": answer, "delivery": event.delivery}
-    )
-    out.result(printable(f"{sent.status}  {sent.body}"))
-    if sent.status not in _GOOD:
+def _say(sent: Mapping[str, Json], out: Out) -> int:
+    out.object(sent)
+    answer = sent["answer"]
+    body = answer if isinstance(answer, str) else json.dumps(answer, ensure_ascii=False)
+    out.result(printable(f"{sent['status']}  {body}"))
+    if sent["status"] not in _GOOD:
         out.note("the server's log, and `aiworkflow webhook list`, say why it was refused")
-    return EXIT_OK if sent.status in _GOOD else EXIT_FAILED
+    return EXIT_OK if sent["status"] in _GOOD else EXIT_FAILED
 
 
 def _would_shown(found: Mapping[str, Json]) -> str:
@@ -143,21 +122,6 @@ def _would_shown(found: Mapping[str, Json]) -> str:
             f"  {key}: {json.dumps(value, ensure_ascii=False)}" for key, value in inputs.items()
         ]
     return printable("\n".join(lines))
-
-
-def _server(client: Client, url: str | None) -> tuple[str, str]:
-    """Where the server is, if not as the settings say, and the certificate that it is known by."""
-    from aiworkflow.triggers.assembly import options_of
-
-    if url is not None:
-        return url, ""
-    options = options_of(client.project)
-    if options.socket:
-        return f"unix:{options.socket}", ""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(options.host, options.host)  # noqa: S104
-    scheme = "https" if options.certificate else "http"
-    host = f"[{host}]" if ":" in host else host
-    return f"{scheme}://{host}:{options.port}", options.certificate
 
 
 def _read(path: str) -> bytes:

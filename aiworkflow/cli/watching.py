@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, cast
 
 from aiworkflow.cli.out import printable
 from aiworkflow.cli.show import table
-from aiworkflow.cli.triggering import load, note_problems, opened
+from aiworkflow.cli.triggering import note_problems, opened
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from aiworkflow.cli.out import Out
     from aiworkflow.cli.where import Where
     from aiworkflow.engine.carried import Json
-    from aiworkflow.triggers.watch.overview import Tried
 
 
 def list_watches(where: Where, out: Out) -> None:
@@ -43,33 +42,27 @@ def list_watches(where: Where, out: Out) -> None:
 
 def try_watches(where: Where, paths: Sequence[str], name: str | None, out: Out) -> None:
     """Print what the watches of a project would make of some paths; starts nothing."""
-    from aiworkflow.triggers.picking import pick
-    from aiworkflow.triggers.watch.overview import try_paths, within
-
     with opened(where) as client:
-        root, catalogue = client.project.root, load(client)
-        note_problems({"problems": dict(catalogue.problems)}, out)
-        entries = catalogue.armed("watch")
-        chosen = entries if name is None else [pick(name, entries, "watch")]
-        inner = [within(root, Path(one)) for one in paths]
-        now = client.project.clock.now().timestamp()
-        found = [try_paths(one, root, inner, now) for one in chosen]
-    out.object({"watches": [one.to_json() for one in found]})
+        meant = paths if client.is_remote else [str(Path(one).absolute()) for one in paths]
+        about = client.triggers.try_watches(meant, watch=name or "")
+    note_problems(about, out)
+    out.object(about)
+    found = cast("list[dict[str, Json]]", about["watches"])
     if not found:
         out.say("no bundle here watches files: `on: {watch: {paths: […]}}`")
         return
     out.result("\n".join(line for one in found for line in _lines(one)))
 
 
-def _lines(one: Tried) -> Iterator[str]:
-    yield one.watch
-    for path, verdict in one.verdicts.items():
+def _lines(one: Mapping[str, Json]) -> Iterator[str]:
+    yield str(one["watch"])
+    for path, verdict in cast("dict[str, str]", one["paths"]).items():
         yield f"  {printable(path)}  {verdict}"
-    if one.trigger is None:
+    if one["trigger"] is None:
         yield "  no run would start"
         return
-    yield f"  trigger: {json.dumps(one.trigger, ensure_ascii=False)}"
-    if one.problem:
-        yield f"  no run would start: {one.problem}"
+    yield f"  trigger: {json.dumps(one['trigger'], ensure_ascii=False)}"
+    if one["problem"]:
+        yield f"  no run would start: {one['problem']}"
     else:
-        yield f"  inputs: {json.dumps(one.inputs, ensure_ascii=False)}"
+        yield f"  inputs: {json.dumps(one['inputs'], ensure_ascii=False)}"

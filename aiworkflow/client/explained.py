@@ -9,7 +9,7 @@ from aiworkflow.agents.figures import Figures
 from aiworkflow.bundle.workflow import AgentCall, OutputForm, agent_spec
 from aiworkflow.client.agents import kept
 from aiworkflow.client.in_force import in_force
-from aiworkflow.client.project import BundleInvalid
+from aiworkflow.client.project import BundleInvalid, Checked
 from aiworkflow.engine import Failure
 from aiworkflow.records import record
 from aiworkflow.runtime.choosing import Choosing
@@ -48,7 +48,7 @@ class Offered:
         }
 
 
-def explain(client: Client, bundle: str | Path) -> list[Offered]:
+def explain(client: Client, bundle: str | Path | Checked) -> list[Offered]:
     """What each agent step of a bundle would be offered, with what is known at this moment.
 
     The prompt is taken as it is written, so costs are those of its text without what is put in.
@@ -56,7 +56,7 @@ def explain(client: Client, bundle: str | Path) -> list[Offered]:
     Raises:
         BundleInvalid: the bundle has errors.
     """
-    checked = client.project.check(bundle)
+    checked = bundle if isinstance(bundle, Checked) else client.project.check(bundle)
     if checked.plan is None or checked.report.has_errors:
         raise BundleInvalid(checked.label, checked.report.sorted())
     settings = in_force(checked.settings)

@@ -132,6 +132,57 @@ class Triggers(Protocol):
         """Its webhooks, and the last deliveries of each."""
         ...
 
+    def try_webhook(
+        self,
+        webhook: str,
+        *,
+        event: str = "",
+        payload: bytes | None = None,
+        dry_run: bool = False,
+        url: str | None = None,
+    ) -> Shown:
+        """Send an event to the running server, signed as its sender would, and give the answer.
+
+        Args:
+            webhook: a bundle with one, or its name.
+            event: its name, such as `push` or `pull_request.opened`; "" for the first that is taken.
+            payload: the body, instead of a sample.
+            dry_run: send nothing, and say what would match, and the inputs.
+            url: where the server is, if not as the settings say. A server takes none.
+
+        Raises:
+            UsageError: there is no such webhook, no sample of such an event, or only a certificate can
+                show who sends. SecretMissing: it cannot be signed. UnavailableError: no server answers.
+        """
+        ...
+
+    def replay_webhook(
+        self, delivery: str, *, same_id: bool = False, url: str | None = None
+    ) -> Shown:
+        """Send a delivery again to the running server, signed anew, as an event of its own.
+
+        Args:
+            delivery: its id, or the beginning of it.
+            same_id: send it with the id it had: it is known, and starts nothing.
+            url: as of `try_webhook`.
+
+        Raises:
+            As `try_webhook`. UsageError: there is no such delivery, or nothing of its body was kept.
+        """
+        ...
+
     def watches(self) -> Shown:
         """What it watches, and what each has started last on that machine."""
+        ...
+
+    def try_watches(self, paths: Sequence[str] = (), *, watch: str = "") -> Shown:
+        """Which watches a change of some files would concern, and what their runs would be told.
+
+        Args:
+            paths: files in the project, from its root; none for all that the watches mean.
+            watch: only this one, by its name; "" for all.
+
+        Raises:
+            UsageError: a path is not in the project, or there is no such watch.
+        """
         ...

@@ -13,8 +13,10 @@ from aiworkflow.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from aiworkflow.client.client import Client
+    from aiworkflow.client.project import Checked
     from aiworkflow.client.waits import OpenWait
     from aiworkflow.engine.carried import Json
     from aiworkflow.journal import RunRow
@@ -238,6 +240,31 @@ class Views:
             UsageError: there is none of a name.
         """
         return await _standings_json(self._client, names)
+
+    def choice(self, bundle: str | Path | Checked) -> dict[str, Json]:
+        """Which agents the steps of a bundle would be offered to now, in order, and why.
+
+        Raises:
+            BundleInvalid: the bundle has errors.
+        """
+        from aiworkflow.client.explained import explain
+
+        return {"steps": [one.to_json() for one in explain(self._client, bundle)]}
+
+    def arms(self, bundle: str | Path, *, limit: int = 1000) -> dict[str, Json]:
+        """The agents of steps with `agent: {ab: …}` beside each other, from the last runs of a bundle.
+
+        Raises:
+            UsageError: there is no such bundle.
+        """
+        from aiworkflow.client.comparison import report
+
+        label, _ = self._client.project.read(bundle)
+        steps = report(self._client, label, limit)
+        shown: dict[str, Json] = {
+            step: [one.to_json() for one in arms] for step, arms in steps.items()
+        }
+        return {"bundle": label, "steps": shown}
 
     def workers(self) -> dict[str, Json]:
         """The processes that drive runs, and when that was."""

@@ -42,6 +42,19 @@ async def document(asked: Asked) -> Answer:
     return Answer(document_view(await checked_bundle(asked, asked.path["bundle"])))
 
 
+async def choice(asked: Asked) -> Answer:
+    """Which agents the steps of a bundle would be offered to now."""
+    checked = await checked_bundle(asked, asked.path["bundle"])
+    return Answer(await asked.apart(lambda client: client.views.choice(checked)))
+
+
+async def arms(asked: Asked) -> Answer:
+    """The agents of A/B steps beside each other."""
+    checked, limit = await checked_bundle(asked, asked.path["bundle"]), asked.number("limit")
+    path = asked.client.project.root / checked.label
+    return Answer(await asked.apart(lambda client: client.views.arms(path, limit=limit)))
+
+
 async def checked_bundle(
     asked: Asked, name: str, overrides: Mapping[str, Json] | None = None
 ) -> Checked:

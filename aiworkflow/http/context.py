@@ -65,6 +65,8 @@ class Context:
 
     Args:
         submitted: told of a run that was made ready, so that it need not be looked for.
+        address: where this machine finds the server, None for as the settings say; and the
+            certificate that it is known by, or "".
         loaded: a bundle that the server holds, by its name; others are read when they are asked for.
         reopen: opens another client of the project, for a thread; None where that cannot be.
     """
@@ -80,6 +82,7 @@ class Context:
         hosts: Sequence[str] = (),
         submitted: Callable[[str], None] = lambda _: None,
         loaded: Callable[[str], Loaded | None] = lambda _: None,
+        address: Callable[[], tuple[str | None, str]] = lambda: (None, ""),
     ) -> None:
         self.client = client
         self.limits = limits or Limits()
@@ -93,6 +96,7 @@ class Context:
         self.loaded = loaded
         self.asking = Buckets(self.limits.burst, self.limits.burst / self.limits.rate)
         self.failing = Buckets(*_WRONG_TOKENS)
+        self.address = address
         self._reopen = reopen
         self._apart = asyncio.Semaphore(_AT_ONCE)
         self._group = asyncio.TaskGroup()

@@ -143,6 +143,13 @@ _BUNDLES: Final = (
     Route("GET", "/bundles/{bundle}/document", "read", bundles.document,
           "Give the document of a bundle's workflow.",
           gives("name path document", name=TEXT, path=TEXT, document=TEXT), errors=(422,)),
+    Route("GET", "/bundles/{bundle}/choice", "read", bundles.choice,
+          "Say which agents the steps of a bundle would be offered to now, and why.",
+          gives("steps", steps=listed(ANY_MAP)), errors=(422,)),
+    Route("GET", "/bundles/{bundle}/arms", "read", bundles.arms,
+          "Compare the agents of A/B steps, as far as the runs of a bundle tell.",
+          gives("bundle steps", bundle=TEXT, steps=ANY_MAP),
+          query=(Param("limit", "So many of the last runs.", "integer", 1000, 1, 100_000),)),
 )  # fmt: skip
 
 _LEVELS = ("bundle", "step", "agent", "model", "user", "run")

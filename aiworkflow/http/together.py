@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from aiworkflow.http.context import Context
@@ -48,6 +49,7 @@ class Server:
         reopen: Callable[[], Client],
     ) -> None:
         self._service = service
+        self._options = options
         binding = binding_of(options)
         self._context = Context(
             client,
@@ -57,6 +59,7 @@ class Server:
             hosts=options.hosts,
             submitted=service.submitted,
             loaded=service.catalogue.named,
+            address=self._address,
         )
         check_binding(binding, has_tokens=self._context.tokens.are_there())
         app = beside(open_app(self._context), hooks_of(service.sources))
@@ -74,6 +77,13 @@ class Server:
             self._http.hurry()
         else:
             self._http.stop()
+
+    def _address(self) -> tuple[str, str]:
+        """Where this machine finds it, with the port that it has got."""
+        port = self._http.url.rpartition(":")[2]
+        is_bound = port.isdecimal() and not self._options.socket
+        options = replace(self._options, port=int(port)) if is_bound else self._options
+        return options.address
 
     async def run(self) -> None:
         """Run until stopped. The address is taken before anything else is begun.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from aiworkflow.http.once import claimed
 from aiworkflow.http.problem import RequestRefused
 from aiworkflow.http.route import Answer
+from aiworkflow.triggers.here import TriggersHere
 
 if TYPE_CHECKING:
     from aiworkflow.client.client import Client
@@ -89,6 +90,39 @@ async def webhooks(asked: Asked) -> Answer:
     """The webhooks, and what came to them."""
     last = asked.number("last")
     return Answer(await asked.apart(lambda client: client.triggers.webhooks(last=last)))
+
+
+async def try_webhook(asked: Asked) -> Answer:
+    """Send an event to this server, or say what it would do."""
+    name, event, dry_run = asked.text("webhook"), asked.text("event"), asked.flag("dry_run")
+    payload = asked.text("payload").encode() if "payload" in asked.body else None
+    url, certificate = asked.context.address()
+
+    def send(client: Client) -> Shown:
+        return TriggersHere(client).try_webhook(
+            name, event=event, payload=payload, dry_run=dry_run, url=url, certificate=certificate
+        )
+
+    return Answer(await asked.apart(send))
+
+
+async def replay_webhook(asked: Asked) -> Answer:
+    """Send a delivery to this server again."""
+    delivery, same_id = asked.text("delivery"), asked.flag("same_id")
+    url, certificate = asked.context.address()
+
+    def send(client: Client) -> Shown:
+        return TriggersHere(client).replay_webhook(
+            delivery, same_id=same_id, url=url, certificate=certificate
+        )
+
+    return Answer(await asked.apart(send))
+
+
+async def try_watches(asked: Asked) -> Answer:
+    """Which watches a change of some files would concern."""
+    paths, watch = asked.texts("paths"), asked.text("watch")
+    return Answer(await asked.apart(lambda client: client.triggers.try_watches(paths, watch=watch)))
 
 
 async def watches(asked: Asked) -> Answer:

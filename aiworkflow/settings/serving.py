@@ -44,6 +44,15 @@ class ServeOptions:
     client_ca: str = ""
     more: Mapping[str, Json] | None = None
 
+    @property
+    def address(self) -> tuple[str, str]:
+        """Where this machine finds the server, and the certificate that it is known by; "" for none."""
+        if self.socket:
+            return f"unix:{self.socket}", ""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104
+        host = f"[{host}]" if ":" in host else host
+        return f"{'https' if self.certificate else 'http'}://{host}:{self.port}", self.certificate
+
 
 def serve_options(said: Mapping[str, Json], root: Path) -> ServeOptions:
     """Typed options of what was said, which whoever read it has checked.

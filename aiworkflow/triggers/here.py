@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from aiworkflow.engine.carried import Json
     from aiworkflow.triggers.contract import Armed
     from aiworkflow.triggers.queues.desk import Desk
+    from aiworkflow.triggers.webhook.posting import Sent
+    from aiworkflow.triggers.webhook.trying import Event
 
 
 _LATEST: Final = 2.18e11  # of seconds since the epoch; in the year 8878
@@ -50,6 +52,54 @@ class TriggersHere:
 
         return webhooks_json(self._client, _loaded(self._client), last)
 
+    def try_webhook(
+        self,
+        webhook: str,
+        *,
+        event: str = "",
+        payload: bytes | None = None,
+        dry_run: bool = False,
+        url: str | None = None,
+        certificate: str = "",
+    ) -> Shown:
+        """Send an event to the running server, or say what it would do.
+
+        Args:
+            certificate: file with the certificate that the server at `url` is known by, if it has one
+                that nobody vouches for.
+
+        Raises:
+            As `aiworkflow.client.triggers` says.
+        """
+        from aiworkflow.triggers.webhook.trying import entry_of, event_to_try, send, would
+
+        client, catalogue = self._client, _loaded(self._client)
+        armed = entry_of(catalogue, webhook)
+        tried = event_to_try(armed, event, payload, f"test-{client.project.ids.token()[:16]}")
+        if dry_run:
+            return would(client, catalogue, armed, tried)
+        server = _server(client, url, certificate)
+        return _sent_json(send(client, armed, tried, *server), tried)
+
+    def replay_webhook(
+        self,
+        delivery: str,
+        *,
+        same_id: bool = False,
+        url: str | None = None,
+        certificate: str = "",
+    ) -> Shown:
+        """Send a delivery again. Arguments and errors are those of `try_webhook`."""
+        from aiworkflow.triggers.webhook.trying import entry_of, event_again, renamed, send
+
+        client = self._client
+        new_id = "" if same_id else f"again-{client.project.ids.token()[:16]}"
+        route, event = event_again(client, delivery, new_id)
+        armed = entry_of(_loaded(client), route)
+        event = event if same_id else renamed(armed, event)
+        server = _server(client, url, certificate)
+        return _sent_json(send(client, armed, event, *server), event)
+
     def watches(self) -> Shown:
         """What it watches, and what each has started last on this machine."""
         from aiworkflow.triggers.watch.overview import show
@@ -61,6 +111,17 @@ class TriggersHere:
             for one in catalogue.armed("watch")
         ]
         return {"watches": cast("list[Json]", found), "problems": dict(catalogue.problems)}
+
+    def try_watches(self, paths: Sequence[str] = (), *, watch: str = "") -> Shown:
+        """Which watches a change of some files would concern. Raises UsageError."""
+        from aiworkflow.triggers.watch.overview import try_paths, within
+
+        root, catalogue = self._client.project.root, _loaded(self._client)
+        chosen = [_picked(watch, catalogue, "watch")] if watch else catalogue.armed("watch")
+        inner = [within(root, one) for one in paths]
+        now = self._client.project.clock.now().timestamp()
+        found: list[Json] = [try_paths(one, root, inner, now).to_json() for one in chosen]
+        return {"watches": found, "problems": dict(catalogue.problems)}
 
 
 class SchedulesHere:
@@ -224,6 +285,27 @@ class QueuesHere:
         desk = self._desk
         async with desk.open(desk.find(queue, url)) as opened:
             return {"queue": queue, "removed": await opened.purge()}
+
+
+def _sent_json(sent: Sent, event: Event) -> Shown:
+    """What a server has answered to an event; its answer as data where it is JSON."""
+    try:
+        answer: Json = json.loads(sent.body)
+    except ValueError:
+        answer = sent.body
+    return {
+        "url": sent.url,
+        "status": sent.status,
+        "answer": answer,
+        "delivery": event.delivery,
+    }
+
+
+def _server(client: Client, url: str | None, certificate: str) -> tuple[str, str]:
+    """Where the server is, if not as the settings say, and the certificate that it is known by."""
+    from aiworkflow.triggers.assembly import options_of
+
+    return options_of(client.project).address if url is None else (url, certificate)
 
 
 def _loaded(client: Client) -> Catalogue:

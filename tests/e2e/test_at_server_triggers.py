@@ -30,6 +30,9 @@ LOOKS = (
     ("queue", "dead", "list", "orders"),
     ("agents", "list"),
     ("agents", "show", "openai"),
+    ("agents", "choose", "asks"),
+    ("agents", "report", "starts"),
+    ("agents", "report", "starts", "--limit", "5"),
     ("tools", "show", "http.get"),
     ("tools", "show", "bundle-tool", "--bundle", "starts"),
 )
@@ -55,6 +58,9 @@ def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[There]:
     project.write(
         "bundles/starts/tools/bundle-tool.yaml",
         "name: bundle-tool\ndescription: Says it.\nrun: [echo, hello]\neffect: read\n",
+    )
+    project.workflow(
+        "## Ask\n\n```yaml step\nid: ask\nagent: openai/gpt-4o\n```\n\nWhy?\n", name="asks"
     )
     tokens = {
         scope: project.run("token", "create", scope, "--scope", scope, "-q").out.strip()
@@ -194,8 +200,6 @@ def test_agents_are_checked_and_tools_listed_there(there: There) -> None:
         (("queue", "status", "--url", "redis://x"), "`queue status` with --url cannot be done"),
         (("queue", "worker"), "`queue worker` cannot be done at a server"),
         (("schedule", "start"), "`schedule start` cannot be done at a server"),
-        (("watch", "test", "x"), "`watch test` cannot be done at a server"),
-        (("webhook", "test", "x"), "`webhook test` cannot be done at a server"),
         (("tools", "call", "http.get"), "`tools call` cannot be done at a server"),
         (("tools", "list", "--server", "x"), "`tools list` with --server cannot be done"),
         (("agents", "bench"), "`agents bench` cannot be done at a server"),

@@ -85,6 +85,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         name="starts",
         head="on:\n  schedule: '0 9 * * 1'\n  queue: {name: orders}\n  watch: {paths: [\"in/**\"]}\n",
     )
+    hook = "on: {webhook: {path: /hooks/x, verify: {bearer: HOOK}}}\n"
+    project.workflow(script("one", "true"), name="hooked", head=hook)
+    project.workflow("## X\n\n```yaml step\nid: 1\n```\n", name="wrong")
     project.git("add", ".")
     project.git("commit", "-q", "-m", "x")
     other = Project(project.root.parent / "other")
@@ -231,8 +234,14 @@ def _starts(driver: Driver) -> None:
     driver.ask("post_schedules_pause", 404, {"schedule": "nope"})
     run = driver.ask("post_schedules_run", body={"schedule": "starts"})["run"]
     assert driver.rest(run) == "succeeded"
-    assert driver.ask("get_webhooks")["webhooks"] == []
+    assert driver.ask("get_webhooks")["webhooks"][0]["bundle"] == "bundles/hooked"
     assert len(driver.ask("get_watches")["watches"]) == 1
+    tried = driver.ask("post_watches_test", body={"paths": ["in/a"], "watch": "starts"})
+    assert tried["watches"][0]["paths"] == {"in/a": "matches"}
+    driver.ask("post_watches_test", 404, {"paths": ["../x"]})
+    driver.ask("post_webhooks_test", 404, {"webhook": "flow", "dry_run": True})
+    assert driver.ask("post_webhooks_test", body={"webhook": "hooked", "dry_run": True})["matches"]
+    driver.ask("post_webhooks_replay", 404, {"delivery": "nope"})
     message = {"queue": "orders", "data": {"n": 1}, "priority": 3}
     assert driver.ask("post_queues_publish", body=message)["queue"] == "orders"
     assert driver.ask("get_queues", queue="orders")["queues"][0]["ready"] == 1
@@ -288,9 +297,13 @@ def _sweeps(driver: Driver) -> None:
 
 
 def _machine(driver: Driver) -> None:
-    assert len(driver.ask("get_bundles")["bundles"]) == 7
+    assert len(driver.ask("get_bundles")["bundles"]) == 9
     assert driver.ask("get_bundles_bundle", bundle="flow")["bundle"] == "bundles/flow"
     driver.ask("get_bundles_bundle", 404, bundle="flo")
+    assert driver.ask("get_bundles_bundle_choice", bundle="flow") == {"steps": []}
+    driver.ask("get_bundles_bundle_choice", 422, bundle="wrong")
+    assert driver.ask("get_bundles_bundle_arms", bundle="flow", limit="5")["steps"] == {}
+    driver.ask("get_bundles_bundle_arms", 404, bundle="flo")
     assert driver.ask("get_bundles_bundle_validate", bundle="flow")["valid"]
     assert "# Test" in driver.ask("get_bundles_bundle_document", bundle="flow")["document"]
     assert driver.ask("get_costs", by="day,agent", since="7d")["rows"] == []

@@ -37,9 +37,46 @@ class RemoteTriggers:
         """Its webhooks, and the last deliveries of each."""
         return self._connection.get("/webhooks", {"last": last})
 
+    def try_webhook(
+        self,
+        webhook: str,
+        *,
+        event: str = "",
+        payload: bytes | None = None,
+        dry_run: bool = False,
+        url: str | None = None,
+    ) -> Shown:
+        """Have the server send an event to itself, or say what it would do. Raises as there."""
+        _refuse_address(url)
+        body: dict[str, Json] = {"webhook": webhook}
+        if event:
+            body["event"] = event
+        if dry_run:
+            body["dry_run"] = True
+        if payload is not None:
+            body["payload"] = _text(payload)
+        return self._connection.post("/webhooks/test", body)
+
+    def replay_webhook(
+        self, delivery: str, *, same_id: bool = False, url: str | None = None
+    ) -> Shown:
+        """Have the server send a delivery to itself again. Raises as there."""
+        _refuse_address(url)
+        body: dict[str, Json] = {"delivery": delivery}
+        if same_id:
+            body["same_id"] = True
+        return self._connection.post("/webhooks/replay", body)
+
     def watches(self) -> Shown:
         """What it watches, and what each has started last there."""
         return self._connection.get("/watches")
+
+    def try_watches(self, paths: Sequence[str] = (), *, watch: str = "") -> Shown:
+        """Which watches a change of some files there would concern. Raises as there."""
+        body: dict[str, Json] = {"watch": watch} if watch else {}
+        if paths:
+            body["paths"] = [*paths]
+        return self._connection.post("/watches/test", body)
 
 
 class RemoteSchedules:
@@ -145,6 +182,20 @@ class RemoteQueues:
         """Remove all messages that nobody has taken. Raises as there."""
         _refuse(url)
         return await self._connection.ask("POST", "/queues/purge", {"queue": queue})
+
+
+def _refuse_address(url: str | None) -> None:
+    if url is not None:
+        raise UsageError("a server sends events to itself", hint="leave the URL out")
+
+
+def _text(payload: bytes) -> str:
+    try:
+        return payload.decode()
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            "a server takes a body in UTF-8 only", hint="try this one where the server runs"
+        ) from error
 
 
 def _refuse(url: str | None) -> None:

@@ -105,6 +105,15 @@ class RemoteViews:
         """All that is known of one agent."""
         return self._connection.get(f"/agents/{quote(name, safe='')}")
 
+    def choice(self, bundle: str) -> Shown:
+        """Which agents the steps of a bundle would be offered to there now, in order, and why."""
+        return self._connection.get(f"/bundles/{quote(_name(bundle), safe='')}/choice")
+
+    def arms(self, bundle: str, *, limit: int = 1000) -> Shown:
+        """The agents of steps with `agent: {ab: …}`, as far as the last runs of a bundle tell."""
+        path = f"/bundles/{quote(_name(bundle), safe='')}/arms"
+        return self._connection.get(path, {"limit": limit})
+
     async def check_agents(self, names: Sequence[str] = ()) -> Shown:
         """Whether agents can be used there now. Raises as there."""
         return await self._connection.ask("GET", "/agents/check", query={"agent": [*names]})

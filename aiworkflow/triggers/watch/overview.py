@@ -129,16 +129,19 @@ def try_paths(armed: Armed, root: Path, paths: Sequence[str], now: float) -> Tri
     return Tried(armed.name, verdicts, trigger, inputs)
 
 
-def within(root: Path, path: Path) -> str:
+def within(root: Path, path: str) -> str:
     """A path as a watch sees it.
+
+    Args:
+        path: from the project's root, or from that of the file system.
 
     Raises:
         UsageError: it is not in the project.
     """
     import os.path
 
-    absolute = os.path.normpath(path.absolute())
+    absolute = os.path.normpath(root / path)
     top = os.fspath(root)
     if not absolute.startswith(f"{top}/"):
-        raise UsageError(f"`{path}` is not in the project", hint=f"give paths within {top}")
+        raise UsageError(f"`{path}` is not in the project", hint="give paths of files in it")
     return absolute[len(top) + 1 :]
