@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 from aiworkflow.client.inputs import check_inputs
 from aiworkflow.client.project import Checked
 from aiworkflow.errors import UsageError
+from aiworkflow.journal import Append, Fenced, Moved, RegisterWrite
 from aiworkflow.runtime.given import NewRun
 from aiworkflow.runtime.submit import Order, Submission
 from aiworkflow.runtime.submit import submit as submit_new
+from aiworkflow.runtime.waits import WAKE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,3 +84,30 @@ def _cancel_old(client: Client, new: NewRun, order: Order) -> None:
         except UsageError:
             if client.journal.run(run).finished is None:
                 raise
+
+
+def keep_going(client: Client, run: str) -> None:
+    """Have whoever works go on with a run that is driven here, if this process ends before it does.
+
+    A run that was submitted is found by its own row; this is for one that was gone on with.
+    """
+    journal = client.journal
+    while True:
+        state, row = journal.stream(run), journal.run(run)
+        if row.finished is not None or row.status == "waiting":
+            return  # it has come to rest already
+        try:
+            journal.append_now(
+                Append(
+                    client.project.ids.token(),
+                    run,
+                    epoch=state.epoch,
+                    after=state.tail,
+                    registers=[RegisterWrite(WAKE, run, "{}")],
+                )
+            )
+        except Moved:
+            continue
+        except Fenced:  # somebody else drives it
+            return
+        return

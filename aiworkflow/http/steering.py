@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from aiworkflow.client.submitting import keep_going
 from aiworkflow.errors import UsageError
 from aiworkflow.http.once import claimed
 from aiworkflow.http.route import Answer
@@ -142,7 +143,8 @@ def _told(asked: Asked, wait: OpenWait, done: str) -> Answer:
 
 
 async def _driven(asked: Asked, run: Run) -> Answer:
-    """A run that goes on here; it has when this is answered."""
+    """A run that goes on here, or elsewhere if this process dies; it has when this is answered."""
     asked.context.mind(run)
     await asked.client.exists(run.id)
+    keep_going(asked.client, run.id)
     return Answer({"run": run.id, "status": asked.client.journal.run(run.id).status}, status=202)
