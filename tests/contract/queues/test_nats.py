@@ -16,6 +16,7 @@ from aiworkflow.errors import UsageError
 from aiworkflow.triggers.queues.address import read_address
 from aiworkflow.triggers.queues.contract import LARGEST_BODY, Message, MessageInvalid, Queue
 from aiworkflow.triggers.queues.contract import QueueUnavailable as Unavailable
+from aiworkflow.triggers.queues.header import ROOM
 from aiworkflow.triggers.queues.suite import QueueSuite, drained, message, take, taken_all
 from aiworkflow.triggers.queues.survival import survives
 from tests.contract.queues.test_queues import emptied
@@ -166,7 +167,7 @@ class TestNats(QueueSuite):
                 beside = "there is no room for a header beside 1048576 bytes"
                 assert dead.keys() == {f"it is no JSON; {cut}", f"{beside}; {cut}"}
                 for one in dead.values():
-                    assert len(one.message.body) == LARGEST_BODY - 2 * wire.ROOM
+                    assert len(one.message.body) == LARGEST_BODY - 2 * ROOM
                 assert await queue.retry() == 2
                 assert {one.attempt for one in await taken_all(queue, 2)} == {1}
 

@@ -41,6 +41,7 @@ from aiworkflow.triggers.queues.contract import (
     Taken,
     check_message,
 )
+from aiworkflow.triggers.queues.header import HEADER, LEVELS, ROOM, Carried, level_of
 from aiworkflow_nats import wire
 from aiworkflow_nats.line import Gone, Line, Lost
 
@@ -68,7 +69,7 @@ _FRAME: Final = 256
 """Bytes of a message's headers that the client adds."""
 _NO_MESSAGE: Final = 10037
 _NOT_DELETED: Final = (_NO_MESSAGE, 10057)
-_CONSUMERS: Final = (*(level for _, level in wire.LEVELS), wire.DELAYED)
+_CONSUMERS: Final = (*(level for _, level in LEVELS), wire.DELAYED)
 
 
 class TooLarge(MessageInvalid):
@@ -105,7 +106,7 @@ class NatsQueue:
         check_message(message, delay_s)
         now = self._clock.now().timestamp()
         kept = replace(message, published=message.published or now)
-        carried = wire.Carried(kept, due=now + delay_s if delay_s > 0 else 0.0)
+        carried = Carried(kept, due=now + delay_s if delay_s > 0 else 0.0)
         await self._put(carried, delay_s, once=self._ids.token(), is_new=True)
 
     async def take(self, most: int, wait_s: float) -> Sequence[Taken]:
@@ -125,7 +126,7 @@ class NatsQueue:
         found: list[Taken] = []
         try:
             await self._move_due()
-            for _, level in wire.LEVELS:
+            for _, level in LEVELS:
                 if len(found) < most:
                     found += [
                         self._taken(one) for one in await self._next(level, most - len(found))
@@ -140,7 +141,7 @@ class NatsQueue:
         attempt = carried.tries + msg.metadata.num_delivered
         return Taken(carried.message, attempt, carried.failed, msg.reply)
 
-    def _read(self, msg: Msg) -> wire.Carried:
+    def _read(self, msg: Msg) -> Carried:
         about = msg.metadata
         id_ = f"{about.timestamp.timestamp():.6f}-{about.sequence.stream}"
         return wire.read(msg.headers, msg.data, msg.subject, id_)
@@ -155,7 +156,7 @@ class NatsQueue:
         """Another message in its place."""
         receipt = cast("str", taken.receipt)
         due = self._clock.now().timestamp() + delay_s if delay_s > 0 else 0.0
-        carried = wire.Carried(taken.message, taken.attempt, taken.failed + 1, due)
+        carried = Carried(taken.message, taken.attempt, taken.failed + 1, due)
         if not self._is_held(taken):
             return
         try:
@@ -168,18 +169,18 @@ class NatsQueue:
 
     async def set_aside(self, taken: Taken, reason: str) -> None:
         """Another message among the dead."""
-        carried = wire.Carried(taken.message, taken.attempt, taken.failed, reason=reason)
+        carried = Carried(taken.message, taken.attempt, taken.failed, reason=reason)
         if self._is_held(taken):
             await self._bury(carried, cast("str", taken.receipt))
             await self.acknowledge(taken)
 
-    async def _bury(self, carried: wire.Carried, once: str) -> None:
+    async def _bury(self, carried: Carried, once: str) -> None:
         dead = replace(carried, died=self._clock.now().timestamp())
         try:
             await self._put(dead, to=wire.DEAD, once=once)
         except TooLarge:  # a stranger's; better a part of it than to take it again and again
             message = carried.message
-            short = replace(message, body=message.body[: -2 * wire.ROOM])
+            short = replace(message, body=message.body[: -2 * ROOM])
             cut = f"its {len(message.body)} bytes were cut to make room for this"
             reason = f"{carried.reason[:400]}; {cut}"
             await self._put(replace(dead, message=short, reason=reason), to=wire.DEAD, once=once)
@@ -189,7 +190,7 @@ class NatsQueue:
 
     async def _put(
         self,
-        carried: wire.Carried,
+        carried: Carried,
         delay_s: float = 0.0,
         *,
         once: str,
@@ -202,15 +203,15 @@ class NatsQueue:
             once: what is asked again, because the answer was lost, is done once.
             is_new: it was not on the server before.
         """
-        level = wire.level_of(carried.message.priority)
+        level = level_of(carried.message.priority)
         subject = f"{self._base}.{to or (wire.DELAYED if delay_s > 0 else level)}"
         headers = wire.headers_of(carried, once)
-        size = len(wire.headers_of(wire.Carried(carried.message))[wire.HEADER])
+        size = len(wire.headers_of(Carried(carried.message))[HEADER])
         body = carried.message.body
 
         async def go(client: Client) -> None:
             if is_new:
-                most = max(0, client.max_payload - wire.ROOM - size)
+                most = max(0, client.max_payload - ROOM - size)
                 check_message(carried.message, delay_s, min(LARGEST_BODY, most))
             else:  # it has room for what is written to it now, if we have published it
                 whole = len(body) + sum(len(one) + len(text) + 4 for one, text in headers.items())
@@ -272,8 +273,8 @@ class NatsQueue:
     async def retry(self, ids: Sequence[str] | None = None) -> int:
         """Back to where they were taken from, as new ones."""
 
-        async def back(seq: int, carried: wire.Carried) -> bool:
-            await self._put(wire.Carried(carried.message), once=f"{self._base}.dead.{seq}")
+        async def back(seq: int, carried: Carried) -> bool:
+            await self._put(Carried(carried.message), once=f"{self._base}.dead.{seq}")
             return await self._forget(seq)
 
         return await self._each_dead(ids, back)
@@ -285,7 +286,7 @@ class NatsQueue:
         return await self._each_dead(ids, lambda seq, _: self._forget(seq))
 
     async def _each_dead(
-        self, ids: Sequence[str] | None, do: Callable[[int, wire.Carried], Awaitable[bool]]
+        self, ids: Sequence[str] | None, do: Callable[[int, Carried], Awaitable[bool]]
     ) -> int:
         wanted = None if ids is None else set(ids)
         count, last = 0, 0
@@ -296,12 +297,12 @@ class NatsQueue:
             last = page[-1][0]
         return count
 
-    async def _page_of_dead(self, after: int, most: int) -> list[tuple[int, wire.Carried]]:
+    async def _page_of_dead(self, after: int, most: int) -> list[tuple[int, Carried]]:
         """Some of the dead, and their numbers in the stream."""
         subject = f"{self._base}.{wire.DEAD}"
 
-        async def go(client: Client) -> list[tuple[int, wire.Carried]]:
-            found: list[tuple[int, wire.Carried]] = []
+        async def go(client: Client) -> list[tuple[int, Carried]]:
+            found: list[tuple[int, Carried]] = []
             last = after
             while len(found) < most:
                 try:
@@ -340,9 +341,7 @@ class NatsQueue:
             jetstream = client.jetstream(timeout=_ANSWER_S)
             stream = await jetstream.stream_info(self._stream, subjects_filter=f"{self._base}.>")
             counts = stream.state.subjects or {}
-            levels = [
-                await jetstream.consumer_info(self._stream, level) for _, level in wire.LEVELS
-            ]
+            levels = [await jetstream.consumer_info(self._stream, level) for _, level in LEVELS]
             return Status(
                 ready=sum(one.num_pending or 0 for one in levels),
                 delayed=counts.get(f"{self._base}.{wire.DELAYED}", 0),
@@ -358,7 +357,7 @@ class NatsQueue:
         """Take what is ready, and acknowledge it: the server cannot tell it from what is taken."""
         count = 0
         async with self._taking:
-            for _, level in wire.LEVELS:
+            for _, level in LEVELS:
                 while found := await self._next(level, _PAGE):
                     for msg in found:
                         self._mine.pop(msg.reply, None)
