@@ -8,6 +8,7 @@ from pathlib import Path
 from tests.support import ROOT
 
 NATS = ROOT / "templates/queues/nats"
+SQS = ROOT / "templates/queues/sqs"
 
 
 def installed(folder: Path, plugin: Path) -> list[str]:

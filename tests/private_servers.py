@@ -1,4 +1,4 @@
-"""Redis, RabbitMQ and NATS servers of a test's own, to be killed and begun again on the same data."""
+"""Redis, RabbitMQ, NATS and SQS servers of a test's own, to be killed and begun again on the same data."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -250,6 +251,36 @@ class PrivateNats(Server):
             with socket.create_connection(("127.0.0.1", self.port), 3) as line:
                 line.settimeout(3)
                 return line.recv(4).startswith(b"INFO")
+        except OSError:
+            return False
+
+
+class PrivateSqs(Server):
+    """moto's, in place of Amazon's; it keeps nothing when it is killed.
+
+    Attributes:
+        login: keys that it takes; it takes any.
+    """
+
+    login = "AKID:se/cret+key"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.endpoint = f"http://127.0.0.1:{self.port}"
+        self.url = self.through(self.port)
+
+    def through(self, port: int, wait: int = 1) -> str:
+        """The URL of it, by a port."""
+        return f"sqs://eu-central-1/?endpoint=http://127.0.0.1:{port}&wait={wait}"
+
+    def command(self) -> tuple[list[str], dict[str, str]]:
+        script = Path(__file__).with_name("moto_server.py")
+        return [sys.executable, str(script), str(self.port)], {}
+
+    def answers(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), 3):
+                return True
         except OSError:
             return False
 
