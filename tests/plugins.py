@@ -8,6 +8,7 @@ from pathlib import Path
 from tests.support import ROOT
 
 NATS = ROOT / "templates/queues/nats"
+KAFKA = ROOT / "templates/queues/kafka"
 SQS = ROOT / "templates/queues/sqs"
 
 

@@ -1,4 +1,4 @@
-"""Redis, RabbitMQ, NATS and SQS servers of a test's own, to be killed and begun again on the same data."""
+"""Redis, RabbitMQ, NATS, SQS and Kafka servers of a test's own, to be killed and begun again."""
 
 from __future__ import annotations
 
@@ -283,6 +283,55 @@ class PrivateSqs(Server):
                 return True
         except OSError:
             return False
+
+
+class PrivateKafka:
+    """The broker of `tests/kafka_broker.py`: not Apache Kafka, but it speaks its protocol.
+
+    Attributes:
+        url: where it listens.
+        port: the same.
+    """
+
+    def __init__(self) -> None:
+        pytest.importorskip("confluent_kafka", reason="confluent-kafka is not installed")
+        words = [sys.executable, str(Path(__file__).with_name("kafka_broker.py"))]
+        self._process = subprocess.Popen(
+            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            text=True, start_new_session=True,
+        )  # fmt: skip
+        assert self._process.stdout is not None
+        servers = self._process.stdout.readline().strip()
+        self.port = int(servers.rpartition(":")[2])
+        self.url = f"kafka://127.0.0.1:{self.port}"
+
+    def order(self, *words: object) -> None:
+        """Tell it something; see there."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(*words, file=self._process.stdin, flush=True)
+        assert self._process.stdout.readline() == "done\n"
+
+    def again(self) -> None:
+        """As if it were killed, and begun again on what it has."""
+        self.order("down")
+        time.sleep(0.3)
+        self.order("up")
+
+    @contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """It has its connections, and answers nothing."""
+        self._process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WNOWAIT)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """What it has is lost."""
+        self._process.kill()
+        self._process.communicate()
 
 
 def make_certificates(folder: Path) -> None:

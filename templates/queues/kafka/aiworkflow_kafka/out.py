@@ -1,0 +1,124 @@
+"""Publishes: each message is confirmed by all replicas that are in sync, and written once."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Final
+
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from aiworkflow.triggers.queues.contract import MessageInvalid
+from aiworkflow_kafka import wire
+
+if TYPE_CHECKING:
+    from confluent_kafka import Message
+
+    from aiworkflow_kafka.line import Line
+
+_POLL_S: Final = 0.1
+_DELIVERY_S: Final = 10
+
+
+class TooLarge(MessageInvalid):
+    """The server takes no message as large as that."""
+
+
+class Out:
+    """A producer, made when it is first used; its own thread hears what became of the messages.
+
+    Args:
+        key: messages of one publisher have the same, so that they stay in order.
+    """
+
+    def __init__(self, line: Line, names: wire.Names, key: str) -> None:
+        self._line = line
+        self._names = names
+        self._key = key
+        self._lock = threading.Lock()
+        self._producer: Producer | None = None
+
+    async def publish(self, level: str, carried: wire.Carried) -> None:
+        """Return when it is confirmed.
+
+        Raises:
+            QueueUnavailable, TooLarge.
+        """
+        sent = await asyncio.to_thread(self._send, level, carried)
+        await asyncio.wrap_future(sent)
+
+    def publish_now(self, level: str, carried: wire.Carried) -> None:
+        """The same from a thread."""
+        self._send(level, carried).result()
+
+    def _send(self, level: str, carried: wire.Carried) -> Future[None]:
+        topic = self._names.topic(level)
+        sent: Future[None] = Future()
+        producer = self._open()
+
+        def heard(error: KafkaError | None, _: Message) -> None:
+            if error is not None and error.fatal():
+                self._forget(producer)
+            if sent.cancelled():
+                return
+            if error is None:
+                sent.set_result(None)
+            else:
+                sent.set_exception(self._wrong(error, topic, carried))
+
+        try:
+            producer.produce(
+                topic,
+                carried.message.body,
+                self._key,
+                headers=[(wire.HEADER, wire.header_of(carried))],
+                on_delivery=heard,
+            )
+        except BufferError as error:
+            raise self._line.unavailable(KafkaError(KafkaError._QUEUE_FULL)) from error  # noqa: SLF001
+        except KafkaException as error:
+            raise self._wrong(error.args[0], topic, carried) from error
+        return sent
+
+    def _wrong(self, error: KafkaError, topic: str, carried: wire.Carried) -> Exception:
+        if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+            return TooLarge(
+                f"the message has {len(carried.message.body)} bytes, and the server of this queue"
+                " takes less",
+                hint="store the data elsewhere, and publish where it is",
+            )
+        return self._line.unavailable(error, topic)
+
+    def _open(self) -> Producer:
+        with self._lock:
+            if self._producer is None:
+                producer = Producer(
+                    {
+                        **self._line.settings,
+                        "acks": "all",
+                        "enable.idempotence": True,
+                        "delivery.timeout.ms": _DELIVERY_S * 1000,
+                        "linger.ms": 1,
+                        "message.max.bytes": wire.LARGEST,
+                        "partitioner": "murmur2_random",
+                    }
+                )
+                self._line.reach(producer, [*self._names.taken_from, self._names.topic(wire.DEAD)])
+                self._producer = producer
+                threading.Thread(target=self._listen, args=[producer], daemon=True).start()
+            return self._producer
+
+    def _listen(self, producer: Producer) -> None:
+        while self._producer is producer:
+            producer.poll(_POLL_S)
+        producer.purge()
+        producer.poll(0)
+
+    def _forget(self, producer: Producer) -> None:
+        if self._producer is producer:
+            self._producer = None
+
+    def close(self) -> None:
+        """End it; what was not confirmed is not waited for."""
+        self._producer = None

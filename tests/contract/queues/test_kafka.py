@@ -1,0 +1,563 @@
+"""The contract of a queue, held by the plugin for Apache Kafka.
+
+The broker is the one that librdkafka brings for its own tests, in a process of its own: it speaks Kafka's
+protocol, with groups and the checks on who may commit, but keeps everything in memory, and knows neither
+TLS nor logins. Its restarts end all connections and keep what it has. Where KAFKA_SERVERS names a real
+Kafka (`host:9092`), the suite is held there as well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import ssl
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aiworkflow.clock import SystemClock, SystemIds
+from aiworkflow.errors import UsageError
+from aiworkflow.triggers.queues.address import read_address
+from aiworkflow.triggers.queues.contract import LARGEST_BODY, Message, MessageInvalid, Queue
+from aiworkflow.triggers.queues.contract import QueueUnavailable as Unavailable
+from aiworkflow.triggers.queues.suite import QueueSuite, drained, message, take, taken_all
+from aiworkflow.triggers.queues.survival import survives
+from tests.private_servers import PrivateKafka, make_certificates
+
+pytest.importorskip("confluent_kafka", reason="confluent-kafka is not installed")
+
+from aiworkflow_kafka import KafkaQueue, ledger, wire
+from aiworkflow_kafka.line import Line
+
+CLOCK = SystemClock()
+IDS = SystemIds(CLOCK)
+RESTARTS = 10 if "EXHAUSTIVE" in os.environ else 3
+
+
+def opened(url: str, name: str, login: str | None = None, lease_s: float = 1.0) -> KafkaQueue:
+    return KafkaQueue(name, read_address(url, login), clock=CLOCK, ids=IDS, lease_s=lease_s)
+
+
+def a_name() -> str:
+    return f"t.{secrets.token_hex(4)}"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PrivateKafka]:
+    server = PrivateKafka()
+    try:
+        yield server
+    finally:
+        server.kill()
+
+
+class TestKafka(QueueSuite):
+    lease_s = 1.0
+    largest_body = (
+        LARGEST_BODY - 16 * 1024
+    )  # a broker's `message.max.bytes` is 1 MiB with the headers
+
+    @pytest.fixture(autouse=True)
+    def _server(self, server: PrivateKafka) -> None:
+        self.url = server.url
+
+    async def open(self, name: str) -> Queue:
+        return opened(self.url, name, lease_s=self.lease_s)
+
+    async def die(self, queue: Queue) -> None:
+        await queue.close()
+
+    def test_what_strangers_publish_is_read_as_far_as_can_be(self) -> None:
+        async def go() -> None:
+            async with self.opened() as queue:
+                await queue.status()
+                name, ours = (
+                    queue.name,
+                    '{"id": 7, "at": "x", "priority": 99, "headers": [], "due": NaN}',
+                )
+                raw(self.url, name, b"1")
+                raw(self.url, name, b"2", {"id": b"two", "From": b"me", "odd": b"\xff"})
+                raw(self.url, name, b"3", {"Aiworkflow": ours.encode()})
+                raw(self.url, name, b"4", {"Aiworkflow": b"[" * 3000})
+                raw(self.url, f"{name}.aiworkflow.high", b"5")
+                raw(self.url, f"{name}.aiworkflow.delayed", b"6")
+                raw(self.url, f"{name}.aiworkflow.dead", b"7")
+                raw(self.url, name, None)
+                found = await taken_all(queue, 7)
+                bodies = {one.message.body: one.message for one in found}
+                assert sorted(bodies) == [b"", b"1", b"2", b"3", b"4", b"5", b"6"]
+                assert {(one.attempt, one.failed) for one in found} == {(1, 0)}
+                assert all(one.message.published > 0 for one in found)
+                assert len({one.message.id for one in found} - {""}) == 7
+                assert bodies[b"2"].id == "two"
+                assert bodies[b"2"].headers == {"From": "me", "odd": "\ufffd"}
+                assert [bodies[body].priority for body in (b"3", b"5")] == [0, 1]
+                for one in found:
+                    await queue.give_back(one)
+                again = await taken_all(queue, 7)
+                assert {one.message.id: one.message for one in again} == {
+                    one.message.id: one.message for one in found
+                }
+                assert [one.message.body for one in await queue.dead()] == [b"7"]
+                assert await queue.retry() == 1
+                for one in again:
+                    await queue.acknowledge(one)
+
+        asyncio.run(go())
+
+    def test_the_largest_message_can_be_set_aside_and_retried(self) -> None:
+        async def go() -> None:
+            async with self.opened() as queue:
+                with pytest.raises(MessageInvalid, match="server of this queue takes") as error:
+                    await queue.publish(Message("a", b"x" * LARGEST_BODY, published=5.0))
+                most = int(error.value.message.split()[-1])
+                assert most > self.largest_body
+                await queue.publish(Message("a", b"x" * most, published=5.0), delay_s=0.01)
+                (taken,) = await take(queue, 1)
+                await queue.give_back(taken, 0.01)
+                (taken,) = await take(queue, 1)
+                await queue.set_aside(taken, "\x00é" * 5000)
+                (dead,) = await queue.dead()
+                assert dead.reason == "\x00é" * 250
+                assert await queue.retry() == 1
+                (taken,) = await take(queue, 1)
+                assert len(taken.message.body) == most
+                await queue.acknowledge(taken)
+
+        asyncio.run(go())
+
+    def test_a_strangers_message_without_room_for_a_header_is_not_taken_for_ever(self) -> None:
+        async def go() -> None:
+            async with self.opened() as queue:
+                await queue.status()
+                raw(self.url, queue.name, b"x" * (LARGEST_BODY - 100))
+                (taken,) = await take(queue, 1)
+                await queue.give_back(taken, 0.1)
+                (again,) = await take(queue, 1)
+                assert (again.message.id, again.attempt) == (taken.message.id, 2)
+                await queue.set_aside(again, "it is no JSON")
+                (dead,) = await queue.dead()
+                cut = f"its {LARGEST_BODY - 100} bytes were cut to make room for this"
+                assert dead.reason == f"it is no JSON; {cut}"
+                assert await queue.retry() == 1
+                assert [one.attempt for one in await take(queue, 1)] == [1]
+
+        asyncio.run(go())
+
+    def test_who_is_late_with_it_leaves_it_to_others(self) -> None:
+        async def go() -> None:
+            async with self.opened() as queue:
+                await queue.publish(message(1))
+                (first,) = await take(queue, 1)
+                (second,) = await take(queue, 1)  # the lease is over
+                assert second.attempt == 2
+                await queue.give_back(first)
+                await queue.set_aside(first, "late")
+                await queue.acknowledge(first)
+                status = await queue.status()
+                assert (status.ready, status.taken, status.dead) == (0, 1, 0)
+                await queue.acknowledge(second)
+                status = await queue.status()
+                assert (status.ready, status.taken, status.dead) == (0, 0, 0)
+
+        asyncio.run(go())
+
+    def test_what_was_given_up_while_it_came_is_given_back(self) -> None:
+        async def go() -> None:
+            async with self.opened() as queue:
+                for number in range(40):
+                    await queue.publish(message(number))
+                    try:
+                        async with asyncio.timeout(0.002 * (number % 5)):
+                            for one in await queue.take(3, 0.1):
+                                await queue.give_back(one)
+                    except TimeoutError:
+                        pass
+                await seen(queue, {f"m{number}" for number in range(40)})
+
+        asyncio.run(go())
+
+    def test_what_is_settled_out_of_order_stays_settled(self) -> None:
+        """All before the committed offset is settled, and what stands beside it says the rest."""
+
+        async def go() -> None:
+            async with self.opened() as queue:
+                dying = await self.open(queue.name)
+                for number in range(30):
+                    await queue.publish(message(number, priority=9 * (number % 2)))
+                found = await taken_all(dying, 30)
+                kept = {one.message.id for one in found[::3]}
+                for one in found:
+                    if one.message.id not in kept:
+                        await dying.acknowledge(one)
+                assert (await queue.status()).taken == len(kept)
+                await self.die(dying)
+                again = await taken_all(queue, len(kept))
+                assert {one.message.id for one in again} == kept
+                assert {one.attempt for one in again} == {2}
+                for one in again:
+                    await queue.acknowledge(one)
+                assert list(await queue.take(1, 0.2)) == []
+
+        asyncio.run(go())
+
+    def test_who_takes_nothing_leaves_it_to_others(self) -> None:
+        async def go() -> None:
+            async with self.opened() as idle, self.opened(idle.name) as queue:
+                assert list(await idle.take(1, 0.5)) == []  # now it has all partitions
+                for number in range(12):
+                    await queue.publish(message(number))
+                await seen(queue, {f"m{number}" for number in range(12)})
+
+        asyncio.run(go())
+
+    def test_many_delayed_ones_are_counted_and_purged(self) -> None:
+        async def go() -> None:
+            async with self.opened() as queue:
+                for number in range(120):
+                    await queue.publish(message(number), delay_s=3600)
+                assert list(await queue.take(1, 0.2)) == []
+                assert (await queue.status()).delayed == 120
+                assert await queue.purge() == 120
+                assert (await queue.status()).delayed == 0
+
+        asyncio.run(go())
+
+    def test_a_long_delay_does_not_hold_up_short_ones_nor_is_it_forgotten(self) -> None:
+        """It is written anew while more than there is room for is settled behind it."""
+
+        async def go() -> None:
+            async with self.opened() as queue:
+                await queue.publish(message(0), delay_s=3600)
+                for number in range(1, 40):
+                    await queue.publish(message(number), delay_s=0.01 if number % 2 else 3600)
+                await seen(queue, {f"m{number}" for number in range(1, 40, 2)})
+                ledger._LONGEST, before = 10, ledger._LONGEST
+                try:
+                    await queue.publish(message(99))
+                    await seen(queue, {"m99"})
+                    status = await queue.status()
+                    assert (status.ready, status.delayed, status.taken) == (0, 20, 0)
+                    moved = sum(told(self.url, queue.name))
+                    assert moved > 40  # of all that was written some was written twice
+                finally:
+                    ledger._LONGEST = before
+
+        asyncio.run(go())
+
+
+if "KAFKA_SERVERS" in os.environ:
+
+    class TestRealKafka(TestKafka):
+        lease_s = 6.0
+
+        @pytest.fixture(autouse=True)
+        def _server(self) -> None:
+            self.url = f"kafka://{os.environ['KAFKA_SERVERS']}"
+
+
+def raw(url: str, topic: str, body: bytes | None, headers: dict[str, bytes] | None = None) -> None:
+    """Publish as a stranger does."""
+    from confluent_kafka import Producer
+
+    producer = Producer(
+        {"bootstrap.servers": url.partition("//")[2], "message.max.bytes": 2 * LARGEST_BODY}
+    )
+    producer.produce(topic, body, headers=headers or {})
+    assert producer.flush(20) == 0
+
+
+def told(url: str, name: str) -> list[int]:
+    """The ends of the partitions of what is delayed."""
+    from confluent_kafka import Consumer, TopicPartition
+
+    client = Consumer({"bootstrap.servers": url.partition("//")[2], "group.id": "look"})
+    topic = wire.names_of(name).topic(wire.DELAYED)
+    parts = client.list_topics(topic, 10).topics[topic].partitions
+    found = [client.get_watermark_offsets(TopicPartition(topic, one), 10)[1] for one in parts]
+    client.close()
+    return found
+
+
+async def seen(queue: Queue, wanted: set[str]) -> None:
+    """Each of them comes, and perhaps again."""
+    while wanted:
+        for one in await take(queue, 5):
+            wanted.discard(one.message.id)
+            await queue.acknowledge(one)
+
+
+def test_the_server_may_be_killed(server: PrivateKafka) -> None:
+    name = a_name()
+    asyncio.run(survives(lambda: opened(server.url, name), server.again, RESTARTS))
+
+
+def test_what_is_delayed_and_dead_outlives_the_server(server: PrivateKafka) -> None:
+    async def go() -> None:
+        queue = opened(server.url, a_name())
+        await queue.publish(message(1), delay_s=1.5)
+        await queue.publish(message(2), delay_s=3600)
+        await queue.publish(message(3))
+        (taken,) = await take(queue, 1)
+        await queue.set_aside(taken, "why")
+        await asyncio.to_thread(server.again)
+        assert [one.reason for one in await queue.dead()] == ["why"]
+        assert await drained(queue, 1) == ["m1"]
+        status = await queue.status()
+        assert (status.ready, status.delayed, status.dead) == (0, 1, 1)
+        await queue.close()
+
+    asyncio.run(go())
+
+
+def test_what_a_server_hears_late_is_published_once(server: PrivateKafka) -> None:
+    async def go() -> None:
+        queue = opened(server.url, a_name())
+        await queue.publish(message(0))
+        with server.standing_still():
+            with pytest.raises(Unavailable, match="does not answer"):
+                await queue.publish(message(1))
+        assert set(await drained(queue, 2)) == {"m0", "m1"}
+        assert list(await queue.take(1, 0.5)) == []
+        await queue.close()
+
+    asyncio.run(go())
+
+
+def test_nothing_waits_for_a_server_that_stands_still(server: PrivateKafka) -> None:
+    """The client blocks, but in threads of its own."""
+
+    async def go() -> None:
+        queue = opened(server.url, a_name())
+        await queue.publish(message(0))
+        (taken,) = await take(queue, 1)
+        ticks = 0
+        with server.standing_still():
+            async with asyncio.TaskGroup() as group:
+                asked = [
+                    group.create_task(swallowed(one))
+                    for one in (
+                        queue.publish(message(1)),
+                        queue.status(),
+                        queue.acknowledge(taken),
+                        queue.take(1, 0.1),
+                    )
+                ]
+                while not all(one.done() for one in asked):
+                    await asyncio.sleep(0.01)
+                    ticks += 1
+        assert ticks > 50
+        await queue.close()
+
+    asyncio.run(go())
+
+
+async def swallowed(work: Coroutine[object, object, object]) -> None:
+    with suppress(Unavailable):
+        await work
+
+
+def test_what_the_group_refuses_is_left_to_others(server: PrivateKafka) -> None:
+    """Members that the group has given up learn it when they commit."""
+
+    async def go() -> None:
+        queue = opened(server.url, a_name())
+        await queue.publish(message(1))
+        (taken,) = await take(queue, 1)
+        illegal_generation, offset_commit = 22, 8
+        server.order("refuse", offset_commit, illegal_generation, 1)
+        await queue.acknowledge(taken)
+        (again,) = await take(queue, 1)
+        assert (again.message.id, again.attempt) == ("m1", 2)
+        await queue.acknowledge(again)
+        assert (await queue.status()).taken == 0
+        await queue.close()
+
+    asyncio.run(go())
+
+
+def test_what_the_server_refuses_is_said(server: PrivateKafka) -> None:
+    async def go() -> None:
+        queue = opened(server.url, a_name())
+        await queue.publish(message(1))
+        produce, too_large, not_allowed = 0, 10, 29
+        server.order("refuse", produce, too_large, 1)
+        with pytest.raises(MessageInvalid, match=r"has 8 bytes, and the server .* takes less"):
+            await queue.publish(message(2))
+        server.order("refuse", produce, not_allowed, 1)
+        with pytest.raises(Unavailable) as error:
+            await queue.publish(message(2))
+        assert error.value.message == f"the queue at {server.url} refuses {queue.name}"
+        assert error.value.hint == "let the user read, write and describe its topics and groups"
+        await queue.close()
+
+    asyncio.run(go())
+
+
+def test_a_server_that_is_not_there_is_said_so() -> None:
+    async def go() -> None:
+        queue = opened("kafka://127.0.0.1:1", "t", "me:hidden")
+        for asked in (
+            queue.publish(Message("a", b"1")),
+            queue.take(1, 0.1),
+            queue.status(),
+            queue.purge(),
+        ):
+            with pytest.raises(Unavailable) as error:
+                await asked
+            assert "the queue at kafka://127.0.0.1:1 does not answer (" in error.value.message
+            assert "refused" in error.value.message
+            assert error.value.hint == "start the server, or correct the `url` of the queue"
+            assert "hidden" not in f"{error.value!r} {error.value.__cause__!r}"
+        await queue.close()
+
+    asyncio.run(go())
+
+
+@asynccontextmanager
+async def tls_before(port: int, folder: Path) -> AsyncIterator[int]:
+    """A port where TLS is spoken, with another one behind it."""
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while found := await reader.read(65536):
+                writer.write(found)
+                await writer.drain()
+        writer.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        inside = await asyncio.open_connection("127.0.0.1", port)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(pump(reader, inside[1]))
+            group.create_task(pump(inside[0], writer))
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context) as found:
+        yield found.sockets[0].getsockname()[1]
+
+
+def test_only_a_server_with_a_right_certificate_is_spoken_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_certificates(tmp_path)
+    server = PrivateKafka()
+
+    async def go() -> None:
+        async with tls_before(server.port, tmp_path) as port:
+            server.order("at", "localhost", port)
+            queue = opened(f"kafka+tls://localhost:{port}", a_name())
+            with pytest.raises(Unavailable, match=r"does not answer .*certificate"):
+                await queue.publish(message(1))
+            await queue.close()
+            monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+            queue = opened(f"kafka+tls://localhost:{port}", a_name())
+            await queue.publish(message(1))
+            assert await drained(queue, 1) == ["m1"]
+            await queue.close()
+            queue = opened(f"kafka+tls://127.0.0.1:{port}", a_name())
+            with pytest.raises(Unavailable, match="does not answer"):  # not its name
+                await queue.publish(message(1))
+            await queue.close()
+
+    try:
+        asyncio.run(go())
+    finally:
+        server.kill()
+
+
+def test_a_server_without_tls_hears_no_login() -> None:
+    heard = b""
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal heard
+        heard += await reader.read(1000)
+        writer.write(b"what?")
+        writer.close()
+
+    async def go() -> None:
+        async with await asyncio.start_server(listen, "127.0.0.1", 0) as found:
+            port = found.sockets[0].getsockname()[1]
+            queue = opened(f"kafka+tls://localhost:{port}?sasl=PLAIN", "t", "me:hidden")
+            with pytest.raises(Unavailable, match="does not answer"):
+                await queue.status()
+            await queue.close()
+
+    asyncio.run(go())
+    assert heard
+    assert b"hidden" not in heard
+
+
+def test_an_address_says_how_to_log_in_and_where_else_to_ask() -> None:
+    def settings(url: str, login: str | None = None) -> dict[str, object]:
+        return Line(read_address(url, login), CLOCK).settings
+
+    found = settings("kafka+tls://host?also=other:9093,third:9092&sasl=PLAIN", "me:p@ss:w/rd")
+    assert found["bootstrap.servers"] == "host:9092,other:9093,third:9092"
+    assert found["security.protocol"] == "SASL_SSL"
+    assert (found["sasl.mechanism"], found["sasl.username"]) == ("PLAIN", "me")
+    assert found["sasl.password"] == "p@ss:w/rd"
+    found = settings("kafka://[::1]:9", "me:p")
+    assert found["bootstrap.servers"] == "[::1]:9"
+    assert (found["security.protocol"], found["sasl.mechanism"]) == (
+        "SASL_PLAINTEXT",
+        "SCRAM-SHA-512",
+    )
+    assert settings("kafka://host")["security.protocol"] == "PLAINTEXT"
+    assert settings("kafka+tls://host")["security.protocol"] == "SSL"
+
+
+@pytest.mark.parametrize(
+    ("url", "name", "said", "hint"),
+    [
+        ("kafka:///orders", "t", "is no address of a Kafka server", "kafka://host:9092?also="),
+        ("kafka://host/orders", "t", "is no address of a Kafka server", "kafka://host:9092?also="),
+        ("kafka://host?acks=0", "t", "is no address of a Kafka server", "kafka://host:9092?also="),
+        ("kafka://host?sasl=GSSAPI", "t", "`GSSAPI` is no way to log in", "SCRAM-SHA-256, PLAIN"),
+        ("kafka://host", "ä", "`ä` is no name of a topic in Kafka", "letters of ASCII"),
+        ("kafka://host", "..", "`..` is no name of a topic in Kafka", "letters of ASCII"),
+        ("kafka://host", "a" * 201, "is no name of a topic in Kafka", "1 to 200"),
+    ],
+)
+def test_what_is_no_address_or_topic_is_refused(url: str, name: str, said: str, hint: str) -> None:
+    with pytest.raises(UsageError) as error:
+        opened(url, name)
+    assert said in error.value.message
+    assert hint in (error.value.hint or "")
+
+
+@given(
+    st.integers(0, 2**40),
+    st.lists(st.tuples(st.sampled_from("ts"), st.integers(0, 60)), max_size=80),
+)
+def test_a_ledger_says_in_its_text_what_it_knows(base: int, did: list[tuple[str, int]]) -> None:
+    book = ledger.Ledger(base)
+    settled: set[int] = set()
+    tries: dict[int, int] = {}
+    for what, number in did:
+        if what == "s":
+            book.settle(base + number)
+            settled.add(base + number)
+        elif base + number not in settled:
+            book.take(base + number)
+            tries[base + number] = tries.get(base + number, 0) + 1
+    again = ledger.Ledger(book.low, book.text)
+    for found in (book, again):
+        assert [one for one in range(base, base + 70) if found.is_settled(one)] == sorted(settled)
+        left = {one: count for one, count in tries.items() if one not in settled}
+        assert {one: count for one, count in found.tries.items() if one not in settled} == left
+        ready = 70 - len(settled | tries.keys())
+        assert (found.ready(base, base + 70), found.taken(base + 70)) == (ready, len(left))
+
+
+@given(st.text(max_size=30) | st.from_regex(r"([0-9]{0,15}[-.a-z]){0,9}", fullmatch=True))
+def test_any_text_beside_an_offset_is_read(text: str) -> None:
+    """Others can write there: `kafka-consumer-groups --reset-offsets`, or a group of the same name."""
+    book = ledger.Ledger(7, text)
+    assert book.low >= 7
+    assert book.ready(0, 10) <= 3
