@@ -29,9 +29,9 @@ from aiworkflow.journal import Journal
 from aiworkflow.triggers.queues.address import read_address
 from aiworkflow.triggers.queues.contract import Message
 from aiworkflow.triggers.queues.opening import open_queue
-from tests.plugins import NATS, installed
+from tests.plugins import KAFKA, NATS, installed
 from tests.postgres import a_schema
-from tests.private_servers import PrivateNats
+from tests.private_servers import PrivateKafka, PrivateNats
 from tests.rabbit_server import URL as RABBIT
 from tests.rabbit_server import forget_in_rabbit, need_rabbit
 from tests.redis_server import URL as REDIS
@@ -40,7 +40,7 @@ from tests.support import COMMAND, Project
 
 KILLS, MESSAGES = (50, 10_000) if "EXHAUSTIVE" in os.environ else (4, 400)
 PATIENCE_S = 1200 if "EXHAUSTIVE" in os.environ else 120
-KINDS = ["embedded", "redis", "rabbitmq", "postgres", "nats"]
+KINDS = ["embedded", "redis", "rabbitmq", "postgres", "nats", "kafka"]
 
 
 @contextmanager
@@ -68,6 +68,17 @@ def a_place(kind: str, project: Project, name: str) -> Iterator[tuple[str, str]]
                 project.env["PYTHONPATH"] += f":{one}"
             yield server.url, f", url: '{server.url}'"
             server.kill()
+    elif kind == "kafka":
+        broker = PrivateKafka()
+        with (
+            tempfile.TemporaryDirectory(prefix="q") as folder,
+            pytest.MonkeyPatch.context() as patch,
+        ):
+            for one in installed(Path(folder), KAFKA):
+                patch.syspath_prepend(one)
+                project.env["PYTHONPATH"] += f":{one}"
+            yield broker.url, f", url: '{broker.url}'"
+        broker.kill()
     elif kind == "postgres":
         with a_schema() as url:
             project.write(".aiworkflow/config.yaml", f"journal: {url}\n")

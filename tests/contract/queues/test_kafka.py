@@ -216,6 +216,23 @@ class TestKafka(QueueSuite):
 
         asyncio.run(go())
 
+    def test_no_more_is_read_ahead_than_a_little(self) -> None:
+        async def go() -> None:
+            async with self.opened() as queue, asyncio.TaskGroup() as group:
+                await queue.publish(message(0))
+                for number in range(1, 1200):
+                    group.create_task(queue.publish(message(number)))
+                    if not number % 100:
+                        await asyncio.sleep(0.01)
+                (first,) = await take(queue, 1)
+                await asyncio.sleep(0.5)
+                shares = queue._reader._shares.values()
+                assert 100 < max(len(share.ahead) for share in shares) <= 200
+                await queue.acknowledge(first)
+                assert await drained(queue, 1199) == [f"m{number}" for number in range(1, 1200)]
+
+        asyncio.run(go())
+
     def test_many_delayed_ones_are_counted_and_purged(self) -> None:
         async def go() -> None:
             async with self.opened() as queue:

@@ -45,7 +45,9 @@ class Out:
         Raises:
             QueueUnavailable, TooLarge.
         """
-        sent = await asyncio.to_thread(self._send, level, carried)
+        if self._producer is None:
+            await asyncio.to_thread(self._open)
+        sent = self._send(level, carried)
         await asyncio.wrap_future(sent)
 
     def publish_now(self, level: str, carried: wire.Carried) -> None:

@@ -161,6 +161,9 @@ class Reader:
                     self._work()
                 except QueueUnavailable as error:
                     self._fail(error)
+                except KafkaException as error:
+                    self._is_lost = True
+                    self._fail(self._line.unavailable(error.args[0]))
         finally:
             self._leave()
             self._marks.close()
@@ -202,11 +205,13 @@ class Reader:
         if self._takes and self._is_down:
             self._marks.parts(self._names.taken_from[:1])
             self._is_down = False
+        self._answer()  # from what is there already
         self._poll(self._consumer, _POLL_S if self._takes else 0.0)
+        self._hold_back(self._consumer)
+        self._answer()
         now = self._clock.monotonic()
         if self._takes:
             self._last = now
-            self._answer(self._consumer)
         elif now - self._last > self._lease_s and not any(
             share.held for share in self._shares.values()
         ):
@@ -305,6 +310,8 @@ class Reader:
                     share.delay(message)
                 else:
                     share.ahead[offset] = message
+                    if share.is_full:
+                        return
 
     def _hold_back(self, consumer: Consumer) -> None:
         """Partitions of which enough is kept stand still."""
@@ -317,12 +324,11 @@ class Reader:
 
     # -- taking -----------------------------------------------------------------------------------
 
-    def _answer(self, consumer: Consumer) -> None:
+    def _answer(self) -> None:
         self._takes = [one for one in self._takes if not one.answer.cancelled()]
         while self._takes and (given := self._give(self._takes[0].most)):
             if not _answered(self._takes.pop(0).answer, given):
                 self._release(_Release([one.receipt for one in given], 0.0))
-        self._hold_back(consumer)
         now = self._clock.monotonic()
         for one in [one for one in self._takes if one.until <= now]:
             self._takes.remove(one)
