@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self, overload
 
 from aiworkflow.bundle.workflow import AgentSpec, Kind, ToolCall
-from aiworkflow.client.project import AgentProblems, Project
+from aiworkflow.client.project import Project
 from aiworkflow.clock import Clock, Ids, OnwardClock, SystemClock, SystemIds
 from aiworkflow.errors import UsageError
 from aiworkflow.settings.locate import locate
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from aiworkflow.agents.python import AgentFunction
     from aiworkflow.client.builder import BuiltWorkflow
     from aiworkflow.client.client import Client
+    from aiworkflow.client.needed import AgentProblems
     from aiworkflow.client.replaying import CaseTests, Stage
     from aiworkflow.client.result import RunResult
     from aiworkflow.client.run import OnEvent

@@ -6,17 +6,17 @@ from copy import copy
 from dataclasses import field, replace
 from os.path import normpath
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
 from aiworkflow.bundle import Reading, read_bundle, read_document
 from aiworkflow.bundle.children import read_children
 from aiworkflow.bundle.configfile import journal_problem, read_config_file
 from aiworkflow.bundle.files import has_document
-from aiworkflow.bundle.workflow import AgentCall, Workflow, agent_spec
 from aiworkflow.client.acting import acting
 from aiworkflow.client.builder import BuiltWorkflow
 from aiworkflow.client.in_force import in_force, said_workspace
 from aiworkflow.client.inputs import check_inputs
+from aiworkflow.client.needed import check_agents
 from aiworkflow.client.override import without_agents
 from aiworkflow.client.servers import (
     known_servers,
@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from aiworkflow.bundle.children import ChildWorkflow
-    from aiworkflow.bundle.workflow import AgentSpec
+    from aiworkflow.bundle.workflow import Workflow
+    from aiworkflow.client.needed import AgentProblems
     from aiworkflow.clock import Clock, Ids
     from aiworkflow.diagnostics import Diagnostic, Report
     from aiworkflow.engine.carried import Json
@@ -103,16 +104,6 @@ class Checked:
     def is_valid(self) -> bool:
         """Whether it could be compiled without errors."""
         return self.plan is not None and not self.report.has_errors
-
-
-class AgentProblems(Protocol):
-    """Says what is the matter with agents that a workflow names."""
-
-    def __call__(
-        self, specs: Sequence[AgentSpec], agents: Mapping[str, Json], *, for_tools: bool
-    ) -> Sequence[str]:
-        """One line for each that cannot be used here; or, `for_tools`, cannot be handed tools."""
-        ...
 
 
 class Project:
@@ -421,9 +412,9 @@ class Project:
                 values = check_inputs(plan.name, plan.inputs, inputs, texts)
             settings = self._in_force(plan, checked)
             settings = keep(settings) if keep is not None else settings
-            self._check_agents(plan, settings)
+            check_agents(plan, settings, self._resolve_agents)
             for one in called.values():
-                self._check_agents(one.plan, one.settings)
+                check_agents(one.plan, one.settings, self._resolve_agents)
         except BaseException:
             revision.drop()
             raise
@@ -476,35 +467,3 @@ class Project:
             return found
         servers = servers_in_use(plan, servers_of(checked.settings, self.root))
         return replace(found, servers=servers, pins=checked.pins)
-
-    def _check_agents(self, plan: Plan, settings: InForce) -> None:
-        wanted: list[AgentSpec] = []
-        every = tuple(agent_spec(one) for one in (*settings.agent, *settings.agents))
-        for node in plan.nodes.values():
-            action = node.action
-            if not isinstance(action, AgentCall):
-                continue
-            is_chosen = action.choice is not None or bool(not action.agents and settings.choice)
-            specs = action.agents or (
-                every if is_chosen else tuple(agent_spec(text) for text in settings.agent)
-            )
-            if not specs:
-                raise UsageError(
-                    f"step `{node.id}` is for an agent, and no agent is configured",
-                    hint="set `agent:` in the workflow or in .aiworkflow/config.yaml, "
-                    "or give --agent; `aiworkflow doctor` lists what can be used here",
-                )
-            if action.tools:  # those that cannot be handed any are passed over
-                unable = self._resolve_agents(specs, settings.agents, for_tools=True)
-                if len(unable) == len(specs):
-                    raise UsageError(
-                        f"step `{node.id}` has `tools`, and none of its agents takes them",
-                        hint="; ".join(unable),
-                    )
-            if is_chosen:  # those that cannot be used are left out when one is chosen
-                problems = self._resolve_agents(specs, settings.agents, for_tools=False)
-                specs = specs if len(problems) == len(specs) else ()
-            wanted.extend(spec for spec in specs if spec not in wanted)
-        problems = self._resolve_agents(wanted, settings.agents, for_tools=False) if wanted else ()
-        if problems:
-            raise UsageError(problems[0] if len(problems) == 1 else "\n".join(problems))

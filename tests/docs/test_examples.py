@@ -106,9 +106,18 @@ def test_the_first_bundle_of_the_readme_runs(tmp_path: Path) -> None:
 def test_the_python_examples_run(tmp_path: Path) -> None:
     text = (DOCS / "how-to/use-it-from-python.md").read_text()
     examples = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    assert len(examples) == 2
+    assert len(examples) == 3
     project = Project(tmp_path)
     project.workflow("## Say\n\n```bash step\necho hello\n```\n", name="hello")
+    project.workflow(
+        "## Say\n\n```bash step\necho all rights > LICENSE\n```\n", name="update-licences"
+    )
+    shop = Project(tmp_path / "shop")
+    shop.write("a.txt", "one\n")
+    shop.write(".gitignore", "/.home/\n")
+    shop.git("add", ".")
+    shop.git("commit", "-qm", "first")
+    project.write("repos.yaml", "repos:\n  - {path: shop, tags: [python]}\n")
     outputs = []
     with ModelServer([{"uses": ["a wall"]}, "Noted.", "With straw."]) as server:
         agent = (
@@ -133,6 +142,7 @@ def test_the_python_examples_run(tmp_path: Path) -> None:
     assert lines[1:3] == ["With straw.", "42"]
     assert lines[3].startswith("1 RunStarted(")
     assert lines[-1] == "succeeded"
+    assert outputs[2].splitlines()[-2:] == ["shop succeeded", "succeeded []"]
 
 
 def test_the_commands_of_the_page_about_costs_run(tmp_path: Path) -> None:
