@@ -12,8 +12,10 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Sequence
 
 from aiworkflow.cli.main import run
+from aiworkflow.journal import Append
 from aiworkflow.journal.sqlite.commit import Commits
 
 count = 0
@@ -32,19 +34,22 @@ def main() -> int:
     at, moment, words = int(sys.argv[1]), sys.argv[2], sys.argv[3:]
     how = signal.SIGSTOP if moment.startswith("stop-") else signal.SIGKILL
     moment = moment.removeprefix("stop-")
-    original = Commits._try
+    write, commit = Commits._write, Commits._end
 
-    def counted(self: Commits, appends: object) -> object:
+    def counted(self: Commits, appends: Sequence[Append]) -> object:
         global count  # noqa: PLW0603  one process, one count
         count += 1
         if count == at and moment == "before":
             end(how)
-        outcomes = original(self, appends)  # type: ignore[arg-type]
+        return write(self, appends)
+
+    def committed(self: Commits) -> None:
+        commit(self)
         if count == at and moment == "after":
             end(how)
-        return outcomes
 
-    Commits._try = counted  # type: ignore[method-assign, assignment]
+    Commits._write = counted  # type: ignore[method-assign, assignment]
+    Commits._end = committed  # type: ignore[method-assign]
     status = run(words)
     print(f"commits: {count}", file=sys.stderr)
     return status
