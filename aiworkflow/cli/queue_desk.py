@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from aiworkflow.engine.carried import Json
 
 _MOST_DEAD: Final = 100_000
+_PAUSE_S: Final = 0.5
 
 
 @record
@@ -35,6 +36,7 @@ class PublishRequest:
     id: str | None
     headers: tuple[str, ...]
     url: str | None
+    wait: str | None
 
 
 @record
@@ -52,7 +54,10 @@ def publish_message(request: PublishRequest, where: Where, out: Out) -> None:
 
     Raises:
         UsageError: something on the command line cannot be used.
+        QueueUnavailable: its server did not answer, for as long as it was to be waited for.
     """
+    import asyncio
+
     from aiworkflow.bundle.readers_on_queue import LONGEST_NAME, QUEUE_NAME
 
     body = _body(request.data)
@@ -66,11 +71,30 @@ def publish_message(request: PublishRequest, where: Where, out: Out) -> None:
             hint=f"1 to {LONGEST_NAME} characters without spaces and braces",
         )
 
+    wait_s = 0.0 if request.wait is None else seconds("--wait", request.wait)
+
     async def go(client: Client) -> Shown:
+        from aiworkflow.triggers.queues.contract import QueueUnavailable
+
+        if not wait_s:
+            return await publish(client, request.id)
+        # what was published, and not confirmed, is the same message the next time
+        id_ = client.project.ids.token() if request.id is None else request.id
+        clock = client.project.clock
+        until = clock.monotonic() + wait_s
+        while True:
+            try:
+                return await publish(client, id_)
+            except QueueUnavailable:
+                if clock.monotonic() >= until:
+                    raise
+            await asyncio.sleep(_PAUSE_S)
+
+    async def publish(client: Client, id_: str | None) -> Shown:
         return await client.triggers.queues.publish(
             request.name,
             body,
-            id_=request.id,
+            id_=id_,
             priority=int(request.priority),
             delay_s=delay,
             headers=headers,

@@ -59,6 +59,12 @@ def publish(
         list[str] | None,
         typer.Option("--header", metavar="NAME=VALUE", help="Goes with it, as trigger.headers."),
     ] = None,
+    wait: Annotated[
+        str | None,
+        typer.Option(
+            "--wait", metavar="TIME", help="How long to go on while no server answers: 5m."
+        ),
+    ] = None,
     url: UrlOption = None,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
@@ -70,7 +76,7 @@ def publish(
     from aiworkflow.cli.queue_desk import PublishRequest, publish_message
     from aiworkflow.cli.where import Where
 
-    request = PublishRequest(name, data, priority, delay, id_, tuple(header or ()), url)
+    request = PublishRequest(name, data, priority, delay, id_, tuple(header or ()), url, wait)
     publish_message(request, Where(project), Out(as_json=as_json, verbose=verbose, quiet=quiet))
 
 

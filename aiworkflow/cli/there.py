@@ -57,7 +57,7 @@ THERE: Final[Mapping[str, Sequence[str]]] = {
     "webhook list": (),
     "webhook test": ("url",),
     "webhook replay": ("url",),
-    "queue publish": ("url",),
+    "queue publish": ("url", "wait"),
     "queue status": ("url",),
     "queue purge": ("url",),
     "queue dead list": ("url",),

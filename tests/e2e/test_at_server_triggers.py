@@ -198,6 +198,7 @@ def test_agents_are_checked_and_tools_listed_there(there: There) -> None:
     ("words", "says"),
     [
         (("queue", "status", "--url", "redis://x"), "`queue status` with --url cannot be done"),
+        (("queue", "publish", "q", "--wait", "1s"), "with --wait cannot be done at a server"),
         (("queue", "worker"), "`queue worker` cannot be done at a server"),
         (("schedule", "start"), "`schedule start` cannot be done at a server"),
         (("tools", "call", "http.get"), "`tools call` cannot be done at a server"),

@@ -266,6 +266,12 @@ def test_what_the_command_refuses(project: Project) -> None:
         (["publish", "q", "--data", "@missing"], "cannot read `missing`", ""),
         (["publish", "q", "--priority", "10"], "not one of 0 to 9", ""),
         (["publish", "q", "--delay", "soon"], "--delay", ""),
+        (["publish", "q", "--wait", "long"], "`--wait` takes", ""),
+        (
+            ["publish", "q", "--wait", "1s", "--url", "redis://localhost:1/"],
+            "does not answer",
+            "start the server",
+        ),
         (["publish", "q", "--delay", "90d"], "30 days", "shorten"),
         (["publish", "q", "--id", ""], "1 to 200 characters", "leave it out"),
         (["publish", "elsewhere"], "secret `MISSING` is not set", "set the environment variable"),

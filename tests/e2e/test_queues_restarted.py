@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import tempfile
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.test_queues import lines, order, publish, runs, status
-from tests.private_servers import PrivateRabbit, make_certificates
+from tests.private_servers import PrivateRabbit, PrivateRedis, make_certificates
 from tests.support import Project
 
 PATIENCE_S = 120
@@ -68,3 +69,26 @@ def test_who_takes_goes_on(project: Project, rabbit: PrivateRabbit, words: tuple
     assert sorted(lines(project)) == [str(number) for number in range(9)], said
     assert [one["status"] for one in runs(project)] == ["succeeded"] * 9, said
     assert project.run("journal", "check").code == 0
+
+
+def test_who_publishes_waits_for_a_server_where_asked(project: Project, tmp_path: Path) -> None:
+    make_certificates(tmp_path)
+    redis = PrivateRedis(tmp_path, tmp_path)
+    order(project, f"{{name: orders, url: '{redis.url}', inputs: {{n: '{{{{ trigger.body }}}}'}}}}")
+    words = ("queue", "publish", "orders", "--data", "7")
+    waiting = project.start(*words, "--wait", "1h", "--json")
+    try:
+        for _ in range(2):  # each gives up when it would have, too
+            refused = project.run(*words)
+            assert refused.code == 1
+            assert "does not answer" in refused.err
+        assert waiting.poll() is None
+        redis.begin()
+        out, err = waiting.communicate(timeout=PATIENCE_S)
+        assert waiting.returncode == 0, err
+        assert json.loads(out)["queue"] == "orders"
+        assert status(project, "orders")["ready"] == 1
+    finally:
+        waiting.kill()
+        waiting.communicate()
+        redis.kill()
