@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from aiworkflow.cli.out import Out
+    from aiworkflow.cli.where import Where
+    from aiworkflow.client.calling import CallNotAgreed
     from aiworkflow.client.client import Client
     from aiworkflow.client.project import Checked, Project
     from aiworkflow.client.run import Run
@@ -84,31 +86,25 @@ def call_tool(
     words: Sequence[str],
     bundle: str | None,
     agreed: bool,
-    folder: str | None,
+    where: Where,
     out: Out,
 ) -> int:
     """Call a tool, as a run of one step."""
-    from aiworkflow.app import connect
     from aiworkflow.cli.running import drive
-    from aiworkflow.client.tools import call_of
+    from aiworkflow.client.calling import CallNotAgreed
 
-    project, checked = _opened(bundle, folder)
-    tools = [one for one in _found(name, project, checked) if one.name == name or not one.fields]
-    exact = [one for one in tools if one.name == name]
-    if not exact:
-        raise UsageError(
-            f"`{name}` has several operations", hint=f"see them: aiworkflow tools show {name}"
-        )
-    tool = exact[0]
-    arguments = _arguments(tool, given, words)
-    _agree(tool, arguments, agreed, out)
-    of_bundle = checked if tool.origin != "built in" else None
-    ready = call_of(project, tool, arguments, of_bundle)
+    arguments, texts = _arguments(given, words)
 
     async def start(client: Client) -> Run:
-        return await client.start(ready)
+        try:
+            return await client.call_tool(
+                name, arguments, texts=texts, bundle=bundle, agreed=agreed
+            )
+        except CallNotAgreed as refused:
+            _agree(refused, {**arguments, **texts}, out)
+            return await client.call_tool(name, arguments, texts=texts, bundle=bundle, agreed=True)
 
-    return drive(connect(folder), start, out)
+    return drive(where.connect(), start, out)
 
 
 def _opened(bundle: str | None, folder: str | None) -> tuple[Project, Checked | None]:
@@ -149,10 +145,10 @@ def _found(name: str, project: Project, checked: Checked | None) -> list[Offered
     return find_tool(tools, name)
 
 
-def _arguments(tool: Offered, given: str | None, words: Sequence[str]) -> dict[str, Json]:
-    from aiworkflow.client.tools import value_of
-
+def _arguments(given: str | None, words: Sequence[str]) -> tuple[dict[str, Json], dict[str, str]]:
+    """Arguments as data, and as text."""
     found: dict[str, Json] = {}
+    texts: dict[str, str] = {}
     if given is not None:
         try:
             said = strict_json(sys.stdin.read() if given == "-" else given)
@@ -167,11 +163,11 @@ def _arguments(tool: Offered, given: str | None, words: Sequence[str]) -> dict[s
         name, equals, text = word.removeprefix("--").partition("=")
         if not word.startswith("--") or not equals or not name:
             raise UsageError(f"`{word}` is no argument", hint="write --name=value, or --with JSON")
-        found[name] = value_of(text, name, tool)
-    return found
+        texts[name] = text
+    return found, texts
 
 
-def _agree(tool: Offered, arguments: dict[str, Json], agreed: bool, out: Out) -> None:
+def _agree(refused: CallNotAgreed, arguments: Mapping[str, Json], out: Out) -> None:
     """See to it that somebody agrees to a call that writes.
 
     Raises:
@@ -180,21 +176,13 @@ def _agree(tool: Offered, arguments: dict[str, Json], agreed: bool, out: Out) ->
     from aiworkflow.cli.out import printable
     from aiworkflow.cli.prompting import is_terminal
 
-    if agreed or tool.effect == "read":
-        return
     if not is_terminal(out):
-        claim = f" (its server says: {tool.claimed})" if tool.claimed else ""
-        raise RefusedError(
-            f"`{tool.name}` counts as `{tool.effect}`{claim}, and nobody agreed to the call",
-            hint="agree beforehand with --yes",
-        )
+        raise refused
     shown = printable(json.dumps(arguments, ensure_ascii=False))
-    sys.stderr.write(
-        f"{tool.name} counts as {tool.effect}: {shown}\ncall it? [y]es, Enter for no: "
-    )
+    sys.stderr.write(f"{refused.message}: {shown}\ncall it? [y]es, Enter for no: ")
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
-        raise RefusedError(f"`{tool.name}` was not called")
+        raise RefusedError("the tool was not called")
 
 
 def _lines(one: Mapping[str, Json], out: Out) -> list[str]:

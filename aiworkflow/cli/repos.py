@@ -100,15 +100,14 @@ def sync(
     project: ProjectOption = None,
 ) -> int:
     """Clone what has a URL and is not here yet, and fetch the rest."""
-    from aiworkflow.app import open_project
     from aiworkflow.cli.out import Out
-    from aiworkflow.client.repos import Repos
+    from aiworkflow.cli.triggering import in_loop
+    from aiworkflow.cli.where import Where
     from aiworkflow.errors import EXIT_FAILED, EXIT_OK
 
     out = Out(as_json=as_json, verbose=verbose, quiet=quiet)
-    repos = Repos(open_project(project))
-    found = repos.sync(repos.chosen(tag or ()), out.note)
-    failed = {name: why for name, why in found.items() if why is not None}
-    out.object({"synced": [name for name in found if name not in failed], "failed": failed})
-    out.say(f"{len(found) - len(failed)} up to date, {len(failed)} failed")
+    found = in_loop(Where(project), lambda client: client.sweeps.sync(tag or (), out.note))
+    out.object(found)
+    synced, failed = cast("list[str]", found["synced"]), cast("dict[str, str]", found["failed"])
+    out.say(f"{len(synced)} up to date, {len(failed)} failed")
     return EXIT_FAILED if failed else EXIT_OK

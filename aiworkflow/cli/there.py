@@ -44,8 +44,10 @@ THERE: Final[Mapping[str, Sequence[str]]] = {
     "agents show": (),
     "agents choose": (),
     "agents report": (),
+    "agents compare": ("judge",),
     "tools list": ("server",),
     "tools show": (),
+    "tools call": (),
     "schedule list": (),
     "schedule info": (),
     "schedule next": (),
@@ -64,6 +66,7 @@ THERE: Final[Mapping[str, Sequence[str]]] = {
     "queue dead retry": ("url",),
     "queue dead drop": ("url",),
     "repos list": (),
+    "repos sync": (),
     "sweep start": (),
     "sweep list": (),
     "sweep show": (),
@@ -75,7 +78,55 @@ THERE: Final[Mapping[str, Sequence[str]]] = {
 }
 """What can be done at a server, and the options that cannot."""
 
-_ANYWHERE: Final = frozenset({"version", "explain", "schema"})
+_LEAVE: Final = "leave out --server (and AIWORKFLOW_SERVER) to do it on this machine"
+_FILES: Final = ("it works on files of a project on this machine", _LEAVE)
+_BEGINS: Final = ("it begins a process on this machine", _LEAVE)
+_TOKENS: Final = (
+    "who may come to a server is decided on its machine",
+    "do it there, in the server's project: aiworkflow token …",
+)
+_KEEPING: Final = (
+    "what is kept is looked after where it is kept",
+    "do it on the server's machine, in its project",
+)
+
+HERE: Final[Mapping[str, tuple[str, str]]] = {
+    "init": _FILES,
+    "bundle graph": ("it reads a bundle here", "what it does: aiworkflow bundle info BUNDLE"),
+    "bundle test": _FILES,
+    "bundle lock": _FILES,
+    "bundle diff": _FILES,
+    "workflow create": _FILES,
+    "runs wake": ("a server wakes its runs by itself", "see them: aiworkflow runs list"),
+    "runs import": _KEEPING,
+    "serve": _BEGINS,
+    "worker": _BEGINS,
+    "queue worker": _BEGINS,
+    "schedule start": _BEGINS,
+    "watch start": _BEGINS,
+    "webhook start": _BEGINS,
+    "cost diff": _FILES,
+    "agents bench": (
+        "it asks a task of its own, and a server starts its own bundles only",
+        "run one of them with each: aiworkflow agents compare BUNDLE --agents A,B",
+    ),
+    "token create": _TOKENS,
+    "token list": _TOKENS,
+    "token revoke": _TOKENS,
+    "repos add": (
+        "repos.yaml is a file of the server's project, and goes by its git",
+        "add it there; it counts from the next sweep on",
+    ),
+    "journal backup": _KEEPING,
+    "journal restore": _KEEPING,
+    "journal prune": _KEEPING,
+    "journal migrate": _KEEPING,
+    "cache clear": _KEEPING,
+}
+"""What cannot: why, and the way out."""
+
+ANYWHERE: Final = frozenset({"version", "explain", "schema"})
+"""What is the same everywhere."""
 
 
 def check_command(path: str, given: Mapping[str, object]) -> str:
@@ -91,13 +142,13 @@ def check_command(path: str, given: Mapping[str, object]) -> str:
         UsageError: it cannot.
     """
     words = path.partition(" ")[2]
-    if words in _ANYWHERE:
+    if words in ANYWHERE:
         return words
-    here = "leave out --server (and AIWORKFLOW_SERVER) to do it on this machine"
     if words not in THERE:
-        raise UsageError(f"`{words}` cannot be done at a server", hint=here)
+        why, way_out = HERE[words]
+        raise UsageError(f"`{words}` cannot be done at a server: {why}", hint=way_out)
     for name in (*THERE[words], "project", "journal_fallback"):
         if given.get(name):
             option = name if name == "journal" else f"--{name.replace('_', '-')}"
-            raise UsageError(f"`{words}` with {option} cannot be done at a server", hint=here)
+            raise UsageError(f"`{words}` with {option} cannot be done at a server", hint=_LEAVE)
     return words

@@ -94,6 +94,7 @@ def call(
     """
     from aiworkflow.cli.calling import call_tool
     from aiworkflow.cli.out import Out
+    from aiworkflow.cli.where import Where
 
     out = Out(as_json=as_json, verbose=verbose, quiet=quiet)
-    raise typer.Exit(call_tool(tool, given, ctx.args, bundle, yes, project, out))
+    raise typer.Exit(call_tool(tool, given, ctx.args, bundle, yes, Where(project), out))

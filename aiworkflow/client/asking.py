@@ -1,4 +1,4 @@
-"""What a client offers beside runs of bundles: one question to an agent, one piece of code.
+"""What a client offers beside runs of bundles: one question, one piece of code, one call of a tool.
 
 Each is a workflow of one step, and goes the way of all others: there is no second way.
 """
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from aiworkflow.client.client import Client
-    from aiworkflow.client.run import OnEvent
+    from aiworkflow.client.run import OnEvent, Run
     from aiworkflow.client.single import Reply
     from aiworkflow.engine.carried import Json
 
@@ -101,3 +101,34 @@ class Asking:
             on_event=on_event,
             **settings,
         )
+
+    async def call_tool(
+        self,
+        tool: str,
+        arguments: Mapping[str, Json] | None = None,
+        *,
+        texts: Mapping[str, str] | None = None,
+        bundle: str | Path | None = None,
+        agreed: bool = False,
+    ) -> Run:
+        """Call a tool: a run of one step, whose output is `output`.
+
+        Args:
+            tool: `http.get`, `mcp:server/tool`, or one of the bundle's.
+            texts: arguments as text, turned into the types that the tool declares.
+            bundle: with the tools and servers of this one, too.
+            agreed: to a call that writes.
+
+        Raises:
+            UsageError: there is no such tool, or it does not take this.
+            BundleInvalid: nothing was started.
+            CallNotAgreed: it writes, and nobody agreed.
+        """
+        from aiworkflow.client.calling import prepared_call
+
+        client = cast("Client", self)
+        given = arguments or {}
+        ready = await prepared_call(
+            client.project, tool, given, texts or {}, bundle=bundle, agreed=agreed
+        )
+        return await client.start(ready)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from aiworkflow.bundle.workflow import agent_spec
 from aiworkflow.client.builder import WorkflowBuilder
@@ -12,13 +12,16 @@ from aiworkflow.observe.intervals import Interval, mean, share
 from aiworkflow.records import record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from pathlib import Path
 
     from aiworkflow.client.builder import BuiltWorkflow
     from aiworkflow.client.client import Client
     from aiworkflow.client.result import RunResult, StepResult
+    from aiworkflow.client.run import Run
     from aiworkflow.engine.carried import Json
+
+    Start = Callable[[str], Awaitable[Run]]
 
 _BENCH: Final = "Answer with the numbers from 1 to 20, separated by commas, and nothing else."
 _JUDGE: Final = """\
@@ -171,19 +174,13 @@ async def compare(
     names = list(dict.fromkeys(agents))
     if not names:
         raise UsageError("name the agents: --agents local,house/large")
-    checked = {
-        name: client.project.check(bundle, {"agent": name})
-        for name in (*names, *filter(None, [judge]))
-    }
-    for name in names:  # all is checked before the first run starts
-        client.project.prepare(checked[name], inputs or {}, texts or {})
-    about = checked[names[0]].workflow
-    description = about.description or about.title if about is not None else ""
+    start, description = (_there if client.is_remote else _here)(
+        client, bundle, [*names, *filter(None, [judge])], inputs or {}, texts or {}
+    )
     samples: dict[str, list[Sample]] = {name: [] for name in names}
     for _ in range(runs):
         for name in names:
-            run = await client.start(checked[name], inputs, texts=texts, name=f"compare {name}")
-            result = await run.result()
+            result = await (await start(name)).result()
             score = _score(result)
             if judge and result.status == "succeeded":
                 score = await _judged(client, judge, description, result, inputs or texts or {})
@@ -192,6 +189,46 @@ async def compare(
             if tell is not None:
                 tell(sample)
     return [arm_of(name, samples[name]) for name in names]
+
+
+def _here(
+    client: Client,
+    bundle: str | Path | BuiltWorkflow,
+    names: Sequence[str],
+    inputs: Mapping[str, Json],
+    texts: Mapping[str, str],
+) -> tuple[Start, str]:
+    """What starts a run with an agent, and what the bundle says of itself; all is checked before."""
+    checked = {name: client.project.check(bundle, {"agent": name}) for name in names}
+    for one in checked.values():
+        client.project.prepare(one, inputs, texts)
+    about = checked[names[0]].workflow
+    description = about.description or about.title if about is not None else ""
+
+    async def start(name: str) -> Run:
+        return await client.start(checked[name], inputs, texts=texts, name=f"compare {name}")
+
+    return start, description
+
+
+def _there(
+    client: Client,
+    bundle: str | Path | BuiltWorkflow,
+    names: Sequence[str],
+    inputs: Mapping[str, Json],
+    texts: Mapping[str, str],
+) -> tuple[Start, str]:
+    """The same at a server, which checks each run as it is started."""
+    del names
+    begin = cast("Callable[..., Awaitable[Run]]", client.start)  # who compares agrees to the cost
+
+    async def start(name: str) -> Run:
+        said = {"agent": name}
+        return await begin(
+            bundle, inputs, texts=texts, overrides=said, name=f"compare {name}", agreed=True
+        )
+
+    return start, ""
 
 
 async def _judged(

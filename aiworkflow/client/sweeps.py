@@ -134,3 +134,20 @@ class Sweeps(Protocol):
             UsageError: it is going on.
         """
         ...
+
+    async def sync(
+        self, tags: Sequence[str] = (), tell: Callable[[str], None] = lambda _: None
+    ) -> Shown:
+        """Clone the repositories that have a URL and are not there yet, and fetch the rest.
+
+        Args:
+            tags: only those with all of them.
+            tell: called with a line on each, as it is done.
+
+        Returns:
+            `synced`, the names of those that are up to date, and `failed`, by name why.
+
+        Raises:
+            ReposInvalid, UsageError: there is no repos.yaml that can be used.
+        """
+        ...

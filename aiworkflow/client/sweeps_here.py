@@ -6,6 +6,7 @@ living process is at, a server takes up: so it survives its server as a run does
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from typing import TYPE_CHECKING
 
@@ -33,7 +34,7 @@ from aiworkflow.journal import Conflict
 from aiworkflow.runtime.submit import known_run, once
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
     from typing import Unpack
 
@@ -247,6 +248,26 @@ class SweepsHere:
                 if row.digest == order.digest:
                     return run_like(journal, row.run)
         return run_anew(self._client, order)
+
+    # -- repositories -----------------------------------------------------------------------------
+
+    async def sync(
+        self, tags: Sequence[str] = (), tell: Callable[[str], None] = lambda _: None
+    ) -> Shown:
+        """Bring the mirrors of repositories up to date; see `aiworkflow.client.sweeps`."""
+        return await self.sync_some(tags, (), tell)
+
+    async def sync_some(
+        self,
+        tags: Sequence[str],
+        names: Sequence[str],
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> Shown:
+        """The same of those with these names; of all, if there are none. Raises as `sync`."""
+        repos = Repos(self._client.project)
+        found = await asyncio.to_thread(repos.sync, repos.chosen(tags, names), tell)
+        failed: dict[str, Json] = {name: why for name, why in found.items() if why is not None}
+        return {"synced": [name for name in found if name not in failed], "failed": failed}
 
     # -- taking up --------------------------------------------------------------------------------
 

@@ -1,15 +1,10 @@
-"""The tools there are: built in, in a bundle, offered by MCP servers; and calling one by hand."""
+"""The tools there are: built in, in a bundle, offered by MCP servers."""
 
 from __future__ import annotations
 
 import asyncio
-import dataclasses
-import json
-import shutil
-import tempfile
 from fnmatch import fnmatchcase
-from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from aiworkflow.bundle.builtins import BUILTINS
 from aiworkflow.bundle.servers import IMPORTED, McpServer
@@ -18,10 +13,9 @@ from aiworkflow.client.servers import refuse_without_extra, servers_of
 from aiworkflow.diagnostics import Report
 from aiworkflow.diagnostics.suggest import did_you_mean
 from aiworkflow.errors import UsageError
-from aiworkflow.expr import coerce, json_schema
+from aiworkflow.expr import json_schema
 from aiworkflow.records import record
 from aiworkflow.tools.contract import ToolError, Watch
-from aiworkflow.tools.mcp.lock import LOCK
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -30,8 +24,6 @@ if TYPE_CHECKING:
     from aiworkflow.client.project import Checked, Project
     from aiworkflow.settings.layers import Layered
     from aiworkflow.tools.mcp import McpTool
-
-_NAME = "tools-call"
 
 
 @record
@@ -281,9 +273,6 @@ async def _ask(
     return {name: found[name] for name in names}
 
 
-# -- a call ---------------------------------------------------------------------------------------
-
-
 def find_tool(known: Sequence[Offered], name: str) -> list[Offered]:
     """A tool's operations, or one of them.
 
@@ -300,88 +289,3 @@ def find_tool(known: Sequence[Offered], name: str) -> list[Offered]:
             hint=hint or "list them: aiworkflow tools list; those of a bundle with --bundle",
         )
     return found
-
-
-def call_of(
-    project: Project, tool: Offered, arguments: Mapping[str, Json], checked: Checked | None
-) -> Checked:
-    """A workflow of one step, which is the call: it may do what the call needs, and nothing else.
-
-    Args:
-        checked: the bundle that the tool is of, if it is of one.
-    """
-    from aiworkflow.client.builder import WorkflowBuilder
-
-    allow = _needs(tool, arguments, project, checked)
-    written = WorkflowBuilder(
-        _NAME, description=f"A call of {tool.name} by hand.", allow=cast("Json", allow)
-    )
-    written.tool("call", tool.name, arguments).output("output", "{{ steps.call.output }}")
-    built = written.build()
-    if checked is None or checked.workflow is None:
-        return dataclasses.replace(project.check(built), label=f"call of {tool.name}")
-    files = [file for file in checked.workflow.files if not file.path.endswith(".md")]
-    with tempfile.TemporaryDirectory(prefix="aiworkflow-") as folder:
-        root = Path(folder).resolve() / _NAME
-        for file in files:
-            path = root / file.path
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(file.content)
-        for path in (root / "tests", root / "prompts"):
-            shutil.rmtree(path, ignore_errors=True)
-        root.mkdir(exist_ok=True)
-        lock = Path(checked.workflow.root) / LOCK
-        if lock.is_file():
-            (root / LOCK).write_bytes(lock.read_bytes())
-        (root / "workflow.md").write_text(built.document, encoding="utf-8")
-        for one in (*checked.workflow.tools.values(),):
-            (root / one.path).chmod(0o755)
-        return dataclasses.replace(project.check(root), label=f"call of {tool.name}")
-
-
-def _needs(
-    tool: Offered, arguments: Mapping[str, Json], project: Project, checked: Checked | None
-) -> dict[str, list[str]]:
-    """What the call must be allowed."""
-    from urllib.parse import urlsplit
-
-    network = list(tool.network)
-    if tool.name.startswith("http."):
-        network.append(urlsplit(str(arguments.get("url", ""))).netloc.rpartition("@")[2])
-    if tool.name.startswith("mcp:"):
-        server = server_settings(project, checked)[tool.name[4:].partition("/")[0]]
-        network += [urlsplit(server.url).netloc.rpartition("@")[2]] if server.url else []
-    needs = {
-        "write": [tool.name] if tool.name != "file.write" else [],
-        "network": [one for one in network if one],
-        "secrets": list(tool.secrets),
-        "paths": [],
-    }
-    if tool.name in {"file.write", "git.worktree"}:
-        needs["paths"] = [str(arguments.get("path", ""))]
-    if tool.effect is Effect.READ and not tool.name.startswith("mcp:"):
-        needs["write"] = []
-    return {kind: names for kind, names in needs.items() if names}
-
-
-def value_of(text: str, name: str, tool: Offered) -> Json:
-    """An argument of a command line in the type that the tool declares; text where it does not.
-
-    Raises:
-        UsageError: it is none of that type.
-    """
-    for one in tool.fields or ():
-        if one.name == name:
-            try:
-                return coerce(one.schema, text)
-            except ValueError as error:
-                raise UsageError(f"--{name}: {error}") from error
-    about = (tool.inputs or {}).get("properties")
-    said = about.get(name) if isinstance(about, dict) else None
-    if tool.fields is not None or (isinstance(said, dict) and said.get("type") == "string"):
-        return text
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return text
-    return cast("Json", found)

@@ -6,6 +6,7 @@ import platform
 from typing import TYPE_CHECKING
 
 from aiworkflow import __version__
+from aiworkflow.http.once import claimed
 from aiworkflow.http.route import Answer
 from aiworkflow.journal import JournalUnavailable
 
@@ -48,6 +49,32 @@ async def tool(asked: Asked) -> Answer:
     checked = await checked_bundle(asked, bundle) if bundle else None
     found = find_tool(declared(checked), asked.path["tool"])
     return Answer({"tools": [one.to_json() for one in found]})
+
+
+async def call_tool(asked: Asked) -> Answer:
+    """Call a tool, as a run of one step."""
+    from aiworkflow.client.calling import prepared_call
+    from aiworkflow.http.bundles import checked_bundle
+    from aiworkflow.runtime.submit import Order
+
+    client, bundle, key = asked.client, asked.text("bundle"), claimed(asked, "tools/call")
+    ready = await prepared_call(
+        client.project,
+        asked.text("tool"),
+        asked.map("with"),
+        {name: str(text) for name, text in asked.map("texts").items()},
+        bundle=await checked_bundle(asked, bundle) if bundle else None,
+        agreed=asked.flag("agreed"),
+    )
+    done = await client.submit(
+        ready, order=Order(key=key), trigger={"type": "api"}, actor=asked.caller.actor
+    )
+    if done.is_new:
+        asked.context.submitted(done.run)
+    return Answer(
+        {"run": done.run, "new": done.is_new, "status": client.journal.run(done.run).status},
+        headers={"location": f"/api/v1/runs/{done.run}"},
+    )
 
 
 async def doctor(asked: Asked) -> Answer:

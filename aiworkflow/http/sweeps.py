@@ -110,6 +110,11 @@ async def repos(asked: Asked) -> Answer:
     return Answer(await asked.apart(lambda client: client.views.repos(tags)))
 
 
+async def sync(asked: Asked) -> Answer:
+    """Bring the mirrors of repositories up to date."""
+    return Answer(await _sweeps(asked).sync_some(asked.texts("tags"), asked.texts("repos")))
+
+
 def _sweeps(asked: Asked) -> SweepsHere:
     return SweepsHere(asked.client, serves=True)
 

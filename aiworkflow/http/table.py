@@ -175,6 +175,12 @@ _MACHINE: Final = (
           "Show what a tool, or each of its operations, takes, gives and touches.",
           gives("tools", tools=listed(ANY_MAP)),
           query=(Param("bundle", "Of the tools of this bundle, too."),), usage=404),
+    Route("POST", "/tools/call", "admin", machine.call_tool, "Call a tool, as a run of one step.",
+          ref("Started"),
+          doc="`with` are its arguments, `texts` those that are text and are turned into the types "
+          "that it declares. One that writes takes `agreed`.",
+          body=takes("tool", **{"with": ANY_MAP}, tool=TEXT, texts=TEXTS, bundle=TEXT, agreed=FLAG),
+          status=202, starts=True, errors=(404, 422)),
     Route("GET", "/doctor", "read", machine.doctor, "Check the server's machine and project.",
           gives("checks ok", checks=listed(ANY_MAP), ok=FLAG)),
     Route("GET", "/journal/check", "read", machine.journal, "Check that the journal is whole.",

@@ -201,9 +201,17 @@ def test_agents_are_checked_and_tools_listed_there(there: There) -> None:
         (("queue", "publish", "q", "--wait", "1s"), "with --wait cannot be done at a server"),
         (("queue", "worker"), "`queue worker` cannot be done at a server"),
         (("schedule", "start"), "`schedule start` cannot be done at a server"),
-        (("tools", "call", "http.get"), "`tools call` cannot be done at a server"),
         (("tools", "list", "--server", "x"), "`tools list` with --server cannot be done"),
-        (("agents", "bench"), "`agents bench` cannot be done at a server"),
+        (("agents", "bench"), "a server starts its own bundles only"),
+        (("agents", "bench"), "aiworkflow agents compare BUNDLE"),
+        (
+            ("agents", "compare", "x", "--agents", "a", "--judge", "b"),
+            "with --judge cannot be done",
+        ),
+        (("token", "create", "x"), "who may come to a server is decided on its machine"),
+        (("repos", "add", "../x"), "repos.yaml is a file of the server's project"),
+        (("journal", "prune"), "looked after where it is kept"),
+        (("runs", "wake"), "a server wakes its runs by itself"),
     ],
 )
 def test_what_cannot_be_done_there_says_so(there: There, words: tuple[str, ...], says: str) -> None:
@@ -231,8 +239,8 @@ def test_each_request_needs_its_scope(there: There) -> None:
                 answer = client.request(route.method, path, content=b"not even JSON")
                 assert (answer.status_code, answer.json()["code"]) == (403, "forbidden"), path
                 assert f"`{route.scope}`" in answer.json()["detail"]
-    removed = {one.path for one in TABLE if one.scope == "admin"}
-    assert removed == {"/queues/drop", "/queues/purge", "/workers/drain"}
+    admin = {one.path for one in TABLE if one.scope == "admin"}
+    assert admin == {"/queues/drop", "/queues/purge", "/workers/drain", "/tools/call"}
 
 
 def test_a_key_names_one_request(there: There) -> None:

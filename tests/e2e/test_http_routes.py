@@ -259,6 +259,8 @@ def _starts(driver: Driver) -> None:
 
 def _sweeps(driver: Driver) -> None:
     assert driver.ask("get_repos", tag="python")["repositories"][0]["name"] == "other"
+    assert driver.ask("post_repos_sync", body={"tags": ["python"]}) == {"synced": [], "failed": {}}
+    driver.ask("post_repos_sync", 404, {"repos": ["nope"]})
     plan = driver.ask("post_sweeps_plan", body={"bundle": "flow", "all": True, "canary": "1"})
     assert (plan["canary"], plan["branch"]) == (1, "aiworkflow/flow/SWEEP")
     driver.ask("post_sweeps_plan", 404, {"bundle": "flo", "all": True})
@@ -315,6 +317,11 @@ def _machine(driver: Driver) -> None:
     assert driver.ask("get_tools", bundle="flow")["tools"]
     assert driver.ask("get_tools_tool", tool="http.get")["tools"][0]["inputs"]
     driver.ask("get_tools_tool", 404, tool="nope")
+    called = driver.ask("post_tools_call", body={"tool": "file.list", "texts": {"path": "."}})
+    assert driver.rest(called["run"]) == "succeeded"
+    driver.ask("post_tools_call", 403, {"tool": "file.write", "with": {"path": "x"}})
+    driver.ask("post_tools_call", 404, {"tool": "file.list", "bundle": "nope"})
+    driver.ask("post_tools_call", 400, {"tool": "nope"})
     assert driver.ask("get_doctor")["checks"]
     assert driver.ask("get_journal_check")["ok"]
     assert driver.ask("get_version")["api"] == "v1"

@@ -202,6 +202,28 @@ class RemoteClient:
         body = {word: value for word, value in more.items() if value}
         return await self._begun(run, "fork", body, key or self._ids.token())
 
+    async def call_tool(
+        self,
+        tool: str,
+        arguments: Mapping[str, Json] | None = None,
+        *,
+        texts: Mapping[str, str] | None = None,
+        bundle: str | None = None,
+        agreed: bool = False,
+    ) -> RemoteRun:
+        """Call a tool there; see `Client.call_tool`."""
+        more: dict[str, Json] = {
+            "with": dict(arguments or {}),
+            "texts": dict(texts or {}),
+            "bundle": bundle or "",
+            "agreed": agreed,
+        }
+        body: dict[str, Json] = {"tool": tool}
+        body.update({word: value for word, value in more.items() if value})
+        key = self._ids.token()  # a lost answer calls nothing twice
+        found = await self._connection.ask("POST", "/tools/call", body, key=key)
+        return self._handle(str(found["run"]))
+
     async def _begun(
         self, run: str, what: str, body: Mapping[str, Json], key: str = ""
     ) -> RemoteRun:

@@ -182,8 +182,13 @@ class Connection:
         *,
         key: str = "",
         query: Query | None = None,
+        patience_s: float = TIMEOUT_S,
     ) -> dict[str, Json]:
-        """The same as `get` and `post`, while others go on."""
+        """The same as `get` and `post`, while others go on.
+
+        Args:
+            patience_s: how long the answer may take.
+        """
         import httpx2
 
         may_repeat = method == "GET" or bool(key)
@@ -193,7 +198,12 @@ class Connection:
             pause = _PAUSE_S * 2 ** (_TRIES - left)
             try:
                 answer = await self.asynchronous().request(
-                    method, API + path, params=params, content=content, headers=headers
+                    method,
+                    API + path,
+                    params=params,
+                    content=content,
+                    headers=headers,
+                    timeout=httpx2.Timeout(patience_s, connect=_CONNECT_S),
                 )
             except httpx2.TransportError as error:
                 if not left or not _repeatable(error, may_repeat=may_repeat):
@@ -358,6 +368,7 @@ def error_of(problem: Mapping[str, Json], message: str) -> AIWorkflowError:
 def _classes() -> dict[str, type[AIWorkflowError]]:
     """Errors that callers tell apart, by their codes."""
     from aiworkflow.client.agreeing import CostNotAgreed
+    from aiworkflow.client.calling import CallNotAgreed
     from aiworkflow.client.inputs import InputsInvalid
     from aiworkflow.client.project import BundleInvalid, NotBuiltYet
     from aiworkflow.journal import Held, JournalUnavailable, UnknownRun
@@ -365,6 +376,7 @@ def _classes() -> dict[str, type[AIWorkflowError]]:
 
     known: Sequence[type[AIWorkflowError]] = (
         BundleInvalid,
+        CallNotAgreed,
         CostNotAgreed,
         Held,
         InputsInvalid,

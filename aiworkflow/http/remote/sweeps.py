@@ -14,6 +14,7 @@ from aiworkflow.http.remote.stream import PASSING, PATIENCE_S
 from aiworkflow.records import record
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from typing import Unpack
 
     from aiworkflow.client.sweeps import Shown, Tell, Wanted
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 _PAUSE_S: Final = 0.2
 _LONGEST_PAUSE_S: Final = 2.0
+_AT_ONCE: Final = 4
+_LONGEST_CLONE_S: Final = 3600.0
 _GOING: Final = frozenset({"not_started", "queued", "running"})
 
 
@@ -114,6 +117,35 @@ class RemoteSweeps:
     async def undo(self, sweep: str) -> RemoteSweep:
         """Take back what its runs did. Raises as `start`."""
         return await self._go_on(sweep, "undo", None)
+
+    async def sync(
+        self, tags: Sequence[str] = (), tell: Callable[[str], None] = lambda _: None
+    ) -> Shown:
+        """Bring the mirrors of its repositories up to date, one request each. Raises as `start`."""
+        every = await self._connection.ask("GET", "/repos", query={"tag": [*tags]})
+        few = asyncio.Semaphore(_AT_ONCE)
+        failed: dict[str, Json] = {}
+
+        async def one_of(name: str) -> None:
+            async with few:
+                body: dict[str, Json] = {"repos": [name]}
+                found = await self._connection.ask(
+                    "POST", "/repos/sync", body, patience_s=_LONGEST_CLONE_S
+                )
+            why = cast("dict[str, str]", found["failed"]).get(name)
+            if why is not None:
+                failed[name] = why
+            tell(f"  {name}: {why or 'up to date'}")
+
+        rows = cast("list[Shown]", every["repositories"])
+        names = [str(one["name"]) for one in rows if one["url"]]
+        try:
+            async with asyncio.TaskGroup() as group:
+                for name in names:
+                    group.create_task(one_of(name))
+        except* AIWorkflowError as several:
+            raise several.exceptions[0] from None
+        return {"synced": [name for name in names if name not in failed], "failed": failed}
 
     async def _go_on(self, sweep: str, what: str, max_usd: float | None) -> RemoteSweep:
         body: dict[str, Json] = {} if max_usd is None else {"max_usd": max_usd}
