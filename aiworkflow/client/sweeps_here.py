@@ -186,8 +186,9 @@ class SweepsHere:
                 if failed
                 else None,
             )
+        new = self._as_begun(order)
         order = self._taken(order, "sweep", **_bound(max_usd))
-        return Sweep(self._client, self._store, order, self._as_begun(order))
+        return Sweep(self._client, self._store, order, new)
 
     async def retry(self, sweep: str, max_usd: float | None = None) -> Sweep:
         """Try the failed repositories of a sweep again; see `aiworkflow.client.sweeps`."""
@@ -307,8 +308,9 @@ class SweepsHere:
             return await self.undo(order.sweep)
         # one that failed again in the last moment, before that was written, is tried once more
         again = self._untried(order) if left.doing == "retry" else []
+        new = self._as_begun(order)
         order = self._taken(order, left.doing)
-        return Sweep(self._client, self._store, order, self._as_begun(order), again=again)
+        return Sweep(self._client, self._store, order, new, again=again)
 
     def _untried(self, order: SweepOrder) -> list[int]:
         """Those that have failed, and are to be tried again."""

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import subprocess
 from pathlib import Path
 
+import httpx2
 import pytest
 
+import aiworkflow
+from aiworkflow.client.client import Client
+from aiworkflow.client.sweeps_here import SweepsHere
+from aiworkflow.errors import UsageError
 from tests.api_server import until
 from tests.e2e.served import Served, serve
 from tests.e2e.sweeping import Fleet, statuses
@@ -141,4 +147,59 @@ def test_what_somebody_stopped_or_a_command_drives_is_left_alone(tmp_path: Path)
         other = here.sweep("other", "--all")  # by the time this is done it has looked
         assert other["status"] == "succeeded"
         assert not server.said("sweep taken up")
+    assert lines(fleet.folder / "begun") == 2
+
+
+def test_what_cannot_be_taken_up_is_tried_again_until_somebody_stops_it(tmp_path: Path) -> None:
+    """None of its runs has begun, and the bundle is broken since."""
+    fleet = Fleet(tmp_path, 2)
+    project = fleet.project
+    project.workflow(script("work", f"echo x >> {fleet.folder}/begun"))
+
+    async def begin() -> None:
+        async with aiworkflow.connect(project.root, environ=project.env) as client:
+            await SweepsHere(client, serves=True).start(project.root / "bundles/flow", all=True)
+
+    asyncio.run(begin())
+    shown = fleet.run("sweep", "show", "last")
+    assert "a server goes on with it" in shown.err
+    project.write("bundles/flow/workflow.md", "# Broken")
+    with serve(project) as server:
+        until(lambda: server.said("sweep not taken up"), 60)
+        assert fleet.sweep("show", "last")["goes_on"]
+        url = f"{server.url}/api/v1/sweeps/last/stop"
+        assert httpx2.post(url, json={}).status_code == 202
+        shown = fleet.run("sweep", "show", "last")
+        assert "go on with: aiworkflow sweep resume" in shown.err
+        again = httpx2.post(url, json={})
+        assert again.status_code == 409
+        assert "is not driven by this server" in again.json()["detail"]
+    assert lines(fleet.folder / "begun") == 0
+
+
+def test_of_two_servers_one_takes_a_sweep_up(tmp_path: Path) -> None:
+    fleet = Fleet(tmp_path, 2)
+    project = fleet.project
+    project.workflow(script("work", f"echo x >> {fleet.folder}/begun"))
+
+    async def program() -> None:
+        def connect() -> Client:
+            return aiworkflow.connect(project.root, environ=project.env)
+
+        async with connect() as client:
+            await SweepsHere(client, serves=True).start(project.root / "bundles/flow", all=True)
+            assert SweepsHere(client).left() == [], "this process is at it"
+        async with connect() as client, connect() as other:
+            one, two = SweepsHere(client, serves=True), SweepsHere(other, serves=True)
+            (left,) = one.left()
+            assert two.left() == [left]
+            sweep = await one.take_up(left)
+            with pytest.raises(UsageError, match="another process is at sweep"):
+                await two.take_up(left)
+            assert two.left() == []
+            assert not two.let_be(left.sweep)
+            assert (await sweep.run())["status"] == "succeeded"
+            assert one.left() == two.left() == []
+
+    asyncio.run(program())
     assert lines(fleet.folder / "begun") == 2

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.e2e.served import serve
+from tests.e2e.test_breakpoints import Terminal
 from tests.support import ROOT, Project
 
 OLD = str(ROOT / "tests" / "mcp_old_server.py")
@@ -178,3 +181,24 @@ def test_calls_that_are_wrong(place: Project, words: tuple[str, ...], message: s
     done = place.run("tools", "call", *words)
     assert done.code == 2
     assert message in done.err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals")
+@pytest.mark.parametrize("at", ["here", "server"])
+def test_on_a_terminal_it_is_asked_before_a_call_that_writes(place: Project, at: str) -> None:
+    words = ("tools", "call", "file.write", "--path=b.txt", "--content=x")
+    with contextlib.ExitStack() as stack:
+        if at == "server":
+            words = ("--server", stack.enter_context(serve(place)).url, *words)
+        for answer, wanted in (("", False), ("y", True)):
+            terminal = Terminal(place, *words)
+            asked = terminal.until("call it? [y]es, Enter for no: ")
+            assert "counts as `idempotent`" in asked
+            assert '"path": "b.txt"' in asked
+            terminal.type(answer)
+            if wanted:
+                assert terminal.end() == 0
+            else:
+                terminal.until("the tool was not called")
+                assert terminal.process.wait(30) == 4
+            assert (place.root / "b.txt").exists() is wanted

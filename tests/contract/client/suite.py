@@ -9,6 +9,7 @@ from unittest.mock import ANY
 
 import pytest
 
+from aiworkflow.client.calling import CallNotAgreed
 from aiworkflow.client.inputs import InputsInvalid
 from aiworkflow.client.project import BundleInvalid
 from aiworkflow.errors import AIWorkflowError, UsageError
@@ -233,6 +234,41 @@ class ClientContract:
             assert client.views.workers()["at"] > 0
             with pytest.raises(UsageError, match="no worker begins with `nope`"):
                 client.drain("nope")
+
+    async def test_triggers_are_tried_out(self, clients: Clients) -> None:
+        async with clients() as client:
+            tried = client.triggers.try_watches(["in/a", "b"], watch="starts")
+            assert tried["watches"][0]["paths"] == {"in/a": "matches", "b": "matches no pattern"}
+            assert tried["problems"].keys() == {"bundles/invalid"}
+            would = client.triggers.try_webhook("starts", payload=b'{"n": 1}', dry_run=True)
+            assert (would["matches"], would["path"], would["inputs"]) == (True, "/hooks/x", {})
+            with pytest.raises(UsageError, match="there is no webhook of `flow`"):
+                client.triggers.try_webhook("flow")
+            with pytest.raises(UsageError, match="there is no delivery `nope`"):
+                client.triggers.replay_webhook("nope", same_id=True)
+            with pytest.raises(UsageError, match="is not in the project"):
+                client.triggers.try_watches(["../x"])
+
+    async def test_a_tool_is_called(self, clients: Clients, project: Project) -> None:
+        project.write("a.txt", "hello")
+        async with clients() as client:
+            run = await client.call_tool("file.read", {"path": "a.txt"})
+            assert (await run.result()).outputs == {"output": "hello"}
+            words = {"path": "b.txt", "content": "x"}
+            with pytest.raises(CallNotAgreed, match=r"`file\.write` counts as `idempotent`"):
+                await client.call_tool("file.write", texts=words)
+            run = await client.call_tool("file.write", texts=words, agreed=True)
+            assert (await run.result()).status == "succeeded"
+            assert (project.root / "b.txt").read_text() == "x"
+            with pytest.raises(UsageError, match="has several operations"):
+                await client.call_tool("file")
+
+    async def test_agents_of_bundles_are_looked_at(self, clients: Clients) -> None:
+        async with clients() as client:
+            assert client.views.choice("flow") == {"steps": []}
+            assert client.views.arms("flow", limit=3) == {"bundle": "bundles/flow", "steps": {}}
+            with pytest.raises(BundleInvalid):
+                client.views.choice("invalid")
 
     # -- people -----------------------------------------------------------------------------------
 
