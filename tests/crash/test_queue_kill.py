@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -29,9 +29,9 @@ from aiworkflow.journal import Journal
 from aiworkflow.triggers.queues.address import read_address
 from aiworkflow.triggers.queues.contract import Message
 from aiworkflow.triggers.queues.opening import open_queue
-from tests.plugins import KAFKA, NATS, installed
+from tests.plugins import KAFKA, NATS, SQS, installed
 from tests.postgres import a_schema
-from tests.private_servers import PrivateKafka, PrivateNats
+from tests.private_servers import PrivateKafka, PrivateNats, PrivateSqs, Server
 from tests.rabbit_server import URL as RABBIT
 from tests.rabbit_server import forget_in_rabbit, need_rabbit
 from tests.redis_server import URL as REDIS
@@ -40,7 +40,11 @@ from tests.support import COMMAND, Project
 
 KILLS, MESSAGES = (50, 10_000) if "EXHAUSTIVE" in os.environ else (4, 400)
 PATIENCE_S = 1200 if "EXHAUSTIVE" in os.environ else 120
-KINDS = ["embedded", "redis", "rabbitmq", "postgres", "nats", "kafka"]
+PLUGINS: dict[str, tuple[Callable[[Path], Server], Path, tuple[str, ...]]] = {
+    "nats": (PrivateNats, NATS, ("nats",)),
+    "sqs": (PrivateSqs, SQS, ("boto3", "moto")),
+}
+KINDS = ["embedded", "redis", "rabbitmq", "postgres", *PLUGINS, "kafka"]
 
 
 @contextmanager
@@ -55,17 +59,22 @@ def a_place(kind: str, project: Project, name: str) -> Iterator[tuple[str, str]]
         project.env["QUEUE_LOGIN"] = RABBIT.partition("://")[2].rpartition("@")[0] or "guest:guest"
         yield RABBIT, f", url: '{RABBIT.replace('guest:guest@', '')}', login: QUEUE_LOGIN"
         forget_in_rabbit([name])
-    elif kind == "nats":
-        pytest.importorskip("nats", reason="nats-py is not installed")
+    elif kind in PLUGINS:
+        make, plugin, packages = PLUGINS[kind]
+        for package in packages:
+            pytest.importorskip(package, reason=f"{package} is not installed")
         with (
             tempfile.TemporaryDirectory(prefix="q") as folder,
             pytest.MonkeyPatch.context() as patch,
         ):
-            server = PrivateNats(Path(folder))
+            server = make(Path(folder))
             server.begin()
-            for one in installed(Path(folder), NATS):
+            for one in installed(Path(folder), plugin):
                 patch.syspath_prepend(one)
                 project.env["PYTHONPATH"] += f":{one}"
+            for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+                patch.setenv(key, "any")
+                project.env[key] = "any"
             yield server.url, f", url: '{server.url}'"
             server.kill()
     elif kind == "kafka":
