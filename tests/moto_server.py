@@ -1,4 +1,4 @@
-"""A server that has SQS's semantics, over loopback: moto's. Run as a script, with a port.
+"""A server that has SQS's semantics, over loopback: moto's. Run as a script, with its options.
 
 It keeps all in memory. It answers several requests at once without a lock, and then loses messages or
 gives one twice, which SQS does not: here they are done one after the other for each queue. And for each
@@ -40,4 +40,4 @@ if __name__ == "__main__":
         one_by_one(name)
     SQSBackend.is_message_valid_based_on_retention_period = is_kept
     models.unix_time_millis = lambda: time.time() * 1000
-    main(["-H", "127.0.0.1", "-p", sys.argv[1]])
+    main(["-H", "127.0.0.1", *sys.argv[1:]])

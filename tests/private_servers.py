@@ -258,24 +258,31 @@ class PrivateNats(Server):
 class PrivateSqs(Server):
     """moto's, in place of Amazon's; it keeps nothing when it is killed.
 
+    Args:
+        certificates: it speaks TLS with those of this folder.
+
     Attributes:
         login: keys that it takes; it takes any.
     """
 
     login = "AKID:se/cret+key"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, certificates: Path | None = None) -> None:
         super().__init__(folder)
         self.endpoint = f"http://127.0.0.1:{self.port}"
         self.url = self.through(self.port)
+        self.tls_url = f"sqs://eu-central-1/?endpoint=https://localhost:{self.port}"
+        self._words: list[str] = []
+        if certificates is not None:
+            self._words = ["-c", f"{certificates}/cert.pem", "-k", f"{certificates}/key.pem"]
 
-    def through(self, port: int, wait: int = 1) -> str:
+    def through(self, port: int) -> str:
         """The URL of it, by a port."""
-        return f"sqs://eu-central-1/?endpoint=http://127.0.0.1:{port}&wait={wait}"
+        return f"sqs://eu-central-1/?endpoint=http://127.0.0.1:{port}&wait=1"
 
     def command(self) -> tuple[list[str], dict[str, str]]:
         script = Path(__file__).with_name("moto_server.py")
-        return [sys.executable, str(script), str(self.port)], {}
+        return [sys.executable, str(script), "-p", str(self.port), *self._words], {}
 
     def answers(self) -> bool:
         try:

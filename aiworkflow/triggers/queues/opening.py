@@ -6,7 +6,7 @@ of the URLs, its value what makes a queue of one:
     [project.entry-points."aiworkflow.queues"]
     nats = "aiworkflow_nats:NatsQueue"
 
-That one stands in `templates/queues/nats`, as an example for others.
+That one stands in `templates/queues/nats`, as an example for others, and one for SQS beside it.
 """
 
 from __future__ import annotations

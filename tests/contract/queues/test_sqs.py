@@ -28,7 +28,7 @@ from aiworkflow.triggers.queues.suite import QueueSuite, drained, message, take,
 from aiworkflow.triggers.queues.survival import survives
 from tests.contract.queues.test_queues import emptied
 from tests.gate import Gate
-from tests.private_servers import PrivateSqs, free_port
+from tests.private_servers import PrivateSqs, free_port, make_certificates
 
 boto3 = pytest.importorskip("boto3", reason="boto3 is not installed")
 pytest.importorskip("moto", reason="moto is not installed")
@@ -38,7 +38,7 @@ from aiworkflow_sqs import SqsQueue, wire  # noqa: E402
 CLOCK = SystemClock()
 IDS = SystemIds(CLOCK)
 REAL = os.environ.get("AIWORKFLOW_TEST_SQS", "")
-RESTARTS = 10 if "EXHAUSTIVE" in os.environ else 3
+RESTARTS = 10 if "EXHAUSTIVE" in os.environ else 1
 PARTS = ("normal", "high", "urgent", wire.DELAYED, wire.DEAD)
 
 
@@ -61,6 +61,19 @@ def server() -> Iterator[PrivateSqs]:
             yield server
         finally:
             server.kill()
+
+
+def noted(queue: SqsQueue) -> list[tuple[str, dict[str, object]]]:
+    """The requests that it makes from now on."""
+    found: list[tuple[str, dict[str, object]]] = []
+    ask = queue._line.ask
+
+    async def asking(action: str, **said: object) -> dict[str, object]:
+        found.append((action, said))
+        return await ask(action, **said)
+
+    queue._line.ask = asking
+    return found
 
 
 class Raw:
@@ -95,7 +108,7 @@ class Raw:
 
 
 class TestSqs(QueueSuite):
-    lease_s = 1.0
+    lease_s = 3.0
     largest_body = LARGEST_BODY - 16 * 1024  # the server takes 1 MiB with the attributes
 
     @pytest.fixture(autouse=True)
@@ -113,7 +126,7 @@ class TestSqs(QueueSuite):
 
     async def open(self, name: str) -> Queue:
         self.names.add(name)
-        return opened(self.url, name)
+        return opened(self.url, name, lease_s=self.lease_s)
 
     async def die(self, queue: Queue) -> None:
         queue._mine.clear()
@@ -225,7 +238,7 @@ class TestSqs(QueueSuite):
             async with self.opened() as queue, self.opened(queue.name) as other:
                 await queue.publish(message(1))
                 (taken,) = await take(queue, 1)
-                assert list(await other.take(1, 3 * self.lease_s)) == []
+                assert list(await other.take(1, 2 * self.lease_s)) == []
                 await queue.give_back(taken)
                 (again,) = await take(other, 1)
                 assert (again.attempt, again.failed) == (2, 1)
@@ -282,7 +295,7 @@ class TestSqs(QueueSuite):
     def test_a_delay_beyond_the_servers_longest_goes_in_hops(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        sent: list[tuple[str, int]] = []
+        sent: list[tuple[str, object]] = []
         monkeypatch.setattr("aiworkflow_sqs.parts._LONGEST_DELAY_S", 1)
 
         async def go() -> None:
@@ -308,6 +321,7 @@ class TestSqs(QueueSuite):
         assert set(hops) == {("delayed", 1)}
         assert last[1] == 0
 
+    @pytest.mark.skipif(bool(REAL), reason="SQS lets a queue's name be used again after a minute")
     def test_many_delayed_and_dead_ones_are_counted_and_removed(self) -> None:
         async def go() -> None:
             async with self.opened() as queue:
@@ -345,7 +359,7 @@ def test_any_name_is_a_queue_of_its_own(server: PrivateSqs) -> None:
         assert max(map(len, found)) <= 80
 
     async def go() -> None:
-        for name in names:
+        for name in names[:4]:
             queue = opened(server.url, name)
             await queue.publish(Message(name, b"1"))
             assert await drained(queue, 1) == [name]
@@ -372,6 +386,21 @@ def test_a_queue_that_is_there_is_used_as_it_is(server: PrivateSqs) -> None:
             QueueName=name, Attributes={"MaximumMessageSize": "20480", "DelaySeconds": "600"}
         )
         asyncio.run(go())
+
+
+def test_requests_wait_at_the_server_as_long_as_the_address_says(server: PrivateSqs) -> None:
+    """It is asked at once, and then each part waits, beyond the end of what has begun it."""
+
+    async def go() -> None:
+        queue = opened(server.url.replace("wait=1", "wait=2"), a_name())
+        asked = noted(queue)
+        for _ in range(5):
+            assert list(await queue.take(3, 0.01)) == []
+        await queue.close()
+        waits = [said["WaitTimeSeconds"] for action, said in asked if action == "receive_message"]
+        assert sorted(waits) == [0, 0, 0, 2, 2, 2, 2]
+
+    asyncio.run(go())
 
 
 class Certain(SqsQueue):
@@ -434,43 +463,58 @@ def test_the_server_may_stand_still(server: PrivateSqs) -> None:
     async def go() -> None:
         queue = opened(server.url, a_name())
         await queue.publish(message(1))
-        (taken,) = await take(queue, 1)
+        assert await drained(queue, 1) == ["m1"]
         with server.standing_still():
-            with pytest.raises(Unavailable, match=r"does not answer \(ReadTimeoutError\)"):
-                await queue.acknowledge(taken)
             still = asyncio.ensure_future(asyncio.sleep(0.01))
-            with pytest.raises(Unavailable, match="does not answer"):
+            with pytest.raises(Unavailable, match=r"does not answer \(ReadTimeoutError\)"):
                 await queue.publish(message(2))
             assert still.done()  # the loop goes on while the client waits
         await queue.publish(message(3))
         came = set()
         while "m3" not in came:
             came |= {one.message.id for one in await take(queue, 5)}
-        assert came <= {"m1", "m2", "m3"}
+        assert came <= {"m2", "m3"}
         await queue.close()
 
     asyncio.run(go())
 
 
-def refused(url: str, name: str = "t", login: str | None = None) -> Callable[[], None]:
+def published(url: str, login: str | None = None) -> None:
+    """One message."""
+
     async def go() -> None:
-        queue = opened(url, name, login)
+        queue = opened(url, "t", login)
         try:
             await queue.publish(Message("a", b"1"))
         finally:
             await queue.close()
 
-    return lambda: asyncio.run(go())
+    asyncio.run(go())
 
 
 def test_a_server_that_is_not_there_is_said_so() -> None:
     with pytest.raises(Unavailable) as error:
-        refused("sqs://eu-central-1/?endpoint=http://127.0.0.1:1", login="me:hidden")()
+        published("sqs://eu-central-1/?endpoint=http://127.0.0.1:1", "me:hidden")
     assert error.value.message == (
         "the queue at sqs://eu-central-1/ (http://127.0.0.1:1) does not answer (EndpointConnectionError)"
     )
     assert error.value.hint == "start the server, or correct the `url` of the queue"
     assert "hidden" not in f"{error.value!r} {error.value.__cause__!r}"
+
+
+def test_the_certificate_of_a_server_is_checked(
+    tmp_path: Path, no_places: pytest.MonkeyPatch
+) -> None:
+    make_certificates(tmp_path)
+    server = PrivateSqs(tmp_path, tmp_path)
+    server.begin()
+    try:
+        with pytest.raises(Unavailable, match=r"does not answer \(SSLError\)"):
+            published(server.tls_url)
+        no_places.setenv("AWS_CA_BUNDLE", str(tmp_path / "ca.pem"))
+        published(server.tls_url)
+    finally:
+        server.kill()
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections import defaultdict
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from aiworkflow.records import record
@@ -69,7 +70,7 @@ class Parts:
         self._line = line
         self._urls: dict[str, str] = {}
         self._largest: dict[str, int] = {}
-        self._finding = asyncio.Lock()
+        self._finding: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def receive(self, part: str, most: int, wait_s: int, lease_s: int) -> list[Got]:
         """Some messages; nobody else gets them for so many seconds."""
@@ -121,19 +122,22 @@ class Parts:
 
     async def hide(self, receipts: Sequence[Receipt], seconds: int) -> set[Receipt]:
         """Let them come to others after so many seconds, not before; which are lost already."""
-        lost: set[Receipt] = set()
+
+        async def some(part: str, page: Sequence[Receipt]) -> set[Receipt]:
+            entries = [
+                {"Id": str(number), "ReceiptHandle": one.handle, "VisibilityTimeout": seconds}
+                for number, one in enumerate(page)
+            ]
+            answer = await self._do(part, "change_message_visibility_batch", Entries=entries)
+            failed = cast("list[dict[str, str]]", answer.get("Failed", []))
+            return {page[int(one["Id"])] for one in failed}
+
+        pages: list[tuple[str, Sequence[Receipt]]] = []
         for part in {one.part for one in receipts}:
             of_part = [one for one in receipts if one.part == part]
-            for at in range(0, len(of_part), PAGE):
-                some = {str(number): one for number, one in enumerate(of_part[at : at + PAGE])}
-                entries = [
-                    {"Id": id_, "ReceiptHandle": one.handle, "VisibilityTimeout": seconds}
-                    for id_, one in some.items()
-                ]
-                answer = await self._do(part, "change_message_visibility_batch", Entries=entries)
-                failed = cast("list[dict[str, str]]", answer.get("Failed", []))
-                lost |= {some[one["Id"]] for one in failed}
-        return lost
+            pages += [(part, of_part[at : at + PAGE]) for at in range(0, len(of_part), PAGE)]
+        lost = await together(some(part, page) for part, page in pages)
+        return set().union(*lost)
 
     async def counts(self, part: str) -> tuple[int, int, int]:
         """How many messages are visible, delayed by the server, and invisible, as far as it knows."""
@@ -158,7 +162,7 @@ class Parts:
         why = ""
         for _ in range(_TRIES):
             try:
-                async with self._finding:
+                async with self._finding[part]:
                     if part not in self._urls:
                         self._urls[part] = await self._url(wire.name_of(self._name, part))
                 return await self._line.ask(action, QueueUrl=self._urls[part], **said)
