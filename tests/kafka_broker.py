@@ -35,8 +35,9 @@ def main() -> None:
                 lib.rd_kafka_mock_push_request_errors_array(
                     cluster, ctypes.c_int16(int(api)), ctypes.c_size_t(int(times)), errors
                 )
-            case ["topic", name, partitions]:
-                lib.rd_kafka_mock_topic_create(cluster, name.encode(), int(partitions), 1)
+            case ["refuse-topic", name, error]:
+                lib.rd_kafka_mock_topic_create(cluster, name.encode(), 1, 1)
+                lib.rd_kafka_mock_topic_set_error(cluster, name.encode(), int(error))
             case other:
                 raise SystemExit(f"no such order: {other}")
         print("done", flush=True)

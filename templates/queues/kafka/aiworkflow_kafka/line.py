@@ -49,6 +49,7 @@ class Line:
         self.settings: dict[str, object] = {
             **_settings(address),
             "client.id": "aiworkflow",
+            "allow.auto.create.topics": True,
             "log_level": 0,  # what matters comes as an error
             "error_cb": self.heard,
             "socket.timeout.ms": 6000,
@@ -160,7 +161,6 @@ def level_settings(lease_s: float) -> dict[str, object]:
         "enable.auto.offset.store": False,
         "enable.partition.eof": True,
         "auto.offset.reset": "earliest",
-        "allow.auto.create.topics": True,
         "partition.assignment.strategy": "range",  # so each has all levels of its share
         "session.timeout.ms": int(max(6.0, lease_s) * 1000),  # brokers allow no less
         "heartbeat.interval.ms": 1000,

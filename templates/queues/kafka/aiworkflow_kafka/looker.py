@@ -81,11 +81,18 @@ class Looker:
 
     def commit(self, ledgers: dict[Part, Ledger]) -> None:
         """Write it down for the group."""
+        if not ledgers:
+            return
         said = {part: (one.low, one.text) for part, one in ledgers.items()}
         error = commit(self._open(), said)
         if error is not None:
             self._consumer = None if error.code() == KafkaError._TIMED_OUT else self._consumer  # noqa: SLF001
             raise self._line.unavailable(error)
+
+    def refresh(self, topics: Sequence[str]) -> None:
+        """Write down again what is there: the server forgets a group in which nothing goes on."""
+        ledgers = self.ledgers(self.parts(topics))
+        self.commit({part: one for part, one in ledgers.items() if one.base or one.text})
 
     def read(self, part: Part, wanted: Sequence[int]) -> Iterator[Found]:
         """The messages at some offsets, in order; those that are gone are left out."""

@@ -15,6 +15,7 @@ from aiworkflow_kafka import wire
 if TYPE_CHECKING:
     from confluent_kafka import Message
 
+    from aiworkflow.clock import Clock
     from aiworkflow_kafka.line import Line
 
 _POLL_S: Final = 0.1
@@ -32,10 +33,11 @@ class Out:
         key: messages of one publisher have the same, so that they stay in order.
     """
 
-    def __init__(self, line: Line, names: wire.Names, key: str) -> None:
+    def __init__(self, line: Line, names: wire.Names, key: str, clock: Clock) -> None:
         self._line = line
         self._names = names
         self._key = key
+        self._clock = clock
         self._lock = threading.Lock()
         self._producer: Producer | None = None
 
@@ -76,6 +78,7 @@ class Out:
                 self._key,
                 headers=[(wire.HEADER, wire.header_of(carried))],
                 on_delivery=heard,
+                timestamp=int(self._clock.now().timestamp() * 1000),
             )
         except BufferError as error:
             raise self._line.unavailable(KafkaError(KafkaError._QUEUE_FULL)) from error  # noqa: SLF001

@@ -74,7 +74,7 @@ class KafkaQueue:
         self._clock = clock
         self._names = wire.names_of(name)
         self._line = Line(address, clock)
-        self._out = Out(self._line, self._names, ids.token())
+        self._out = Out(self._line, self._names, ids.token(), clock)
 
         def looker(group: str) -> Looker:
             return Looker(self._line, self._names, group, lease_s)
@@ -221,9 +221,8 @@ class KafkaQueue:
 
     def _dead(self) -> Iterator[tuple[Ledger, Iterator[Found]]]:
         """For each partition what is known of it, and its messages."""
-        parts = self._marks.parts([self._names.topic(wire.DEAD)])
-        ledgers = self._marks.ledgers(parts)
-        for part in parts:
+        ledgers = self._marks.ledgers(self._marks.parts([self._names.topic(wire.DEAD)]))
+        for part in ledgers:
             _, end = self._marks.ends(part)
             yield ledgers[part], self._marks.read_on(part, ledgers[part], end)
 

@@ -24,7 +24,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from aiworkflow.triggers.queues.contract import QueueUnavailable
 from aiworkflow_kafka import wire
-from aiworkflow_kafka.line import REFUSED, level_settings
+from aiworkflow_kafka.line import ANSWER_S, REFUSED, level_settings
 from aiworkflow_kafka.looker import Found, Part, commit, committed, found
 from aiworkflow_kafka.share import Given, Held, Receipt, Share
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 _POLL_S: Final = 0.02
 _AT_ONCE: Final = 200
 _OLD_S: Final = 86_400.0
-"""A delayed message that lies there so long is written anew, before the server forgets it."""
+"""What is delayed, and what is marked, is written anew so often, before the server forgets it."""
 _LOST: Final = (
     KafkaError.ILLEGAL_GENERATION,
     KafkaError.UNKNOWN_MEMBER_ID,
@@ -110,6 +110,7 @@ class Reader:
         self._wrong: QueueUnavailable | None = None
         self._is_ending = False
         self._last = 0.0
+        self._refreshed = float("-inf")
         self._thread: threading.Thread | None = None
         self._asking = threading.Lock()
         self._has_ended = False
@@ -139,7 +140,7 @@ class Reader:
         """Leave the group, and wait until that is done."""
         if self._thread is not None:
             self._ask(None)
-            self._thread.join()
+            self._thread.join(4 * ANSWER_S)
 
     def _ask(self, asked: _Asked) -> None:
         with self._asking:
@@ -197,6 +198,7 @@ class Reader:
             self._is_lost, self._wrong, wrong = False, None, self._wrong
             if wrong is not None:
                 raise wrong
+        now = self._clock.monotonic()
         self._settle_all()
         if self._takes and self._consumer is None:
             self._join()
@@ -205,11 +207,13 @@ class Reader:
         if self._takes and self._is_down:
             self._marks.parts(self._names.taken_from[:1])
             self._is_down = False
+        if self._takes and now - self._refreshed > _OLD_S:
+            self._marks.refresh([*self._names.taken_from, self._names.topic(wire.DEAD)])
+            self._refreshed = now
         self._answer()  # from what is there already
         self._poll(self._consumer, _POLL_S if self._takes else 0.0)
         self._hold_back(self._consumer)
         self._answer()
-        now = self._clock.monotonic()
         if self._takes:
             self._last = now
         elif now - self._last > self._lease_s and not any(
