@@ -213,6 +213,24 @@ class TestKafka(QueueSuite):
 
         asyncio.run(go())
 
+    def test_lower_levels_come_after_many_of_a_higher_one(self) -> None:
+        """However many of them there are when it stops to read ahead."""
+
+        async def go() -> None:
+            for count in (199, 200, 201, 400):
+                async with self.opened() as queue:
+                    for number in range(count):
+                        await queue.publish(message(number, priority=9))
+                    await queue.publish(message(count))
+                    found: list[str] = []
+                    while len(found) <= count:
+                        for one in await take(queue, 50):
+                            found.append(one.message.id)
+                            await queue.acknowledge(one)
+                    assert found == [f"m{number}" for number in range(count + 1)]
+
+        asyncio.run(go())
+
     def test_many_delayed_ones_are_counted_and_purged(self) -> None:
         async def go() -> None:
             async with self.opened() as queue:

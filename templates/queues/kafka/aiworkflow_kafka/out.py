@@ -47,19 +47,18 @@ class Out:
         Raises:
             QueueUnavailable, TooLarge.
         """
-        if self._producer is None:
-            await asyncio.to_thread(self._open)
-        sent = self._send(level, carried)
-        await asyncio.wrap_future(sent)
+        producer = self._producer
+        if producer is None:
+            producer = await asyncio.to_thread(self._open)
+        await asyncio.wrap_future(self._send(producer, level, carried))
 
     def publish_now(self, level: str, carried: wire.Carried) -> None:
         """The same from a thread."""
-        self._send(level, carried).result()
+        self._send(self._open(), level, carried).result()
 
-    def _send(self, level: str, carried: wire.Carried) -> Future[None]:
+    def _send(self, producer: Producer, level: str, carried: wire.Carried) -> Future[None]:
         topic = self._names.topic(level)
         sent: Future[None] = Future()
-        producer = self._open()
 
         def heard(error: KafkaError | None, _: Message) -> None:
             if error is not None and error.fatal():

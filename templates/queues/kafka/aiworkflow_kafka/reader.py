@@ -369,7 +369,8 @@ class Reader:
         """What can be taken, the highest level first; it does not go below one not yet looked at."""
         delayed = list(self._delayed())
         for share in delayed:
-            self._read_due(share)
+            if not share.is_full:
+                self._read_due(share)
         for _, level in wire.LEVELS:
             topic = self._names.topic(level)
             shares = [share for part, share in self._shares.items() if part.topic == topic]
