@@ -176,17 +176,22 @@ async def _drive(
         for variable in client.project.strangers:
             out.note(f"warning: the variable {variable} is no setting, and sets nothing")
         go_on = f"go on with: aiworkflow runs resume {run.id}"
-        with interrupts(run.interrupt, go_on, out) as interrupted:
-            await follow(run, out)
-            result = await run.result()
-            while result.status == "waiting" and not interrupted:
-                from aiworkflow.cli.prompting import ask_here
-
-                if not ask_here(client, result, out):
-                    break
-                run = await taken_up(client, run.id)
+        while True:
+            with interrupts(run.interrupt, go_on, out) as interrupted:
                 await follow(run, out)
                 result = await run.result()
+            if result.status != "waiting" or interrupted:
+                break
+            from aiworkflow.cli.prompting import ask_here
+
+            try:  # nothing runs meanwhile: Ctrl-C only ends the prompt
+                if not ask_here(client, result, out):
+                    break
+            except KeyboardInterrupt:
+                out.note("")
+                interrupted.append(signal.SIGINT)
+                break
+            run = await taken_up(client, run.id)
         if record is not None:
             from aiworkflow.observe.record import write_record
 

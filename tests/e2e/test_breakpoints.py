@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -287,3 +288,20 @@ def test_on_a_terminal_one_aborts_or_leaves_it(three: Project) -> None:
     terminal.until("cancelled")
     assert terminal.end() == 130
     assert ran(three) == ["a"]
+
+
+@pytest.mark.parametrize("waits_at", ["a gate", "a breakpoint"])
+def test_ctrl_c_at_a_prompt_leaves_the_run_as_it_waits(project: Project, waits_at: str) -> None:
+    gate = "## Gate\n\n```yaml step\nid: gate\napprove: true\n```\n\nOn?\n\n"
+    project.workflow(note("a") + gate + note("c"), head=HEAD)
+    words = ("--break", "c") if waits_at == "a breakpoint" else ()
+    terminal = Terminal(project, "run", "flow", *words)
+    terminal.until("approve? ")
+    if waits_at == "a breakpoint":
+        terminal.type("y")
+        terminal.until("[c]ontinue")
+    terminal.process.send_signal(signal.SIGINT)
+    terminal.until("waiting")
+    assert terminal.end() == 130
+    assert project.run("runs", "list", "--json").json["runs"][0]["status"] == "waiting"
+    assert ran(project) == ["a"]
