@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from aiworkflow.bundle.workflow import OnError
 from aiworkflow.engine import events as ev
 from aiworkflow.engine.carried import Stored
+from aiworkflow.engine.former import MARK
 from aiworkflow.engine.instance import FAILED, SUCCEEDED
 from aiworkflow.engine.replanned import renaming
 from aiworkflow.engine.said import Said
@@ -158,7 +159,9 @@ def _undone(event: Event) -> str | None:
     if not is_done or not isinstance(event, ev.Ended | ev.Resolved):
         return None
     path, undo, _ = event.path.rpartition(_UNDO)
-    return path.partition("/call[")[0] if undo and event.path.endswith(_UNDO) else None
+    step = path.partition("/call[")[0]
+    is_now = MARK not in step.rpartition(".")[2]  # else it was an earlier visit of the step
+    return step if undo and event.path.endswith(_UNDO) and is_now else None
 
 
 def _forget(found: dict[str, _Found], event: ev.Repeated) -> None:

@@ -100,6 +100,7 @@ class Instance:
         done_seq: seq of the event with which it succeeded.
         undo_seq: seq of the event that holds the arguments of its undo; 0 where it has none.
         undo: the attempt to take it back; `undone` what came of that: `done`, `failed` or "".
+        former: earlier visits that did something, see `former`.
         cache: what its output is to be found by later, or "".
         taking_back: whether it is in doubt, and its undo is to make sure that it has not happened.
         check: the attempt to find out whether it has happened, when that is in doubt.
@@ -134,6 +135,7 @@ class Instance:
         "failures",
         "forks",
         "form",
+        "former",
         "held",
         "held_s",
         "held_since",
@@ -203,13 +205,12 @@ class Instance:
         self.due = 0.0
         self.waits = ""
         self.done_seq = 0
-        self.undo_seq = 0
+        self.undo_seq = self.undo_bound = 0
         self.undo: Instance | None = None
         self.cache = ""
         self.check: Instance | None = None
         self.undone = ""
         self.undoing = False
-        self.undo_bound = 0
         self.taking_back = False
         self.rollback = False
         self.votes: dict[str, str] = {}
@@ -232,6 +233,7 @@ class Instance:
         self.children: dict[str | int, Instance] | None = None if form == "leaf" else {}
         self.scope: Scope | None = None
         self.join: Instance | None = None
+        self.former: tuple[Instance, ...] = ()
         self.journalled = False
         self.tool = ""
         self.called = 0

@@ -283,6 +283,7 @@ class _Walk:
         left = [(instance, takes_back)]
         while left:
             found, takes_back = left.pop()
+            left += [(former, takes_back) for former in found.former]
             fate = otherwise
             is_left = found.status == SUCCEEDED or (found.role == "child" and found.at_rest)
             is_left = is_left and takes_back and self.state.is_own(found) and found.undone != "done"

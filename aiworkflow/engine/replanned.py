@@ -76,7 +76,13 @@ def _below(instance: Instance) -> Iterator[Instance]:
     yield instance
     for child in (instance.children or {}).values():
         yield from _below(child)
-    for apart in (instance.undo, instance.check, instance.join, *instance.calls):
+    for apart in (
+        instance.undo,
+        instance.check,
+        instance.join,
+        *instance.calls,
+        *instance.former,
+    ):
         if apart is not None:
             yield from _below(apart)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aiworkflow.engine.carried import Spent
+from aiworkflow.engine.former import keep_visits
 from aiworkflow.engine.instance import PENDING, RUNNING
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ def repeat(state: RunState, event: ev.Repeated) -> Instance:
         for name in event.names:
             child = (found.children or {}).get(name)
             if child is not None:
+                keep_visits(state, child)
                 child.visit_all()
         return found
     failures = found.failures

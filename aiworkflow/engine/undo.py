@@ -142,6 +142,7 @@ def undoable(state: RunState, below: Instance | None = None) -> Iterator[Instanc
     stack = list((top.children or {}).values()) if top is not None else []
     while stack:
         child = stack.pop()
+        stack.extend(child.former)
         is_left = child.status == SUCCEEDED or (child.role == "child" and child.at_rest)
         if is_left and child.undo_seq:
             if child.undone != "done":
@@ -160,6 +161,7 @@ def standing(desk: Desk, below: Instance) -> tuple[str, ...]:
     stack = list((below.children or {}).values())
     while stack:
         child = stack.pop()
+        stack.extend(child.former)
         if child.undo_seq and child.undone == "done":
             left = desk.state.left.get(child.path, ())
             found.extend((child.done_seq, f"{child.path}/{step}") for step in left)

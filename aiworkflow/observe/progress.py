@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from aiworkflow.engine import Event, Failure, Ref
 from aiworkflow.engine import events as ev
+from aiworkflow.engine.former import MARK as FORMER
 from aiworkflow.engine.said import Said
 from aiworkflow.observe.eventline import call_line
 from aiworkflow.observe.replanning import apply_replanned
@@ -372,8 +373,15 @@ class RunProgress:
     def _step(self, path: str, node: str, parent: str, round_: int | None = None) -> StepProgress:
         found = self.steps.get(path)
         if found is None:
-            above = self.steps[parent]
+            above = self.steps.get(parent) or self._former(parent)
             found = self._new(path, node, above, round_)
+        return found
+
+    def _former(self, path: str) -> StepProgress:
+        """An earlier visit of a step, which is seen when it is taken back."""
+        above = self.steps[path.rpartition(FORMER)[0]]
+        found = self._new(path, above.node, above)
+        found.status = "succeeded"
         return found
 
     def _new(

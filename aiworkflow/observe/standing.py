@@ -151,6 +151,7 @@ def would_stand(state: RunState) -> list[str]:
     stack = list((state.root.children or {}).values()) if state.root is not None else []
     while stack:
         one = stack.pop()
+        stack.extend(one.former)
         if one.undo_seq:
             continue
         if one.calls and one.journalled:

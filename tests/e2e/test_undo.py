@@ -82,6 +82,42 @@ def test_a_group_with_rollback_is_taken_back_alone(project: Project) -> None:
     assert notes(project) == ["do a", "do b", "undo b"]
 
 
+def goes_back(project: Project, undo: str = "") -> None:
+    """A step, one with an effect that nothing takes back, and a check that goes back to the first."""
+    a = undoable("a").replace("echo undo a >> notes", f"echo undo a $AIWORKFLOW_KEY >> notes{undo}")
+    stays = script("stays", "echo stays >> notes")
+    check = script("check", "exit 1", "on_error: {goto: a, max_visits: 2}\n")
+    project.workflow(a + stays + check, head=WRITES)
+    assert project.run("run", "flow").code == 1
+    assert notes(project) == ["do a", "stays", "do a", "stays"]
+
+
+def test_each_visit_of_what_a_goto_repeats_is_taken_back(project: Project) -> None:
+    goes_back(project)
+    done = project.run("runs", "undo", "last", "--json")
+    assert done.json["status"] == "rolled_back"
+    undone = notes(project)[4:]
+    assert [line.rpartition(" ")[0] for line in undone] == ["undo a", "undo a"]
+    assert len(set(undone)) == 2, "each has a key of its own"
+    assert done.json["standing"] == ["stays~1", "stays"]
+    assert done.json["steps"]["a~1"]["undone"] is True
+    assert "nothing that can be taken back" in project.run("runs", "undo", "last").err
+    assert project.run("journal", "check").code == 0
+
+
+def test_taking_back_an_earlier_visit_goes_on_after_a_kill(project: Project) -> None:
+    goes_back(project, "; test $(wc -l < notes) -lt 6 || { touch undoing; sleep 30; }")
+    driver = project.start("runs", "undo", "last")
+    wait_for(project.root / "undoing")
+    driver.send_signal(signal.SIGKILL)
+    driver.communicate(timeout=60)
+    waiting = project.run("runs", "resume", "last", "--json")
+    assert waiting.json["waiting_for"][0]["step"] == "a~1/undo"
+    done = project.run("runs", "resolve", "last", "a~1/undo", "done", "--json")
+    assert done.json["status"] == "rolled_back"
+    assert len(notes(project)) == 6
+
+
 def test_what_stands_in_a_child_run_is_said_by_its_caller(project: Project) -> None:
     stays = script("stays", "echo stays >> notes")
     project.workflow(undoable("a") + stays, head=WRITES, name="child")
