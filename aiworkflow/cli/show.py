@@ -190,7 +190,7 @@ def waiting_lines(run: str, wait: Mapping[str, Json]) -> list[str]:
         case "event":
             return [
                 f"`{step}` waits for an event{by}",
-                f"deliver it: aiworkflow runs signal {run} NAME --data JSON",
+                f"deliver it: aiworkflow runs signal {run} {wait.get('event', 'NAME')} --data JSON",
             ]
         case "ask":
             return [
@@ -198,8 +198,11 @@ def waiting_lines(run: str, wait: Mapping[str, Json]) -> list[str]:
                 f"answer it: aiworkflow runs answer {run}/{step}",
             ]
         case _:
+            agreed = ""
+            if "quorum" in wait:
+                agreed = f" ({wait['agreed']} of {wait['quorum']} have agreed)"
             return [
-                f"`{step}` waits for approval{by}",
+                f"`{step}` waits for approval{by}{agreed}",
                 f"look at it: aiworkflow approvals show {run}/{step}",
                 f"agree: aiworkflow approvals approve {run}/{step}",
             ]

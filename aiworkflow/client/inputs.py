@@ -21,15 +21,27 @@ class InputsInvalid(UsageError):
 
     Attributes:
         problems: one line for each.
+        is_answer: see `check_inputs`.
     """
 
     code = "invalid-inputs"
 
-    def __init__(self, workflow: str, problems: Sequence[str], fields: Sequence[Field]) -> None:
+    def __init__(
+        self,
+        workflow: str,
+        problems: Sequence[str],
+        fields: Sequence[Field],
+        *,
+        is_answer: bool = False,
+    ) -> None:
         self.problems = tuple(problems)
         listed = "\n".join(f"  - {problem}" for problem in problems)
-        count = "an input" if len(problems) == 1 else f"{len(problems)} inputs"
-        super().__init__(f"{count} of `{workflow}` cannot be used:\n{listed}", hint=_usage(fields))
+        if is_answer:
+            what, ways = f"the answer to `{workflow}`", "--field name=value or --file answer.yaml"
+        else:
+            count = "an input" if len(problems) == 1 else f"{len(problems)} inputs"
+            what, ways = f"{count} of `{workflow}`", "--input name=value or --inputs file.yaml"
+        super().__init__(f"{what} cannot be used:\n{listed}", hint=_usage(fields, ways))
 
 
 def check_inputs(
@@ -37,12 +49,15 @@ def check_inputs(
     fields: Sequence[Field],
     given: Mapping[str, Json],
     texts: Mapping[str, str] | None = None,
+    *,
+    is_answer: bool = False,
 ) -> dict[str, Json]:
     """The inputs of a run: what was given, and the defaults.
 
     Args:
         given: values that have a type already.
         texts: values as text from a command line, turned into their declared types; these win.
+        is_answer: they are fields of the answer to the step `workflow`.
 
     Raises:
         InputsInvalid: with every problem.
@@ -70,7 +85,8 @@ def check_inputs(
     for name in found:
         if name not in known:
             hint = did_you_mean(name, [field.name for field in fields])
-            problems.append(f"`{name}` is not an input" + (f"; {hint}" if hint else ""))
+            what = "a field of it" if is_answer else "an input"
+            problems.append(f"`{name}` is not {what}" + (f"; {hint}" if hint else ""))
     for name, field in known.items():
         if name in found:
             problems.extend(_misfits(name, field.schema, found[name]))
@@ -80,7 +96,7 @@ def check_inputs(
         else:
             values[name] = field.default
     if problems:
-        raise InputsInvalid(workflow, problems, fields)
+        raise InputsInvalid(workflow, problems, fields, is_answer=is_answer)
     return values
 
 
@@ -109,10 +125,10 @@ def _misfits(name: str, schema: Schema, value: Json) -> list[str]:
     ]
 
 
-def _usage(fields: Sequence[Field]) -> str:
+def _usage(fields: Sequence[Field], ways: str) -> str:
     if not fields:
         return "this workflow takes no inputs"
     shown = ", ".join(
         f"{field.name}{'' if field.required else '?'}: {describe(field.schema)}" for field in fields
     )
-    return f"it takes {shown}; give them as --input name=value or --inputs file.yaml"
+    return f"it takes {shown}; give them as {ways}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from aiworkflow.bundle import read_bundle
 from aiworkflow.client.in_force import in_force
-from aiworkflow.client.inputs import check_inputs, check_value
+from aiworkflow.client.inputs import check_inputs
 from aiworkflow.diagnostics import Report
 from aiworkflow.engine import RunState
 from aiworkflow.engine import events as ev
@@ -121,8 +121,6 @@ def begin_fork(
     """A fork, ready to be driven; see `Client.fork`."""
     from aiworkflow.runtime.fork import fork_run
 
-    for name, value in (state or {}).items():
-        check_value(f"the value of `{name}`", value)
     started = _in_force(client, run)
     new, inputs = None, None
     if revision is not None:

@@ -12,6 +12,7 @@ from aiworkflow.engine.carried import Inline
 from aiworkflow.errors import UsageError
 from aiworkflow.journal import Append, Closed, Journal, Register, RegisterWrite, Require
 from aiworkflow.runtime.doubts import DOUBT
+from aiworkflow.runtime.given import check_state
 from aiworkflow.runtime.imported import refuse_imported
 from aiworkflow.runtime.waits import WAKE
 
@@ -105,7 +106,7 @@ class Signals:
         """Set values of a run's state, as its steps see them from here on.
 
         Raises:
-            UsageError: the run is over, or has no such value.
+            UsageError: the run is over, has no such value, or cannot go on with it.
         """
         found = self._find(run)
         row = self._journal.run(found)
@@ -114,16 +115,9 @@ class Signals:
                 f"run {found} is over: {row.status}",
                 hint=f"start a fork of it: aiworkflow runs fork {found} --from STEP --set NAME=JSON",
             )
-        for name, value in values.items():
-            check_value(f"the value of `{name}`", value)
         started = decode(self._journal.record(found, 1).payload)
         assert isinstance(started, ev.RunStarted)
-        unknown = [name for name in values if name not in started.channels]
-        if unknown:
-            known = ", ".join(f"`{name}`" for name in started.channels) or "none"
-            raise UsageError(
-                f"there is no state `{unknown[0]}`", hint=f"the workflow declares {known}"
-            )
+        check_state(started.channels, values)
         self._append(found, ev.Changed(self._now(), dict(values), self._project.actor))
         return found
 

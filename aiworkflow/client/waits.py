@@ -208,7 +208,7 @@ class Waits:
         """
         wait = self.one(reference, {"ask"}, "answer")
         self._check_person(wait)
-        values = check_inputs(wait.step, wait.fields, given, texts or {})
+        values = check_inputs(wait.step, wait.fields, given, texts or {}, is_answer=True)
         self._close(wait, "answer", values)
         return wait
 
@@ -273,7 +273,7 @@ class Waits:
             if actor in wait.voters and verdict == "approve":
                 raise UsageError(
                     f"`{actor}` has approved `{wait.id}` already",
-                    hint=f"{wait.quorum} people must agree, and {len(wait.voters)} have",
+                    hint=f"{len(wait.voters)} of {wait.quorum} people have agreed",
                 )
             voters = [*wait.voters, actor]
             is_over = verdict == "reject" or len(voters) >= wait.quorum

@@ -60,6 +60,23 @@ def reduce_all(reducer: str, by: str | None, current: Json, operands: Sequence[J
             raise ReduceError(f"there is no reducer `{reducer}`")
 
 
+def check_current(reducer: str, by: str | None, value: Json) -> None:
+    """Whether a value is one that writes can be merged into.
+
+    Raises:
+        ReduceError: it is not.
+    """
+    match reducer:
+        case "append" | "messages":
+            _list(reducer, value)
+        case "sum":
+            _sum(value, ())
+        case "merge":
+            _object(reducer, value)
+        case "max" | "min" if value is not None:
+            _measure(reducer, by, value)
+
+
 def _list(reducer: str, value: Json) -> list[Json]:
     if isinstance(value, list):
         return value

@@ -460,7 +460,7 @@ class Drive:
         cost = row.cost_usd + cost_of(decision.events)
         finished = self._state.finished
         status = self._state.status
-        asking = [] if parks else asked_here(self._state, decision.waits)
+        asking = [] if parks else asked_here(self._state, self._it.plan, decision.waits)
         waiting = json.dumps(asking) if asking else ""
         if not parks and (row.status, row.cost_usd, row.waiting) == (status, cost, waiting):
             return row
@@ -469,7 +469,8 @@ class Drive:
             open_doubts = [self._state.instances[path] for path in decision.doubts]
             doubts = [show_doubt(self._it.plan, instance) for instance in open_doubts]
             held: list[dict[str, Json]] = [dict(FOR_A_WORKER)] if self._holding else []
-            waiting = json.dumps([*held, *doubts, *waiting_for(self._state, decision.waits)])
+            waits = waiting_for(self._state, self._it.plan, decision.waits)
+            waiting = json.dumps([*held, *doubts, *waits])
         at = finished.at if finished is not None else None
         return dataclasses.replace(
             row, status=status, finished=at, cost_usd=round(cost, 9), waiting=waiting

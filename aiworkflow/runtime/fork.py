@@ -21,7 +21,7 @@ from aiworkflow.engine import events as ev
 from aiworkflow.errors import UsageError
 from aiworkflow.journal import Append, Conflict, new_run_id
 from aiworkflow.plan import plan_from_json
-from aiworkflow.runtime.given import InForce
+from aiworkflow.runtime.given import InForce, check_state
 from aiworkflow.runtime.lanes import Lane, lane_of
 from aiworkflow.runtime.local import row_of
 from aiworkflow.runtime.replan import replanned, version_of
@@ -115,11 +115,8 @@ def fork_run(
         changes, found = outlook(folded_of(copied), around, becomes)
         copied.append(replanned(now, actor, goal, changes, found))
         started, plan = _in_force(started, copied), aim
-    unknown = [name for name in state or {} if name not in started.channels]
-    if unknown:
-        known = ", ".join(f"`{name}`" for name in started.channels) or "none"
-        raise UsageError(f"there is no state `{unknown[0]}`", hint=f"the workflow declares {known}")
     if state:
+        check_state(started.channels, state)
         copied.append(ev.Changed(now, dict(state), actor))
     folded = folded_of(copied)
     row = row_of(started)

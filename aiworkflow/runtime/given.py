@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, cast
 
 from aiworkflow.bundle.policies import Budget
 from aiworkflow.engine import Bounds
+from aiworkflow.engine.join import ReduceError, check_current
 from aiworkflow.errors import UsageError
+from aiworkflow.jsontext import flaw_of
 from aiworkflow.records import record
 
 if TYPE_CHECKING:
@@ -166,6 +168,31 @@ class Folders:
 
     project: Path
     state: Path
+
+
+def check_state(
+    channels: Mapping[str, tuple[str, str | None, Json, str | None]], values: Mapping[str, Json]
+) -> None:
+    """Whether a person may set these values of the state of a run.
+
+    Args:
+        channels: what the workflow declares, as in `RunStarted`.
+
+    Raises:
+        UsageError: there is no such value, or its reducer could not go on with it.
+    """
+    for name, value in values.items():
+        if name not in channels:
+            known = ", ".join(f"`{name}`" for name in channels) or "none"
+            raise UsageError(f"there is no state `{name}`", hint=f"the workflow declares {known}")
+        flaw = flaw_of(value)
+        if flaw:
+            raise UsageError(f"the value of `{name}` cannot be used: it {flaw}")
+        reducer, by, _, _ = channels[name]
+        try:
+            check_current(reducer, by, value)
+        except ReduceError as error:
+            raise UsageError(f"the value of `{name}` cannot be used: {error}") from error
 
 
 class HalfWay(UsageError):

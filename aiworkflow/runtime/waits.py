@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from aiworkflow.engine.carried import Json
     from aiworkflow.expr import Expression
     from aiworkflow.journal import Journal, Register
-    from aiworkflow.plan.graph import Node
+    from aiworkflow.plan.graph import Node, Plan
     from aiworkflow.runtime.values import Values
 
 
@@ -152,7 +152,7 @@ def wait_rows(key: str, seq: int, event: ev.Opened, values: Values) -> list[Regi
     return found
 
 
-def waiting_for(state: RunState, paths: Iterable[str]) -> list[dict[str, Json]]:
+def waiting_for(state: RunState, plan: Plan, paths: Iterable[str]) -> list[dict[str, Json]]:
     """Open waits as the run's row and its result list them."""
     found: list[dict[str, Json]] = []
     for path in paths:
@@ -162,13 +162,19 @@ def waiting_for(state: RunState, paths: Iterable[str]) -> list[dict[str, Json]]:
             entry["until"] = instance.due
         if instance.waits == "child" and state.started is not None:
             entry["run"] = child_id(state.started.run, path, instance.visit)
+        node = plan.nodes[instance.node]
+        if instance.waits == "event" and isinstance(node.action, Wait) and node.action.event:
+            entry["event"] = node.action.event
+        is_consent = instance.waits in {"approve", "gate"} and node.approve is not None
+        if is_consent and node.approve is not None and node.approve.quorum > 1:
+            entry |= {"quorum": node.approve.quorum, "agreed": len(instance.votes)}
         found.append(entry)
     return found
 
 
-def asked_here(state: RunState, paths: Iterable[str]) -> list[dict[str, Json]]:
+def asked_here(state: RunState, plan: Plan, paths: Iterable[str]) -> list[dict[str, Json]]:
     """What attempts under way ask people, while their run goes on."""
-    return waiting_for(state, [path for path in paths if state.instances[path].question])
+    return waiting_for(state, plan, [path for path in paths if state.instances[path].question])
 
 
 def describe_wait(

@@ -191,6 +191,11 @@ def test_what_cannot_go_on(three: Project) -> None:
     assert (done.code, "there is no state `nope`" in done.err) == (2, True)
     done = three.run("runs", "continue", "last", "--set", "seen=x")
     assert (done.code, "--set seen takes JSON: " in done.err) == (2, True)
+    done = three.run("runs", "continue", "last", "--set", 'seen="x"')
+    assert (done.code, "`seen` cannot be used: `sum` takes numbers, not text" in done.err) == (
+        2,
+        True,
+    )
     assert waits(three.run("runs", "resume", "last", "--json")) == ["b"]
 
 

@@ -197,6 +197,7 @@ def test_what_a_person_says_was_taken_back_is_done_again(project: Project) -> No
         (("--from", "nope"), "has not come to a step `nope`"),
         (("--from", "b", "--set", "x=1"), "there is no state `x`"),
         (("--from", "b", "--set", "log={"), "--set log takes JSON: "),
+        (("--from", "b", "--set", "log=5"), "`append` needs a list to add to, not a number"),
         (("--from", "b", "--set", "log=NaN"), "--set log takes JSON: NaN is not JSON"),
         (
             ("--from", "b", "--set", 'log="\udcff"'),

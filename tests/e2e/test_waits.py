@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
@@ -62,12 +63,14 @@ def test_a_refusal_fails_the_step_and_says_who_and_why(project: Project) -> None
 
 def test_a_quorum_needs_different_people(project: Project) -> None:
     gated(project, "quorum: 2")
-    project.run("run", "flow")
-    assert project.run("approvals", "approve", "last", USER="anna").code == 3
+    done = project.run("run", "flow")
+    assert "`gate` waits for approval (0 of 2 have agreed)" in done.err
+    first = project.run("approvals", "approve", "last", USER="anna")
+    assert (first.code, "waits for approval (1 of 2 have agreed)" in first.err) == (3, True)
     again = project.run("approvals", "approve", "last", USER="anna")
     assert again.code == 2
     assert "`anna` has approved" in again.err
-    assert "2 people must agree, and 1 have" in again.err
+    assert "1 of 2 people have agreed" in again.err
     assert project.run("approvals", "approve", "last", USER="ben").code == 0
 
 
@@ -176,6 +179,8 @@ def test_a_question_is_answered_by_fields_of_their_types(project: Project) -> No
     project.workflow(ASK + ECHO)
     assert project.run("run", "flow").code == 3
     wrong = project.run("runs", "answer", "last", "--field", "name=x", "-f", "size=big")
+    assert "the answer to `ask` cannot be used" in wrong.err
+    assert "give them as --field name=value or --file answer.yaml" in wrong.err
     assert wrong.code == 2
     assert "`size`: must be a whole number" in wrong.err
     missing = project.run("runs", "answer", "last", "-f", "size=1")
@@ -278,7 +283,9 @@ ODD_DATA = {
 def test_an_event_is_delivered_with_its_data(project: Project) -> None:
     last = script("last", 'echo "$V"', 'env: {V: "{{ steps.pause.output.version }}"}\n')
     project.workflow(pause("{event: deployed, timeout: 1h}") + last)
-    assert project.run("run", "flow").code == 3
+    waiting = project.run("run", "flow")
+    assert waiting.code == 3
+    assert re.search(r"runs signal \S+ deployed --data JSON", waiting.err)
     wrong = project.run("runs", "signal", "last", "delployed")
     assert wrong.code == 2
     assert "it waits for: `deployed`" in wrong.err
