@@ -31,14 +31,19 @@ async def follow(run: Run, out: Out) -> None:
 
 
 async def _follow_lines(run: Run, out: Out) -> None:
-    from aiworkflow.engine.events import Undoable, Undoing, Warned
+    from aiworkflow.engine.events import RunResumed, Undoable, Undoing, Warned
     from aiworkflow.observe import RunProgress
 
     progress = RunProgress(run.plan_at)
+    epoch = run.epoch
+    is_past = epoch > 1  # what was done before this command took the run up was told then
     async for seq, event in run.events():
         if seq == 1:
-            out.note(f"run {run.id}  {run.plan.name}")
+            out.note(f"run {run.id}  {run.plan.name}{'  goes on' if is_past else ''}")
         step = progress.apply(event)
+        if is_past:
+            is_past = not (isinstance(event, RunResumed) and event.epoch == epoch)
+            continue
         if isinstance(event, Warned):
             out.note(warning_line(event))
         if step is None or step.path == "" or isinstance(event, Undoable | Undoing | Warned):

@@ -34,7 +34,8 @@ def shown(wait: OpenWait) -> list[str]:
         lines += _block("items", wait.arguments)
     lines.append(f"by        {', '.join(wait.by) or 'anyone'}")
     if wait.quorum > 1:
-        lines.append(f"agreed    {len(wait.voters)} of {wait.quorum} {', '.join(wait.voters)}")
+        voters = f": {', '.join(wait.voters)}" if wait.voters else ""
+        lines.append(f"agreed    {len(wait.voters)} of {wait.quorum}{voters}")
     if wait.due is not None:
         lines.append(f"until     {when(wait.due)} UTC")
     return lines

@@ -26,22 +26,20 @@ class InputsInvalid(UsageError):
 
     code = "invalid-inputs"
 
-    def __init__(
-        self,
-        workflow: str,
-        problems: Sequence[str],
-        fields: Sequence[Field],
-        *,
-        is_answer: bool = False,
-    ) -> None:
+    one, many, how = "an input", "inputs", "--input name=value or --inputs file.yaml"
+
+    def __init__(self, workflow: str, problems: Sequence[str], fields: Sequence[Field]) -> None:
         self.problems = tuple(problems)
         listed = "\n".join(f"  - {problem}" for problem in problems)
-        if is_answer:
-            what, ways = f"the answer to `{workflow}`", "--field name=value or --file answer.yaml"
-        else:
-            count = "an input" if len(problems) == 1 else f"{len(problems)} inputs"
-            what, ways = f"{count} of `{workflow}`", "--input name=value or --inputs file.yaml"
-        super().__init__(f"{what} cannot be used:\n{listed}", hint=_usage(fields, ways))
+        count = self.one if len(problems) == 1 else f"{len(problems)} {self.many}"
+        hint = _usage(fields, self.how)
+        super().__init__(f"{count} of `{workflow}` cannot be used:\n{listed}", hint=hint)
+
+
+class AnswerInvalid(InputsInvalid):
+    """Some fields of an answer are missing, unknown or of the wrong type; nothing was written."""
+
+    one, many, how = "a field", "fields", "--field name=value or --file answer.yaml"
 
 
 def check_inputs(
@@ -50,14 +48,15 @@ def check_inputs(
     given: Mapping[str, Json],
     texts: Mapping[str, str] | None = None,
     *,
-    is_answer: bool = False,
+    invalid: type[InputsInvalid] = InputsInvalid,
 ) -> dict[str, Json]:
     """The inputs of a run: what was given, and the defaults.
 
     Args:
+        workflow: what they are for, as errors name it.
         given: values that have a type already.
         texts: values as text from a command line, turned into their declared types; these win.
-        is_answer: they are fields of the answer to the step `workflow`.
+        invalid: the error that is raised, which says what the values are.
 
     Raises:
         InputsInvalid: with every problem.
@@ -85,8 +84,7 @@ def check_inputs(
     for name in found:
         if name not in known:
             hint = did_you_mean(name, [field.name for field in fields])
-            what = "a field of it" if is_answer else "an input"
-            problems.append(f"`{name}` is not {what}" + (f"; {hint}" if hint else ""))
+            problems.append(f"`{name}` is not {invalid.one}" + (f"; {hint}" if hint else ""))
     for name, field in known.items():
         if name in found:
             problems.extend(_misfits(name, field.schema, found[name]))
@@ -96,7 +94,7 @@ def check_inputs(
         else:
             values[name] = field.default
     if problems:
-        raise InputsInvalid(workflow, problems, fields, is_answer=is_answer)
+        raise invalid(workflow, problems, fields)
     return values
 
 
@@ -125,10 +123,10 @@ def _misfits(name: str, schema: Schema, value: Json) -> list[str]:
     ]
 
 
-def _usage(fields: Sequence[Field], ways: str) -> str:
+def _usage(fields: Sequence[Field], how: str) -> str:
     if not fields:
         return "this workflow takes no inputs"
     shown = ", ".join(
         f"{field.name}{'' if field.required else '?'}: {describe(field.schema)}" for field in fields
     )
-    return f"it takes {shown}; give them as {ways}"
+    return f"it takes {shown}; give them as {how}"

@@ -178,6 +178,11 @@ class Run:
         return self._driving is not None and not self._driving.done()
 
     @property
+    def epoch(self) -> int:
+        """Which drive of the run this process's is: 1 where it began here, 0 where there is none."""
+        return self._journal.stream(self.id).epoch if self.is_driven_here else 0
+
+    @property
     def row(self) -> RunRow:
         """The run's row in the list of runs, as it is now."""
         return self._journal.run(self.id)

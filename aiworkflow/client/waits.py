@@ -10,7 +10,7 @@ import json
 from dataclasses import field
 from typing import TYPE_CHECKING, TypedDict, cast
 
-from aiworkflow.client.inputs import check_inputs, check_value
+from aiworkflow.client.inputs import AnswerInvalid, check_inputs, check_value
 from aiworkflow.engine import decode, encode
 from aiworkflow.engine import events as ev
 from aiworkflow.engine.carried import Inline, Ref, Stored
@@ -208,7 +208,7 @@ class Waits:
         """
         wait = self.one(reference, {"ask"}, "answer")
         self._check_person(wait)
-        values = check_inputs(wait.step, wait.fields, given, texts or {}, is_answer=True)
+        values = check_inputs(wait.step, wait.fields, given, texts or {}, invalid=AnswerInvalid)
         self._close(wait, "answer", values)
         return wait
 
@@ -273,7 +273,7 @@ class Waits:
             if actor in wait.voters and verdict == "approve":
                 raise UsageError(
                     f"`{actor}` has approved `{wait.id}` already",
-                    hint=f"{len(wait.voters)} of {wait.quorum} people have agreed",
+                    hint=f"{wait.quorum} people must agree; so far: {', '.join(wait.voters)}",
                 )
             voters = [*wait.voters, actor]
             is_over = verdict == "reject" or len(voters) >= wait.quorum
@@ -350,8 +350,9 @@ class Waits:
         if actor in wait.by or any(actor in roles.get(role, ()) for role in wait.by):
             return
         listed = ", ".join(f"`{one}`" for one in wait.by)
+        role = next((one for one in wait.by if one in roles), wait.by[0])
         raise RefusedError(
             f"`{actor}` may not answer `{wait.id}`: it is for {listed}",
-            hint=f"who has a role stands in .aiworkflow/config.yaml: "
-            f"`roles: {{{wait.by[0]}: [{actor}]}}`",
+            hint="you are who AIWORKFLOW_ACTOR, else your login, says; who has a role stands in "
+            f".aiworkflow/config.yaml: `roles: {{{role}: [{actor}]}}`",
         )

@@ -233,7 +233,7 @@ def test_people_times_rounds_items_and_children_replay(project: Project) -> None
     )
     assert "`bob` may not answer" in project.run("bundle", "test", "flow").out
     project.write(case_file, "people:\n  name: {answer: {what: Ada}}\n")
-    assert "`what` is not an input" in project.run("bundle", "test", "flow").out
+    assert "`what` is not a field" in project.run("bundle", "test", "flow").out
     project.write(case_file, "people: {}\n")
     out = project.run("bundle", "test", "flow").out
     assert "status: expected succeeded, and it waits for `name` (ask)" in out

@@ -61,6 +61,30 @@ def test_a_refusal_fails_the_step_and_says_who_and_why(project: Project) -> None
     assert shown["error"]["kind"] == "rejected"
 
 
+def test_an_answer_that_does_not_fit_says_how_its_fields_are_given(project: Project) -> None:
+    asking = "## Who\n\n```yaml step\nid: who\nask: {fields: {name: string}}\n```\n\nWho?\n\n"
+    project.workflow(asking)
+    project.run("run", "flow")
+    wrong = project.run("runs", "answer", "last", "--field", "nam=box")
+    assert wrong.code == 2
+    assert "2 fields of `who` cannot be used" in wrong.err
+    assert "`nam` is not a field; did you mean `name`?" in wrong.err
+    assert "give them as --field name=value or --file answer.yaml" in wrong.err
+
+
+def test_what_was_done_before_is_not_told_again_when_a_run_goes_on(project: Project) -> None:
+    project.workflow(script("before", "echo 1") + GATE.replace("SETTINGS", "quorum: 2") + LAST)
+    run = project.run("run", "flow", "--json").json["run"]
+    for actor, told in (("anna", []), ("ben", ["✓ gate", "✓ last"])):
+        done = project.run("approvals", "approve", "last", USER=actor)
+        first, *lines = done.err.splitlines()
+        assert first == f"run {run}  flow  goes on"
+        steps = [" ".join(line.split()[:2]) for line in lines if line.startswith("  ✓")]
+        assert steps == told, done.err
+    whole = project.run("runs", "watch", run)
+    assert "✓ before" in whole.err and "goes on" not in whole.err
+
+
 def test_a_quorum_needs_different_people(project: Project) -> None:
     gated(project, "quorum: 2")
     done = project.run("run", "flow")
@@ -70,7 +94,8 @@ def test_a_quorum_needs_different_people(project: Project) -> None:
     again = project.run("approvals", "approve", "last", USER="anna")
     assert again.code == 2
     assert "`anna` has approved" in again.err
-    assert "1 of 2 people have agreed" in again.err
+    assert "2 people must agree; so far: anna" in again.err
+    assert "\nagreed    1 of 2: anna\n" in project.run("approvals", "show", "last").out
     assert project.run("approvals", "approve", "last", USER="ben").code == 0
 
 
@@ -80,7 +105,7 @@ def test_only_those_who_are_asked_may_answer(project: Project) -> None:
     done = project.run("approvals", "approve", "last", USER="carl")
     assert done.code == 4
     assert "`carl` may not answer" in done.err
-    assert "roles: {approver: [carl]}" in done.err
+    assert "roles: {approver: [carl]}" in done.err and "AIWORKFLOW_ACTOR" in done.err
     project.write(".aiworkflow/config.yaml", "roles: {approver: [anna, carl]}\n")
     assert project.run("approvals", "approve", "last", USER="carl").code == 0
 
