@@ -28,7 +28,7 @@ def list_approvals(project: Where, run: str, out: Out) -> None:
     from aiworkflow.cli.show import table
     from aiworkflow.client.views import PEOPLE, wait_json, when
 
-    client = connect(project)
+    client = project.looking()
     try:
         waits = client.waits.open(run, PEOPLE)
     finally:
@@ -50,7 +50,7 @@ def show_approval(project: Where, reference: str, out: Out) -> None:
     """Print all there is to know before agreeing."""
     from aiworkflow.client.views import PEOPLE, wait_json
 
-    client = connect(project)
+    client = project.looking()
     try:
         wait = client.waits.one(reference, PEOPLE, "approval")
     finally:

@@ -22,10 +22,9 @@ _LINES = 40
 
 def diff_command(a: str, b: str, project: Where, out: Out) -> None:
     """Print what differs between two runs."""
-    from aiworkflow.cli.where import connect
     from aiworkflow.client.looking import compare_runs
 
-    client = connect(project)
+    client = project.looking()
     try:
         found = compare_runs(client, a, b)
     finally:

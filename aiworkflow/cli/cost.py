@@ -94,7 +94,7 @@ def report(
         "user": user or (),
         "run": run or (),
     }
-    client = Where(project, journal_fallback=journal_fallback).connect()
+    client = Where(project, journal_fallback=journal_fallback).looking()
     try:
         levels = [level.strip() for level in by.split(",") if level.strip()]
         found = client.costs(levels, since=since, until=until, only=only)

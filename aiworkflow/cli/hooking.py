@@ -31,7 +31,7 @@ def list_webhooks(where: Where, last: str, out: Out) -> None:
     """
     if not (last.isascii() and last.isdecimal() and int(last) <= _MOST):
         raise UsageError(f"--last takes a number up to {_MOST}, not `{last}`")
-    with opened(where) as client:
+    with opened(where, looks=True) as client:
         found = client.triggers.webhooks(last=int(last))
     out.object(found)
     rows, refused = (cast("list[dict[str, Json]]", found[name]) for name in ("webhooks", "refused"))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from aiworkflow.cli.out import printable
 from aiworkflow.cli.show import MARKS, cost_text, outputs_text, seconds_text
-from aiworkflow.cli.where import Where, connect
+from aiworkflow.cli.where import Where
 from aiworkflow.records import record
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def inspect_command(request: InspectRequest, out: Out) -> None:
     from aiworkflow.client.looking import inspect_run, inspect_step_of
     from aiworkflow.observe.inspection import Page
 
-    client = connect(request.project)
+    client = request.project.looking()
     try:
         if request.step is not None:
             events = 100 if request.events is None else request.events

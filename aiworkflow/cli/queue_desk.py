@@ -120,7 +120,9 @@ def show_status(name: str | None, url: str | None, where: Where, out: Out) -> No
     """
     from aiworkflow.cli.show import table
 
-    about = in_loop(where, lambda client: client.triggers.queues.standing(name or "", url=url))
+    about = in_loop(
+        where, lambda client: client.triggers.queues.standing(name or "", url=url), looks=True
+    )
     out.object(about)
     found = cast("list[dict[str, Json]]", about["queues"])
     if out.json:
@@ -179,7 +181,9 @@ def list_dead(name: str, url: str | None, limit: str, where: Where, out: Out) ->
         raise UsageError(f"`--limit {limit}` is no number from 1 to {_MOST_DEAD}")
 
     most = int(limit)
-    about = in_loop(where, lambda client: client.triggers.queues.dead(name, limit=most, url=url))
+    about = in_loop(
+        where, lambda client: client.triggers.queues.dead(name, limit=most, url=url), looks=True
+    )
     out.object(about)
     found = cast("list[dict[str, Json]]", about["dead"])
     if out.json:

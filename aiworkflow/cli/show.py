@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from aiworkflow.cli.out import printable
-from aiworkflow.cli.where import Where, connect
+from aiworkflow.cli.where import Where
 
 if TYPE_CHECKING:
     from aiworkflow.cli.out import Out
@@ -242,7 +242,7 @@ def list_runs(
     out: Out,
 ) -> None:
     """Print a page of runs."""
-    client = connect(project)
+    client = project.looking()
     try:
         found = client.views.runs(status=status, bundle=bundle, limit=limit, before=before)
     finally:
@@ -280,7 +280,7 @@ def _imported(is_it: object) -> str:
 
 def show_run(project: Where, run: str, out: Out) -> None:
     """Print one run: who, when, of what, and the tree of its steps."""
-    client = connect(project)
+    client = project.looking()
     try:
         if out.json:
             out.object(client.views.run(run))
@@ -327,7 +327,7 @@ def show_log(project: Where, run: str, step: str | None, record: str | None, out
     """Print a run's record, or the log of a step."""
     from aiworkflow.observe.record import write_record
 
-    client = connect(project)
+    client = project.looking()
     try:
         if step is None:
             if record is not None:

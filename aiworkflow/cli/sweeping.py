@@ -150,7 +150,7 @@ def show_sweep(project: str | None, sweep: str, report: str | None, out: Out) ->
     from aiworkflow.cli.where import Where
 
     check_report(report)
-    client = Where(project).connect()
+    client = Where(project).looking()
     try:
         found = client.views.sweep(sweep)
         if report is not None:
@@ -166,7 +166,7 @@ def list_sweeps(project: str | None, out: Out) -> None:
     from aiworkflow.cli.show import table
     from aiworkflow.cli.where import Where
 
-    client = Where(project).connect()
+    client = Where(project).looking()
     try:
         about = client.views.sweeps()
         found = cast("list[_Shown]", about["sweeps"])

@@ -74,13 +74,13 @@ def list_(
     project: ProjectOption = None,
 ) -> None:
     """List the tokens: whose, what for, until when, last used."""
-    from aiworkflow.app import connect
     from aiworkflow.cli.out import Out
     from aiworkflow.cli.show import table
+    from aiworkflow.cli.where import Where
     from aiworkflow.trust.tokens import Tokens
 
     out = Out(as_json=as_json, verbose=verbose, quiet=quiet)
-    client = connect(project)
+    client = Where(project).looking()
     try:
         found = Tokens(client.journal, client.project.clock).every()
         now = client.project.clock.now().timestamp()

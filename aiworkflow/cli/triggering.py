@@ -19,22 +19,26 @@ T = TypeVar("T")
 
 
 @contextmanager
-def opened(where: Where) -> Iterator[Client]:
-    """A client while something is looked at; which bundles are left out is said by the command."""
+def opened(where: Where, *, looks: bool = False) -> Iterator[Client]:
+    """A client for a while; which bundles are left out is said by the command.
+
+    Args:
+        looks: the command only looks: where no journal is yet, none is made.
+    """
     _be_quiet()
-    client = where.connect()
+    client = where.looking() if looks else where.connect()
     try:
         yield client
     finally:
         client.close()
 
 
-def in_loop(where: Where, do: Callable[[Client], Awaitable[T]]) -> T:
-    """What a client gives that has to be awaited."""
+def in_loop(where: Where, do: Callable[[Client], Awaitable[T]], *, looks: bool = False) -> T:
+    """What a client gives that has to be awaited; `looks` as in `opened`."""
     import asyncio
 
     async def go() -> T:
-        async with where.connect() as client:
+        async with where.looking() if looks else where.connect() as client:
             return await do(client)
 
     _be_quiet()

@@ -59,6 +59,20 @@ class Where:
         rest = connect(self.project).project.journals()[self._unanswered :]
         return connect(self.project, journal=rest, journal_fallback=self._say)
 
+    def looking(self) -> Client:
+        """The same for a command that only looks: where no journal is yet, none is made by it."""
+        client = self.connect()
+        if self.server or self.journal is not None or self._may_fall_back:
+            return client
+        from aiworkflow.app import connect
+        from aiworkflow.journal.open import is_postgres, journal_exists
+
+        project = client.project
+        where = project.journals()[0]
+        if is_postgres(where) or journal_exists(where, project.folders.state, ids=project.ids):
+            return client
+        return connect(self.project, journal="memory")
+
     @contextmanager
     def remote(self) -> Iterator[RemoteClient]:
         """The client of the server, while something is looked at there."""

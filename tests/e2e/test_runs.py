@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -78,6 +79,27 @@ def test_a_run_is_found_by_a_part_of_its_id_and_as_last(project: Project) -> Non
     done = project.run("runs", "show", "zzz")
     assert done.code == 2
     assert "zzz" in done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("runs", "list"), 0), (("runs", "show", "last"), 2), (("runs", "inspect", "last"), 2),
+        (("runs", "log", "last"), 2), (("runs", "diff", "last", "last"), 2),
+        (("approvals", "list"), 0), (("approvals", "show", "last"), 2), (("cost", "report"), 0),
+        (("queue", "status"), 0), (("queue", "dead", "list", "q"), 0), (("webhook", "list"), 0),
+        (("token", "list"), 0), (("sweep", "list"), 0),
+        (("sweep", "show", "last"), 2),
+    ],
+)  # fmt: skip
+def test_to_look_where_no_run_was_makes_nothing(
+    tmp_path: Path, words: tuple[str, ...], code: int
+) -> None:
+    bare = Project(tmp_path / "bare", git=False)
+    before = sorted(path.name for path in bare.root.iterdir())
+    done = bare.run(*words)
+    assert (done.code, "itself has failed" in done.err) == (code, False), done.err
+    assert sorted(path.name for path in bare.root.iterdir()) == before
 
 
 def test_last_of_nothing_is_wrong_usage(project: Project) -> None:
