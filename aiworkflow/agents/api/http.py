@@ -79,6 +79,12 @@ class Connection:
                 async with aclosing(await self._send(url, content, timeout_s)) as response:
                     if response.status_code >= 300:
                         raise await refused(response, url, self._key)
+                    if response.headers.get("content-type", "").startswith("text/html"):
+                        raise AgentError(
+                            "not_found",
+                            f"{host_of(url)} answered with a web page, not as a model server does",
+                            hint="check the `url` of the agent: as a rule it ends with /v1",
+                        )
                     chunks = self._bounded(response)
                     yield chunks
                     await _ended(chunks)

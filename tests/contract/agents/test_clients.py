@@ -189,6 +189,30 @@ def test_what_a_server_did_not_hear_is_asked_on_a_new_connection_and_nothing_twi
     assert heard == [0, 1]
 
 
+def test_a_web_page_is_no_answer_that_broke_off() -> None:
+    page = b"<html>Welcome</html>"
+    head = (
+        f"HTTP/1.1 200 OK\r\ncontent-type: text/html; charset=utf-8\r\ncontent-length: {len(page)}"
+    )
+
+    def serve(listening: socket.socket) -> None:
+        taken, _ = listening.accept()
+        with taken:
+            taken.recv(65_536)
+            taken.sendall(head.encode() + b"\r\n\r\n" + page)
+
+    async def go(url: str) -> None:
+        roster = Roster()
+        with pytest.raises(AgentError, match="answered with a web page") as caught:
+            await ask(opened(roster, Server(url=url), "a", "k"))
+        assert caught.value.hint == "check the `url` of the agent: as a rule it ends with /v1"
+        await roster.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=serve, args=(listening,), daemon=True).start()
+        asyncio.run(go(f"http://127.0.0.1:{listening.getsockname()[1]}"))
+
+
 def test_a_task_that_is_cancelled_leaves_nothing_for_the_next() -> None:
     async def go(server: Server) -> None:
         roster = Roster()
