@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aiworkflow.errors import UsageError
+from aiworkflow.errors import UsageError, disk_failed
 from aiworkflow.jsontext import NotJson, strict_json
 from aiworkflow.settings import units
 
@@ -97,3 +99,31 @@ def seconds(option: str, text: str) -> float:
         return units.duration(text)
     except ValueError as error:
         raise UsageError(f"`{option}` takes {error}") from error
+
+
+@contextmanager
+def writing(path: str | Path) -> Iterator[None]:
+    """What is written at a place that was named on the command line, or is the current folder.
+
+    Raises:
+        UsageError: it cannot be written there. DiskFailed: the disk is full, fails or is read-only.
+    """
+    try:
+        yield
+    except OSError as error:
+        what = f"cannot write `{error.filename or path}`"
+        raise disk_failed(error, what) or UsageError(
+            f"{what}: {error.strerror}", hint="name another folder, or mend what stands there"
+        ) from error
+
+
+def check_folder(path: str | None) -> None:
+    """See to it that files can be written into a folder, there or to be made. Raises UsageError."""
+    if path is None:
+        return
+    folder = Path(path).absolute()
+    there = next(one for one in (folder, *folder.parents) if one.exists())
+    if not there.is_dir():
+        raise UsageError(f"cannot write to `{path}`: `{there}` is no folder", hint="name a folder")
+    if not os.access(there, os.W_OK):
+        raise UsageError(f"cannot write to `{path}`: `{there}` cannot be written to")

@@ -27,12 +27,14 @@ def init(
 
     Keeps everything that is there already.
     """
+    from aiworkflow.cli.given import writing
     from aiworkflow.cli.out import Out
     from aiworkflow.share.scaffold import init_project
 
     out = Out(as_json=as_json, verbose=verbose, quiet=quiet)
     root = Path(folder or project or Path.cwd())
-    made = init_project(root)
+    with writing(root):
+        made = init_project(root)
     out.object({"project": str(root), "made": [str(path) for path in made]})
     for path in made:
         out.say(f"made {path}")

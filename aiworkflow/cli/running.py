@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aiworkflow.cli.given import overrides, pairs, read_inputs
+from aiworkflow.cli.given import check_folder, overrides, pairs, read_inputs
 from aiworkflow.cli.recording import is_case, record_case, refuse_case
 from aiworkflow.cli.where import Where, connect
 from aiworkflow.errors import (
@@ -152,6 +152,7 @@ def drive(
     """
     import asyncio
 
+    check_folder(record)
     try:
         return asyncio.run(_drive(client, start, out, record, done, more or {}, after))
     except asyncio.CancelledError:  # the second Ctrl-C; it has been said

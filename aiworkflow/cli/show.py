@@ -325,8 +325,10 @@ def tree_rows(step: StepProgress, depth: int = 0) -> list[tuple[int, StepProgres
 
 def show_log(project: Where, run: str, step: str | None, record: str | None, out: Out) -> None:
     """Print a run's record, or the log of a step."""
+    from aiworkflow.cli.given import check_folder
     from aiworkflow.observe.record import write_record
 
+    check_folder(record)
     client = project.looking()
     try:
         if step is None:

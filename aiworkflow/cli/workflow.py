@@ -92,13 +92,15 @@ def create(
     project: ProjectOption = None,
 ) -> None:
     """Create a workflow from a template."""
+    from aiworkflow.cli.given import writing
     from aiworkflow.cli.out import Out
     from aiworkflow.share.scaffold import create_workflow
     from aiworkflow.share.scaffold import template as find
 
     out = Out(as_json=as_json, verbose=verbose, quiet=quiet)
     folder = Path(output or ".")
-    made = create_workflow(name, find(template), folder, bundle=bundle)
+    with writing(folder):
+        made = create_workflow(name, find(template), folder, bundle=bundle)
     target = folder / name if bundle else folder / f"{name}.md"
     out.object({"workflow": str(target), "files": [str(path) for path in made]})
     for path in made:

@@ -21,11 +21,11 @@ class InputsInvalid(UsageError):
 
     Attributes:
         problems: one line for each.
-        is_answer: see `check_inputs`.
+        one, many: what they are.
+        how: how they are given.
     """
 
     code = "invalid-inputs"
-
     one, many, how = "an input", "inputs", "--input name=value or --inputs file.yaml"
 
     def __init__(self, workflow: str, problems: Sequence[str], fields: Sequence[Field]) -> None:

@@ -204,7 +204,7 @@ def test_a_question_is_answered_by_fields_of_their_types(project: Project) -> No
     project.workflow(ASK + ECHO)
     assert project.run("run", "flow").code == 3
     wrong = project.run("runs", "answer", "last", "--field", "name=x", "-f", "size=big")
-    assert "the answer to `ask` cannot be used" in wrong.err
+    assert "a field of `ask` cannot be used" in wrong.err
     assert "give them as --field name=value or --file answer.yaml" in wrong.err
     assert wrong.code == 2
     assert "`size`: must be a whole number" in wrong.err

@@ -36,6 +36,24 @@ def test_init_takes_a_folder(project: Project) -> None:
     assert not (project.root / ".aiworkflow").exists()
 
 
+def test_what_stands_in_the_way_of_a_file_is_named_before_anything_runs(project: Project) -> None:
+    project.workflow(script("one", "echo 1"))
+    project.write("taken", "a file")
+    for words in (("init", "taken"), ("workflow", "create", "x", "--output", "taken/below")):
+        done = project.run(*words)
+        assert done.code == 2, done.err
+        assert done.err.startswith("error: cannot write `taken/"), done.err
+        assert "\n  help: name another folder, or mend what stands there" in done.err
+    for words in (
+        ("run", "flow", "--record", "taken/"),
+        ("runs", "log", "last", "--record", "taken"),
+    ):
+        done = project.run(*words)
+        assert done.code == 2, done.err
+        assert f"`{project.root}/taken` is no folder\n  help: name a folder" in done.err, done.err
+    assert project.run("runs", "list", "--json").json["runs"] == []
+
+
 def test_state_is_ignored_by_git(project: Project) -> None:
     project.run("init")
     project.workflow(script("one", "echo 1"))
