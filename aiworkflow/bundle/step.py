@@ -238,7 +238,9 @@ class StepReader:
                 "AW101",
                 place,
                 f"`{id_}` is a name that expressions have already",
-                "add `id: name` to the step's settings",
+                "give it another id"
+                if isinstance(given, str)
+                else "add `id: name` to the step's settings",
             )
             return None
         if id_ in self.seen:

@@ -327,6 +327,11 @@ def _report(
         where = f" in `{common.step}`" if common.step else ""
         words = printable(common.message)
         out.note(f"  {common.count} ×{where} {words}  (line {lines}{more})")
+    if report.statuses.get("waiting"):
+        out.note(
+            "  what waits: aiworkflow runs list --status waiting, aiworkflow approvals list; "
+            f"its results, when it is over: {go_on}"
+        )
     if output.failed or "not_started" in report.statuses:
         out.note(f"  only what is left: {go_on}")
 

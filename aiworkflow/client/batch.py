@@ -320,7 +320,9 @@ def plan_batch(
         UsageError: there are no lines, too many, or others than those of that batch.
     """
     if not lines:
-        raise UsageError(f"{where} hold no lines", hint="write one JSON object on each line")
+        raise UsageError(
+            f"there are no lines in {where}", hint="write one JSON object on each line"
+        )
     if lines[-1].number >= _MOST_LINES:
         raise UsageError(f"a batch has at most {_MOST_LINES - 1:,} lines")
     problems = [problem for line in lines for problem in line.problems]

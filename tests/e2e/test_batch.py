@@ -166,6 +166,13 @@ def test_runs_that_wait_make_it_3(project: Project) -> None:
     done = project.run("run", "flow", "--batch", "in.jsonl")
     assert done.code == 3
     assert {one["status"] for one in results(done)} == {"waiting"}
+    assert "what waits: aiworkflow runs list --status waiting" in done.err
+    for one in results(done):
+        assert project.run("approvals", "approve", f"{one['run']}/a").code == 0
+    batch = results(done)[0]["batch"]
+    assert f"its results, when it is over: take it up again with: --again {batch}" in done.err
+    again = project.run("run", "flow", "--batch", "in.jsonl", "--again", batch)
+    assert {one["status"] for one in results(again)} == {"succeeded"}
 
 
 def test_killed_it_is_taken_up_again_and_nothing_is_done_twice(project: Project) -> None:
@@ -215,7 +222,7 @@ def test_ctrl_c_starts_no_more(project: Project) -> None:
         (["--max-parallel", "2"], "--max-parallel is for a batch"),
         (["--failures", "o"], "--failures is for a batch"),
         (["--batch", "none.jsonl"], "cannot read inputs from `none.jsonl`: No such file"),
-        (["--batch", "empty"], "empty hold no lines"),
+        (["--batch", "empty"], "there are no lines in empty"),
         (["--batch", "in.jsonl", "--max-parallel", "0"], "takes a number from 1 to 1000, not `0`"),
         (["--batch", "in.jsonl", "--again", "x-y"], "there is no batch `x-y`, and no file"),
         (["--batch", "in.jsonl", "--again", "empty"], "`empty` holds no results, and no batch"),

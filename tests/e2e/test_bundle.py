@@ -202,3 +202,13 @@ def test_looking_runs_nothing_and_makes_no_state(project: Project) -> None:
     assert project.run("run", "flow", "--dry-run").code == 0
     assert not (project.root / "ran").exists()
     assert not (project.root / ".aiworkflow").exists()
+
+
+def test_a_name_of_expressions_is_refused_with_the_way_out(project: Project) -> None:
+    project.workflow(
+        script("loop", "true", "retry: 1\n") + "## Inputs\n\n```bash step\ntrue\n```\n"
+    )
+    done = project.run("bundle", "validate", "flow")
+    assert done.code == 2
+    assert "give it another id" in done.err + done.out
+    assert "add `id: name` to the step's settings" in done.err + done.out
