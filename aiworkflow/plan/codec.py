@@ -395,6 +395,7 @@ def plan_to_json(plan: Plan) -> dict[str, Json]:
         "children": dict(plan.children),
         "config": dict(plan.config),
         "effect": str(plan.effect),
+        **({"brings": plan.brings} if plan.brings else {}),
         "digest": plan.digest,
     }
 
@@ -439,5 +440,6 @@ def plan_from_json(data: Mapping[str, Any]) -> Plan:
         document=data["document"],
         config=data["config"],
         effect=w.Effect(data["effect"]),
+        brings=data.get("brings", ""),
         digest=data["digest"],
     )

@@ -28,7 +28,7 @@ from aiworkflow.plan.references import check_references
 from aiworkflow.plan.scopes import Readings
 from aiworkflow.plan.sessions import check_sessions
 from aiworkflow.plan.state import check_state
-from aiworkflow.plan.taint import find_taint
+from aiworkflow.plan.taint import find_taint, source_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -195,6 +195,7 @@ def _assemble(workflow: Workflow, drafts: Mapping[str, Draft]) -> Plan:
         document=workflow.document,
         config=workflow.config,
         effect=effect,
+        brings=next(filter(None, map(source_of, drafts.values())), ""),
     )
 
 

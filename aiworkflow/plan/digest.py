@@ -96,4 +96,5 @@ def plan_digest(plan: Plan) -> str:
 
     data = plan_to_json(plan)
     data["digest"] = ""
+    data.pop("brings", None)  # follows from the steps, and decides nothing when they run
     return hashlib.sha256(canonical(data)).hexdigest()

@@ -67,6 +67,7 @@ class Reach:
         writes: the operations it needs `allow.write` for.
         paths: the files it writes, as far as they are known; `*` where they are not.
         handed: of an agent: the reach of each operation that it may call, by name.
+        brings: of a called workflow: what its steps bring from outside; "" for nothing.
     """
 
     effect: Effect
@@ -76,6 +77,7 @@ class Reach:
     writes: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
     handed: Mapping[str, Reach] = field(default_factory=lambda: MappingProxyType({}))
+    brings: str = ""
 
     @property
     def is_dangerous(self) -> bool:
@@ -178,6 +180,7 @@ class Effects:
             tuple(dict.fromkeys(x for one in nodes for x in one.network)),
             tuple(dict.fromkeys(x for one in nodes for x in one.writes)),
             plan.allow.paths,
+            brings=plan.brings,
         )
 
     # -- tools ------------------------------------------------------------------------------------

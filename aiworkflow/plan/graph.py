@@ -118,6 +118,7 @@ class Plan:
         children: digest of the plan of each workflow it calls, by path as written.
         files: digest (sha256 hex) of each file of the bundle, by path.
         effect: the worst class of all nodes.
+        brings: what its steps bring from outside, in words; "" for nothing. Its outputs may carry it.
         settings: literal settings of the frontmatter and the bundle's config, for layering.
         digest: sha256 hex over the canonical form; the same on every machine for the same files.
     """
@@ -144,6 +145,7 @@ class Plan:
     document: str = "workflow.md"
     config: Mapping[str, Json] = field(default_factory=_nothing)
     effect: Effect = Effect.READ
+    brings: str = ""
     digest: str = ""
 
     @property

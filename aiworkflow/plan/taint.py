@@ -88,11 +88,11 @@ def _has_outside(drafts: Mapping[str, Draft], readings: Readings) -> bool:
     for one in readings:
         if one.path[0] == "trigger" or (one.path[0] == "steps" and "output" not in one.path[2:3]):
             return True
-    return any(_source(draft) is not None for draft in drafts.values())
+    return any(source_of(draft) is not None for draft in drafts.values())
 
 
-def _source(draft: Draft) -> str | None:
-    """What a step brings from outside, whatever it reads."""
+def source_of(draft: Draft) -> str | None:
+    """What a step brings from outside, whatever it reads; None for nothing."""
     match draft.step.action:
         case ToolCall(server=str()):
             return "text from an MCP server"
@@ -104,8 +104,8 @@ def _source(draft: Draft) -> str | None:
             return "text from the network"
         case Wait(event=str()):
             return "what an outside event says"
-        case Child() if draft.reach.network:
-            return "text from the network"
+        case Child():  # what its own steps bring may be in its outputs
+            return draft.reach.brings or None
         case _:
             return None
 
@@ -194,7 +194,7 @@ class _Taint:
         declared = declared_output(draft)
         if declared.schema is not None and is_bounded(declared_type(declared)):
             return None
-        brings = _source(draft)
+        brings = source_of(draft)
         if brings is not None:
             return (Hop(step.place, f"`{step.id}` brings {brings}"),)
         trail = self.reads(draft)
@@ -245,7 +245,7 @@ class _Taint:
             if session_of(other) != session or other is draft:
                 continue
             trail = self._asked(other)
-            brings = _source(other)
+            brings = source_of(other)
             if trail is None and brings is not None:
                 trail = (Hop(other.step.place, f"`{name}` brings {brings}"),)
             if trail is not None:

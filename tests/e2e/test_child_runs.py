@@ -204,3 +204,18 @@ def test_a_child_that_only_read_leaves_nothing_standing(project: Project) -> Non
     done = project.run("run", "flow", "--json")
     assert (done.code, done.json["status"]) == (1, "rolled_back")
     assert done.json["standing"] == []
+
+
+def test_what_an_event_told_a_child_may_not_reach_a_write_of_its_caller(project: Project) -> None:
+    wait = "## Wait\n\n```yaml step\nid: wait\nwait: {event: paid}\n```\n\n"
+    project.workflow(wait, name="kid", head='outputs: {said: "{{ steps.wait.output }}"}\n')
+    save = (
+        "uses: file.write\nwith: {path: a.txt, content: '{{ steps.call.output.said | to_json }}'}"
+    )
+    body = CALL.replace('with: {x: "{{ inputs.n }}"}\nMORE', "")
+    body += f"## Save\n\n```yaml step\nid: save\n{save}\n```\n\n"
+    project.workflow(body, head=WRITES)
+    done = project.run("bundle", "validate", "flow")
+    assert done.code == 2
+    assert "text from outside reaches `save`, which has something to write" in done.err
+    assert "`call` brings what an outside event says" in done.err

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from aiworkflow.plan import Plan, compile_plan
+from aiworkflow.plan.codec import plan_from_json, plan_to_json
 from tests.unit.plan.documents import (
     agent,
     compiled,
@@ -322,6 +324,45 @@ def test_the_power_is_named() -> None:
     assert "has the secret `TOKEN`" in found.message
     (found,) = compiled(read(FETCH + agent("s", f"On {BODY}", "tools: [git.log]\n"), HOOK))[1]
     assert found.message.endswith("which has tools")
+
+
+# -- called workflows ------------------------------------------------------------------------------
+
+
+WAITS = does("w", "wait: {event: paid}\n")
+
+
+def called(kid: Plan | None) -> list[str]:
+    """What is found where the output of a called workflow reaches a write."""
+    assert kid is not None
+    body = does("k", "workflow: ../kid\n") + commits("{{ steps.k.output.text }}")
+    reading = read(body, HEAD)
+    assert reading.workflow is not None
+    compile_plan(reading.workflow, reading.report, {"../kid": kid})
+    return [f"{said(one)}: {one.labels[0].text}" for one in reading.report.sorted()]
+
+
+@pytest.mark.parametrize(
+    ("kid", "brings"),
+    [
+        (WAITS, "what an outside event says"),
+        (does("w", "uses: mcp:m/x\n"), "text from an MCP server"),
+        (FETCH.replace("fetch", "w"), "text from the network"),
+    ],
+)
+def test_what_a_called_workflow_brings_from_outside_is_found(kid: str, brings: str) -> None:
+    assert called(plan(kid, HEAD)) == [f"{TAINT}: `k` brings {brings}"]
+
+
+def test_it_is_found_through_several_calls_and_in_a_plan_that_was_kept() -> None:
+    kid = plan(WAITS)
+    reading = read(does("w", "workflow: ../grandkid\n"))
+    assert reading.workflow is not None
+    above = compile_plan(reading.workflow, reading.report, {"../grandkid": kid})
+    assert above is not None
+    assert called(above) == [f"{TAINT}: `k` brings what an outside event says"]
+    assert called(plan_from_json(plan_to_json(above))) == called(above)
+    assert called(plan(step("w"))) == []
 
 
 # -- prompts ---------------------------------------------------------------------------------------
