@@ -265,6 +265,7 @@ class PrivateSqs(Server):
         login: keys that it takes; it takes any.
     """
 
+    demanded = "moto"
     login = "AKID:se/cret+key"
 
     def __init__(self, folder: Path, certificates: Path | None = None) -> None:
