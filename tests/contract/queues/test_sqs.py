@@ -479,6 +479,20 @@ def test_the_server_may_stand_still(server: PrivateSqs) -> None:
     asyncio.run(go())
 
 
+def test_a_queue_is_closed_though_the_server_stands_still(
+    server: PrivateSqs, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def go() -> None:
+        queue = opened(server.url, a_name())
+        assert list(await queue.take(1, 0)) == []
+        with server.standing_still():
+            await queue.close()
+        assert all(asking.done() for asking in queue._asking.values())
+
+    asyncio.run(go())
+    assert [one.message for one in caplog.records if one.name == "asyncio"] == []
+
+
 def published(url: str, login: str | None = None) -> None:
     """One message."""
 

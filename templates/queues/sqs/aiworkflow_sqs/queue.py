@@ -58,6 +58,8 @@ _LOOK_S: Final = 30
 """Seconds for which nobody else sees the dead that somebody looks at."""
 _SURE_S: Final = 1
 """A request that waits so long asks all of the server's machines, and finds what is there."""
+_LATE_S: Final = 2
+"""Seconds by which an answer may come later than it should, for an orderly end."""
 _LEVELS: Final = [level for _, level in LEVELS]
 
 
@@ -392,7 +394,9 @@ class SqsQueue:
             self._keeping.cancel()
         try:
             if self._asking:
-                await asyncio.wait(self._asking.values(), timeout=self._line.wait_s + 1)
+                await asyncio.wait(self._asking.values(), timeout=self._line.wait_s + _LATE_S)
+            for asking in self._asking.values():
+                asking.cancel()  # a server that stands still; the lease will do
             await self._parts.hide([*self._mine], 0)
         except AIWorkflowError:
             pass  # the lease will do
