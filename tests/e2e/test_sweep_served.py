@@ -18,6 +18,7 @@ from aiworkflow.errors import UsageError
 from tests.api_server import until
 from tests.e2e.served import Served, serve
 from tests.e2e.sweeping import Fleet, statuses
+from tests.postgres import a_schema
 from tests.support import COMMAND, Project, script
 
 pytest.importorskip("uvicorn")
@@ -203,3 +204,29 @@ def test_of_two_servers_one_takes_a_sweep_up(tmp_path: Path) -> None:
 
     asyncio.run(program())
     assert lines(fleet.folder / "begun") == 2
+
+
+def test_another_machine_takes_a_sweep_up_when_its_server_is_silent(tmp_path: Path) -> None:
+    """On PostgreSQL: two servers, each with a folder of its own; the first is killed."""
+    with a_schema() as url:
+        fleet = Fleet(tmp_path, 3)
+        project, other = fleet.project, Project(tmp_path / "machine" / "project")
+        for one in (project, other):
+            one.write(".aiworkflow/config.yaml", f"journal: {url}\nworkers: {{lease: 3s}}\n")
+        env = "env: {REPO: '{{ run.repo }}'}\n"
+        code = f'echo $REPO >> {fleet.folder}/begun\ntest "$REPO" != r001 -o -e {fleet.folder}/go || sleep 60\n'
+        project.workflow(script("work", code, env))
+        with serve(other) as second:
+            with serve(project) as first:
+                body = {"bundle": "flow", "all": True, "max_parallel": 1}
+                begun = httpx2.post(f"{first.url}/api/v1/sweeps", json=body)
+                assert begun.status_code == 202, begun.text
+                sweep = begun.json()["sweep"]
+                until(lambda: lines(fleet.folder / "begun") == 2, 120)
+                first.end()
+            (fleet.folder / "go").write_text("")
+            shown = f"{second.url}/api/v1/sweeps/{sweep}"
+            until(lambda: httpx2.get(shown).json()["status"] == "succeeded", 120)
+            assert second.said("sweep taken up")
+        begun_by = (fleet.folder / "begun").read_text().split()
+        assert begun_by == ["r000", "r001", "r001", "r002"]
