@@ -218,8 +218,9 @@ def _there(
     inputs: Mapping[str, Json],
     texts: Mapping[str, str],
 ) -> tuple[Start, str]:
-    """The same at a server, which checks each run as it is started."""
-    del names
+    """The same at a server, which checks the inputs as the first is started."""
+    for name in names:
+        client.views.choice(str(bundle), agent=name)
     begin = cast("Callable[..., Awaitable[Run]]", client.start)  # who compares agrees to the cost
 
     async def start(name: str) -> Run:

@@ -9,16 +9,15 @@ from aiworkflow.agents.figures import Figures
 from aiworkflow.bundle.workflow import AgentCall, OutputForm, agent_spec
 from aiworkflow.client.agents import kept
 from aiworkflow.client.in_force import in_force
-from aiworkflow.client.project import BundleInvalid, Checked
+from aiworkflow.client.project import BundleInvalid
 from aiworkflow.engine import Failure
 from aiworkflow.records import record
 from aiworkflow.runtime.choosing import Choosing
 from aiworkflow.runtime.estimate import Estimate, Sent
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from aiworkflow.client.client import Client
+    from aiworkflow.client.project import Checked
     from aiworkflow.engine.carried import Json
     from aiworkflow.runtime.given import InForce
 
@@ -48,7 +47,7 @@ class Offered:
         }
 
 
-def explain(client: Client, bundle: str | Path | Checked) -> list[Offered]:
+def explain(client: Client, checked: Checked) -> list[Offered]:
     """What each agent step of a bundle would be offered, with what is known at this moment.
 
     The prompt is taken as it is written, so costs are those of its text without what is put in.
@@ -56,7 +55,6 @@ def explain(client: Client, bundle: str | Path | Checked) -> list[Offered]:
     Raises:
         BundleInvalid: the bundle has errors.
     """
-    checked = bundle if isinstance(bundle, Checked) else client.project.check(bundle)
     if checked.plan is None or checked.report.has_errors:
         raise BundleInvalid(checked.label, checked.report.sorted())
     settings = in_force(checked.settings)

@@ -241,15 +241,23 @@ class Views:
         """
         return await _standings_json(self._client, names)
 
-    def choice(self, bundle: str | Path | Checked) -> dict[str, Json]:
+    def choice(self, bundle: str | Path | Checked, *, agent: str = "") -> dict[str, Json]:
         """Which agents the steps of a bundle would be offered to now, in order, and why.
 
+        Args:
+            agent: does all of them, whatever the bundle says; "" for none.
+
         Raises:
-            BundleInvalid: the bundle has errors.
+            BundleInvalid: the bundle has errors. NotBuiltYet, UsageError: the agent cannot be used.
         """
         from aiworkflow.client.explained import explain
+        from aiworkflow.client.project import Checked
 
-        return {"steps": [one.to_json() for one in explain(self._client, bundle)]}
+        project, said = self._client.project, {"agent": agent} if agent else None
+        checked = bundle if isinstance(bundle, Checked) else project.check(bundle, said)
+        if agent:
+            project.prepare(checked, None)
+        return {"steps": [one.to_json() for one in explain(self._client, checked)]}
 
     def arms(self, bundle: str | Path, *, limit: int = 1000) -> dict[str, Json]:
         """The agents of steps with `agent: {ab: …}` beside each other, from the last runs of a bundle.

@@ -44,8 +44,9 @@ async def document(asked: Asked) -> Answer:
 
 async def choice(asked: Asked) -> Answer:
     """Which agents the steps of a bundle would be offered to now."""
-    checked = await checked_bundle(asked, asked.path["bundle"])
-    return Answer(await asked.apart(lambda client: client.views.choice(checked)))
+    agent = asked.text("agent")
+    checked = await checked_bundle(asked, asked.path["bundle"], {"agent": agent} if agent else None)
+    return Answer(await asked.apart(lambda client: client.views.choice(checked, agent=agent)))
 
 
 async def arms(asked: Asked) -> Answer:

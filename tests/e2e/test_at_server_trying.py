@@ -277,8 +277,14 @@ def test_agents_are_compared_and_the_arms_reported(tmp_path: Path) -> None:
         assert found["poor"]["score"]["value"] == 2
         runs = project.run("runs", "list", "--json").json["runs"]
         assert len(runs) == 4
-        wrong = here.run(*at, "agents", "compare", "flow", "--agents", "good", "--input", "no=1")
-        assert (wrong.code, "`no` is not an input" in wrong.err) == (2, True)
+        for words, says in (
+            (("good", "--input", "no=1"), "`no` is not an input"),
+            (("good,openai/m",), "OPENAI_API_KEY is not set"),
+            ((",",), "name the agents"),
+        ):
+            wrong = here.run(*at, "agents", "compare", "flow", "--agents", *words)
+            assert (wrong.code, says in wrong.err) == (2, True), wrong
+        assert len(project.run("runs", "list", "--json").json["runs"]) == 4, "nothing was started"
         assert here.run(*at, "run", "arms", "-q", timeout=120).code == 0
         for more in ((), ("--json",)):
             report = here.run(*at, "agents", "report", "arms", *more)

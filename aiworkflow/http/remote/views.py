@@ -105,9 +105,10 @@ class RemoteViews:
         """All that is known of one agent."""
         return self._connection.get(f"/agents/{quote(name, safe='')}")
 
-    def choice(self, bundle: str) -> Shown:
+    def choice(self, bundle: str, *, agent: str = "") -> Shown:
         """Which agents the steps of a bundle would be offered to there now, in order, and why."""
-        return self._connection.get(f"/bundles/{quote(_name(bundle), safe='')}/choice")
+        path = f"/bundles/{quote(_name(bundle), safe='')}/choice"
+        return self._connection.get(path, {"agent": agent or None})
 
     def arms(self, bundle: str, *, limit: int = 1000) -> Shown:
         """The agents of steps with `agent: {ab: …}`, as far as the last runs of a bundle tell."""
