@@ -35,6 +35,8 @@ def main() -> None:
                 lib.rd_kafka_mock_push_request_errors_array(
                     cluster, ctypes.c_int16(int(api)), ctypes.c_size_t(int(times)), errors
                 )
+            case ["forget-topic", name]:
+                lib.rd_kafka_mock_topic_delete(cluster, name.encode())
             case ["refuse-topic", name, error]:
                 lib.rd_kafka_mock_topic_create(cluster, name.encode(), 1, 1)
                 lib.rd_kafka_mock_topic_set_error(cluster, name.encode(), int(error))

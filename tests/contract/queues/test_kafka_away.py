@@ -200,6 +200,58 @@ def test_what_the_server_would_forget_is_written_anew(
     asyncio.run(go())
 
 
+def test_a_producer_that_can_do_nothing_more_is_replaced(kafka: PrivateKafka) -> None:
+    async def go() -> None:
+        queue = opened(kafka.url, a_name())
+        await queue.publish(message(1))
+        produce, out_of_order_sequence = 0, 45
+        kafka.order("refuse", produce, out_of_order_sequence, 1)
+        with pytest.raises(Unavailable, match="out of order"):
+            await queue.publish(message(2))
+        await queue.publish(message(3))
+        assert await drained(queue, 2) == ["m1", "m3"]
+        await queue.close()
+
+    asyncio.run(go())
+
+
+def test_what_is_settled_is_not_taken_again_when_the_client_begins_again(
+    kafka: PrivateKafka,
+) -> None:
+    async def go() -> None:
+        queue = opened(kafka.url, a_name(), lease_s=30.0)
+        for number in range(4):
+            await queue.publish(message(number))
+        assert await drained(queue, 2) == ["m0", "m1"]
+        (held,) = await take(queue, 1)
+        fetch, out_of_range = 1, 1
+        kafka.order("refuse", fetch, out_of_range, 1)
+        await queue.publish(message(4))
+        assert await drained(queue, 2) == ["m3", "m4"]
+        await queue.acknowledge(held)
+        assert list(await queue.take(1, 1.5)) == []
+        await queue.close()
+
+    asyncio.run(go())
+
+
+def test_a_topic_that_is_made_anew_is_read_from_its_beginning(kafka: PrivateKafka) -> None:
+    async def go() -> None:
+        queue = opened(kafka.url, a_name(), lease_s=30.0)
+        for number in range(4):
+            await queue.publish(message(number))
+        assert await drained(queue, 4) == ["m0", "m1", "m2", "m3"]
+        kafka.order("forget-topic", queue.name)
+        other = opened(kafka.url, queue.name)
+        await other.publish(message(5))
+        await other.publish(message(6))
+        assert await drained(queue, 2) == ["m5", "m6"]
+        await other.close()
+        await queue.close()
+
+    asyncio.run(go())
+
+
 def test_what_the_server_refuses_is_said(kafka: PrivateKafka) -> None:
     async def go() -> None:
         queue = opened(kafka.url, a_name())
@@ -329,6 +381,16 @@ def test_an_address_says_how_to_log_in_and_where_else_to_ask() -> None:
     )
     assert settings("kafka://host")["security.protocol"] == "PLAINTEXT"
     assert settings("kafka+tls://host")["security.protocol"] == "SSL"
+
+
+def test_another_server_is_asked_where_the_first_is_away(kafka: PrivateKafka) -> None:
+    async def go() -> None:
+        queue = opened(f"kafka://127.0.0.1:1?also=127.0.0.1:2,127.0.0.1:{kafka.port}", a_name())
+        await queue.publish(message(1))
+        assert await drained(queue, 1) == ["m1"]
+        await queue.close()
+
+    asyncio.run(go())
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl, urlsplit
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
     from aiworkflow.clock import Clock
     from aiworkflow.triggers.queues.address import Address
+
+_log = logging.getLogger(__name__)
 
 ANSWER_S: Final = 5.0
 
@@ -51,6 +55,7 @@ class Line:
             "client.id": "aiworkflow",
             "allow.auto.create.topics": True,
             "log_level": 0,  # what matters comes as an error
+            "logger": _log,
             "error_cb": self.heard,
             "socket.timeout.ms": 6000,
             "socket.connection.setup.timeout.ms": 5000,
@@ -85,7 +90,8 @@ class Line:
                 try:
                     about = client.list_topics(topic, timeout=ANSWER_S).topics[topic]
                 except KafkaException as error:
-                    client.poll(0)  # what was heard meanwhile
+                    with suppress(KafkaException):
+                        client.poll(0)  # what was heard meanwhile
                     raise self.unavailable(error.args[0]) from error
                 if about.error is None and about.partitions:
                     found[topic] = len(about.partitions)

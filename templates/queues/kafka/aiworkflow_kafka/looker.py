@@ -140,14 +140,17 @@ class Looker:
     def _next(self) -> Message:
         consumer = self._open()
         for _ in range(int(ANSWER_S / _POLL_S)):
-            msg = consumer.poll(_POLL_S)
+            try:
+                msg = consumer.poll(_POLL_S)
+            except KafkaException as error:
+                raise self._line.unavailable(error.args[0]) from error
             if msg is None:
                 continue
-            error = msg.error()
-            if error is None or error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
+            wrong = msg.error()
+            if wrong is None or wrong.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
                 return msg
-            if error.fatal() or error.code() in REFUSED:
-                raise self._line.unavailable(error, msg.topic() or "")
+            if wrong.fatal() or wrong.code() in REFUSED:
+                raise self._line.unavailable(wrong, msg.topic() or "")
         raise self._line.unavailable(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001
 
     def _open(self) -> Consumer:

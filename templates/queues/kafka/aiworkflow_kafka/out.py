@@ -61,14 +61,12 @@ class Out:
         sent: Future[None] = Future()
 
         def heard(error: KafkaError | None, _: Message) -> None:
-            if error is not None and error.fatal():
-                self._forget(producer)
-            if sent.cancelled():
+            if not sent.set_running_or_notify_cancel():
                 return
             if error is None:
                 sent.set_result(None)
             else:
-                sent.set_exception(self._wrong(error, topic, carried))
+                sent.set_exception(self._wrong(producer, error, topic, carried))
 
         try:
             producer.produce(
@@ -82,10 +80,14 @@ class Out:
         except BufferError as error:
             raise self._line.unavailable(KafkaError(KafkaError._QUEUE_FULL)) from error  # noqa: SLF001
         except KafkaException as error:
-            raise self._wrong(error.args[0], topic, carried) from error
+            raise self._wrong(producer, error.args[0], topic, carried) from error
         return sent
 
-    def _wrong(self, error: KafkaError, topic: str, carried: wire.Carried) -> Exception:
+    def _wrong(
+        self, producer: Producer, error: KafkaError, topic: str, carried: wire.Carried
+    ) -> Exception:
+        if error.fatal() or error.code() == KafkaError._FATAL:  # noqa: SLF001
+            self._forget(producer)
         if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
             return TooLarge(
                 f"the message has {len(carried.message.body)} bytes, and the server of this queue"
@@ -114,10 +116,16 @@ class Out:
             return self._producer
 
     def _listen(self, producer: Producer) -> None:
-        while self._producer is producer:
-            producer.poll(_POLL_S)
-        producer.purge()
-        producer.poll(0)
+        """Hear what became of messages; of those that are left in the end, that they are given up."""
+        is_given_up = False
+        while self._producer is producer or len(producer):
+            try:
+                if self._producer is not producer and not is_given_up:
+                    producer.purge()
+                    is_given_up = True
+                producer.poll(_POLL_S)
+            except KafkaException:  # it can do nothing more; others make a new one
+                self._forget(producer)
 
     def _forget(self, producer: Producer) -> None:
         if self._producer is producer:

@@ -16,14 +16,14 @@ import itertools
 import threading
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from aiworkflow.triggers.queues.contract import QueueUnavailable
 from aiworkflow_kafka import wire
+from aiworkflow_kafka.asked import Asked, Release, Settle, Take, answered
 from aiworkflow_kafka.line import ANSWER_S, REFUSED, level_settings
 from aiworkflow_kafka.looker import Found, Part, commit, committed, found
 from aiworkflow_kafka.share import Given, Held, Receipt, Share
@@ -46,28 +46,6 @@ _LOST: Final = (
     KafkaError.UNKNOWN_MEMBER_ID,
     KafkaError.FENCED_INSTANCE_ID,
 )
-
-
-@dataclass
-class _Take:
-    most: int
-    until: float
-    answer: Future[list[Given]]
-
-
-@dataclass
-class _Settle:
-    receipt: Receipt
-    answer: Future[None]
-
-
-@dataclass
-class _Release:
-    receipts: list[Receipt]
-    delay_s: float
-
-
-_Asked: TypeAlias = _Take | _Settle | _Release | None
 
 
 class Reader:
@@ -99,9 +77,9 @@ class Reader:
             "group.id": names.group,
             "error_cb": self._heard,
         }
-        self._inbox: SimpleQueue[_Asked] = SimpleQueue()
-        self._takes: list[_Take] = []
-        self._settles: list[_Settle] = []
+        self._inbox: SimpleQueue[Asked] = SimpleQueue()
+        self._takes: list[Take] = []
+        self._settles: list[Settle] = []
         self._consumer: Consumer | None = None
         self._shares: dict[Part, Share] = {}
         self._tokens = itertools.count(1)
@@ -123,18 +101,18 @@ class Reader:
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, daemon=True)
             self._thread.start()
-        self._ask(_Take(most, self._clock.monotonic() + wait_s, answer))
+        self._ask(Take(most, self._clock.monotonic() + wait_s, answer))
         return answer
 
     def settle(self, receipt: Receipt) -> Future[None]:
         """It is done with; nothing happens if it is not taken any more."""
         answer: Future[None] = Future()
-        self._ask(_Settle(receipt, answer))
+        self._ask(Settle(receipt, answer))
         return answer
 
     def release(self, receipts: Sequence[Receipt], delay_s: float = 0.0) -> None:
         """They come again after so long; earlier, if this process ends."""
-        self._ask(_Release([*receipts], delay_s))
+        self._ask(Release([*receipts], delay_s))
 
     def close(self) -> None:
         """Leave the group, and wait until that is done."""
@@ -142,12 +120,12 @@ class Reader:
             self._ask(None)
             self._thread.join(4 * ANSWER_S)
 
-    def _ask(self, asked: _Asked) -> None:
+    def _ask(self, asked: Asked) -> None:
         with self._asking:
             if not self._has_ended:
                 self._inbox.put(asked)
-            elif isinstance(asked, _Take | _Settle):
-                _answered(asked.answer, error=self._ended())
+            elif isinstance(asked, Take | Settle):
+                answered(asked.answer, error=self._ended())
 
     def _ended(self) -> QueueUnavailable:
         return self._line.unavailable(KafkaError(KafkaError._DESTROY))  # noqa: SLF001
@@ -182,12 +160,12 @@ class Reader:
             except Empty:
                 return
             is_idle = False
-            if isinstance(asked, _Take):
+            if isinstance(asked, Take):
                 self._last = self._clock.monotonic()
                 self._takes.append(asked)
-            elif isinstance(asked, _Settle):
+            elif isinstance(asked, Settle):
                 self._settles.append(asked)
-            elif isinstance(asked, _Release):
+            elif isinstance(asked, Release):
                 self._release(asked)
             else:
                 self._is_ending = True
@@ -223,12 +201,12 @@ class Reader:
 
     def _fail(self, error: QueueUnavailable) -> None:
         """Tell all who wait; what they wanted to settle is still taken."""
-        asked: list[_Take | _Settle] = [*self._takes, *self._settles]
+        asked: list[Take | Settle] = [*self._takes, *self._settles]
         self._takes.clear()
         self._settles.clear()
         for one in asked:
             if not one.answer.cancelled():
-                _answered(one.answer, error=error)
+                answered(one.answer, error=error)
 
     def _heard(self, error: KafkaError) -> None:
         self._line.heard(error)
@@ -273,14 +251,12 @@ class Reader:
             one.offset = ledger.low
         consumer.assign(given)
 
-    def _revoked(self, _: Consumer, given: list[TopicPartition]) -> None:
+    def _revoked(self, consumer: Consumer, given: list[TopicPartition]) -> None:
         """Others get them when what is taken of them is settled, or its lease is over."""
-        parts = [Part(one.topic, one.partition) for one in given]
         while not self._is_ending and self._is_any_held():
             self._listen(_POLL_S)
             self._settle_all()
-        for part in parts:
-            self._shares.pop(part, None)
+        self._lost(consumer, given)
 
     def _is_any_held(self) -> bool:
         now = self._clock.monotonic()
@@ -308,6 +284,8 @@ class Reader:
                     raise self._line.unavailable(error, msg.topic() or "")
             elif share is not None and offset is not None:
                 message = None if error else found(self._names, msg)
+                if share.is_back(offset):
+                    self._look_back(share, offset)
                 if not share.reads(offset, message) or message is None:
                     continue
                 if share.part.topic == self._names.topic(wire.DELAYED):
@@ -316,6 +294,16 @@ class Reader:
                     share.ahead[offset] = message
                     if share.is_full:
                         return
+
+    def _look_back(self, share: Share, offset: int) -> None:
+        """Is the topic another one, made anew or cut short? Else what is settled is just read again."""
+        try:
+            _, end = self._marks.ends(share.part)
+        except QueueUnavailable:
+            self._is_lost = True
+            raise
+        if end < share.ledger.base:
+            share.begin_anew(offset)
 
     def _hold_back(self, consumer: Consumer) -> None:
         """Partitions of which enough is kept stand still."""
@@ -331,12 +319,12 @@ class Reader:
     def _answer(self) -> None:
         self._takes = [one for one in self._takes if not one.answer.cancelled()]
         while self._takes and (given := self._give(self._takes[0].most)):
-            if not _answered(self._takes.pop(0).answer, given):
-                self._release(_Release([one.receipt for one in given], 0.0))
+            if not answered(self._takes.pop(0).answer, given):
+                self._release(Release([one.receipt for one in given], 0.0))
         now = self._clock.monotonic()
         for one in [one for one in self._takes if one.until <= now]:
             self._takes.remove(one)
-            _answered(one.answer, [])
+            answered(one.answer, [])
 
     def _give(self, most: int) -> list[Given]:
         """What is ready, the most urgent first, written down as taken."""
@@ -447,9 +435,9 @@ class Reader:
                 share.ledger.unsettle(offset)
                 share.held[offset] = held
         for one in asked:
-            _answered(one.answer, error=wrong)
+            answered(one.answer, error=wrong)
 
-    def _release(self, asked: _Release) -> None:
+    def _release(self, asked: Release) -> None:
         until = self._clock.monotonic() + asked.delay_s
         for one in asked.receipts:
             share = self._shares.get(one.part)
@@ -480,19 +468,3 @@ class Reader:
             self._shares.clear()
             self._consumer = None
         raise self._line.unavailable(error)
-
-
-def _answered(
-    answer: Future[list[Given]] | Future[None],
-    given: object = None,
-    *,
-    error: Exception | None = None,
-) -> bool:
-    """Answer who asked; False if nobody waits any more."""
-    if not answer.set_running_or_notify_cancel():
-        return False
-    if error is not None:
-        answer.set_exception(error)
-    else:
-        answer.set_result(given)  # type: ignore[arg-type]
-    return True

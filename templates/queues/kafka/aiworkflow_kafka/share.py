@@ -85,13 +85,22 @@ class Share:
         Returns:
             Whether it can be taken, now or later.
         """
-        if message is not None and offset < min(self.ledger.base, self.next):
-            self.ledger = Ledger(offset)  # the topic was made anew
-        elif offset > self.next:
+        if offset > self.next:
             self.ledger.settle_between(self.next, offset)
         self.next = offset + (message is not None)
         self.seen_end = self.seen_end or message is None
-        return message is not None and not self.ledger.is_settled(offset)
+        is_known = offset in self.ahead or offset in self.held or offset in self.waiting
+        return message is not None and not is_known and not self.ledger.is_settled(offset)
+
+    def is_back(self, offset: int) -> bool:
+        """Whether the client began again before what is settled, which it does when it had to."""
+        return offset < min(self.ledger.base, self.next)
+
+    def begin_anew(self, offset: int) -> None:
+        """What was there is gone, and the offsets are those of other messages."""
+        self.ledger, self.next = Ledger(offset), offset
+        for known in (self.ahead, self.held, self.waiting, self.due):
+            known.clear()
 
     def delay(self, message: Found) -> None:
         """Keep the place of one that is not due."""
