@@ -10,6 +10,7 @@ from aiworkflow.engine import decode, encode
 from aiworkflow.engine import events as ev
 from aiworkflow.engine.carried import Inline
 from aiworkflow.errors import UsageError
+from aiworkflow.expr import check, describe, from_json
 from aiworkflow.journal import Append, Closed, Journal, Register, RegisterWrite, Require
 from aiworkflow.runtime.doubts import DOUBT
 from aiworkflow.runtime.given import check_state
@@ -66,8 +67,8 @@ class Signals:
                 of its output.
 
         Raises:
-            UsageError: the step is not in doubt, there is no such outcome, or the step has no undo,
-                or one that needs the output.
+            UsageError: the step is not in doubt, there is no such outcome, the output is not what the
+                step declares, or the step has no undo, or one that needs the output.
         """
         found = self._find(run)
         if outcome not in RESOLUTIONS:
@@ -86,6 +87,8 @@ class Signals:
         key = f"{found}/{step}"
         if outcome == "undo":
             self._check_undo(found, step, key, knows_output=output is not None)
+        elif outcome == "done":
+            self._check_output(found, step, key, output)
         try:
             self._append(
                 found,
@@ -120,6 +123,21 @@ class Signals:
         check_state(started.channels, values)
         self._append(found, ev.Changed(self._now(), dict(values), self._project.actor))
         return found
+
+    def _check_output(self, run: str, step: str, key: str, output: Json) -> None:
+        row = self._journal.register(DOUBT, key)
+        declared = json.loads(row.value).get("output") if row is not None else None
+        if declared is None:
+            return
+        schema = from_json(declared)
+        problems = check(schema, output)
+        if problems:
+            listed = "; ".join(str(problem) for problem in problems[:5])
+            raise UsageError(
+                f"the output of step `{step}` does not fit what is declared: {listed}",
+                hint=f"tell what it was, {describe(schema)}: "
+                f"aiworkflow runs resolve {run} {step} done --output JSON",
+            )
 
     def _check_undo(self, run: str, step: str, key: str, *, knows_output: bool) -> None:
         row = self._journal.register(DOUBT, key)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Final
 
+from aiworkflow.expr import to_json
 from aiworkflow.journal import RegisterWrite
 from aiworkflow.plan import needs_output
 
@@ -19,9 +20,15 @@ DOUBT: Final = "doubt"
 
 def doubt_row(run: str, plan: Plan, instance: Instance) -> RegisterWrite:
     """What lets a person settle a doubt."""
-    way_back = _way_back(plan, instance)
-    value = json.dumps({"visit": instance.visit, "kind": "in_doubt", "undo": way_back})
-    return RegisterWrite(DOUBT, f"{run}/{instance.path}", value)
+    told: dict[str, Json] = {
+        "visit": instance.visit,
+        "kind": "in_doubt",
+        "undo": _way_back(plan, instance),
+    }
+    schema = plan.nodes[instance.node].output.schema
+    if not instance.role and schema is not None:
+        told["output"] = to_json(schema)
+    return RegisterWrite(DOUBT, f"{run}/{instance.path}", json.dumps(told))
 
 
 def show_doubt(plan: Plan, instance: Instance) -> dict[str, Json]:

@@ -276,6 +276,24 @@ def test_a_write_that_was_interrupted_is_settled_by_a_person(
     assert project.run("runs", "resolve", "last", "w", "done").code == 2
 
 
+def test_what_a_person_says_a_step_gave_must_be_what_it_declares(project: Project) -> None:
+    code = "[ -e go ] || { touch go; kill -9 $PPID; }; echo '{\"id\": 1}'"
+    body = script("w", code, "effect: write\noutput: {id: integer}\n")
+    head = 'allow: {paths: ["**"]}\noutputs: {id: "{{ steps.w.output.id }}"}\n'
+    project.workflow(body, head=head)
+    project.start("run", "flow").communicate(timeout=60)
+    assert project.run("runs", "resume", "last").code == 3
+    for words, said in (
+        ((), "does not fit what is declared: must be an object"),
+        (("--output", '{"id": "x"}'), "does not fit what is declared: `id`: "),
+    ):
+        done = project.run("runs", "resolve", "last", "w", "done", *words)
+        assert (done.code, said in done.err) == (2, True), done.err
+        assert "{id: integer}" in done.err
+    done = project.run("runs", "resolve", "last", "w", "done", "--output", '{"id": 7}', "--json")
+    assert done.json["outputs"] == {"id": 7}
+
+
 def test_a_status_that_no_run_has_is_refused(project: Project) -> None:
     done = project.run("runs", "list", "--status", "faild")
     assert done.code == 2
