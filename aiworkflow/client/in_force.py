@@ -36,6 +36,7 @@ def in_force(settings: Layered) -> InForce:
         agents=agents if isinstance(agents, dict) else {},
         agent=options.agent,
         choice=options.choice,
+        timeout_s=options.timeout_s,
         budget=_budget(settings),
         breaker={
             "threshold": options.breaker.threshold,

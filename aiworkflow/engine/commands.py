@@ -141,9 +141,11 @@ class Bounds:
         max_running: attempts of the whole run at once.
         max_items: longest list of an `each`, where it does not say.
         budget: the run's own.
+        timeout_s: longest time of the run, seconds; None for what the plan says.
     """
 
     max_parallel: int = 8
     max_running: int = 64
     max_items: int = 10_000
     budget: Budget | None = None
+    timeout_s: float | None = None

@@ -136,7 +136,8 @@ class Desk:
     def timeout_of(self, instance: Instance) -> float | None:
         """Seconds that what holds others may take; None for no bound of its own."""
         if instance.path == "":
-            return self.plan.timeout_s
+            said = self.bounds.timeout_s
+            return said if said is not None else self.plan.timeout_s
         if instance.form == "each" or instance.round is not None:
             return None  # the deadline is an item's own, and that of the whole `until`
         return self.plan.nodes[instance.node].timeout_s

@@ -42,6 +42,7 @@ class InForce:
         breaker: `threshold`, `cool_down_s` and `window_s` of circuit breakers.
         servers: the MCP servers that its workflow uses, by name, as plain data.
         pins: tools of servers that must be as they were pinned: `server/tool` → digest.
+        timeout_s: longest time of the run, seconds; None for what the plan says.
     """
 
     env: Mapping[str, str]
@@ -55,6 +56,7 @@ class InForce:
     servers: Mapping[str, Json] = field(default_factory=dict)
     choice: Mapping[str, Json] = field(default_factory=dict)
     pins: Mapping[str, str] = field(default_factory=dict)
+    timeout_s: float | None = None
 
     @property
     def daily_usd(self) -> float | None:
@@ -76,6 +78,7 @@ class InForce:
             "servers": dict(self.servers),
             "choice": dict(self.choice),
             "pins": dict(self.pins),
+            "timeout_s": self.timeout_s,
         }
 
     def bounds(self) -> Bounds:
@@ -83,7 +86,7 @@ class InForce:
         width = self.limits["max_parallel"]
         said = {name: value for name, value in self.budget.items() if name != "daily"}
         budget = Budget(**said) if said.keys() - {"on_exceed"} else None  # type: ignore[arg-type]
-        return Bounds(width, width, self.limits["max_items"], budget)
+        return Bounds(width, width, self.limits["max_items"], budget, self.timeout_s)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Json]) -> InForce:
@@ -100,6 +103,7 @@ class InForce:
             servers=cast("Mapping[str, Json]", data.get("servers", {})),
             choice=cast("Mapping[str, Json]", data.get("choice", {})),
             pins=cast("Mapping[str, str]", data.get("pins", {})),
+            timeout_s=cast("float | None", data.get("timeout_s")),
         )
 
 

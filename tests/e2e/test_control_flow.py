@@ -330,3 +330,22 @@ def test_text_from_data_is_never_expanded_again(project: Project) -> None:
     result = ran(project, body, "--inputs", "in.json", head="inputs: {t: string}\n")
     assert result["steps"]["s"]["output"] == given
     assert not (project.root / "owned").exists()
+
+
+@pytest.mark.parametrize(
+    ("head", "config", "words", "env", "said"),
+    [
+        ("timeout: 1h\n", "", ("--set", "timeout=300ms"), {}, "0.3 s"),
+        ("", "", (), {"AIWORKFLOW_TIMEOUT": "300ms"}, "0.3 s"),
+        ("", "timeout: 300ms\n", (), {}, "0.3 s"),
+        ("timeout: 400ms\n", "timeout: 1h\n", (), {}, "0.4 s"),
+    ],
+)
+def test_the_longest_time_of_a_run_is_that_of_the_strongest_layer(
+    project: Project, head: str, config: str, words: tuple[str, ...], env: dict[str, str], said: str
+) -> None:
+    project.write(".aiworkflow/config.yaml", config)
+    project.workflow(script("a", "sleep 60", "effect: read\n"), head=head)
+    done = project.run("run", "flow", *words, "--json", **env)
+    assert done.json["error"]["kind"] == "timeout"
+    assert done.json["error"]["message"] == f"took longer than {said}"
