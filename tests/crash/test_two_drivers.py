@@ -145,7 +145,8 @@ def test_what_can_neither_be_repeated_nor_looked_for_waits_for_a_person(
     assert ledger(project)[0] == Counter(["first"])
     goes_on(driver)
     assert ledger(project)[0] == Counter(["first"])
-    settled = project.run("runs", "resolve", "last", "first", "done", "--json")
+    told = ("--output", '{"name": "first"}')
+    settled = project.run("runs", "resolve", "last", "first", "done", *told, "--json")
     assert settled.json["status"] == "succeeded", settled.err
     assert ledger(project)[0] == Counter(["first", "second"])
 
