@@ -58,8 +58,10 @@ def doctor(
     width = max(len(check["check"]) for check in checks)
     for check in checks:
         mark, style = _MARKS[check["status"]]
-        line = f"{out.paint(mark, style)} {check['check'].ljust(width)}  {check['text']}"
-        fix = f"{' ' * (width + 4)}{out.paint('fix', 'cyan')}: {check['fix']}"
+        text = out.wrapped(check["text"], width + 4)
+        line = f"{out.paint(mark, style)} {check['check'].ljust(width)}  {text}"
+        fix = out.wrapped(f"fix: {check['fix']}", width + 4).removeprefix("fix")
+        fix = f"{' ' * (width + 4)}{out.paint('fix', 'cyan')}{fix}"
         # under --quiet only what is wrong is said
         show = out.say if check["status"] in {"ok", "absent"} else out.result
         show(line)

@@ -105,6 +105,18 @@ class Out:
             ]
             sys.stderr.write(printable("\n".join(lines)) + "\n")
 
+    def wrapped(self, text: str, indent: int) -> str:
+        """Text that begins in a column of standard output; on a terminal its further lines do, too."""
+        if not sys.stdout.isatty():
+            return text
+        import shutil
+        import textwrap
+
+        room = shutil.get_terminal_size().columns - indent
+        # where there is hardly room, words would stand one below the other
+        lines = textwrap.wrap(text, max(room, 30), break_long_words=False, break_on_hyphens=False)
+        return f"\n{' ' * indent}".join(lines)
+
     def paint(self, text: str, *styles: str, err: bool = False) -> str:
         """Text in a style, where colour is wanted."""
         if not (self.colour_err if err else self.colour):

@@ -25,6 +25,7 @@ from aiworkflow.client.servers import (
     servers_of,
     uses_servers,
 )
+from aiworkflow.diagnostics import Report
 from aiworkflow.errors import UsageError
 from aiworkflow.plan import compile_plan, refusals, seal
 from aiworkflow.records import record
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from aiworkflow.bundle.workflow import Workflow
     from aiworkflow.client.needed import AgentProblems
     from aiworkflow.clock import Clock, Ids
-    from aiworkflow.diagnostics import Diagnostic, Report
+    from aiworkflow.diagnostics import Diagnostic
     from aiworkflow.engine.carried import Json
     from aiworkflow.plan.graph import Plan
     from aiworkflow.runtime.given import Called, Folders, InForce, NewRun
@@ -135,6 +136,7 @@ class Project:
         self._functions = functions
         self._folders = folders
         self._strata: list[Stratum] | None = None
+        self._journal_problem: UsageError | None = None  # of the files that were read for these
         self.strangers: Sequence[str] = ()
         self.acting: str | None = None
         self.offered: Sequence[str] = ()  # agents that were found, where nobody names one
@@ -170,8 +172,6 @@ class Project:
     @property
     def roles(self) -> Mapping[str, Sequence[str]]:
         """Who has which role, from the project's config.yaml."""
-        from aiworkflow.diagnostics import Report
-
         found, _ = self.layered(Report()).get("roles")
         if not isinstance(found, dict):
             return {}
@@ -185,6 +185,7 @@ class Project:
     def strata(self, report: Report) -> list[Stratum]:
         """The layers below a bundle: variables, the project's config, the user's."""
         if self._strata is None:
+            read = Report()
             variables, self.strangers = environment(self.environ)
             found = [variables]
             if self._functions:
@@ -194,10 +195,11 @@ class Project:
                 (Layer.PROJECT, self.location.config),
                 (Layer.USER, user_config(self.environ)),
             ):
-                config = read_config_file(path, self._shown(path), report)
+                config = read_config_file(path, self._shown(path), read)
                 if config is not None:
                     found.append(Stratum(layer, config.values, config.where))
-            self._strata = found
+            self._strata, self._journal_problem = found, journal_problem(read)
+            report.take(read)
         return self._strata
 
     def forget_settings(self) -> None:
@@ -238,20 +240,14 @@ class Project:
         Raises:
             UsageError: config.yaml does not say it rightly; another journal must not be taken instead.
         """
-        from aiworkflow.diagnostics import Report
-
-        report = Report()
-        found = self.layered(report).options().journal
-        problem = journal_problem(report)
-        if problem is not None:
-            raise problem
+        found = self.layered(Report()).options().journal
+        if self._journal_problem is not None:
+            raise self._journal_problem
         return found
 
     @property
     def fleet(self) -> FleetOptions:
         """How runs are shared among processes and machines. Raises UsageError: not as said."""
-        from aiworkflow.diagnostics import Report
-
         return fleet_options(self.layered(Report()).get("workers")[0])
 
     @property

@@ -94,6 +94,11 @@ class Report:
         """Record a hint."""
         self.add(code, place, message, hint, *labels, severity=Severity.HINT)
 
+    def take(self, other: Report) -> None:
+        """Record the findings of another report, too."""
+        for one in other.diagnostics:
+            self.add(one.code, one.place, one.message, one.hint, *one.labels, severity=one.severity)
+
     @property
     def has_errors(self) -> bool:
         """Whether any finding keeps the bundle from running."""

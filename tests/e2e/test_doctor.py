@@ -11,6 +11,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from aiworkflow.cli.out import Out
 from tests.support import Project, script
 
 STATES = {"ok", "absent", "warning", "problem"}
@@ -46,6 +49,19 @@ def test_people_see_a_mark_and_a_fix(project: Project) -> None:
     assert "✓ git" in done.out
     assert "✗ interpreter cobol" in done.out
     assert "fix: install it, or name another under `interpreters:" in done.out
+
+
+def test_on_a_terminal_long_texts_stay_in_their_column(
+    monkeypatch: pytest.MonkeyPatch, project: Project
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    text = "not set: ANTHROPIC_API_KEY, OPENAI_API_KEY, GEMINI_API_KEY"
+    assert Out().wrapped(text, 20) == text  # a file has no width
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    lines = Out().wrapped(text, 20).split("\n" + " " * 20)
+    assert lines == ["not set: ANTHROPIC_API_KEY,", "OPENAI_API_KEY, GEMINI_API_KEY"]
+    shown = project.run("doctor").out
+    assert "\n· optional keys " in shown and "DEEPSEEK_API_KEY\n" in shown
 
 
 def test_quiet_says_only_what_is_wrong(project: Project) -> None:
@@ -96,6 +112,13 @@ def test_limits_for_no_bundle_are_warned_of_with_their_place(project: Project) -
         )
     ]
     assert found[-1]["status"] == "ok"
+
+
+def test_where_runs_are_is_not_known_when_the_settings_cannot_be_read(project: Project) -> None:
+    project.write(".aiworkflow/config.yaml", "agent: [x\n")
+    found = checks(project)
+    assert found["settings"]["status"] == found["journal"]["status"] == "problem"
+    assert "it is not known where runs are kept" in found["journal"]["text"]
 
 
 def test_variables_that_set_nothing_or_the_wrong_thing_are_named(project: Project) -> None:
