@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from aiworkflow.cli.completing import bundle_names, run_ids
+
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON object on standard output, nothing else.")
 ]
@@ -22,10 +24,20 @@ ProjectOption = Annotated[
     ),
 ]
 BundleArgument = Annotated[
-    str, typer.Argument(metavar="BUNDLE", help="A bundle's folder or name, or a .md file.")
+    str,
+    typer.Argument(
+        metavar="BUNDLE",
+        help="A bundle's folder or name, or a .md file.",
+        autocompletion=bundle_names,
+    ),
 ]
 RunArgument = Annotated[
-    str, typer.Argument(metavar="RUN", help="A run's id, the beginning of it, or `last`.")
+    str,
+    typer.Argument(
+        metavar="RUN",
+        help="A run's id, the beginning of it, or `last`.",
+        autocompletion=run_ids,
+    ),
 ]
 WaitOption = Annotated[
     bool,

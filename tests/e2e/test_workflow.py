@@ -215,6 +215,26 @@ def test_help_of_every_command_reads_well(project: Project) -> None:
     assert usage in found["aiworkflow queue dead retry"]
 
 
+def test_the_shell_is_offered_bundles_and_runs(project: Project) -> None:
+    def offered(words: str) -> list[str]:
+        env = {"COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+        done = project.run(_AIWORKFLOW_COMPLETE="complete_bash", **env)
+        assert (done.code, done.err) == (0, "")
+        return done.out.split()
+
+    assert offered("aiworkflow runs show ") == ["last"]
+    project.workflow(script("one", "echo 1"))
+    project.workflow(script("one", "echo 1"), name="other")
+    run = project.run("run", "flow", "--json").json["run"]
+    assert offered("aiworkflow run ") == ["flow", "other"]
+    assert offered("aiworkflow bundle validate o") == ["other"]
+    assert offered("aiworkflow run ./bundles/o") == []  # the shell has files for that
+    assert offered("aiworkflow runs show ") == ["last", run]
+    assert offered(f"aiworkflow runs resume {run[:-3]}") == [run]
+    project.write(".aiworkflow/config.yaml", "journal: [\n")
+    assert offered("aiworkflow runs show ") == []
+
+
 def test_commands_work_from_a_folder_below_and_by_project(project: Project) -> None:
     project.workflow(script("one", "echo 1"))
     below = project.root / "deep/er"
