@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
 from aiworkflow.errors import EXIT_OK, EXIT_USAGE, UsageError
+from aiworkflow.settings.units import format_duration
 
 if TYPE_CHECKING:
     from aiworkflow.cli.out import Out
@@ -104,9 +105,11 @@ def _step_lines(steps: Sequence[Mapping[str, Json]], depth: int) -> list[str]:
         ]
         words += [
             f"{key} {_short(step[key])}"
-            for key in ("if", "each", "until", "secrets", "network", "writes", "timeout_s")
+            for key in ("if", "each", "until", "secrets", "network", "writes")
             if key in step
         ]
+        if "timeout_s" in step:
+            words.append(f"timeout {format_duration(float(str(step['timeout_s'])))}")
         words += [key for key in ("else", "finally", "parallel") if step.get(key)]
         if step["effect"] != "read":
             words.append(str(step["effect"]))

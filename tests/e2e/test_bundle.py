@@ -145,6 +145,12 @@ def test_info_tells_inputs_steps_permissions_and_effects(project: Project) -> No
         assert words in text
 
 
+def test_times_are_written_as_in_the_workflow(project: Project) -> None:
+    project.workflow(script("one", "echo 1", "timeout: 5m\n"))
+    for words in (("bundle", "info", "flow"), ("run", "flow", "--dry-run")):
+        assert "  one  [script bash]  line 8  timeout 5m\n" in project.run(*words).out
+
+
 def test_the_digest_does_not_depend_on_the_place(project: Project) -> None:
     project.workflow(FULL, head=HEAD)
     other = Project(project.root.parent / "other", git=False)
