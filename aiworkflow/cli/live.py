@@ -37,12 +37,16 @@ async def _follow_lines(run: Run, out: Out) -> None:
     progress = RunProgress(run.plan_at)
     epoch = run.epoch
     is_past = epoch > 1  # what was done before this command took the run up was told then
+    has_begun = False
     async for seq, event in run.events():
-        if seq == 1:
-            out.note(f"run {run.id}  {run.plan.name}{'  goes on' if is_past else ''}")
+        if seq == 1 and not is_past:
+            out.note(f"run {run.id}  {run.plan.name}")
         step = progress.apply(event)
         if is_past:
+            has_begun = has_begun or (step is not None and step.path != "")
             is_past = not (isinstance(event, RunResumed) and event.epoch == epoch)
+            if not is_past:  # one that was only submitted begins here
+                out.note(f"run {run.id}  {run.plan.name}{'  goes on' if has_begun else ''}")
             continue
         if isinstance(event, Warned):
             out.note(warning_line(event))

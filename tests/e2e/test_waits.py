@@ -81,6 +81,9 @@ def test_what_was_done_before_is_not_told_again_when_a_run_goes_on(project: Proj
         assert first == f"run {run}  flow  goes on"
         steps = [" ".join(line.split()[:2]) for line in lines if line.startswith("  ✓")]
         assert steps == told, done.err
+    only_submitted = project.run("run", "flow", "--detach", "--json").json["run"]
+    begun = project.run("runs", "resume", only_submitted).err
+    assert begun.startswith(f"run {only_submitted}  flow\n  ✓ before"), begun
     whole = project.run("runs", "watch", run)
     assert "✓ before" in whole.err and "goes on" not in whole.err
 
