@@ -80,7 +80,7 @@ def strict_json(text: str) -> Json:
     except ValueError:  # Python's limit on digits, against quadratic time
         raise NotJson("it holds a whole number of thousands of digits") from None
     # what has few containers cannot hold many within each other
-    if text.count("{") + text.count("[") > MOST_DEPTH and _is_deep(value):
+    if text.count("{") + text.count("[") > MOST_DEPTH and is_deep(value):
         raise NotJson(f"it is nested deeper than {MOST_DEPTH} levels")
     if "\\" in text and _SURROGATE.search(text):  # most texts escape nothing
         try:
@@ -135,8 +135,8 @@ _DECODER = json.JSONDecoder(
 )
 
 
-def _is_deep(value: object) -> bool:
-    """Whether containers are nested deeper than what the rest of the system is made for."""
+def is_deep(value: object) -> bool:
+    """Whether containers are nested deeper than `MOST_DEPTH`."""
     level = [value] if isinstance(value, dict | list) else []
     for _ in range(MOST_DEPTH):
         level = [

@@ -25,6 +25,7 @@ from aiworkflow.expr.values import (
     shown_text,
     truth,
 )
+from aiworkflow.jsontext import is_deep
 
 T = TypeVar("T")
 
@@ -248,7 +249,7 @@ _MOST_DIGITS: Final = 5000
 
 def int_(value: object, default: object = _ABSENT) -> object:
     if isinstance(value, str):
-        found = int(value) if len(value) <= 1000 and _WHOLE.fullmatch(value) else None
+        found = int(value) if len(value) <= _MOST_READ and _WHOLE.fullmatch(value) else None
     else:
         found = int(as_number(value, "int"))
     return _read(found, value, default, "int")
@@ -256,7 +257,7 @@ def int_(value: object, default: object = _ABSENT) -> object:
 
 def float_(value: object, default: object = _ABSENT) -> object:
     if isinstance(value, str):
-        found = float(value) if _DECIMAL.fullmatch(value) else None
+        found = float(value) if len(value) <= _MOST_READ and _DECIMAL.fullmatch(value) else None
     else:
         found = float(as_number(value, "float"))
     if found is not None and not math.isfinite(found):
@@ -265,7 +266,7 @@ def float_(value: object, default: object = _ABSENT) -> object:
 
 
 _WHOLE: Final = re.compile(r"\s*[-+]?[0-9]+\s*")
-_DECIMAL: Final = re.compile(r"\s*[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?\s*")
+_DECIMAL: Final = re.compile(r"\s*[-+]?([0-9]++(\.[0-9]*+)?|\.[0-9]++)([eE][-+]?[0-9]++)?\s*")
 
 
 def _read(found: float | None, value: object, default: object, what: str) -> object:
@@ -292,7 +293,7 @@ def from_json_(value: object) -> object:
         return int(digits)
 
     try:
-        return json.loads(
+        found = json.loads(
             as_text(value, "from_json"),
             parse_constant=no_constant,
             parse_float=finite,
@@ -302,6 +303,9 @@ def from_json_(value: object) -> object:
         raise Misused("value", "`from_json` cannot read it: it is nested too deep") from None
     except ValueError as error:
         raise Misused("value", f"`from_json` cannot read it: {error}") from None
+    if is_deep(found):
+        raise Misused("value", "`from_json` cannot read it: it is nested too deep")
+    return found
 
 
 _MOST_READ: Final = 1000  # digits, as `int` reads

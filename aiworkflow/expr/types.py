@@ -11,15 +11,15 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import field
-from typing import TypeAlias, cast
+from typing import Final, TypeAlias, cast
 
 from aiworkflow.expr.validator import TooManyReferences, validator_for
+from aiworkflow.jsontext import MOST_DEPTH, is_deep
 from aiworkflow.records import record
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 _MOST_PROBLEMS = 20
-_MOST_DEPTH = 100
 
 
 @record
@@ -119,7 +119,7 @@ def check(schema: Schema, value: Json) -> list[Problem]:
 
 
 def _check(schema: Schema, value: Json, path: tuple[str | int, ...], found: list[Problem]) -> None:
-    if len(found) >= _MOST_PROBLEMS or len(path) > _MOST_DEPTH:
+    if len(found) >= _MOST_PROBLEMS or len(path) > MOST_DEPTH:
         return
     match schema:
         case Anything():
@@ -253,9 +253,10 @@ def coerce(schema: Schema, text: str) -> Json:
             return text
         case Anything():
             try:
-                return cast("Json", json.loads(text, parse_constant=_no_constant))
+                found = cast("Json", json.loads(text, parse_constant=_no_constant))
             except (ValueError, RecursionError):
                 return text
+            return text if is_deep(found) else found
         case _:
             return _from_json_text(schema, text)
 
@@ -266,11 +267,16 @@ _BOOLEANS: Mapping[str, bool] = {
 }
 
 
+_MOST_DIGITS: Final = 1000
+# nothing in it can be read in two ways, or a long text would take quadratic time
+_DECIMAL: Final = re.compile(r"[-+]?([0-9]++(\.[0-9]*+)?|\.[0-9]++)([eE][-+]?[0-9]++)?")
+
+
 def _number(text: str, *, whole: bool) -> int | float:
     bare = text.strip()
-    if re.fullmatch(r"[-+]?[0-9]{1,1000}", bare):
+    if re.fullmatch(rf"[-+]?[0-9]{{1,{_MOST_DIGITS}}}", bare):
         return int(bare)
-    if not whole and re.fullmatch(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?", bare):
+    if not whole and len(bare) <= _MOST_DIGITS and _DECIMAL.fullmatch(bare):
         value = float(bare)
         if math.isfinite(value):
             return value
@@ -278,12 +284,16 @@ def _number(text: str, *, whole: bool) -> int | float:
 
 
 def _from_json_text(schema: Schema, text: str) -> Json:
+    where = f"must be JSON for {describe(schema)}"
     try:
-        return cast("Json", json.loads(text, parse_constant=_no_constant))
+        found = cast("Json", json.loads(text, parse_constant=_no_constant))
     except RecursionError:
-        raise ValueError(f"must be JSON for {describe(schema)}: it is nested too deep") from None
+        raise ValueError(f"{where}: it is nested too deep") from None
     except ValueError as error:
-        raise ValueError(f"must be JSON for {describe(schema)}: {error}") from None
+        raise ValueError(f"{where}: {error}") from None
+    if is_deep(found):
+        raise ValueError(f"{where}: it is nested too deep")
+    return found
 
 
 def _no_constant(name: str) -> float:

@@ -6,12 +6,15 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final, TypeGuard
 
+from aiworkflow.jsontext import MOST_DEPTH
+
 if TYPE_CHECKING:
     from aiworkflow.expr.types import Json
 
 
 MOST_ITEMS: Final = 1_000_000
 MOST_TEXT: Final = 10_000_000
+_MOST_BUILT: Final = 2 * MOST_DEPTH  # of a value with what an expression has put around it
 _MOST_PARTS: Final = 5_000_000  # of one value, all its levels together
 _MOST_CHARACTERS: Final = 100_000_000
 
@@ -75,18 +78,20 @@ class _Copy:
         self.characters = characters
         self.parts = _MOST_PARTS
 
-    def of(self, value: object) -> Json:
+    def of(self, value: object, depth: int = 1) -> Json:
         self.parts -= 1
         if isinstance(value, str):
             self.characters -= len(value)
         if self.parts < 0 or self.characters < 0:
             raise Limited("the value is too large")
+        if depth > _MOST_BUILT:
+            raise Limited(f"the value is nested deeper than {_MOST_BUILT} levels")
         if value is None or isinstance(value, str | bool | int | float):
             return value
         if isinstance(value, Mapping):
-            return {str(key): self.of(item) for key, item in value.items()}
+            return {str(key): self.of(item, depth + 1) for key, item in value.items()}
         if is_sequence(value):
-            return [self.of(item) for item in value]
+            return [self.of(item, depth + 1) for item in value]
         raise TypeError(type(value).__name__)
 
 

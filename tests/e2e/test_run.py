@@ -338,3 +338,14 @@ def test_a_name_stands_in_the_record(project: Project) -> None:
     project.workflow(script("a", "echo 1"))
     assert project.run("run", "flow", "--name", "nightly").code == 0
     assert "nightly" in project.run("runs", "show", "last").out
+
+
+def test_hostile_text_that_is_read_as_json_fails_the_step_and_nothing_else(
+    project: Project,
+) -> None:
+    body = "## A\n\n```yaml step\nid: a\nset: {x: '{{ inputs.text | from_json }}'}\n```\n\n"
+    project.workflow(body, head="inputs: {text: string}\nstate: {x: {reduce: last}}\n")
+    deep = "[" * 700 + "]" * 700
+    done = project.run("run", "flow", "--input", f"text={deep}")
+    assert done.code == 1
+    assert "`from_json` cannot read it: it is nested too deep" in done.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import pytest
@@ -47,7 +48,6 @@ def rendering(text: str, limits: Limits, **names: object) -> str:
         "range(1000) | product(['a' * 10000000]) | join",
         "range(3000) | product(['a' * 1000000]) | markdown_list",
         "range(1000) | product(['a' * 10000000]) ~ ''",
-        "('[' * 900 ~ ']' * 900) | from_json",
     ],
 )
 def test_a_part_that_stands_in_many_places_counts_in_each(text: str) -> None:
@@ -100,6 +100,12 @@ def test_rounding_to_the_left_takes_no_time() -> None:
         ("'[1e999]' | from_json", "`from_json` cannot read it: a number in it is too large"),
         ("('9' * 2000) | from_json", "`from_json` cannot read it: a number in it is too large"),
         ("('[' * 100000) | from_json", "`from_json` cannot read it: it is nested too deep"),
+        (
+            "('[' * 101 ~ ']' * 101) | from_json",
+            "`from_json` cannot read it: it is nested too deep",
+        ),
+        ("('1' * 1000000 ~ 'x') | float", "`float` cannot read '" + "1" * 60 + "'"),
+        ("('1' * 1000000) | float", "`float` cannot read '" + "1" * 60 + "'"),
         ("2.0 ** 100000", "the result is larger than a number can be"),
         ("0 ** -1", "this cannot be computed: division by zero"),
         ("5 is divisibleby(0)", "division by zero"),
@@ -118,3 +124,12 @@ def test_whole_numbers_may_be_longer_than_a_float() -> None:
 
 def test_a_bar_in_the_name_of_a_column_does_not_split_it() -> None:
     assert value("x | markdown_table", x=[{"a|b": "c|d"}]) == "| a\\|b |\n|-|\n| c\\|d |"
+
+
+def test_a_value_may_be_built_around_what_was_read_but_not_without_end() -> None:
+    deep = json.loads("[" * 100 + "]" * 100)
+    assert value("[x]", x=deep) == [deep]
+    for _ in range(100):
+        deep = [deep]
+    found = failure("[x]", x=deep)
+    assert (found.kind, found.message) == ("limit", "the value is nested deeper than 200 levels")
