@@ -16,6 +16,7 @@ from aiworkflow.errors import (
     UsageError,
 )
 from aiworkflow.records import record
+from aiworkflow.steady import steady_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -250,7 +251,7 @@ class _Output:
             self._file.write(line)
             self._file.flush()
         elif not out.json:
-            sys.stdout.write(line)
+            sys.stdout.write(steady_json(line))
             sys.stdout.flush()
         if result.status not in {"succeeded", "waiting"}:
             self.failed += 1

@@ -158,8 +158,11 @@ def _report(error: Any, arguments: Sequence[str]) -> None:
 def _bug(error: Exception, *, verbose: bool) -> int:
     if verbose:
         raise error
+    from aiworkflow.steady import steady
+
+    said = steady(f"{type(error).__name__}: {error}")
     sys.stderr.write(
-        f"error: aiworkflow itself has failed: {type(error).__name__}: {error}\n"
+        f"error: aiworkflow itself has failed: {said}\n"
         "  help: run the command again with -v and report what it prints\n"
     )
     return EXIT_FAILED

@@ -1,4 +1,8 @@
-"""What the command line prints: results on standard output, everything else on standard error."""
+"""What the command line prints: results on standard output, everything else on standard error.
+
+Whatever is printed, nothing of it steers the terminal but our own styles: runs, files and servers say
+what others want them to.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,8 @@ import json
 import os
 import sys
 from typing import TYPE_CHECKING, Final
+
+from aiworkflow.steady import steady, steady_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,23 +50,24 @@ class Out:
     def say(self, text: str = "") -> None:
         """A line of the result, for people; nothing under `--json` and `--quiet`."""
         if not self.json and not self.quiet:
-            sys.stdout.write(text + "\n")
+            sys.stdout.write(steady(text, styled=self.colour) + "\n")
 
     def result(self, text: str) -> None:
         """The result itself, for people: printed under `--quiet` too."""
         if not self.json:
-            sys.stdout.write(text + ("" if text.endswith("\n") else "\n"))
+            shown = steady(text, styled=self.colour)
+            sys.stdout.write(shown + ("" if shown.endswith("\n") else "\n"))
 
     def object(self, value: object) -> None:
         """The JSON object of `--json`."""
         if self.json:
-            json.dump(value, sys.stdout, ensure_ascii=False, indent=2, default=str)
-            sys.stdout.write("\n")
+            text = json.dumps(value, ensure_ascii=False, indent=2, default=str)
+            sys.stdout.write(steady_json(text) + "\n")
 
     def note(self, text: str) -> None:
         """Progress and remarks, on standard error."""
         if not self.quiet:
-            sys.stderr.write(text + "\n")
+            sys.stderr.write(steady(text, styled=self.colour_err) + "\n")
             sys.stderr.flush()
 
     def error(self, error: AIWorkflowError) -> None:
@@ -82,11 +89,11 @@ class Out:
         elif told := getattr(error, "details", {}).get("diagnostics"):  # of a server
             self.findings(told)
         where = f"{error.place}: " if error.place is not None else ""
-        sys.stderr.write(
-            f"{self.paint('error', 'red', 'bold', err=True)}: {where}{error.message}\n"
-        )
+        said = steady(f"{where}{error.message}")
+        sys.stderr.write(f"{self.paint('error', 'red', 'bold', err=True)}: {said}\n")
         if error.hint:
-            sys.stderr.write(f"  {self.paint('help', 'cyan', err=True)}: {error.hint}\n")
+            hint = steady(error.hint)
+            sys.stderr.write(f"  {self.paint('help', 'cyan', err=True)}: {hint}\n")
 
     def diagnostics(self, found: Sequence[Diagnostic]) -> None:
         """Findings about files, on standard error."""

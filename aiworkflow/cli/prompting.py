@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from aiworkflow.errors import AIWorkflowError
+from aiworkflow.steady import steady
 
 if TYPE_CHECKING:
     from aiworkflow.bundle.workflow import Field
@@ -168,7 +169,7 @@ def show(wait: OpenWait, out: Out) -> None:
 
 def _line_in(prompt: str) -> str:
     """A line from the terminal; prompts stand on standard error. Raises EOFError at its end."""
-    sys.stderr.write(prompt)
+    sys.stderr.write(steady(prompt))
     sys.stderr.flush()
     line = sys.stdin.readline()
     if not line:

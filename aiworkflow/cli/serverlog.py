@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from aiworkflow.errors import UsageError
+from aiworkflow.steady import steady, steady_json
 
 _PLAIN: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
@@ -26,7 +27,7 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False, default=str)
+        return steady_json(json.dumps(line, ensure_ascii=False, default=str))
 
 
 class TextLines(logging.Formatter):
@@ -38,7 +39,9 @@ class TextLines(logging.Formatter):
         level = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
         line = f"{_moment(record)} {level}{_one_line(record.getMessage())}"
         line += f"  {fields}" if fields else ""
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        if record.exc_info:
+            line += f"\n{self.formatException(record.exc_info)}"
+        return steady(line)
 
 
 def check_form(form: str) -> None:
@@ -75,7 +78,9 @@ def _moment(record: logging.LogRecord) -> str:
 
 def _shown(value: object) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    return json.dumps(text, ensure_ascii=False) if not text or set(text) & set(' "=\n') else text
+    if text.isprintable() and text and not set(text) & set(' "='):
+        return text
+    return steady_json(json.dumps(text, ensure_ascii=False))
 
 
 def _one_line(text: str) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from aiworkflow.engine.carried import Json, Stored
 from aiworkflow.observe.eventline import event_line, skipped_because
 from aiworkflow.records import record
+from aiworkflow.steady import steady
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -154,6 +155,7 @@ def _values(values: Mapping[str, Json], data: RecordData, beside: Path | None) -
         if len(text) > _MOST_TEXT:
             lines.append(f"- **{name}**: {_cut(name, text, data, beside)}")
             continue
+        text = steady(text)
         fence = _fence(text)
         lines += [f"- **{name}**:", "", f"  {fence}", *_indent(text), f"  {fence}", ""]
     return lines
@@ -209,7 +211,7 @@ def _error(data: RecordData) -> list[str]:
     lines = [f"## Error{where}", "", f"{error.kind}: {_inline(error.message)}", ""]
     step = data.progress.steps.get(error.step or "")
     if step is not None and step.log:
-        text = data.log(step.log)[-_MOST_TEXT:].rstrip("\n")
+        text = steady(data.log(step.log)[-_MOST_TEXT:]).rstrip("\n")
         fence = _fence(text)
         lines += ["The end of its log:", "", fence, text, fence, ""]
     return lines

@@ -349,3 +349,24 @@ def test_hostile_text_that_is_read_as_json_fails_the_step_and_nothing_else(
     done = project.run("run", "flow", "--input", f"text={deep}")
     assert done.code == 1
     assert "`from_json` cannot read it: it is nested too deep" in done.err
+
+
+def test_what_a_run_says_cannot_steer_the_terminal(project: Project) -> None:
+    title = "\\033]0;pwned\\007"
+    says = script("a", f"printf 'one{title}\\r\\ntwo\\302\\233\\t3'; printf 'said{title}\\n' >&2")
+    fails = script("b", f"printf 'bad{title}\\n' >&2; exit 3", "on_error: continue\n")
+    project.workflow(says + fails + script("c", f"printf 'end{title}\\n' >&2; exit 4"),
+                     head="outputs: {a: '{{ steps.a.output }}'}\n")  # fmt: skip
+    done = project.run("run", "flow", "--record", "kept/")
+    commands = (("show", "last"), ("log", "last"), ("log", "last", "a"), ("log", "last", "c"))
+    ended = [done, *(project.run("runs", *words) for words in commands)]
+    record = "".join(path.read_text() for path in project.root.glob("kept/*.md"))
+    texts = [one.out + one.err for one in ended] + [record]
+    assert "end ]0;pwned" in texts[0] + texts[1]
+    assert "said ]0;pwned" in texts[3]
+    assert "end ]0;pwned" in record
+    for text in texts:
+        assert not set(text) & set("\x1b\x07\r\x9b")
+    shown = project.run("runs", "show", "last", "--json")
+    assert shown.json["steps"]["a"]["output"] == "one\x1b]0;pwned\x07\r\ntwo\x9b\t3"
+    assert not set(shown.out) & set("\x1b\x07\r\x9b"), "JSON says it with escapes"
