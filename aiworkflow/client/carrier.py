@@ -25,6 +25,7 @@ from aiworkflow.records import record
 from aiworkflow.runtime.imported import IMPORTED, imported_note
 from aiworkflow.runtime.local import row_of
 from aiworkflow.runtime.waits import child_id
+from aiworkflow.runtime.workspace import lies_inside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -263,5 +264,7 @@ def _references(events: Sequence[Event], blob: Callable[[str], bytes]) -> Iterat
         own: dict[str, Json] = {"plan": event.plan, "files": event.files}
         for one in (own, *(cast("dict[str, Json]", child) for child in event.children.values())):
             yield from (str(one[name]) for name in ("plan", "files", "settings") if name in one)
-            for _, digest, _ in json.loads(blob(str(one["files"]))):
+            for path, digest, _ in json.loads(blob(str(one["files"]))):
+                if not lies_inside(path):
+                    raise ValueError(f"a file of its bundle lies outside of it: {str(path)[:80]}")
                 yield str(digest)

@@ -35,6 +35,8 @@ _MANIFEST: Final = "manifest.json"
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 _RUN: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,99}")
 _LONGEST_AGO: Final = (1980, 1, 1, 0, 0, 0)  # of what a zip file can say
+_MOST_ENTRY: Final = 256 * 1024**2  # bytes, unpacked
+_MOST_TOTAL: Final = 4 * 1024**3
 _BROKEN: Final = (
     zipfile.BadZipFile,
     zlib.error,
@@ -188,8 +190,20 @@ class PortableFile:
         except _BROKEN as error:
             raise Damaged(self._path, str(error) or type(error).__name__) from error
 
+    def _read(self, name: str) -> bytes:
+        """An entry; no more of it is unpacked than it says beforehand."""
+        entry = self._file.getinfo(name)
+        if entry.file_size > _MOST_ENTRY:
+            raise ValueError(
+                f"`{name}` has {entry.file_size:,} bytes; at most {_MOST_ENTRY:,} are read"
+            )
+        return self._file.read(entry)
+
     def _manifest(self) -> tuple[Carried, ...]:
-        data = cast("dict[str, Json]", json.loads(self._file.read(_MANIFEST)))
+        whole = sum(entry.file_size for entry in self._file.infolist())
+        if whole > _MOST_TOTAL:
+            raise ValueError(f"it unpacks to {whole:,} bytes; at most {_MOST_TOTAL:,} are read")
+        data = cast("dict[str, Json]", json.loads(self._read(_MANIFEST)))
         format_ = data["format"]
         if type(format_) is not int:
             raise TypeError("its format is no number")
@@ -209,7 +223,7 @@ class PortableFile:
     def events(self, one: Carried) -> list[bytes]:
         """The payloads of a run's events. Raises Damaged."""
         with self.trusting_nothing():
-            lines = self._file.read(f"runs/{one.run}.jsonl")
+            lines = self._read(f"runs/{one.run}.jsonl")
             if digest_of(lines) != one.digest:
                 raise ValueError(f"the events of run {one.run} are not those that were written")
             found = []
@@ -225,7 +239,7 @@ class PortableFile:
     def blob(self, digest: str) -> bytes:
         """The content of a digest. Raises Damaged."""
         with self.trusting_nothing():
-            content = self._file.read(_place(digest))
+            content = self._read(_place(digest))
             if digest_of(content) != digest:
                 raise ValueError(f"the content of {digest} is not what was written")
             return content

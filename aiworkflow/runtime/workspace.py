@@ -44,6 +44,14 @@ def files_digest(files: Sequence[BundleFile]) -> str:
     return sha.hexdigest()[:32]
 
 
+def lies_inside(path: object) -> bool:
+    """Whether a path, as a list of a bundle's files has it, names a file within the bundle."""
+    if not isinstance(path, str) or not path.strip("./") or "\0" in path:
+        return False
+    parts = PurePosixPath(path)
+    return not parts.is_absolute() and ".." not in parts.parts
+
+
 def snapshot(folder: Path, files: Sequence[BundleFile]) -> Path:
     """The bundle's files in a folder named by their content; written once, appearing whole."""
     target = folder / files_digest(files)
@@ -53,10 +61,9 @@ def snapshot(folder: Path, files: Sequence[BundleFile]) -> Path:
     building = folder / f".{target.name}.{os.getpid()}"
     shutil.rmtree(building, ignore_errors=True)
     for file in files:
-        inside = PurePosixPath(file.path)
-        if inside.is_absolute() or ".." in inside.parts:
+        if not lies_inside(file.path):
             raise Bug(f"a bundle's file lies outside of it: {file.path}")
-        path = building / inside
+        path = building / file.path
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(file.content)
         path.chmod(0o755 if file.executable else 0o644)

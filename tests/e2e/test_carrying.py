@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import signal
 import time
@@ -228,6 +229,53 @@ def test_a_file_that_was_changed_is_refused_whole(
     done = other.run("runs", "import", str(file))
     assert done.code == 2, (done.out, done.err)
     assert "holds no runs that can be trusted" in done.err
+    assert other.run("runs", "list", "--json").json["runs"] == []
+
+
+def test_a_file_that_would_fill_the_memory_is_refused(project: Project) -> None:
+    bomb = project.root / "bomb.zip"
+    for size, name, told in (
+        (
+            257,
+            "manifest.json",
+            "`manifest.json` has 269,484,032 bytes; at most 268,435,456 are read",
+        ),
+        (4097, "blobs/x", "it unpacks to 4,296,015,872 bytes; at most 4,294,967,296 are read"),
+    ):
+        with zipfile.ZipFile(bomb, "w", zipfile.ZIP_STORED) as made:
+            made.writestr(name, b"{}")
+            made.filelist[0].file_size = size * 1024**2  # what the list of contents says
+        done = project.run("runs", "import", "bomb.zip")
+        assert done.code == 2
+        assert told in done.err
+
+
+def _rewritten(content: dict[str, bytes], path: str) -> None:
+    """Put another path in the place of `workflow.md`, with digests that fit all the way up."""
+    name = next(one for one in content if content[one].startswith(b'[["workflow.md"'))
+    text = content.pop(name).replace(b"workflow.md", path.encode())
+    before, after = name.removeprefix("blobs/"), hashlib.sha256(text).hexdigest()
+    content[f"blobs/{after}"] = text
+    run = _name(content, "runs/")
+    old = hashlib.sha256(content[run]).hexdigest()
+    content[run] = content[run].replace(before.encode(), after.encode())
+    fresh = hashlib.sha256(content[run]).hexdigest()
+    manifest = content["manifest.json"].decode().replace(before, after).replace(old, fresh)
+    content["manifest.json"] = manifest.encode()
+
+
+@pytest.mark.parametrize("path", ["../../../outside.md", "/tmp/outside.md", "a/../../b.md"])
+def test_a_bundle_with_files_outside_of_it_is_refused(
+    project: Project, other: Project, path: str
+) -> None:
+    one_run(project)
+    file = exported(project)
+    content = entries(file)
+    _rewritten(content, path)
+    written(file, content)
+    done = other.run("runs", "import", str(file))
+    assert done.code == 2
+    assert f"a file of its bundle lies outside of it: {path}" in done.err
     assert other.run("runs", "list", "--json").json["runs"] == []
 
 
