@@ -294,7 +294,9 @@ def report(result: RunResult, out: Out, more: Mapping[str, Json] | None = None) 
             out.note(f"    {path}")
     if result.status in {"failed", "cancelled"}:
         out.note(f"  look closer: aiworkflow runs show {result.run}")
-        out.note(f"  go on from there: aiworkflow runs resume {result.run}")
+        is_undo = result.error is not None and result.error.kind == "undo"
+        what = "do again what was taken back, and go on" if is_undo else "go on from there"
+        out.note(f"  {what}: aiworkflow runs resume {result.run}")
     if result.outputs:
         out.result(outputs_text(result.outputs))
 

@@ -263,6 +263,18 @@ def test_an_undo_that_fails_is_tried_again_and_then_left_standing(project: Proje
 # -- when a person asks ---------------------------------------------------------------------------
 
 
+def test_after_an_undo_that_failed_it_is_said_what_going_on_would_do(project: Project) -> None:
+    bad = "## Bad\n\n```bash step id=bad\ntrue\n```\n\n```bash undo\nexit 1\n```\n\n"
+    project.workflow(undoable("a") + bad, head=WRITES)
+    project.run("run", "flow")
+    done = project.run("runs", "undo", "last", timeout=120)
+    assert done.code == 1
+    assert "do again what was taken back, and go on: aiworkflow runs resume" in done.err
+    done = project.run("runs", "resume", "last", "--json")
+    assert done.json["status"] == "succeeded"
+    assert notes(project) == ["do a", "undo a", "do a"]
+
+
 def test_a_run_that_succeeded_is_taken_back_days_later_without_its_bundle(project: Project) -> None:
     project.workflow(undoable("a") + undoable("b"), head=WRITES)
     assert project.run("run", "flow").code == 0
