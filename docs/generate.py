@@ -10,6 +10,31 @@ HERE = Path(__file__).parent / "reference"
 HEAD = "<!-- Made by `make docs` from the code; do not edit. -->\n\n"
 
 
+VARIABLES = """
+## Variables of the environment
+
+`AIWORKFLOW_ACTOR` says who you are, instead of your login; `AIWORKFLOW_SERVER`, `AIWORKFLOW_TOKEN` and
+`AIWORKFLOW_TOKEN_FILE` name the [server](../how-to/use-the-http-api.md) where commands are done. Others are settings,
+stronger than every file and weaker than the command line; those that set nothing are warned of.
+
+| variable | setting |
+|-|-|"""
+FOUND_BY_SCRIPTS = """
+## What a script finds
+
+Code and tools get `PATH`, `HOME`, `LANG` and `TZ` of the environment, what `env` says, and:
+
+| variable | what it is |
+|-|-|
+| `INPUT_<NAME>` | each input of the run; lists and objects as JSON |
+| `AIWORKFLOW_CONTEXT` | a JSON file with `inputs`, `run`, the step's `with`, and of items and rounds `item`, `index`, `round` |
+| `AIWORKFLOW_SCRATCH` | a folder of the attempt, removed after it |
+| `AIWORKFLOW_KEY` | the same for all attempts of a visit: whoever is called can tell a second attempt from a first |
+| `AIWORKFLOW_ATTEMPT` | 1, 2, … |
+| `AIWORKFLOW_RUN`, `AIWORKFLOW_STEP` | the run's id, the step's path |
+"""
+
+
 def cell(text: object) -> str:
     """Text of a cell; within backticks nothing but the bar is escaped, since there it would be seen."""
     parts = " ".join(str(text).split()).replace("|", "\\|").split("`")
@@ -58,6 +83,11 @@ def settings() -> str:
             parts.append(
                 f"| `{key.name}`{later} | {cell(key.doc)} | {cell(key.reader.expects)} | {code(key.example)} | {on} |"
             )
+    from aiworkflow.settings.layers import variables
+
+    parts.append(VARIABLES)
+    parts += [f"| `{variable}` | `{setting}` |" for variable, setting in variables()]
+    parts.append(FOUND_BY_SCRIPTS)
     return "\n".join(parts) + "\n"
 
 
