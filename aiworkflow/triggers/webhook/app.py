@@ -87,6 +87,7 @@ class WebhookApp:
         self._senders = Senders(options.proxies)
         self._by_address: dict[str, int] = {}
         self._routes: Mapping[str, Sequence[Route]] = {}
+        self._telling: frozenset[str] = frozenset()
         self._largest = MAX_BODY
         self._quiet = asyncio.Event()
         self._quiet.set()
@@ -100,6 +101,7 @@ class WebhookApp:
         for route in routes:
             by_path.setdefault(route.path, []).append(route)
         self._routes = by_path
+        self._telling = frozenset().union(*(route.telling for route in routes))
         # one for all paths: where a body is cut off would tell a stranger which paths there are
         self._largest = max([MAX_BODY, *(route.max_body for route in routes)])
 
@@ -220,7 +222,7 @@ class WebhookApp:
                     route, scope, request, address, now, answer, "unreadable", str(error)
                 )
             return answer
-        shown = safe_headers(request.headers)
+        shown = safe_headers(request.headers, self._telling)
         data: dict[str, Json] = {
             "path": str(scope["path"]),
             "query": dict(query),
@@ -272,7 +274,7 @@ class WebhookApp:
         answer: Answer, outcome: str, reason: str = "",
         *, run: str = "", event: str = "", delivery: str = "",
     ) -> None:  # fmt: skip
-        headers = None if run else safe_headers(request.headers)
+        headers = None if run else safe_headers(request.headers, self._telling)
         self._recent.add(
             Happened(
                 now, str(scope["path"]), address, answer.status, outcome, route.armed.name,

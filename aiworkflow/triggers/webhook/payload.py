@@ -11,7 +11,7 @@ from aiworkflow.engine.carried import Written
 from aiworkflow.jsontext import NotJson, strict_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from aiworkflow.engine.carried import Json
 
@@ -21,7 +21,7 @@ _MOST_HEADERS: Final = 64
 _LONGEST_VALUE: Final = 1024
 # names of headers and of parameters in an address whose values say who somebody is
 _TELLING: Final = re.compile(
-    r"auth|cookie|credential|hmac|key|pass|secret|session|sign|token|cert|^sig$|^code$",
+    r"auth|cookie|credential|hmac|key|pass|secret|session|sign|token|cert|(?:^|[-_.])sig(?:$|[-_.])|^code$",
     re.IGNORECASE,
 )
 _HARMLESS: Final = frozenset({"x-event-key", "idempotency-key"})
@@ -90,11 +90,15 @@ def read_query(query: bytes) -> dict[str, Json]:
     return {name: value for name, value in fields.items() if not _is_telling(name)}
 
 
-def safe_headers(headers: Mapping[str, str]) -> dict[str, Json]:
-    """The headers that a run may see: none that may hold a secret or a signature."""
+def safe_headers(headers: Mapping[str, str], telling: Collection[str] = ()) -> dict[str, Json]:
+    """The headers that a run may see: none that may hold a secret or a signature.
+
+    Args:
+        telling: lower-case names that senders are known by, whatever they are called.
+    """
     found: dict[str, Json] = {}
     for name, value in headers.items():
-        if not _is_telling(name) and len(found) < _MOST_HEADERS:
+        if name not in telling and not _is_telling(name) and len(found) < _MOST_HEADERS:
             found[name] = value[:_LONGEST_VALUE]
     return found
 

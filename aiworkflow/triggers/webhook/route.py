@@ -34,6 +34,7 @@ class Route:
         secret: the value of a secret by its name.
 
     Attributes:
+        telling: lower-case names of headers that hold its secret or signature.
         busy: how many requests of it are under way.
 
     Raises:
@@ -46,6 +47,8 @@ class Route:
         self.path = str(values["path"])
         self.verify = cast("Verify", values["verify"])
         self.check = checker(self.verify, secret)
+        own = self.verify.options.get("header")
+        self.telling = frozenset({own.lower()} if isinstance(own, str) else ())
         self.respond = cast("Respond", values.get("respond", Respond()))
         self.starts = bool(values.get("start", True))
         self.max_body = int(cast("float", values.get("max_body", MAX_BODY)))

@@ -189,7 +189,7 @@ def would(client: Client, catalogue: Catalogue, armed: Armed, event: Event) -> d
     data: dict[str, Json] = {
         "path": route.path,
         "query": {},
-        "headers": safe_headers(headers),
+        "headers": safe_headers(headers, route.telling),
         "body": body,
     }
     now = client.project.clock.now().timestamp()

@@ -346,6 +346,19 @@ def test_a_run_sees_no_header_that_may_be_a_secret(tmp_path: Path) -> None:
     with_hooks(tmp_path, PLAIN, test)
 
 
+def test_a_run_sees_no_header_that_a_sender_is_known_by_whatever_its_name(tmp_path: Path) -> None:
+    async def test(it: Hooks) -> None:
+        known = Verify("bearer", ("HOOK",), {"header": "X-Hook-Id"})
+        reply = await it.send("/h", {}, known, headers={"x-mark": "mine"})
+        assert reply.status == 202
+        found = it.trigger(reply.json["run"])
+        assert SECRETS["HOOK"] not in json.dumps(found)
+        assert found["headers"]["x-mark"] == "mine"
+
+    verify = "verify: {bearer: {secret: HOOK, header: X-Hook-Id}}"
+    with_hooks(tmp_path, PLAIN.replace("verify: {github: HOOK}", verify), test)
+
+
 # -- once ------------------------------------------------------------------------------------------
 
 
