@@ -25,7 +25,7 @@ from aiworkflow.expr.values import (
     shown_text,
     truth,
 )
-from aiworkflow.jsontext import is_deep
+from aiworkflow.jsontext import flaw_of
 
 T = TypeVar("T")
 
@@ -292,19 +292,29 @@ def from_json_(value: object) -> object:
             raise ValueError("a number in it is too large")
         return int(digits)
 
+    def once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        read: dict[str, object] = {}
+        for key, below in pairs:
+            if key in read:
+                raise ValueError(f"the key `{key[:60]}` is there twice in one object")
+            read[key] = below
+        return read
+
     try:
         found = json.loads(
             as_text(value, "from_json"),
             parse_constant=no_constant,
             parse_float=finite,
             parse_int=short,
+            object_pairs_hook=once,
         )
     except RecursionError:
         raise Misused("value", "`from_json` cannot read it: it is nested too deep") from None
     except ValueError as error:
         raise Misused("value", f"`from_json` cannot read it: {error}") from None
-    if is_deep(found):
-        raise Misused("value", "`from_json` cannot read it: it is nested too deep")
+    flaw = flaw_of(found)
+    if flaw:
+        raise Misused("value", f"`from_json` cannot read it: it {flaw}")
     return found
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, cast
 from aiworkflow.diagnostics.suggest import did_you_mean
 from aiworkflow.expr import tree as t
 from aiworkflow.expr.functions import FILTERS, FUNCTIONS, TESTS
+from aiworkflow.jsontext import flaw_of
 
 if TYPE_CHECKING:
     from jinja2 import nodes
@@ -110,6 +111,14 @@ class _Converter:
             raise self._wrong_name(word, node.lineno)
         if isinstance(value, float) and not math.isfinite(value):
             raise self.refuse("AW405", node.lineno, end, "this is no number")
+        if isinstance(value, str) and flaw_of(value):
+            raise self.refuse(
+                "AW405",
+                node.lineno,
+                end,
+                "this text holds half a surrogate pair, which is no text",
+                "write the character itself",
+            )
         return t.Literal(value, node.lineno, end)
 
     def _wrong_name(self, name: str, at: int) -> Exception:

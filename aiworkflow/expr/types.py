@@ -253,10 +253,9 @@ def coerce(schema: Schema, text: str) -> Json:
             return text
         case Anything():
             try:
-                found = cast("Json", json.loads(text, parse_constant=_no_constant))
+                return cast("Json", json.loads(text, parse_constant=_no_constant))
             except (ValueError, RecursionError):
                 return text
-            return text if is_deep(found) else found
         case _:
             return _from_json_text(schema, text)
 

@@ -68,6 +68,25 @@ def test_all_wrong_inputs_are_said_at_once_and_nothing_starts(project: Project) 
     assert project.run("runs", "list", "--json").json["runs"] == []
 
 
+def test_bytes_that_are_no_text_are_no_input(project: Project) -> None:
+    project.workflow(SAY, head=INPUTS)
+    refused = project.run("run", "flow", "-i", "count=3", "-i", "who=a\udcff")  # the byte 0xff
+    assert refused.code == 2
+    assert "`who`: it is not UTF-8 text" in refused.err
+    assert not project.run("runs", "list", "--json").json["runs"]
+
+
+def test_half_a_character_out_of_json_fails_its_step_and_not_the_report(project: Project) -> None:
+    head = 'outputs: {v: "{{ state.v }}"}\nstate: {v: {reduce: last}}\n'
+    half = script("say", r"""printf '%s' '["\ud800"]'""", "output: text\n")
+    kept = 'id: keep\nset: {v: "{{ steps.say.output | from_json }}"}\n'
+    project.workflow(half + f"## Keep\n\n```yaml step\n{kept}```\n", head=head)
+    done = project.run("run", "flow", "--json")
+    assert done.code == 1
+    assert done.json["error"]["step"] == "keep"
+    assert "half a surrogate pair" in done.json["error"]["message"]
+
+
 @pytest.mark.parametrize(
     ("word", "says"),
     [
@@ -348,7 +367,7 @@ def test_hostile_text_that_is_read_as_json_fails_the_step_and_nothing_else(
     deep = "[" * 700 + "]" * 700
     done = project.run("run", "flow", "--input", f"text={deep}")
     assert done.code == 1
-    assert "`from_json` cannot read it: it is nested too deep" in done.err
+    assert "`from_json` cannot read it: it is nested more than 100 levels deep" in done.err
 
 
 def test_what_a_run_says_cannot_steer_the_terminal(project: Project) -> None:

@@ -102,7 +102,7 @@ def test_rounding_to_the_left_takes_no_time() -> None:
         ("('[' * 100000) | from_json", "`from_json` cannot read it: it is nested too deep"),
         (
             "('[' * 101 ~ ']' * 101) | from_json",
-            "`from_json` cannot read it: it is nested too deep",
+            "`from_json` cannot read it: it is nested more than 100 levels deep",
         ),
         ("('1' * 1000000 ~ 'x') | float", "`float` cannot read '" + "1" * 60 + "'"),
         ("('1' * 1000000) | float", "`float` cannot read '" + "1" * 60 + "'"),

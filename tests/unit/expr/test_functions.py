@@ -105,6 +105,14 @@ def test_filters_and_functions(text: str, expected: object) -> None:
         ("'a' | split('')", "value: `split` needs something to split by"),
         ("'{' | from_json", "value: `from_json` cannot read it: "),
         ("'NaN' | from_json", "value: `from_json` cannot read it: NaN is not JSON"),
+        (
+            r"""'["\\ud800"]' | from_json""",
+            "value: `from_json` cannot read it: it holds half a surrogate pair",
+        ),
+        (
+            """'{"a":1,"a":2}' | from_json""",
+            "value: `from_json` cannot read it: the key `a` is there",
+        ),
         ("'soon' | date", "value: `date` takes a date as 2026-01-31T12:00:00Z, not `soon`"),
         ("1e300 | date", "value: `date` leads out of the calendar"),
         ("'2026-01-01' | add_days(1e12)", "value: `add_days` leads out of the calendar"),

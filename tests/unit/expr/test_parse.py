@@ -71,6 +71,11 @@ def in_expression(text: str) -> list[str]:
         ("f(*a)", "AW422 1 there is no function `f` | functions are range, min, max"),
         ("range(*a)", "AW405 6 `*` and `**` arguments are not possible | None"),
         ("1e999", "AW405 1 this is no number | None"),
+        (
+            r"'a\ud800'",
+            "AW405 1 this text holds half a surrogate pair, which is no text"
+            " | write the character itself",
+        ),
     ],
 )  # fmt: skip
 def test_mistakes_in_expressions(text: str, expected: str) -> None:
