@@ -333,7 +333,7 @@ def check_enough(desk: Desk, instance: Instance, node: Node, frontier: GroupFron
     if frontier.succeeded >= needed:
         if frontier.left:
             stop_instance(desk, instance, "enough")
-    elif frontier.succeeded + frontier.left < needed:
+    elif (can := frontier.succeeded + frontier.left) < needed:
         first = next((c for c in (instance.children or {}).values() if c.status == FAILED), None)
         why = f"; the first failure: {first.error.message}" if first and first.error else ""
         stop_instance(
@@ -342,7 +342,7 @@ def check_enough(desk: Desk, instance: Instance, node: Node, frontier: GroupFron
             "failed",
             Failure(
                 "parallel",
-                f"only {frontier.succeeded} of the {needed} needed steps can succeed{why}",
+                f"{needed} steps were to succeed, and only {can} can{why}",
                 step=first.path if first else instance.path,
             ),
         )

@@ -141,11 +141,24 @@ class _Compiler:
             self.drafts[step.id] = draft
             if isinstance(step.action, Group):
                 draft.children = tuple(child.id for child in step.action.steps)
+                _check_enough(step, step.action, self.report)
                 inner_env = {**outer_env, **secret_names(step.env)} if step.env else outer_env
                 effect = self.group(step.action.steps, step.id, inner_env, own)
                 draft.reach = dataclasses.replace(reach, effect=worst([effect, reach.effect]))
             found.append(draft.reach.effect)
         return worst(found)
+
+
+def _check_enough(step: Step, group: Group, report: Report) -> None:
+    """Whether a `parallel: N` has as many children as are to succeed."""
+    there = sum(not child.final for child in group.steps)
+    if group.enough is not None and group.enough > there:
+        report.error(
+            "AW503",
+            step.where.get("parallel") or step.place,
+            f"{group.enough} steps can never succeed here: the group has {there}",
+            f"write `parallel: true` for all, or at most {there}",
+        )
 
 
 def _ids(steps: Sequence[Step]) -> Iterator[str]:

@@ -21,6 +21,16 @@ def test_children_of_a_parallel_group_come_after_nothing() -> None:
     assert after(body) == {"g": (), "a": (), "b": (), "c": ("g",)}
 
 
+def test_no_more_steps_are_to_succeed_than_there_are() -> None:
+    two = step("a", level=3) + step("b", level=3)
+    last = step("c", "finally: true\n", level=3)
+    (found,) = compiled(read(group("g", "parallel: 3\n", two + last)))[1]
+    assert found.code == "AW503"
+    assert found.message == "3 steps can never succeed here: the group has 2"
+    assert found.hint == "write `parallel: true` for all, or at most 2"
+    assert findings(group("g", "parallel: 2\n", two + last)) == []
+
+
 def test_needs_takes_the_place_of_the_order_of_the_document() -> None:
     body = step("a") + step("b") + step("c", "needs: [a]\n") + step("d", "needs: [c, b]\n")
     assert after(body) == {"a": (), "b": ("a",), "c": ("a",), "d": ("c", "b")}
