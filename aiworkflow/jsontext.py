@@ -155,7 +155,7 @@ def flaw_of(value: object, depth: int = 0) -> str:
 
     Numbers that are none or have no end, halves of surrogate pairs, and what nests too deeply.
     """
-    if depth > MOST_DEPTH:
+    if depth >= MOST_DEPTH and isinstance(value, dict | list):
         return f"is nested more than {MOST_DEPTH} levels deep"
     if isinstance(value, str):
         if not value.isascii() and _HALF.search(value):

@@ -25,7 +25,7 @@ from aiworkflow.expr.values import (
     shown_text,
     truth,
 )
-from aiworkflow.jsontext import flaw_of
+from aiworkflow.jsontext import NotJson, strict_json
 
 T = TypeVar("T")
 
@@ -73,6 +73,16 @@ def _dumps(value: object) -> str:
     return json.dumps(plain(value, MOST_TEXT), sort_keys=True)
 
 
+def _alike(value: object) -> str:
+    """A text that equal values share, as `==` compares them: 1 and 1.0 are equal."""
+
+    def number(digits: str) -> float:
+        found = float(digits)
+        return int(found) if found.is_integer() else found
+
+    return json.dumps(json.loads(_dumps(value), parse_float=number), sort_keys=True)
+
+
 def whole(value: object, what: str) -> int:
     """The value, if it is a whole number, such as 2 or 2.0."""
     number = as_number(value, what)
@@ -95,7 +105,7 @@ def unique_(value: object, by: object = None) -> list[object]:
     seen: set[str] = set()
     found = []
     for item in as_list(value):
-        key = _dumps(get(item))
+        key = _alike(get(item))
         if key not in seen:
             seen.add(key)
             found.append(item)
@@ -106,7 +116,7 @@ def group_by_(value: object, by: object) -> list[dict[str, object]]:
     groups: dict[str, dict[str, object]] = {}
     for item in as_list(value):
         key = field_of(item, by)
-        at = _dumps(key)
+        at = _alike(key)
         group = groups.setdefault(at, {"key": key, "items": []})
         cast("list[object]", group["items"]).append(item)
     return list(groups.values())
@@ -247,6 +257,9 @@ def round_(value: object, digits: object = 0) -> object:
 _MOST_DIGITS: Final = 5000
 
 
+_MOST_READ: Final = 1000  # characters of a number
+
+
 def int_(value: object, default: object = _ABSENT) -> object:
     if isinstance(value, str):
         found = int(value) if len(value) <= _MOST_READ and _WHOLE.fullmatch(value) else None
@@ -278,47 +291,10 @@ def _read(found: float | None, value: object, default: object, what: str) -> obj
 
 
 def from_json_(value: object) -> object:
-    def no_constant(name: str) -> float:
-        raise ValueError(f"{name} is not JSON")
-
-    def finite(digits: str) -> float:
-        found = float(digits)
-        if not math.isfinite(found):
-            raise ValueError("a number in it is too large")
-        return found
-
-    def short(digits: str) -> int:
-        if len(digits) > _MOST_READ:
-            raise ValueError("a number in it is too large")
-        return int(digits)
-
-    def once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-        read: dict[str, object] = {}
-        for key, below in pairs:
-            if key in read:
-                raise ValueError(f"the key `{key[:60]}` is there twice in one object")
-            read[key] = below
-        return read
-
     try:
-        found = json.loads(
-            as_text(value, "from_json"),
-            parse_constant=no_constant,
-            parse_float=finite,
-            parse_int=short,
-            object_pairs_hook=once,
-        )
-    except RecursionError:
-        raise Misused("value", "`from_json` cannot read it: it is nested too deep") from None
-    except ValueError as error:
+        return strict_json(as_text(value, "from_json"))
+    except NotJson as error:
         raise Misused("value", f"`from_json` cannot read it: {error}") from None
-    flaw = flaw_of(found)
-    if flaw:
-        raise Misused("value", f"`from_json` cannot read it: it {flaw}")
-    return found
-
-
-_MOST_READ: Final = 1000  # digits, as `int` reads
 
 
 def to_json_(value: object, indent: object = None) -> str:
@@ -367,6 +343,10 @@ def _row(cells: Sequence[object]) -> str:
 
 def truncate_(value: object, length: object, end: object = "…") -> str:
     text, most, tail = as_text(value, "truncate"), whole(length, "truncate"), as_text(end, "")
+    if most < len(tail):
+        raise Misused(
+            "value", f"`truncate` takes a length of at least {len(tail)}: that of its end"
+        )
     return text if len(text) <= most else text[: max(0, most - len(tail))] + tail
 
 

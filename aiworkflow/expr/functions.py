@@ -75,7 +75,7 @@ FILTERS: Final[Mapping[str, Function]] = {
     "lines": _f(c.lines_, "", 0, "The lines of a text.", "'a' | lines", ["a"], "list"),
     "join": _f(c.join_, "by attribute", 0, "The elements (or one field of each) as one text.", "[1, 2] | join('-')", "1-2", "string"),
     "truncate": _f(c.truncate_, "length end", 1, "At most so many characters; what is cut ends in `…`.", "'abcdef' | truncate(4)", "abc…", "string"),
-    "indent": _f(c.indent_, "width", 0, "Every line moved to the right.", "'a' | indent(2)", "  a", "string"),
+    "indent": _f(c.indent_, "width", 0, "Every line moved to the right.", "'a' | indent(1)", " a", "string"),
     "slug": _f(c.slug_, "", 0, "Lower case, with hyphens for the rest: fit for a file name.", "'A b!' | slug", "a-b", "string"),
     "startswith": _f(lambda v, p: as_text(v, "startswith").startswith(as_text(p, "startswith")), "prefix", 1, "Whether a text begins with another.", "'abc' | startswith('a')", True, "boolean"),
     "endswith": _f(lambda v, p: as_text(v, "endswith").endswith(as_text(p, "endswith")), "suffix", 1, "Whether a text ends with another.", "'abc' | endswith('c')", True, "boolean"),
@@ -120,7 +120,7 @@ FILTERS: Final[Mapping[str, Function]] = {
 TESTS: Final[Mapping[str, Function]] = {
     # `defined` and `undefined` are the evaluator's own
     "defined": _f(lambda v: True, "", 0, "Whether there is such a value.", "inputs is defined", True, "boolean"),
-    "undefined": _f(lambda v: False, "", 0, "Whether there is no such value.", "nothing is undefined", True, "boolean"),
+    "undefined": _f(lambda v: False, "", 0, "Whether there is no such value.", "{'a': 1}.b is undefined", True, "boolean"),
     "none": _f(lambda v: v is None, "", 0, "Whether it is null.", "none is none", True, "boolean"),
     "string": _f(lambda v: isinstance(v, str), "", 0, "Whether it is text.", "'a' is string", True, "boolean"),
     "number": _f(c.is_number_, "", 0, "Whether it is a number.", "1 is number", True, "boolean"),

@@ -284,7 +284,7 @@ class _Checker:
                 "AW103",
                 reference.places[1],
                 f"`{use.setting.partition('.')[0]}` refers to a step that does not exist",
-                did_you_mean(name, self.drafts) or f"steps are {', '.join(list(self.drafts)[:12])}",
+                did_you_mean(name, self.drafts) or self._known_steps(),
             )
             return False
         if name not in use.visible and name not in use.earlier:
@@ -302,6 +302,9 @@ class _Checker:
             return False
         self._maybe_null(reference, name, use)
         return True
+
+    def _known_steps(self) -> str | None:
+        return f"steps are {', '.join(list(self.drafts)[:12])}" if self.drafts else None
 
     def _too_early(self, place: Place, name: str, use: Use) -> None:
         within = self._each_around(name)

@@ -367,7 +367,7 @@ def test_hostile_text_that_is_read_as_json_fails_the_step_and_nothing_else(
     deep = "[" * 700 + "]" * 700
     done = project.run("run", "flow", "--input", f"text={deep}")
     assert done.code == 1
-    assert "`from_json` cannot read it: it is nested more than 100 levels deep" in done.err
+    assert "`from_json` cannot read it: it is nested deeper than 100 levels" in done.err
 
 
 def test_what_a_run_says_cannot_steer_the_terminal(project: Project) -> None:

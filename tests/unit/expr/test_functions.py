@@ -78,6 +78,9 @@ def test_the_result_is_of_the_type_the_table_says(name: str, function: Function)
         ("range(4, 0, -2)", [4, 2]),
         ("max([1, 5, 2])", 5),
         ("'abc' | truncate(2, end='')", "ab"),
+        ("'abc' | truncate(1)", "…"),
+        ("[1, 1.0, true, '1', [2.0], [2]] | unique", [1, True, "1", [2.0]]),
+        ("([{'a': 1}, {'a': 1.0}] | group_by('a'))[0].items | length", 2),
         ("'abc' | truncate(end='', length=2)", "ab"),
         ("'a\\n\\nb' | indent(2)", "  a\n\n  b"),
         ("nothing | default('x')", "x"),
@@ -103,6 +106,11 @@ def test_filters_and_functions(text: str, expected: object) -> None:
         ("[] | max", "value: an empty list has no greatest or least element"),
         ("[1] | batch(0)", "value: `batch` takes a size of at least 1"),
         ("'a' | split('')", "value: `split` needs something to split by"),
+        ("'abc' | truncate(0)", "value: `truncate` takes a length of at least 1: that of its end"),
+        (
+            "'a' | truncate(-1, end='')",
+            "value: `truncate` takes a length of at least 0: that of its end",
+        ),
         ("'{' | from_json", "value: `from_json` cannot read it: "),
         ("'NaN' | from_json", "value: `from_json` cannot read it: NaN is not JSON"),
         (
