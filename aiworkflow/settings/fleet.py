@@ -84,7 +84,7 @@ def fleet_options(said: Json) -> FleetOptions:
             hint="set it to some seconds, such as `15s`",
         )
     return FleetOptions(
-        slots=int(str(given.get("slots", plain.slots))),
+        slots=units.count(given.get("slots", plain.slots)),
         labels=_labels(given.get("labels")),
         lease_s=lease_s,
         limits=FleetLimits(

@@ -225,20 +225,29 @@ def covers(wide: str, small: str) -> bool:
 
 # -- the environment ------------------------------------------------------------------------------
 
+
+def _up_to_thousand(text: str) -> int:
+    """How many steps or runs may go on at once; the bounds are those of config.yaml."""
+    found = units.count(text)
+    if not 1 <= found <= 1000:
+        raise ValueError("a whole number from 1 to 1000")
+    return found
+
+
 _VARIABLES: Mapping[str, Callable[[str], object]] = {
     "agent": str,
     "timeout": units.duration,
     "workspace": units.workspace,
     "records": str,
     "journal": str,
-    "limits.max_parallel": units.count,
+    "limits.max_parallel": _up_to_thousand,
     "limits.max_items": units.count,
     "limits.output": units.size,
     "limits.inline_output": units.size,
     "limits.log": units.size,
     "limits.prompt": units.size,
     "limits.file": units.size,
-    "workers.slots": units.count,
+    "workers.slots": _up_to_thousand,
     "workers.labels": str,
     "workers.dispatch": str,
 }
@@ -303,6 +312,9 @@ _MAPS = {
 }
 
 
+_RESERVED = re.compile(r"env\.(?:INPUT|AIWORKFLOW|LD|DYLD)_", re.IGNORECASE)
+
+
 def command_line(given: Mapping[str, str]) -> dict[str, Json]:
     """The values of `--set NAME=VALUE`, by their dotted names, as nested plain data.
 
@@ -311,6 +323,12 @@ def command_line(given: Mapping[str, str]) -> dict[str, Json]:
     """
     values: dict[str, Json] = {}
     for name, text in given.items():
+        if _RESERVED.match(name):
+            raise UsageError(
+                f"`{name[:60]}` cannot be set: names that begin with `INPUT_`, `AIWORKFLOW_`, `LD_` or"
+                " `DYLD_` are kept",
+                hint="use another name",
+            )
         group = _MAPS.get(name.split(".", 1)[0])
         read = str if group is not None and group.fullmatch(name) else _VARIABLES.get(name)
         if read is None:

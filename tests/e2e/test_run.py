@@ -245,6 +245,34 @@ def test_settings_of_the_command_line_hold(project: Project) -> None:
 # -- records --------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("given", ["0", "1001"])
+def test_a_run_that_could_begin_no_step_is_refused(project: Project, given: str) -> None:
+    project.workflow(script("say", "echo hi"))
+    refused = project.run("run", "flow", "--set", f"limits.max_parallel={given}")
+    assert refused.code == 2
+    assert (
+        f"`limits.max_parallel` takes a whole number from 1 to 1000, not `{given}`" in refused.err
+    )
+    refused = project.run("run", "flow", AIWORKFLOW_LIMITS__MAX_PARALLEL=given)
+    assert refused.code == 2
+    assert "`AIWORKFLOW_LIMITS__MAX_PARALLEL` takes a whole number from 1 to 1000" in refused.err
+
+
+def test_slots_of_a_worker_have_the_bounds_of_the_settings(project: Project) -> None:
+    said = "takes a whole number from 1 to 1000, not `0`"
+    assert said in project.run("worker", "--once", AIWORKFLOW_WORKERS__SLOTS="0").err
+    done = project.run("worker", "--once", AIWORKFLOW_WORKERS__SLOTS="1k")
+    assert "has failed" not in done.err
+
+
+def test_the_command_line_sets_no_variable_that_is_kept(project: Project) -> None:
+    project.workflow(script("say", "echo hi"))
+    refused = project.run("run", "flow", "--set", "env.LD_PRELOAD=x")
+    assert refused.code == 2
+    assert "`env.LD_PRELOAD` cannot be set: names that begin with" in refused.err
+    assert project.run("runs", "list", "--json").json["runs"] == []
+
+
 def test_a_record_reads_well_and_carries_its_facts(project: Project) -> None:
     project.workflow(SAY, head=INPUTS)
     project.git("add", ".")
