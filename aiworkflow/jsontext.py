@@ -153,9 +153,10 @@ def is_deep(value: object) -> bool:
 def flaw_of(value: object, depth: int = 0) -> str:
     """Why no journal can hold a value, as what follows "it", or nothing.
 
-    Numbers that are none or have no end, halves of surrogate pairs, and what nests too deeply.
+    Numbers that are none or have no end, halves of surrogate pairs, what nests too deeply, and what a
+    program may have and JSON has not.
     """
-    if depth >= MOST_DEPTH and isinstance(value, dict | list):
+    if depth >= MOST_DEPTH and isinstance(value, dict | list | tuple):
         return f"is nested more than {MOST_DEPTH} levels deep"
     if isinstance(value, str):
         if not value.isascii() and _HALF.search(value):
@@ -168,9 +169,11 @@ def flaw_of(value: object, depth: int = 0) -> str:
             flaw = flaw_of(key) or flaw_of(below, depth + 1)
             if flaw:
                 return flaw
-    elif isinstance(value, list):
+    elif isinstance(value, list | tuple):
         for below in value:
             flaw = flaw_of(below, depth + 1)
             if flaw:
                 return flaw
+    elif value is not None and not isinstance(value, int):
+        return f"holds {type(value).__name__}, which JSON does not have"
     return ""

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,6 +52,20 @@ def test_run_is_the_synchronous_shortcut(project: Project) -> None:
     assert result.status == "failed"
     assert result.error is not None
     assert result.error.exit_code == 3
+
+
+@pytest.mark.parametrize(
+    ("odd", "says"),
+    [
+        (float("nan"), "nan, which is no number of JSON"),
+        ([{1}], "set, which JSON does not have"),
+        (b"x", "bytes, which JSON does not have"),
+    ],
+)
+def test_what_json_does_not_have_is_no_input(project: Project, odd: Any, says: str) -> None:
+    project.workflow(script("a", "echo 1"), head="inputs: {base: any}\n")
+    with pytest.raises(aiworkflow.AIWorkflowError, match=f"`base`: it holds {says}"):
+        aiworkflow.run("flow", {"base": odd}, project=project.root)
 
 
 def test_wrong_inputs_and_broken_bundles_are_raised(project: Project) -> None:
