@@ -28,6 +28,7 @@ from aiworkflow.bundle.repofile import (
 from aiworkflow.client.repositories import head_of
 from aiworkflow.diagnostics import Report, Source
 from aiworkflow.errors import AIWorkflowError, UsageError
+from aiworkflow.journal.open import make_private
 from aiworkflow.records import record
 from aiworkflow.runtime.gitwords import Git, GitFailed
 
@@ -246,6 +247,7 @@ class Repos:
         """
         environ = self._project.environ
         if not repository.is_here:
+            make_private(self._project.folders.state)
             repository.folder.parent.mkdir(parents=True, exist_ok=True)
             building = repository.folder.with_name(
                 f".{repository.folder.name}.{self._project.ids.token()}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,6 +82,15 @@ def open_first(
                 raise JournalUnavailable(error.message, hint=hint) from error
             fallback(f"{error.message}; this command uses {following} instead")
     raise UsageError("no journal is named", hint=_HINT)
+
+
+def make_private(state: Path) -> None:
+    """Make a state folder, for its owner only, before anything is put into it.
+
+    Where that cannot be, nothing happens: whoever puts something there says why it does not work.
+    """
+    with suppress(OSError):
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def journal_folder(where: str, state: Path) -> Path:

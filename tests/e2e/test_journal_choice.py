@@ -75,6 +75,8 @@ def test_a_run_is_kept_on_the_server_and_shown_from_there(served: Project) -> No
     assert shown["status"] == "succeeded"
     assert "said" in served.run("runs", "log", "last", "a").out
     assert not {"journal.db", "blobs"} & files(served)
+    state = served.root / ".aiworkflow" / "state"
+    assert state.stat().st_mode & 0o777 == 0o700, "logs are there"
 
 
 def test_a_run_that_waits_is_approved_by_another_process(served: Project) -> None:

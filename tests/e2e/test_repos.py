@@ -149,3 +149,13 @@ def test_what_is_asked_wrongly_is_said(project: Project) -> None:
     assert (planned["canary"], [one["name"] for one in planned["repositories"]]) == (1, ["shop"])
     assert project.run("sweep", "list", "--json").json == {"sweeps": []}
     assert "there is no sweep `x`" in project.run("sweep", "show", "x").err
+
+
+def test_mirrors_are_for_their_owner_only(project: Project) -> None:
+    there = remote(project.root.parent / "remote")
+    project.write("repos.yaml", f"repos: [{{url: 'file://{there.root}'}}]\n")
+    done = project.run("repos", "sync")
+    assert done.code == 0, done.err
+    state = project.root / ".aiworkflow" / "state"
+    assert list((state / "repos").iterdir())
+    assert state.stat().st_mode & 0o777 == 0o700
