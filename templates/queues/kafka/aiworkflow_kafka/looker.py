@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, cast
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from aiworkflow.records import record
+from aiworkflow.triggers.queues.contract import QueueUnavailable
 from aiworkflow_kafka import wire
 from aiworkflow_kafka.ledger import Ledger
 from aiworkflow_kafka.line import ANSWER_S, REFUSED, Line, level_settings
@@ -62,7 +63,11 @@ class Looker:
         Raises:
             QueueUnavailable: also by all else.
         """
-        found = self._line.reach(self._open(), [*topics])
+        try:
+            found = self._line.reach(self._open(), [*topics])
+        except QueueUnavailable:
+            self._replace()
+            raise
         return [Part(topic, number) for topic in topics for number in range(found[topic])]
 
     def ends(self, part: Part) -> tuple[int, int]:
@@ -72,12 +77,16 @@ class Looker:
                 TopicPartition(part.topic, part.number), timeout=ANSWER_S
             )
         except KafkaException as error:
-            raise self._line.unavailable(error.args[0], part.topic) from error
+            raise self._unavailable(error.args[0], part.topic) from error
         return first, end
 
     def ledgers(self, parts: Iterable[Part]) -> dict[Part, Ledger]:
         """What the group has committed."""
-        return committed(self._open(), self._line, parts)
+        try:
+            return committed(self._open(), self._line, parts)
+        except QueueUnavailable:
+            self._replace()
+            raise
 
     def commit(self, ledgers: dict[Part, Ledger]) -> None:
         """Write it down for the group."""
@@ -86,8 +95,9 @@ class Looker:
         said = {part: (one.low, one.text) for part, one in ledgers.items()}
         error = commit(self._open(), said)
         if error is not None:
-            self._consumer = None if error.code() == KafkaError._TIMED_OUT else self._consumer  # noqa: SLF001
-            raise self._line.unavailable(error)
+            if error.code() == KafkaError._TIMED_OUT:  # noqa: SLF001
+                self._consumer = None
+            raise self._unavailable(error)
 
     def refresh(self, topics: Sequence[str]) -> None:
         """Write down again what is there: the server forgets a group in which nothing goes on."""
@@ -131,11 +141,13 @@ class Looker:
             self._go_to(None)
 
     def _go_to(self, part: Part | None, offset: int = 0) -> None:
-        where = [] if part is None else [TopicPartition(part.topic, part.number, offset)]
         try:
-            self._open().assign(where)
+            if part is not None:
+                self._open().assign([TopicPartition(part.topic, part.number, offset)])
+            elif self._consumer is not None:
+                self._consumer.unassign()
         except KafkaException as error:
-            raise self._line.unavailable(error.args[0]) from error
+            raise self._unavailable(error.args[0]) from error
 
     def _next(self) -> Message:
         consumer = self._open()
@@ -143,20 +155,30 @@ class Looker:
             try:
                 msg = consumer.poll(_POLL_S)
             except KafkaException as error:
-                raise self._line.unavailable(error.args[0]) from error
+                raise self._unavailable(error.args[0]) from error
             if msg is None:
                 continue
             wrong = msg.error()
             if wrong is None or wrong.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
                 return msg
             if wrong.fatal() or wrong.code() in REFUSED:
-                raise self._line.unavailable(wrong, msg.topic() or "")
-        raise self._line.unavailable(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001
+                raise self._unavailable(wrong, msg.topic() or "")
+        raise self._unavailable(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001
 
     def _open(self) -> Consumer:
         if self._consumer is None:
             self._consumer = Consumer(self._settings)
         return self._consumer
+
+    def _unavailable(self, error: KafkaError, topic: str = "") -> QueueUnavailable:
+        self._replace()
+        return self._line.unavailable(error, topic)
+
+    def _replace(self) -> None:
+        """Begin with another consumer: this one may never hear again of what it waits for."""
+        if self._consumer is not None:
+            threading.Thread(target=self._consumer.close, daemon=True).start()
+            self._consumer = None
 
     def close(self) -> None:
         """End it."""

@@ -369,8 +369,16 @@ class Reader:
                 for one in [*share.ahead.values()]:
                     if wire.level_of(one.carried.message.priority) == level:
                         yield share, share.ahead.pop(one.offset)
-            if not all(share.seen_end or share.is_full for share in shares):
+            if not all(share.is_full or self._is_read(share) for share in shares):
                 return
+
+    def _is_read(self, share: Share) -> bool:
+        """Whether all is read that was there lately; a pause may swallow the word of the end."""
+        if not share.seen_end and self._consumer is not None:
+            where = TopicPartition(share.part.topic, share.part.number)
+            _, end = self._consumer.get_watermark_offsets(where, cached=True)
+            share.seen_end = 0 <= end <= share.next
+        return share.seen_end
 
     # -- what is delayed --------------------------------------------------------------------------
 
