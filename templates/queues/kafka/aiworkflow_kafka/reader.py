@@ -378,6 +378,11 @@ class Reader:
             where = TopicPartition(share.part.topic, share.part.number)
             _, end = self._consumer.get_watermark_offsets(where, cached=True)
             share.seen_end = 0 <= end <= share.next
+            now = self._clock.monotonic()
+            if share.seen_end or share.awaited_at != share.next:
+                share.awaited_at, share.awaited_since = share.next, now
+            elif now - share.awaited_since > 2 * ANSWER_S:  # the client has forgotten to read on
+                self._is_lost = True
         return share.seen_end
 
     # -- what is delayed --------------------------------------------------------------------------

@@ -61,6 +61,7 @@ class Share:
         due: when which of them is due; a heap, with some that wait no more.
         held: what is taken.
         seen_end: whether all that was there has been read once.
+        awaited_at, awaited_since: what is to be read before lower levels, and since when.
     """
 
     part: Part
@@ -72,6 +73,8 @@ class Share:
     held: dict[int, Held] = field(default_factory=dict)
     seen_end: bool = False
     is_paused: bool = False
+    awaited_at: int = -1
+    awaited_since: float = 0.0
 
     @property
     def is_full(self) -> bool:
