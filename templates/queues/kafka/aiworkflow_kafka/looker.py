@@ -16,6 +16,8 @@ from aiworkflow_kafka.line import ANSWER_S, REFUSED, Line, level_settings
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from aiworkflow.triggers.queues.header import Carried
+
 _POLL_S: Final = 0.1
 _NEAR: Final = 200
 """So many messages are rather read than asked past."""
@@ -40,7 +42,7 @@ class Found:
     part: Part
     offset: int
     at: float
-    carried: wire.Carried
+    carried: Carried
 
 
 class Looker:

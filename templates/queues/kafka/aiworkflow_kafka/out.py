@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Final
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from aiworkflow.triggers.queues.contract import MessageInvalid
+from aiworkflow.triggers.queues.header import HEADER
 from aiworkflow_kafka import wire
 
 if TYPE_CHECKING:
     from confluent_kafka import Message
 
     from aiworkflow.clock import Clock
+    from aiworkflow.triggers.queues.header import Carried
     from aiworkflow_kafka.line import Line
 
 _POLL_S: Final = 0.1
@@ -41,7 +43,7 @@ class Out:
         self._lock = threading.Lock()
         self._producer: Producer | None = None
 
-    async def publish(self, level: str, carried: wire.Carried) -> None:
+    async def publish(self, level: str, carried: Carried) -> None:
         """Return when it is confirmed.
 
         Raises:
@@ -52,11 +54,11 @@ class Out:
             producer = await asyncio.to_thread(self._open)
         await asyncio.wrap_future(self._send(producer, level, carried))
 
-    def publish_now(self, level: str, carried: wire.Carried) -> None:
+    def publish_now(self, level: str, carried: Carried) -> None:
         """The same from a thread."""
         self._send(self._open(), level, carried).result()
 
-    def _send(self, producer: Producer, level: str, carried: wire.Carried) -> Future[None]:
+    def _send(self, producer: Producer, level: str, carried: Carried) -> Future[None]:
         topic = self._names.topic(level)
         sent: Future[None] = Future()
 
@@ -73,7 +75,7 @@ class Out:
                 topic,
                 carried.message.body,
                 self._key,
-                headers=[(wire.HEADER, wire.header_of(carried))],
+                headers=[(HEADER, wire.header_of(carried))],
                 on_delivery=heard,
                 timestamp=int(self._clock.now().timestamp() * 1000),
             )
@@ -84,7 +86,7 @@ class Out:
         return sent
 
     def _wrong(
-        self, producer: Producer, error: KafkaError, topic: str, carried: wire.Carried
+        self, producer: Producer, error: KafkaError, topic: str, carried: Carried
     ) -> Exception:
         if error.fatal() or error.code() == KafkaError._FATAL:  # noqa: SLF001
             self._forget(producer)

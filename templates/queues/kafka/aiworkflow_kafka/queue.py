@@ -36,6 +36,7 @@ from aiworkflow.triggers.queues.contract import (
     Taken,
     check_message,
 )
+from aiworkflow.triggers.queues.header import ROOM, Carried, level_of
 from aiworkflow_kafka import wire
 from aiworkflow_kafka.ledger import Ledger
 from aiworkflow_kafka.line import Line
@@ -99,13 +100,13 @@ class KafkaQueue:
         check_message(message, delay_s)
         now = self._clock.now().timestamp()
         kept = replace(message, published=message.published or now)
-        carried = wire.Carried(kept, due=now + delay_s if delay_s > 0 else 0.0)
-        most = max(0, wire.LARGEST - wire.ROOM - len(wire.header_of(wire.Carried(kept))))
+        carried = Carried(kept, due=now + delay_s if delay_s > 0 else 0.0)
+        most = max(0, wire.LARGEST - ROOM - len(wire.header_of(Carried(kept))))
         check_message(message, delay_s, min(LARGEST_BODY, most))
         await self._put(carried)
 
-    async def _put(self, carried: wire.Carried) -> None:
-        level = wire.level_of(carried.message.priority)
+    async def _put(self, carried: Carried) -> None:
+        level = level_of(carried.message.priority)
         await self._out.publish(wire.DELAYED if carried.due else level, carried)
 
     async def take(self, most: int, wait_s: float) -> Sequence[Taken]:
@@ -144,7 +145,7 @@ class KafkaQueue:
             return
         due = self._clock.now().timestamp() + delay_s if delay_s > 0 else 0.0
         try:
-            await self._put(wire.Carried(taken.message, taken.attempt, taken.failed + 1, due))
+            await self._put(Carried(taken.message, taken.attempt, taken.failed + 1, due))
         except TooLarge:  # a stranger's; how often it was taken is counted
             self._mine.pop(receipt, None)
             self._reader.release([receipt], delay_s)
@@ -156,13 +157,13 @@ class KafkaQueue:
         if not self._is_held(cast("Receipt", taken.receipt)):
             return
         died = self._clock.now().timestamp()
-        carried = wire.Carried(taken.message, taken.attempt, taken.failed, 0.0, reason, died)
+        carried = Carried(taken.message, taken.attempt, taken.failed, 0.0, reason, died)
         try:
             await self._out.publish(wire.DEAD, carried)
         except TooLarge:  # a stranger's; better a part of it than to take it again and again
             body = taken.message.body
             cut = f"its {len(body)} bytes were cut to make room for this"
-            short = replace(taken.message, body=body[: wire.LARGEST - 4 * wire.ROOM])
+            short = replace(taken.message, body=body[: wire.LARGEST - 4 * ROOM])
             why = f"{reason[:400]}; {cut}"
             await self._out.publish(wire.DEAD, replace(carried, message=short, reason=why))
         await self.acknowledge(taken)
@@ -191,7 +192,7 @@ class KafkaQueue:
 
         def back(one: Found) -> None:
             message = one.carried.message
-            self._out.publish_now(wire.level_of(message.priority), wire.Carried(message))
+            self._out.publish_now(level_of(message.priority), Carried(message))
 
         return await self._each_dead(ids, back)
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from aiworkflow.triggers.queues.contract import QueueUnavailable
+from aiworkflow.triggers.queues.header import LEVELS, level_of
 from aiworkflow_kafka import wire
 from aiworkflow_kafka.asked import Asked, Release, Settle, Take, answered
 from aiworkflow_kafka.line import ANSWER_S, REFUSED, level_settings
@@ -359,7 +360,7 @@ class Reader:
         for share in delayed:
             if not share.is_full:
                 self._read_due(share)
-        for _, level in wire.LEVELS:
+        for _, level in LEVELS:
             topic = self._names.topic(level)
             shares = [share for part, share in self._shares.items() if part.topic == topic]
             for share in shares:
@@ -367,7 +368,7 @@ class Reader:
                     yield share, share.ahead.pop(min(share.ahead))
             for share in delayed:
                 for one in [*share.ahead.values()]:
-                    if wire.level_of(one.carried.message.priority) == level:
+                    if level_of(one.carried.message.priority) == level:
                         yield share, share.ahead.pop(one.offset)
             if not all(share.is_full or self._is_read(share) for share in shares):
                 return

@@ -11,7 +11,7 @@ from aiworkflow.records import record
 from aiworkflow_kafka.ledger import Ledger
 
 if TYPE_CHECKING:
-    from aiworkflow_kafka import wire
+    from aiworkflow.triggers.queues.header import Carried
     from aiworkflow_kafka.looker import Found, Part
 
 _AHEAD: Final = 200
@@ -36,7 +36,7 @@ class Given:
         attempt: how often it was taken.
     """
 
-    carried: wire.Carried
+    carried: Carried
     attempt: int
     receipt: Receipt
 
