@@ -17,7 +17,7 @@ STEP = "## Pack\n\n```bash step\ntrue\n```\n"
 
 def test_the_entries_are_right_and_the_commands_run(tmp_path: Path) -> None:
     project = Project(tmp_path)
-    assert len(BLOCKS) == 5
+    assert len(BLOCKS) == 6
     for head in BLOCKS:
         flow = project.workflow(STEP, head=head)
         done = project.run("bundle", "validate", flow)

@@ -223,7 +223,7 @@ def test_any_survives_failures_while_one_can_succeed() -> None:
 def test_any_fails_when_none_can_succeed() -> None:
     run = Simulation(race(1), outcomes=dict.fromkeys(["g.x", "g.y", "g.z"], "failed")).run()
     assert run.state.status == "failed"
-    assert "only 0 of the 1 needed" in run.state.finished.error.message
+    assert "1 steps were to succeed, and only 0 can" in run.state.finished.error.message
 
 
 def test_a_majority_of_three_is_two() -> None:
