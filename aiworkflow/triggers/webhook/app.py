@@ -33,7 +33,6 @@ from aiworkflow.triggers.webhook.payload import (
 from aiworkflow.triggers.webhook.recent import Happened
 from aiworkflow.triggers.webhook.route import MAX_BODY
 from aiworkflow.triggers.webhook.sender import Senders
-from aiworkflow.triggers.webhook.turns import Turns
 from aiworkflow.triggers.webhook.verify import Client, Request
 
 if TYPE_CHECKING:
@@ -52,7 +51,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_IN_A_TURN: Final = 8  # requests; more make a batch in which all wait for all
 _DECOY: Final = b"no secret at all"
 _LOGGED: Final = (10, 1.0)  # refusals a second that are logged: a stranger must not fill the disk
 _BUSY: Final = replace(said(503, {"error": "busy"}, again_s=1), closes=True)
@@ -91,7 +89,6 @@ class WebhookApp:
         self._largest = MAX_BODY
         self._quiet = asyncio.Event()
         self._quiet.set()
-        self._turns = Turns(_IN_A_TURN)
         self.busy = 0
         self.is_closed = False
 
@@ -157,7 +154,6 @@ class WebhookApp:
         if not routes:
             hmac.digest(_DECOY, body, "sha256")  # as long as it takes where there is a route
             return self._refuse(path, address, "no webhook is there" if is_post else "no POST")
-        await self._turns.mine()
         headers, doubled = header_map(pairs)
         request = Request(headers, body, _url(scope, headers), _client(scope), doubled)
         now = self._now()
