@@ -92,6 +92,9 @@ class Stage:
         self.written += 1
         self.write("zz", "x" * self.written)  # what was changed before it is told before it
         self.heard("zz")
+        if self.observes:  # but by another thread, where it is in another folder
+            self.loop.run_until_complete(asyncio.sleep(0.1))
+            self.look()
         assert self.runs.happened == {}
         self.clock.at += 61
         self.look()
