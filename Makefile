@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+LEAST := $(VENV)/.runs
 STAMP := $(VENV)/.installed
 AGENTS := .agents
 
@@ -10,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .PHONY: demo test check agents bench docs clean
 
 ## demo: set up, then run the repo-report bundle on this repository
-demo: $(STAMP)
+demo: $(LEAST)
 	$(BIN)/aiworkflow bundle run bundles/repo-report
 
 ## test: set up, then run the tests (EXHAUSTIVE=true: more faults, all real agents)
@@ -53,9 +54,13 @@ clean:
 	rm -rf $(VENV) $(AGENTS) dist build out .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(STAMP): pyproject.toml
+$(LEAST): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "aiworkflow needs Python 3.11 or newer; set PYTHON=/path/to/python3.11"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q -e .
+	@touch $@
+
+$(STAMP): $(LEAST)
 	$(BIN)/python -m pip install -q -e '.[dev]'
 	touch $@
