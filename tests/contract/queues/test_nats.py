@@ -14,11 +14,15 @@ import pytest
 from aiworkflow.clock import SystemClock, SystemIds
 from aiworkflow.errors import UsageError
 from aiworkflow.triggers.queues.address import read_address
-from aiworkflow.triggers.queues.contract import LARGEST_BODY, Message, MessageInvalid, Queue
+from aiworkflow.triggers.queues.contract import LARGEST_BODY, Message, Queue
 from aiworkflow.triggers.queues.contract import QueueUnavailable as Unavailable
 from aiworkflow.triggers.queues.header import ROOM
 from aiworkflow.triggers.queues.suite import QueueSuite, drained, message, take, taken_all
 from aiworkflow.triggers.queues.survival import survives
+from tests.contract.queues.plugged import (
+    strangers_come_again,
+    the_largest_is_set_aside_and_retried,
+)
 from tests.contract.queues.test_queues import emptied
 from tests.private_servers import PrivateNats, make_certificates
 
@@ -117,37 +121,14 @@ class TestNats(QueueSuite):
                 assert len({one.message.id for one in found} - {""}) == 6
                 assert (bodies[b"2"].id, bodies[b"2"].headers) == ("two", {"From": "me"})
                 assert [bodies[body].priority for body in (b"3", b"5")] == [0, 1]
-                for one in found:
-                    await queue.give_back(one)
-                again = await taken_all(queue, 6)
-                assert {one.message.id: one.message for one in again} == {
-                    one.message.id: one.message for one in found
-                }
-                assert [one.message.body for one in await queue.dead()] == [b"7"]
-                assert await queue.retry() == 1
-                for one in again:
-                    await queue.acknowledge(one)
+                await strangers_come_again(queue, found)
 
         asyncio.run(go())
 
     def test_the_largest_message_can_be_set_aside_and_retried(self) -> None:
         async def go() -> None:
             async with self.opened() as queue:
-                with pytest.raises(MessageInvalid, match="server of this queue takes") as error:
-                    await queue.publish(Message("a", b"x" * LARGEST_BODY, published=5.0))
-                most = int(error.value.message.split()[-1])
-                assert most > self.largest_body
-                await queue.publish(Message("a", b"x" * most, published=5.0), delay_s=0.01)
-                (taken,) = await take(queue, 1)
-                await queue.give_back(taken, 0.01)
-                (taken,) = await take(queue, 1)
-                await queue.set_aside(taken, "\x00é" * 5000)
-                (dead,) = await queue.dead()
-                assert dead.reason == "\x00é" * 250
-                assert await queue.retry() == 1
-                (taken,) = await take(queue, 1)
-                assert len(taken.message.body) == most
-                await queue.acknowledge(taken)
+                await the_largest_is_set_aside_and_retried(queue, self.largest_body)
 
         asyncio.run(go())
 

@@ -26,6 +26,10 @@ from aiworkflow.triggers.queues.contract import QueueUnavailable as Unavailable
 from aiworkflow.triggers.queues.header import HEADER
 from aiworkflow.triggers.queues.suite import QueueSuite, drained, message, take, taken_all
 from aiworkflow.triggers.queues.survival import survives
+from tests.contract.queues.plugged import (
+    strangers_come_again,
+    the_largest_is_set_aside_and_retried,
+)
 from tests.contract.queues.test_queues import emptied
 from tests.gate import Gate
 from tests.private_servers import PrivateSqs, free_port, make_certificates
@@ -162,16 +166,7 @@ class TestSqs(QueueSuite):
                 assert (bodies[b"2"].id, bodies[b"2"].headers) == ("two", {"From": "me"})
                 assert [bodies[body].priority for body in (b"3", b"5")] == [0, 1]
                 assert abs(bodies[b"1"].published - CLOCK.now().timestamp()) < 3600
-                for one in found:
-                    await queue.give_back(one)
-                again = await taken_all(queue, 7)
-                assert {one.message.id: one.message for one in again} == {
-                    one.message.id: one.message for one in found
-                }
-                assert [one.message.body for one in await queue.dead()] == [b"7"]
-                assert await queue.retry() == 1
-                for one in again:
-                    await queue.acknowledge(one)
+                await strangers_come_again(queue, found)
 
         asyncio.run(go())
 
@@ -194,21 +189,8 @@ class TestSqs(QueueSuite):
     def test_the_largest_message_can_be_set_aside_and_retried(self, sign: bytes) -> None:
         async def go() -> None:
             async with self.opened() as queue:
-                with pytest.raises(MessageInvalid, match="server of this queue takes") as error:
-                    await queue.publish(Message("a", sign * LARGEST_BODY, published=5.0))
-                most = int(error.value.message.split()[-1])
-                assert most > self.largest_body * (1 if sign == b"x" else 0.75)
-                await queue.publish(Message("a", sign * most, published=5.0), delay_s=0.01)
-                (taken,) = await take(queue, 1)
-                await queue.give_back(taken, 0.01)
-                (taken,) = await take(queue, 1)
-                await queue.set_aside(taken, "\x00é" * 5000)
-                (dead,) = await queue.dead()
-                assert dead.reason == "\x00é" * 250
-                assert await queue.retry() == 1
-                (taken,) = await take(queue, 1)
-                assert taken.message.body == sign * most
-                await queue.acknowledge(taken)
+                least = self.largest_body * (1 if sign == b"x" else 0.75)
+                await the_largest_is_set_aside_and_retried(queue, least, sign)
 
         asyncio.run(go())
 
