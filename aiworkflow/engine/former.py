@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from aiworkflow.engine.instance import SUCCEEDED, Instance
+from aiworkflow.engine.instance import SUCCEEDED, WRITES, Instance
 
 if TYPE_CHECKING:
     from aiworkflow.engine.state import RunState
 
 MARK: Final = "~"
-_WRITES: Final = frozenset({"idempotent", "write", "destructive"})
 _ALIKE: Final = (
     "agent",
     "arguments_seq",
@@ -42,7 +41,7 @@ def keep_visits(state: RunState, instance: Instance) -> None:
     while left:
         found = left.pop()
         is_done = found.status == SUCCEEDED or (found.role == "child" and found.at_rest)
-        has_written = found.form == "leaf" and found.effect in _WRITES
+        has_written = found.form == "leaf" and found.effect in WRITES
         if is_done and found.undone != "done" and (found.undo_seq or found.calls or has_written):
             former = Instance(f"{found.path}{MARK}{found.visit}", found.node, found.parent, "leaf")
             for name in _ALIKE:

@@ -35,6 +35,9 @@ UNDER_WAY: Final = frozenset({RUNNING, WAITING, IN_DOUBT})
 
 
 PEOPLE: Final = frozenset({"approve", "gate", "ask", "break"})
+WRITES: Final = frozenset(
+    {"idempotent", "write", "destructive"}
+)  # effects that stand until taken back
 
 
 class Scope:

@@ -25,7 +25,7 @@ from aiworkflow.engine import events as ev
 from aiworkflow.engine.attempts import perform, start_attempt, what_is_done
 from aiworkflow.engine.commands import Asked, Question
 from aiworkflow.engine.desk import idempotency_key
-from aiworkflow.engine.instance import SUCCEEDED, UNDER_WAY
+from aiworkflow.engine.instance import SUCCEEDED, UNDER_WAY, WRITES
 from aiworkflow.engine.retry import may_retry
 
 if TYPE_CHECKING:
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from aiworkflow.engine.instance import Instance
     from aiworkflow.engine.state import RunState
     from aiworkflow.plan.graph import Node
-
-WRITES = frozenset({"idempotent", "write", "destructive"})
 
 
 def prepare_undo(desk: Desk, instance: Instance) -> Asking:

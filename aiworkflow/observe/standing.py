@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from aiworkflow.bundle.workflow import OnError
 from aiworkflow.engine import undoable
-from aiworkflow.engine.instance import AT_REST, PENDING, RUNNING, SUCCEEDED, WAITING
+from aiworkflow.engine.instance import AT_REST, PENDING, RUNNING, SUCCEEDED, WAITING, WRITES
 from aiworkflow.records import record
 
 if TYPE_CHECKING:
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from aiworkflow.engine import Instance, RunState
     from aiworkflow.engine.carried import Json
     from aiworkflow.plan.graph import Plan
-
-_WRITES = frozenset({"idempotent", "write", "destructive"})
 
 
 @record
@@ -158,6 +156,6 @@ def would_stand(state: RunState) -> list[str]:
             stack.extend(one.calls)
         elif one.children:
             stack.extend(one.children.values())
-        elif one.status == SUCCEEDED and one.effect in _WRITES and state.is_own(one):
+        elif one.status == SUCCEEDED and one.effect in WRITES and state.is_own(one):
             found.append(one)
     return [one.path for one in sorted(found, key=lambda one: one.done_seq)]
