@@ -75,10 +75,14 @@ class Commits(Grouped):
         try:
             self._line.send("append", encoded([append for append, _ in group]))
         except Exception:  # noqa: BLE001  what is wrong with it is found out in the thread
-            self._hand_over(group, partial(self._commit, [append for append, _ in group]))
+            self._connect_again(group)
             return
         self._in_flight = group
         self._watch(group)
+
+    def _connect_again(self, group: Group) -> None:
+        """Have the thread give a group to the server until it answers."""
+        self._hand_over(group, partial(self._commit, [append for append, _ in group]))
 
     def _is_answered_by(self, loop: asyncio.AbstractEventLoop | None) -> bool:
         if self._in_flight is not None:
@@ -107,7 +111,7 @@ class Commits(Grouped):
         except (Lost, Refused):
             self._in_flight = None
             self._unwatch()
-            self._hand_over(group, partial(self._commit, [append for append, _ in group]))
+            self._connect_again(group)
             return
         if rows is None:
             return
