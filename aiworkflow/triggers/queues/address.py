@@ -44,7 +44,7 @@ def read_address(url: str, login: str | None = None) -> Address:
         raise UsageError(
             "the address of the queue is not a URL", hint="write it like redis://host:6379/0"
         ) from error
-    if not parts.scheme or not (host or parts.path):
+    if not parts.scheme or not (host or parts.path.startswith("/")):
         raise UsageError(
             "the address of the queue is not a URL", hint="write it like redis://host:6379/0"
         )
