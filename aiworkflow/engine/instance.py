@@ -1,4 +1,4 @@
-"""An instance: a place in the run that has begun, and what a branch sees of the state.
+"""An instance: a place in the run that has begun.
 
 It is a step, one item of an `each`, one round of an `until`. Items and rounds are no instances until
 they start, so 100,000 items cost nothing before.
@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Final
 from aiworkflow.engine.carried import Spent, Total
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from aiworkflow.engine import events as ev
-    from aiworkflow.engine.carried import Failure, Json
+    from aiworkflow.engine.carried import Failure
     from aiworkflow.engine.reply import Reply
+    from aiworkflow.engine.scope import Mark, Scope
 
 PENDING: Final = "pending"
 LOST: Final = "lost"
@@ -38,28 +39,6 @@ PEOPLE: Final = frozenset({"approve", "gate", "ask", "break"})
 WRITES: Final = frozenset(
     {"idempotent", "write", "destructive"}
 )  # effects that stand until taken back
-
-
-class Scope:
-    """The values of `state` as one branch sees them, and what the branch has written.
-
-    The run's own scope keeps no list of writes: nothing will ever be merged from it.
-    """
-
-    __slots__ = ("values", "writes")
-
-    def __init__(self, values: dict[str, Json], *, branch: bool) -> None:
-        self.values = values
-        self.writes: list[tuple[str, Json]] | None = [] if branch else None
-
-    def fork(self) -> Scope:
-        """The scope of a branch that begins here."""
-        return Scope(dict(self.values), branch=True)
-
-    def note(self, name: str, operands: Sequence[Json]) -> None:
-        """Remember what a branch wrote, for the join."""
-        if self.writes is not None:
-            self.writes.extend((name, operand) for operand in operands)
 
 
 class Purse:
@@ -100,6 +79,7 @@ class Instance:
         children: by node id of a group, by index of an `each`, by round of an `until`.
         stopping: why nothing new starts below, or "".
         scope: of a branch: its view of the state; None where it shares its parent's.
+        mark: of a group or `until`: the state when it began, to come back to.
         done_seq: seq of the event with which it succeeded.
         undo_seq: seq of the event that holds the arguments of its undo; 0 where it has none.
         undo: the attempt to take it back; `undone` what came of that: `done`, `failed` or "".
@@ -147,6 +127,7 @@ class Instance:
         "join",
         "journalled",
         "key",
+        "mark",
         "metered",
         "node",
         "parent",
@@ -222,8 +203,7 @@ class Instance:
         self.question_seq = self.reply_seq = 0
         self.replies: tuple[Reply, ...] = ()
         self.held = 0
-        self.held_s = 0.0
-        self.held_since = 0.0
+        self.held_s = self.held_since = 0.0
         self.failures = 0
         self.ends = 0
         self.purse: Purse | None = None
@@ -235,6 +215,7 @@ class Instance:
         self.forks = False
         self.children: dict[str | int, Instance] | None = None if form == "leaf" else {}
         self.scope: Scope | None = None
+        self.mark: Mark | None = None
         self.join: Instance | None = None
         self.former: tuple[Instance, ...] = ()
         self.journalled = False

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from aiworkflow.engine import events as ev
+    from aiworkflow.engine.carried import Json
     from aiworkflow.engine.instance import Instance
     from aiworkflow.engine.state import RunState
 
@@ -122,6 +123,8 @@ def _go_on(instance: Instance, at: float) -> None:
 def _drop(state: RunState, instance: Instance, at: float) -> None:
     _quiet(instance, at)
     for found in _below(instance):
+        if found.mark is not None:
+            state.scope(found).let_go(found.mark)
         state.visits[found.path] = found.visit + 1
         state.instances.pop(found.path, None)
     parent = instance.parent
@@ -146,18 +149,26 @@ def _rename(state: RunState, names: Mapping[str, str]) -> None:
 
 def _restart(state: RunState, event: ev.Replanned) -> None:
     """Names of the state that begin again, are new, or are gone."""
-    for found in state.instances.values():
-        scope = found.scope
-        if scope is None:
-            continue
-        kept = {
-            name: value
-            for name, value in scope.values.items()
-            if name in event.channels and name not in event.restarted
-        }
-        scope.values = {
-            name: kept[name] if name in kept else start_value(reducer, start)
+
+    def stays(name: str) -> bool:
+        return name in event.channels and name not in event.restarted
+
+    def now(values: Mapping[str, Json]) -> dict[str, Json]:
+        return {
+            name: values[name] if name in values and stays(name) else start_value(reducer, start)
             for name, (reducer, _, start, _) in event.channels.items()
         }
-        if scope.writes is not None:
-            scope.writes = [write for write in scope.writes if write[0] in kept]
+
+    for found in state.instances.values():
+        mark = found.mark
+        if mark is not None:
+            before = (state.scope(found).writes or ())[: mark.writes]
+            mark.writes = sum(stays(name) for name, _ in before)
+            mark.values = now(mark.values)
+            mark.others = [write for write in mark.others if stays(write[0])]
+    for found in state.instances.values():
+        scope = found.scope
+        if scope is not None:
+            scope.values = now(scope.values)
+            if scope.writes is not None:
+                scope.writes = [write for write in scope.writes if stays(write[0])]

@@ -36,6 +36,8 @@ def resume(state: RunState, event: ev.RunResumed) -> Instance | None:
             found.status = RUNNING
             found.at = event.at  # deadlines count from here
             found.clear()
+            if found.mark is not None:
+                state.scope(found).keep(found.mark)
     for path in event.anew:
         state.instances[path].visit_again()
     if event.undo:
@@ -95,6 +97,11 @@ def repeat(state: RunState, event: ev.Repeated) -> Instance:
         return found
     failures = found.failures
     found.visit_all()
+    if found.is_branch and found.parent is not None:
+        found.scope = state.scope(found.parent).fork()
+    elif found.mark is not None:
+        scope = state.scope(found)
+        scope.go_back(found.mark, lambda name, with_: state.reduced(scope, name, with_, {}))
     found.failures = failures
     found.status = RUNNING
     found.at = event.at

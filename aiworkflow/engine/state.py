@@ -21,13 +21,13 @@ from aiworkflow.engine.instance import (
     SUCCEEDED,
     WAITING,
     Instance,
-    Scope,
 )
 from aiworkflow.engine.join import reduce_all, start_value
 from aiworkflow.engine.replanned import replan
 from aiworkflow.engine.reply import agree, end, pose
 from aiworkflow.engine.resumed import repeat, resume
 from aiworkflow.engine.said import Said
+from aiworkflow.engine.scope import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -200,11 +200,14 @@ class RunState:
     def _delayed(self, event: ev.Delayed) -> Instance:
         found = self.instances[event.path]
         found.delayed(event.until, event.because)
+        if found.mark is not None:
+            self.scope(found).keep(found.mark)
         return found
 
     def _changed(self, event: ev.Changed) -> Instance | None:
         if self.root is not None and self.root.scope is not None:
-            self.root.scope.values.update(event.values)
+            for name, value in event.values.items():
+                self.root.scope.write(None, name, value, given=event.values)
         return self.root
 
     def _cancel_requested(self, event: ev.CancelRequested) -> Instance | None:
@@ -262,6 +265,11 @@ class RunState:
         found.forks = event.forks
         if event.items is not None:
             found.items_seq = self.seq
+        if event.round is None and event.form != "each":
+            scope = self.scope(found)
+            if found.mark is not None:
+                scope.let_go(found.mark)
+            found.mark = scope.mark(found)
         return found
 
     def _round(self, event: ev.Entered) -> Instance:
@@ -403,8 +411,8 @@ class RunState:
         found.seq = 0
         scope = self.scope(found)
         for name, operand in event.operands.items():
-            scope.values[name] = self.reduced(scope, name, [operand], event.given)
-            scope.note(name, [operand])
+            value = self.reduced(scope, name, [operand], event.given)
+            scope.write(found, name, value, [operand], event.given)
         return found
 
     def reduced(
@@ -445,13 +453,15 @@ class RunState:
             found.failures += 1
         elif event.status == SUCCEEDED:
             found.done_seq = self.seq
+        if found.mark is not None:
+            self.scope(found).let_go(found.mark)
         return found
 
     def _merge(self, instance: Instance, event: ev.Closed) -> None:
         scope = self.scope(instance)
         for name, operands in pending_writes(instance, event.order).items():
-            scope.values[name] = self.reduced(scope, name, operands, event.merged)
-            scope.note(name, operands)
+            value = self.reduced(scope, name, operands, event.merged)
+            scope.write(instance, name, value, operands, event.merged)
         for branch in branches(instance, event.order):
             branch.scope = None
 
