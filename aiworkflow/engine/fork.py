@@ -1,10 +1,11 @@
 """What a fork takes over from the run it comes from. Pure: events in, events out.
 
 A fork begins as a copy of what that run had done before a step, and goes on by itself. It takes over
-only what is whole: steps that have ended, with their newest visit; what was under way, waited, failed
-or was taken back is done again. What is defined differently is then found as for any run that goes on
-with another plan (see `replan`). It owns only what it does itself: it takes nothing back
-that the other run did, and counts none of its cost.
+only what is whole: steps that have ended, and their visits before a `goto`, since what those have
+written into the state is still there; what was under way, waited, failed or was taken back is done
+again. What is defined differently is then found as for any run that goes on with another plan (see
+`replan`). It owns only what it does itself: it takes nothing back that the other run did, and counts
+none of its cost.
 """
 
 from __future__ import annotations
@@ -41,6 +42,70 @@ class _Found:
     is_group: bool = False
     tolerated: bool = True
 
+    @property
+    def places(self) -> tuple[int, ...]:
+        """Where its events are in the prefix."""
+        return tuple(at for at in (self.begin, self.said, self.end) if at >= 0)
+
+
+@dataclass(slots=True)
+class _Loop:
+    """A `goto`: what holds the steps that it begins again, and the events of those that were whole."""
+
+    holder: str
+    at: int
+    places: dict[str, tuple[int, ...]]
+
+
+@dataclass(slots=True)
+class _Taken:
+    """What there was at the end of a prefix: the newest visit of every place, and its loops."""
+
+    newest: dict[str, _Found]
+    loops: list[_Loop]
+
+    def again(self, event: ev.Repeated, at: int, plan: Plan) -> None:
+        """What begins again has not been done; what a `goto` leaves behind has written all the same."""
+        prefix = f"{event.path}." if event.path else ""
+        heads = tuple(f"{prefix}{name}" for name in event.names) or (event.path,)
+        gone = [one for one in self.newest if is_below(one, heads)]
+        if event.names:
+            whole = {
+                one: self.newest[one].places for one in gone if _is_whole(one, self.newest, plan)
+            }
+            self.loops.append(_Loop(event.path, at, whole))
+        else:
+            self.loops = [one for one in self.loops if not is_below(one.holder, heads)]
+        for path in gone:
+            if not (path == event.path and not event.names):
+                del self.newest[path]
+
+    def forget(self, path: str) -> None:
+        """What is gone, begins again or was taken back; what holds it is not over."""
+        for below in [one for one in self.newest if is_below(one, (path,))]:
+            del self.newest[below]
+        for holder, one in self.newest.items():
+            if is_below(path, (holder,)):
+                one.end = -1
+        self.loops = [one for one in self.loops if not is_below(one.holder, (path,))]
+        for loop in self.loops:
+            for below in [one for one in loop.places if is_below(one, (path,))]:
+                del loop.places[below]
+
+    def kept(self, plan: Plan) -> list[int]:
+        """Where the events are that are taken over, in order."""
+        found: set[int] = set()
+        for path, one in sorted(self.newest.items(), key=lambda pair: pair[1].begin):
+            if _is_whole(path, self.newest, plan):
+                found.update(one.places)
+        for loop in self.loops:
+            if not loop.holder or (
+                loop.holder in self.newest and _is_whole(loop.holder, self.newest, plan)
+            ):
+                found.add(loop.at)
+                found.update(*loop.places.values())
+        return sorted(found)
+
 
 def carried_over(prefix: Sequence[Event], plan: Plan, later: Sequence[Event] = ()) -> list[Event]:
     """The events that a fork begins with, after its own `RunStarted`.
@@ -51,15 +116,10 @@ def carried_over(prefix: Sequence[Event], plan: Plan, later: Sequence[Event] = (
         later: what that run did after it: what it has taken back in the end is not there any more.
     """
     prefix = _as_named_now(prefix)
-    found = _newest(prefix)
+    taken = _taken(prefix, plan)
     for path in _taken_back(later):
-        _forget_whole(found, path)
-    kept: set[int] = set()
-    for path, one in sorted(found.items(), key=lambda pair: pair[1].begin):
-        if not _is_whole(path, found, plan):
-            continue
-        kept.update(at for at in (one.begin, one.said, one.end) if at >= 0)
-    return [_its_own(prefix[at]) for at in sorted(kept)]
+        taken.forget(path)
+    return [_its_own(prefix[at]) for at in taken.kept(plan)]
 
 
 def has_begun(events: Sequence[Event], step: str) -> bool:
@@ -98,9 +158,9 @@ _BEGINNINGS = (
 )
 
 
-def _newest(prefix: Sequence[Event]) -> dict[str, _Found]:
-    """The newest visit of every place."""
-    found: dict[str, _Found] = {}
+def _taken(prefix: Sequence[Event], plan: Plan) -> _Taken:
+    taken = _Taken({}, [])
+    found = taken.newest
     for at, event in enumerate(prefix):
         match event:
             case ev.Entered():
@@ -116,7 +176,7 @@ def _newest(prefix: Sequence[Event]) -> dict[str, _Found]:
             case ev.Skipped() | ev.Reused() | ev.Assigned():
                 found[event.path] = _Found(event.node, event.parent, event.visit, end=at)
             case ev.Ended() | ev.Resolved() if (path := _undone(event)) is not None:
-                _forget_whole(found, path)
+                taken.forget(path)
             case ev.Ended() if event.path in found:
                 is_end = event.status in {SUCCEEDED, FAILED}
                 found[event.path].end = at if is_end else -1
@@ -129,16 +189,16 @@ def _newest(prefix: Sequence[Event]) -> dict[str, _Found]:
             case ev.Closed() if event.path in found:
                 found[event.path].end = at if event.status == SUCCEEDED else -1
             case ev.Repeated():
-                _forget(found, event)
+                taken.again(event, at, plan)
             case ev.Replanned():
                 for path in (*event.redo, *event.dropped):
-                    _forget_whole(found, path)
+                    taken.forget(path)
                 for path in event.opened:
                     if path in found:
                         found[path].end = -1
             case _:
                 pass
-    return found
+    return taken
 
 
 def _taken_back(events: Sequence[Event]) -> list[str]:
@@ -164,24 +224,6 @@ def _undone(event: Event) -> str | None:
     return step if undo and event.path.endswith(_UNDO) and is_now else None
 
 
-def _forget(found: dict[str, _Found], event: ev.Repeated) -> None:
-    """What begins again has not been done."""
-    prefix = f"{event.path}." if event.path else ""
-    heads = tuple(f"{prefix}{name}" for name in event.names) or (event.path,)
-    for path in [one for one in found if is_below(one, heads)]:
-        if not (path == event.path and not event.names):
-            del found[path]
-
-
-def _forget_whole(found: dict[str, _Found], path: str) -> None:
-    """What is gone, begins again or was taken back; what holds it is not over."""
-    for below in [one for one in found if is_below(one, (path,))]:
-        del found[below]
-    for holder, one in found.items():
-        if is_below(path, (holder,)):
-            one.end = -1
-
-
 def _as_named_now(prefix: Sequence[Event]) -> list[Event]:
     """Events with the paths that their steps have in the end."""
     found: list[Event] = []
@@ -198,6 +240,9 @@ def _renamed(event: Event, names: Mapping[str, str]) -> Event:
     node = getattr(event, "node", None)
     if node is not None:
         paths["node"] = names.get(node, node)
+    if isinstance(event, ev.Repeated):
+        again = tuple(names.get(one, one) for one in event.names)
+        return dataclasses.replace(event, path=paths["path"], names=again)
     return dataclasses.replace(event, **paths) if paths else event  # type: ignore[arg-type]
 
 

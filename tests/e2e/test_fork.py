@@ -85,6 +85,62 @@ def test_items_that_are_done_are_taken_over(project: Project) -> None:
     assert notes(project) == ["item", "item"]
 
 
+def looped(inner: str) -> str:
+    """Steps that a `goto` begins again twice, and one after them."""
+    code = "n=$(cat n 2>/dev/null || echo 0); n=$((n+1)); echo $n > n; test $n -ge 3"
+    check = script("check", code, "on_error: {goto: first, max_visits: 4}\n")
+    return note("first") + inner + check + note("last")
+
+
+INNER = {
+    "a step": keep("k", "first"),
+    "a group": group("g", "", keep("k", "first").replace("## ", "### ")),
+    "branches": group(
+        "g",
+        "parallel: true\n",
+        keep("k", "first").replace("## ", "### "),
+        script("beside", "true", level=3),
+    ),
+    "a group tried again": group(
+        "g",
+        "retry: {times: 1, base: 1ms}\n",
+        keep("k", "first").replace("## ", "### "),
+        script(
+            "odd", "m=$(cat m 2>/dev/null || echo 0); echo $((m+1)) > m; exit $((m % 2))", level=3
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("inner", INNER)
+def test_the_state_has_what_earlier_visits_have_written(project: Project, inner: str) -> None:
+    project.workflow(looped(INNER[inner]), head=HEAD)
+    first = project.run("run", "flow", "--json").json
+    assert first["outputs"]["log"] == ["first-1"] * 3, first
+    for step, visits in (("last", 3), ("check", 1)):
+        (project.root / "n").write_text("9")
+        done = project.run("runs", "fork", first["run"], "--from", step, "--json")
+        assert done.json["status"] == "succeeded", done.out + done.err
+        assert done.json["outputs"]["log"] == ["first-1"] * visits
+    undone = project.run("runs", "undo", "last", "--json")
+    assert undone.code == 0, undone.err
+    assert [one for one in notes(project) if one.startswith("undo")] == ["undo last"]
+    assert project.run("journal", "check").code == 0
+
+
+def test_earlier_visits_in_a_group_that_began_again_are_void(project: Project) -> None:
+    code = "n=$(cat n 2>/dev/null || echo 0); n=$((n+1)); echo $n > n; test $n -ge 2 -a $n -ne 3"
+    check = script("check", code, "on_error: {goto: first, max_visits: 4}\n", level=3)
+    inner = note("first", 3) + keep("k", "first").replace("## ", "### ") + check
+    odd = script("odd", "test $(cat n) -ge 4", level=3)
+    steps = group("g", "retry: {times: 1, base: 1ms}\n", inner, odd)
+    project.workflow(steps + note("last"), head=HEAD)
+    first = project.run("run", "flow", "--json").json
+    assert first["outputs"]["log"] == ["first-1"] * 2, first
+    done = project.run("runs", "fork", "last", "--from", "last", "--json")
+    assert done.json["outputs"]["log"] == ["first-1"] * 2, done.out
+
+
 def test_a_fork_at_another_revision_does_what_has_changed(project: Project) -> None:
     project.workflow(note("a") + note("b") + script("c", "exit 1"), head=HEAD)
     project.git("add", "-A")
