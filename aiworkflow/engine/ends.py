@@ -177,7 +177,8 @@ def judge(desk: Desk, child: Instance, parent: Instance) -> None:
     goto = (
         node.goto if parent.form != "each" else None
     )  # an item fails its `each`, and that goes back
-    if goto is not None and child.visit < goto.max_visits and not desk.is_cancelled:
+    visits = child.visit - child.since + 1
+    if goto is not None and visits < goto.max_visits and not desk.is_cancelled:
         go_back(desk, parent, goto.target, child)
         return
     rollback = node.on_error is OnError.ROLLBACK and child.form == "leaf"

@@ -63,6 +63,7 @@ class Instance:
         items_seq: of an `each`: seq of the event that holds the list.
         arguments_seq: of a leaf: seq of the event that holds the rendered arguments.
         because: why it was skipped.
+        since: the first visit of it in the present one of what holds it.
         passed: the visit whose breakpoint a person has let pass; 0 for none.
         agent: who makes the attempt, where one of `agents` may; `tried` those that are down.
         failures: how many attempts of this visit have failed.
@@ -146,6 +147,7 @@ class Instance:
         "said",
         "scope",
         "seq",
+        "since",
         "status",
         "stopping",
         "taking_back",
@@ -169,7 +171,7 @@ class Instance:
         self.parent = parent
         self.form = form
         self.status: str = PENDING
-        self.visit = 1
+        self.visit = self.since = 1
         self.passed = 0
         self.attempt = 0
         self.agent = ""
@@ -271,6 +273,7 @@ class Instance:
         self.visit_again()
         for child in (self.children or {}).values():
             child.visit_all()
+            child.since = child.visit
         for apart in (self.join, self.undo, self.check):
             if apart is not None:
                 apart.visit_again()

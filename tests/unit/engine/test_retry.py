@@ -180,6 +180,24 @@ def test_the_rounds_of_an_until_are_counted_anew() -> None:
     assert run.state.finished.error.kind == "rounds"
 
 
+def test_the_visits_of_a_goto_are_counted_anew() -> None:
+    back = step("b", parent="g", on_error=OnError.GOTO, goto=Goto("a", 2))
+    steps = group("g", step("a", parent="g"), back, retry=Retry(1, jitter=0.0))
+    run = Simulation(plan(*steps), {"g.b": "failed"}).run()
+    assert run.performed == ["g.a", "g.b", "g.a", "g.b"] * 2
+    assert run.state.status == "failed"
+
+
+def test_the_visits_of_a_goto_within_another_are_counted_anew() -> None:
+    inner = step("b", parent="g", on_error=OnError.GOTO, goto=Goto("a", 2))
+    steps = group("g", step("a", parent="g"), inner)
+    last = step("z", on_error=OnError.GOTO, goto=Goto("g", 2))
+    ends = {"g.b": ["failed", "succeeded", "failed", "succeeded"], "z": ["failed"]}
+    run = Simulation(plan(*steps, last), ends).run()
+    assert run.performed == ["g.a", "g.b", "g.a", "g.b", "z"] * 2
+    assert run.state.status == "succeeded"
+
+
 # -- goto -----------------------------------------------------------------------------------------
 
 
