@@ -50,7 +50,13 @@ class Made:
 
 
 @st.composite
-def plans(draw: st.DrawFn) -> Made:
+def plans(draw: st.DrawFn, *, sets: int = 4, again: int = 3) -> Made:
+    """Plans of all forms.
+
+    Args:
+        sets: one of so many steps and one writes into the state.
+        again: one of so many groups and one is tried again.
+    """
     names = iter(f"s{n}" for n in range(1000))
     answers: dict[tuple[str, str], Any] = {}
     failing: set[str] = set()
@@ -71,7 +77,7 @@ def plans(draw: st.DrawFn) -> Made:
             failing.add(name)
         elif draw(st.integers(0, 19)) == 0:
             failing.add(name)
-        if draw(st.integers(0, 4)) == 0:
+        if draw(st.integers(0, sets)) == 0:
             return sim.step(
                 name,
                 parent=parent,
@@ -106,7 +112,7 @@ def plans(draw: st.DrawFn) -> Made:
                     more["each"] = Each(sim.expression("x"), max_parallel=draw(st.integers(1, 3)))
                 elif form == "until":
                     more |= {"until": "x", "max_rounds": 3}
-                if draw(st.integers(0, 3)) == 0:
+                if draw(st.integers(0, again)) == 0:
                     more["retry"] = Retry(1)
                 if draw(st.integers(0, 4)) == 0:
                     more["approve"] = Approval()
@@ -162,7 +168,7 @@ class Calm(sim.Simulation):  # type: ignore[name-defined,misc]
         return str(found)
 
     def crash(self, keep: int | None = None) -> Any:
-        after = Calm(
+        after = type(self)(
             self.plan,
             self.outcomes,
             self.answers,

@@ -33,6 +33,7 @@ def _load(name: str, file: str) -> Any:
 
 
 crash = _load("crash7", "test_crash.py")
+state_model = _load("state_model7", "state_model.py")
 MOST_USD = 1.0
 REAL_USD = 0.5
 
@@ -241,6 +242,15 @@ class Runs(RuleBasedStateMachine):
         for path in self.sim.running:
             if path not in self.sim.to_cancel:  # what it was for may have begun again
                 assert folded.instances[path].status == "running"
+
+    @invariant()
+    def what_was_set_counts_once(self) -> None:
+        root = self.sim.state.root if self.sim is not None else None
+        if root is None or root.scope is None:
+            return
+        counted = state_model.counted(decode(payload) for payload in self.sim.journal)
+        assert sorted(root.scope.values["log"]) == sorted(counted)
+        assert root.scope.values["sum"] == len(counted)
 
     @invariant()
     def it_is_not_stuck(self) -> None:

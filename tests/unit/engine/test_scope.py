@@ -1,0 +1,94 @@
+"""What is written into the state counts once: through branches, tries, loops and deaths of the driver."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aiworkflow.bundle.policies import Goto
+from aiworkflow.bundle.workflow import Kind, OnError
+from aiworkflow.engine import RunState, decode
+
+
+def _load(name: str, file: str) -> Any:
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(file))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+crash = _load("crash8", "test_crash.py")
+state_model = _load("state_model8", "state_model.py")
+
+
+class Tired(crash.Calm):  # type: ignore[name-defined,misc]
+    """Steps that fail so often in all, over all tries of what holds them."""
+
+    def _outcome(self, path: str) -> str:
+        instance = self.state.instances[path]
+        times = self.outcomes.get(instance.node)
+        if isinstance(times, int):
+            return "failed" if instance.ends < times else "succeeded"
+        return str(super()._outcome(path))
+
+
+def failing(made: Any, fails: dict[int, int], goes_back: bool) -> Any:
+    """The same plan, where steps of groups with `retry` fail a few times, and one goes back."""
+    nodes = {node.id: node for node in made.nodes}
+    outcomes = dict(made.outcomes)
+    scripts = [one for one in made.nodes if one.kind is Kind.SCRIPT and not one.final]
+    again = [one for one in scripts if one.parent and nodes[one.parent].retry is not None]
+    for at, times in fails.items():
+        if again:
+            one = again[at % len(again)]
+            nodes[one.id] = dataclasses.replace(one, retry=None, on_error=OnError.FAIL)
+            outcomes[one.id] = times
+    top = [one for one in nodes.values() if one.parent == "" and not one.final]
+    if goes_back and len(top) > 1 and top[-1].kind is Kind.SCRIPT:
+        goto = Goto(top[0].id, 3)
+        nodes[top[-1].id] = dataclasses.replace(
+            top[-1], on_error=OnError.GOTO, goto=goto, retry=None
+        )
+        outcomes[top[-1].id] = 1
+    return dataclasses.replace(made, nodes=[*nodes.values()], outcomes=outcomes)
+
+
+def agree(state: RunState, journal: list[bytes]) -> None:
+    root = state.root
+    if root is None or root.scope is None:
+        return
+    counted = state_model.counted(decode(payload) for payload in journal)
+    assert sorted(root.scope.values["log"]) == sorted(counted)
+    assert root.scope.values["sum"] == len(counted)
+
+
+@settings(max_examples=200, deadline=None, phases=crash.PHASES)
+@given(
+    crash.plans(sets=1, again=1),
+    st.dictionaries(st.integers(0, 9), st.just(1), min_size=1, max_size=3),
+    st.booleans(),
+    st.integers(1, 100),
+)
+def test_what_was_set_counts_once(
+    made: Any, fails: dict[int, int], goes_back: bool, death: int
+) -> None:
+    made = failing(made, fails, goes_back)
+    run = Tired(made.plan, made.outcomes, made.answers, crash.CHANNELS, replies=True)
+    run.run()
+    state = RunState()
+    for at, payload in enumerate(run.journal, 1):
+        state.apply(decode(payload))
+        agree(state, run.journal[:at])
+    for end in run.ends[:-1][death % 10 :: 10]:
+        after = run.crash(end)
+        after.run()
+        agree(after.state, after.journal)
