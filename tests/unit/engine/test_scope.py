@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from aiworkflow.bundle.policies import Goto
 from aiworkflow.bundle.workflow import Kind, OnError
-from aiworkflow.engine import RunState, decode
+from aiworkflow.engine import RunState, before, carried_over, decode, has_begun
 
 
 def _load(name: str, file: str) -> Any:
@@ -42,7 +42,7 @@ class Tired(crash.Calm):  # type: ignore[name-defined,misc]
 
 
 def failing(made: Any, fails: dict[int, int], goes_back: bool) -> Any:
-    """The same plan, where steps of groups with `retry` fail a few times, and one goes back."""
+    """The same plan, where steps of groups with `retry` fail once, and the last but one goes back."""
     nodes = {node.id: node for node in made.nodes}
     outcomes = dict(made.outcomes)
     scripts = [one for one in made.nodes if one.kind is Kind.SCRIPT and not one.final]
@@ -53,12 +53,12 @@ def failing(made: Any, fails: dict[int, int], goes_back: bool) -> Any:
             nodes[one.id] = dataclasses.replace(one, retry=None, on_error=OnError.FAIL)
             outcomes[one.id] = times
     top = [one for one in nodes.values() if one.parent == "" and not one.final]
-    if goes_back and len(top) > 1 and top[-1].kind is Kind.SCRIPT:
-        goto = Goto(top[0].id, 3)
-        nodes[top[-1].id] = dataclasses.replace(
-            top[-1], on_error=OnError.GOTO, goto=goto, retry=None
-        )
-        outcomes[top[-1].id] = 1
+    if goes_back and len(top) > 1:
+        goto = {"on_error": OnError.GOTO, "goto": Goto(top[0].id, 3)}
+        check = crash.sim.step("check", **goto)
+        at = list(nodes).index(top[-1].id)
+        nodes = dict([*list(nodes.items())[:at], ("check", check), *list(nodes.items())[at:]])
+        outcomes["check"] = 1
     return dataclasses.replace(made, nodes=[*nodes.values()], outcomes=outcomes)
 
 
@@ -92,3 +92,38 @@ def test_what_was_set_counts_once(
         after = run.crash(end)
         after.run()
         agree(after.state, after.journal)
+
+
+@settings(max_examples=200, deadline=None, phases=crash.PHASES)
+@given(
+    crash.plans(sets=1, again=1),
+    st.dictionaries(st.integers(0, 9), st.just(1), min_size=1, max_size=3),
+    st.booleans(),
+)
+def test_a_fork_has_the_state_of_what_it_takes_over(
+    made: Any, fails: dict[int, int], goes_back: bool
+) -> None:
+    made = failing(made, fails, goes_back)
+    run = Tired(made.plan, made.outcomes, made.answers, crash.CHANNELS, replies=True)
+    run.run()
+    events = [decode(payload) for payload in run.journal]
+    for step in (one for one in made.plan.root.children if has_begun(events, one)):
+        prefix = before(events, step)
+        carried = carried_over(prefix, made.plan, events[1 + len(prefix) :])
+        then, fork = RunState(), RunState()
+        for event in (events[0], *prefix):
+            then.apply(event)
+        for event in (events[0], *carried):
+            fork.apply(event)
+        counted = state_model.counted([events[0], *carried])
+        assert then.root is not None
+        assert fork.root is not None
+        assert then.root.scope is not None
+        assert fork.root.scope is not None
+        assert sorted(fork.root.scope.values["log"]) == sorted(counted)
+        if statuses(then) == statuses(fork):
+            assert sorted(fork.root.scope.values["log"]) == sorted(then.root.scope.values["log"])
+
+
+def statuses(state: RunState) -> dict[str, str]:
+    return {path: one.status for path, one in state.instances.items() if one.at_rest and path}
