@@ -1,7 +1,7 @@
 """A way to a PostgreSQL server that is cut at one append: before it, within it, or after its commit.
 
 It listens on a Unix socket of its own and hands everything on. An append is known by the name of the
-statement in what the client sends.
+statement in what the client sends; or it is cut at the ends of transactions instead.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 
 PORT = 5432
+COMMIT = re.compile(rb"COMMIT\0")
 _APPEND = re.compile(rb"append_group\(|\0append\0")
 _KEY = b"K\0\0\0\x0c"  # BackendKeyData: the pid follows
 
@@ -31,11 +32,13 @@ class CutLine:
 
     Attributes:
         appends: how many have been asked for since `arm`.
+        meant: what an append is known by.
     """
 
     def __init__(
         self, folder: Path, upstream: tuple[str, int], kill: Callable[[int], object]
     ) -> None:
+        self.meant = _APPEND
         self.appends = 0
         self.cuts = 0
         self._at, self._how = 0, ""
@@ -88,7 +91,7 @@ class CutLine:
                 data = client.recv(65536)
                 if not data:
                     return
-                if _APPEND.search(data):
+                if self.meant.search(data):
                     self.appends += 1
                     if self.appends == self._at:
                         self.cuts += 1

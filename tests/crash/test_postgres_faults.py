@@ -24,7 +24,7 @@ from aiworkflow.client.inputs import check_inputs
 from aiworkflow.clock import SystemClock, SystemIds
 from aiworkflow.engine import decode
 from aiworkflow.engine import events as ev
-from aiworkflow.journal import Journal, JournalUnavailable, open_journal
+from aiworkflow.journal import Conflict, Journal, JournalUnavailable, RegisterWrite, open_journal
 from aiworkflow.plan.graph import Node, Plan
 from aiworkflow.runtime.given import Folders, InForce, NewRun
 from aiworkflow.runtime.local import LocalRuntime
@@ -32,7 +32,7 @@ from aiworkflow.runtime.mask import Masking
 from aiworkflow.runtime.workspace import Revision
 from aiworkflow.steps.contract import Outcome, Ports, Work
 from aiworkflow.trust.secrets import EnvironmentSecrets
-from tests.crash.cut_line import PORT, CutLine
+from tests.crash.cut_line import COMMIT, PORT, CutLine
 from tests.postgres import URL, a_schema, execute, need_server
 
 CLOCK = SystemClock()
@@ -166,6 +166,29 @@ def test_the_connection_may_break_at_every_append(
     ledger = Ledger(again)
     status, found = drive(url, tmp_path, ledger)
     assert_undisturbed(status, found, ledger, "every append")
+
+
+@pytest.mark.parametrize("how", ["unsent", "sent", "answered", "half", "killed"])
+def test_the_connection_may_break_when_a_write_is_committed(
+    line: tuple[CutLine, str], tmp_path: Path, how: str
+) -> None:
+    """Whether it was made or not: it is made once, and is nobody else's."""
+    cut, url = line
+    journal = open_journal(url, tmp_path, clock=CLOCK, ids=IDS)
+    try:
+        cut.meant = COMMIT
+        cut.arm(1, how)
+        journal.put([RegisterWrite("a", "1", "first", expect=0), RegisterWrite("a", "2", "more")])
+        cut.arm(1, how)
+        journal.put([RegisterWrite("a", "1", "second", expect=1), RegisterWrite("a", "2", None)])
+        assert cut.cuts == 1
+        found = journal.register("a", "1")
+        assert found is not None
+        assert (found.value, found.version) == ("second", 2)
+        with pytest.raises(Conflict):
+            journal.put([RegisterWrite("a", "1", "third", expect=1)])
+    finally:
+        journal.close()
 
 
 # -- a server of our own --------------------------------------------------------------------------

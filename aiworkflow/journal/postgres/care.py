@@ -15,20 +15,44 @@ if TYPE_CHECKING:
     from aiworkflow.journal.postgres.line import Line, Rows
 
 
-def in_transaction(line: Line, work: Callable[[], object]) -> Rows:
-    """Do something while nobody else writes; all of it or nothing. Raises Lost, Refused."""
-    line.run("BEGIN")
-    try:
-        line.ask("lock_all")
-        work()
-        line.run("COMMIT")
-    except Lost:
-        raise
-    except BaseException:
-        with suppress(Lost, Refused):  # it is gone with its connection
-            line.run("ROLLBACK")
-        raise
-    return []
+class InTransaction:
+    """Something that is done while nobody else writes: all of it or nothing, and once.
+
+    When the line breaks it may be called again. Nobody knows then whether the commit was made; so the
+    server is asked what became of the transaction before. It is over by then: it had the same lock.
+
+    Args:
+        work: asks on the line.
+    """
+
+    def __init__(self, line: Line, work: Callable[[], object]) -> None:
+        self._line = line
+        self._work = work
+        self._number = ""
+
+    def __call__(self) -> Rows:
+        """Do it, unless it is done. Raises Lost, Refused, and what the work raises."""
+        line = self._line
+        line.run("BEGIN")
+        try:
+            line.ask("lock_all")
+            if not self._is_made():
+                ((self._number,),) = line.ask("transaction")
+                self._work()
+            line.run("COMMIT")
+        except Lost:
+            raise
+        except BaseException:
+            with suppress(Lost, Refused):  # it is gone with its connection
+                line.run("ROLLBACK")
+            raise
+        return []
+
+    def _is_made(self) -> bool:
+        if not self._number:
+            return False
+        ((is_made,),) = self._line.ask("is_committed", self._number)
+        return bool(is_made)
 
 
 def put_registers(line: Line, writes: Sequence[RegisterWrite]) -> None:

@@ -131,6 +131,14 @@ WHERE application_name = $1::text AND pid <> pg_backend_pid()
 -- name: lock_all
 LOCK TABLE streams, registers IN SHARE ROW EXCLUSIVE MODE
 
+-- name: transaction
+SELECT pg_current_xact_id()::text
+
+-- A server that has taken over from another may not have come to that number yet.
+-- name: is_committed
+SELECT CASE WHEN $1::text::xid8 < pg_snapshot_xmax(pg_current_snapshot())
+  THEN pg_xact_status($1::text::xid8) = 'committed' ELSE FALSE END
+
 -- name: put_register
 INSERT INTO registers AS r (space, key, value, version, expires)
 VALUES ($1::text, $2::text, $3::text, 1, $4::double precision)

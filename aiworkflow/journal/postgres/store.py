@@ -35,7 +35,7 @@ from aiworkflow.journal.contract import (
     UnknownRun,
 )
 from aiworkflow.journal.postgres.blobs import TableBlobs
-from aiworkflow.journal.postgres.care import forget_run, in_transaction, put_registers
+from aiworkflow.journal.postgres.care import InTransaction, forget_run, put_registers
 from aiworkflow.journal.postgres.commit import Commits
 from aiworkflow.journal.postgres.connect import open_line
 from aiworkflow.journal.postgres.failures import Lost, Refused, unavailable
@@ -323,11 +323,11 @@ class PostgresJournal:
         self._id = id_
 
     def _write(self, work: Callable[[], object]) -> None:
-        """Write in a transaction of its own; what is written must bear to be written twice."""
+        """Write in a transaction of its own."""
         self._check_usable()
         self._commits.drain()
         try:
-            self._line.patiently(lambda: in_transaction(self._line, work))
+            self._line.patiently(InTransaction(self._line, work))
         except (Lost, Refused) as error:
             raise unavailable(error, self.address) from error
 
