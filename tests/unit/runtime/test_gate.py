@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from aiworkflow.clock import JumpingClock, SystemIds
-from aiworkflow.journal import Append, Journal, RunRow, open_journal
-from aiworkflow.runtime.dispatch.limits import SEAT, Gate
+from aiworkflow.journal import Append, Journal, RegisterWrite, RunRow, open_journal
+from aiworkflow.runtime.dispatch.limits import PACE, SEAT, Gate
 from aiworkflow.settings.fleet import FleetLimits
 
 CLOCK = JumpingClock(1_900_000_000.0)
@@ -98,3 +99,12 @@ def test_a_start_that_somebody_else_made_meanwhile_does_not_count_twice(journal:
     one.leave(RUNS[0])
     other.leave(RUNS[1])
     assert one.is_shut("bundles/etl", begins=True), "those that began count on"
+
+
+def test_starts_of_a_clock_that_was_ahead_hold_nobody_up_for_long(journal: Journal) -> None:
+    value = json.dumps([CLOCK.now().timestamp() + 3600.0] * 2)
+    journal.put([RegisterWrite(PACE, "starts", value)])
+    one = gate(journal, FleetLimits(rate=(2, 60.0)))
+    assert one.enter(RUNS[0], "bundles/etl", begins=True)
+    assert one.enter(RUNS[1], "bundles/etl", begins=True)
+    assert one.is_shut("bundles/etl", begins=True)
