@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from aiworkflow.records import record
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
 IGNORE_FILE: Final = ".gitignore"
 _LARGEST: Final = 1_000_000  # bytes of a file of rules
@@ -206,7 +206,7 @@ class Patterns:
 class Ignored:
     """Whether a path of a project is ignored, by a watch and by git.
 
-    What is found is kept: make another one when a `.gitignore` may have changed.
+    What is found is kept: make another one when a `.gitignore` has changed.
 
     Args:
         gitignore: whether the rules of git count.
@@ -216,6 +216,7 @@ class Ignored:
         self._root = root
         self._patterns = patterns
         self._gitignore = gitignore
+        self._read_as: dict[str | None, tuple[int, int, int] | None] = {}
         self._rules_in = lru_cache(maxsize=10_000)(self._read)
         self._folder = lru_cache(maxsize=50_000)(self._folder_is_ignored)
 
@@ -245,9 +246,26 @@ class Ignored:
             verdict = verdict if said is None else said
         return verdict is True
 
-    def _read(self, folder: str | None) -> Rules:
+    def is_stale(self, above: Collection[str] | None = None) -> bool:
+        """Whether a file of rules has changed since it was read.
+
+        Args:
+            above: only those that concern all files of these folders; None for every one.
+        """
+        if above is None:
+            folders = [*self._read_as]
+        else:
+            parents = {str(one) for path in above for one in PurePosixPath(path).parents}
+            folders = [one for one in (None, *parents) if one in self._read_as]
+        return any(_written(self._place(one)) != self._read_as[one] for one in folders)
+
+    def _place(self, folder: str | None) -> Path:
         where = ".git/info/exclude" if folder is None else f"{folder}/{IGNORE_FILE}"
-        path = self._root / where
+        return self._root / where
+
+    def _read(self, folder: str | None) -> Rules:
+        path = self._place(folder)
+        self._read_as[folder] = _written(path)  # before it is read: a later one is seen as such
         try:
             if not path.is_file() or path.is_symlink():
                 return _NONE
@@ -255,6 +273,15 @@ class Ignored:
                 return rules_of(file.read(_LARGEST))
         except OSError:
             return _NONE
+
+
+def _written(path: Path) -> tuple[int, int, int] | None:
+    """What is another one when a file is; None where there is none."""
+    try:
+        about = path.lstat()
+    except OSError:
+        return None
+    return about.st_mtime_ns, about.st_size, about.st_ino
 
 
 def _path_form(pattern: str) -> str:

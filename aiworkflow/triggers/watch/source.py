@@ -139,6 +139,7 @@ class Watches:
                     self._entries = None
             self._observe()
             self._take()
+            self._look_at_rules()
             await self._poll()
             for one in [*self._watched.values()]:
                 if self._drains:
@@ -290,6 +291,12 @@ class Watches:
             if heard.lost:
                 one.suspect_all(now)
 
+    def _look_at_rules(self) -> None:
+        """The system tells of watched folders; rules that concern them may stand above."""
+        for one in self._watched.values():
+            if one.poll_s is None and one.tree.has_other_rules(everywhere=False):
+                one.suspect_rules(self._now())
+
     async def _poll(self) -> None:
         """Look at the files of which the system tells nothing."""
         now = self._now()
@@ -298,6 +305,8 @@ class Watches:
             if every is None or now - one.polled_at < every:
                 continue
             before, one.polled_at = one.polled_at, now
+            if await asyncio.to_thread(one.tree.has_other_rules, everywhere=True):
+                one.suspect_rules(now)
             files = await asyncio.to_thread(one.tree.all)
             one.polled(files, now, since=before)
 

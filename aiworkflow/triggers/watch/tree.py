@@ -61,6 +61,14 @@ class Tree:
         """Read the rules of `.gitignore` files anew."""
         self._ignored = self._read_rules()
 
+    def has_other_rules(self, *, everywhere: bool) -> bool:
+        """Whether files of rules have changed since they were read.
+
+        Args:
+            everywhere: also those below what is watched, of which the system tells where it does.
+        """
+        return self._ignored.is_stale(None if everywhere else self.patterns.roots)
+
     def _read_rules(self) -> Ignored:
         return Ignored(self.root, self.patterns, gitignore=self._gitignore)
 
@@ -87,6 +95,13 @@ class Tree:
             return dict(self._walk(path, path.count("/")))
         stamp = _stamp(about)
         return {path: stamp} if stamp is not None and self.means(path) else {}
+
+    def is_there(self, path: str) -> bool:
+        """Whether there is such a file, ignored or not."""
+        try:
+            return _stamp((self.root / path).lstat()) is not None
+        except OSError:
+            return False
 
     def _walk(self, folder: str, depth: int) -> Iterator[tuple[str, Stamp]]:
         if depth > _DEEPEST:

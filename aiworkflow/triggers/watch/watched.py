@@ -147,6 +147,12 @@ class Watched:
         self._all = True
         self._tick(now)
 
+    def suspect_rules(self, now: float) -> None:
+        """Files of rules have changed: other files may be ignored than were before."""
+        if not self._rules_changed:
+            self._rules_changed = True
+            self.suspect_all(now)
+
     def polled(self, files: Files, now: float, *, since: float) -> None:
         """So all files are now; what is different from the look before was heard.
 
@@ -197,7 +203,7 @@ class Watched:
             return self._look_by_new_rules(suspects)
         if suspects.all:
             files = self.tree.all()
-            return Looked(files, frozenset([*files, *self.files]))
+            return Looked(files, frozenset([*files, *self.files]), self._left_out(files))
         found: Files = {}
         paths = set(suspects.heard_at)
         for path in suspects.heard_at:
@@ -219,10 +225,13 @@ class Watched:
         """A file that is ignored from now on is not deleted; one that is not any more is not new."""
         self.tree.forget_rules()
         files = self.tree.all()
-        root = self.tree.root
-        left = {path for path in self.files if path not in files and (root / path).exists()}
         come = {path for path in files if path not in self.files and path not in suspects.heard_at}
-        return Looked(files, frozenset([*files, *self.files]), frozenset(left | come))
+        return Looked(files, frozenset([*files, *self.files]), self._left_out(files) | come)
+
+    def _left_out(self, files: Files) -> frozenset[str]:
+        """Files that were meant, and are ignored now, perhaps since nothing watched."""
+        gone = [path for path in self.files if path not in files]
+        return frozenset(path for path in gone if self.tree.is_there(path))
 
     def changes(self, looked: Looked) -> list[Change]:
         """What has changed since the last batch."""

@@ -257,6 +257,38 @@ def test_another_rule_of_what_is_ignored_is_no_change_of_files(stage: Stage) -> 
     assert stage.batch() == {"a.log": "modified"}
 
 
+@pytest.mark.parametrize("rules", [".gitignore", ".git/info/exclude", "data/.gitignore"])
+def test_rules_above_what_is_watched_count_as_they_are_now(stage: Stage, rules: str) -> None:
+    stage.write("data/a.log")
+    stage.source.arm([armed("b/watch", "watch", paths=["data/*.log", "data/*.txt"])])
+    stage.look()
+    stage.write(rules, "*.log\n")
+    stage.heard()
+    assert stage.quiet() == []
+    stage.write("data/b.log")
+    stage.write("data/b.txt")
+    stage.heard("data/b.txt")
+    assert stage.quiet() == [[{"path": "data/b.txt", "change": "created"}]]
+    (stage.root / rules).unlink()
+    stage.heard()
+    assert stage.quiet() == []
+    stage.write("data/b.log", "other")
+    stage.heard("data/b.log")
+    assert stage.quiet() == [[{"path": "data/b.log", "change": "modified"}]]
+
+
+def test_what_is_ignored_since_nothing_watched_is_not_deleted(stage: Stage) -> None:
+    stage.write("data/a.log")
+    stage.write("data/b.log")
+    stage.arm(paths=["data"], initial=True)
+    stage.batch()
+    stage.source.close()
+    stage.write(".gitignore", "*.log\n")
+    (stage.root / "data/b.log").unlink()
+    stage.restart(paths=["data"], initial=True)
+    assert stage.quiet() == [[{"path": "data/b.log", "change": "deleted"}]]
+
+
 def test_gitignore_can_be_left_aside(stage: Stage) -> None:
     stage.write(".gitignore", "*.log\n")
     stage.arm(paths=["*.log"], gitignore=False)
