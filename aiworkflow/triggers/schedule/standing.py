@@ -56,7 +56,11 @@ Standings = dict[str, Standing]
 
 
 def carried(old: Mapping[str, Standing], entries: Iterable[Planned], now: float) -> Standings:
-    """Where the schedules of a bundle stand that are armed now, by what is known of it."""
+    """Where the schedules of a bundle stand when these are armed, by what is known of it.
+
+    What is not armed here stays: another server may have a newer version of the bundle, or this one, when
+    it is on its own branch again.
+    """
     left = dict(old)
     found: Standings = {}
     todo = {one.name: one.times for one in entries}
@@ -83,7 +87,7 @@ def carried(old: Mapping[str, Standing], entries: Iterable[Planned], now: float)
     for name, times in todo.items():
         if name not in found:
             found[name] = Standing(times.cron, times.timezone, now)
-    return found
+    return {**left, **found}
 
 
 def read(journal: Journal, bundle: str) -> tuple[Standings, int]:
@@ -123,7 +127,7 @@ def settled(name: str, upto: float, run: str = "") -> Callable[[Standings], Stan
 
     def changed(old: Standings) -> Standings:
         was = old.get(name)
-        if was is None:  # another server has armed another version of the bundle
+        if was is None:  # another server has given its place to another one
             return old
         now = replace(was, upto=max(was.upto, upto))
         if run:

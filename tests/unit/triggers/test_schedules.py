@@ -316,6 +316,20 @@ def test_a_schedule_keeps_its_place_when_another_is_put_before_it_or_removed(sta
     assert set(read(stage.journal, "b")[0]) == {"b/schedule"}
 
 
+def test_a_server_with_an_older_version_takes_no_schedule_from_the_others(stage: Stage) -> None:
+    old = armed("b/schedule", "schedule", cron="0 12 * * *")
+    new = [armed(f"b/schedule.{n}", "schedule", cron=f"0 {n} * * *") for n in (9, 10)]
+    stage.arm(old, *new)
+    change(stage.journal, "b", paused(planned(new[1]), stage.clock.at, pause=True))
+    other = stage.server()
+    other.arm([old])
+    asyncio.run(other.look())
+    assert stage.until("2026-11-21T11:00Z") == ["09:00"]
+    stage.source = stage.server()
+    stage.arm(old, *new)
+    assert stage.until("2026-11-22T11:00Z", 30) == ["12:00", "09:00"]
+
+
 def test_an_entry_that_is_disarmed_starts_nothing_more(stage: Stage) -> None:
     stage.arm(cron="0 * * * *")
     stage.source.arm([])
