@@ -58,8 +58,8 @@ Standings = dict[str, Standing]
 def carried(old: Mapping[str, Standing], entries: Iterable[Planned], now: float) -> Standings:
     """Where the schedules of a bundle stand when these are armed, by what is known of it.
 
-    What is not armed here stays: another server may have a newer version of the bundle, or this one, when
-    it is on its own branch again.
+    What is not armed here stays: another server may have a newer version of the bundle, or this one
+    have it again, when it is back from another branch.
     """
     left = dict(old)
     found: Standings = {}
