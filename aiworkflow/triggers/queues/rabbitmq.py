@@ -31,6 +31,7 @@ from aiworkflow.triggers.queues.contract import (
     LEASE_S,
     Dead,
     Message,
+    QueueUnavailable,
     Status,
     Taken,
     check_message,
@@ -66,14 +67,15 @@ class RabbitQueue:
     """A queue on RabbitMQ.
 
     Args:
-        lease_s: has no effect: the lease is the connection.
+        lease_s: seconds after which a message that could not be settled comes back; while nobody has
+            tried that, the lease is the connection.
     """
 
     def __init__(
         self, name: str, address: Address, *, clock: Clock, ids: Ids, lease_s: float = LEASE_S
     ) -> None:
-        del lease_s
         self.name = name
+        self._lease_s = lease_s
         self._clock = clock
         self._ids = ids
         self._link = Link(address, clock=clock, ids=ids)
@@ -163,8 +165,7 @@ class RabbitQueue:
             "tries": taken.attempt,
             "failed": taken.failed + 1,
         }
-        await self._send(taken.message, more, delay_s)
-        await self.acknowledge(taken)
+        await self._move(taken, more, delay_s)
 
     async def set_aside(self, taken: Taken, reason: str) -> None:
         """A message to the dead ones, then an acknowledgement."""
@@ -176,7 +177,18 @@ class RabbitQueue:
             "reason": reason[:2000],
             "died": self._clock.now().timestamp(),
         }
-        await self._send(taken.message, more, to=self._dead)
+        await self._move(taken, more, to=self._dead)
+
+    async def _move(
+        self, taken: Taken, more: dict[str, object], delay_s: float = 0.0, to: str = ""
+    ) -> None:
+        """Another message in place of one, or that one again: the channel it came by may live long."""
+        try:
+            await self._send(taken.message, more, delay_s, to)
+        except QueueUnavailable:
+            channel, tag = cast("tuple[Channel, int]", taken.receipt)
+            asyncio.get_running_loop().call_later(self._lease_s, channel.put_back, tag)
+            raise
         await self.acknowledge(taken)
 
     async def _send(

@@ -183,6 +183,11 @@ class Channel:
             self._raw.basic_ack(tag)
             self.settled += 1
 
+    def put_back(self, tag: int) -> None:
+        """One goes back."""
+        if self.is_open:
+            self._raw.basic_reject(tag, requeue=True)
+
     def let_go(self) -> None:
         """All that was taken and not settled goes back."""
         if self.is_open:

@@ -151,7 +151,7 @@ class TestRabbit(QueueSuite):
 
     async def open(self, name: str) -> Queue:
         self.names.add(name)
-        return RabbitQueue(name, read_address(RABBIT), clock=CLOCK, ids=IDS)
+        return RabbitQueue(name, read_address(RABBIT), clock=CLOCK, ids=IDS, lease_s=0.5)
 
     async def die(self, queue: Queue) -> None:
         await asyncio.sleep(0.05)  # what was written is on its way
@@ -190,6 +190,36 @@ class TestRabbit(QueueSuite):
                 found = await taken_all(queue, 3)
                 assert sorted(one.message.id for one in found) == ["", "three", "two"]
                 assert {one.attempt for one in found} == {2}
+
+        asyncio.run(go())
+
+    def test_what_the_server_has_no_place_for_comes_again(self) -> None:
+        """Here the dead are as many as may be; somebody has made their queue so."""
+
+        async def go() -> None:
+            import pika
+
+            async with self.opened() as queue:
+                connection = pika.BlockingConnection(pika.URLParameters(RABBIT))
+                channel = connection.channel()
+                dead = f"{queue.name}.aiworkflow.dead"
+                few = {"x-queue-type": "quorum", "x-max-length": 1, "x-overflow": "reject-publish"}
+                channel.queue_declare(dead, durable=True, arguments=few)
+                for number in range(9):
+                    await queue.publish(message(number))
+                refused = set()
+                for taken in await taken_all(queue, 9):
+                    try:
+                        await queue.set_aside(taken, "bad")
+                    except QueueUnavailable as error:
+                        assert "could not keep" in error.message
+                        refused.add(taken.message.id)
+                assert refused
+                channel.queue_purge(dead)
+                connection.close()
+                again = await taken_all(queue, len(refused))
+                assert {one.message.id for one in again} == refused
+                assert {one.attempt for one in again} == {2}
 
         asyncio.run(go())
 
