@@ -13,11 +13,12 @@ class Gate:
 
     Attributes:
         port: where clients come to.
+        upstream: where those who come from now on are led to.
     """
 
     def __init__(self, port: int, upstream: int) -> None:
         self.port = port
-        self._upstream = upstream
+        self.upstream = upstream
         self._going: set[socket.socket] = set()
         self._listener = socket.socket()
         self._listener.close()
@@ -41,7 +42,7 @@ class Gate:
 
     def _serve(self, client: socket.socket) -> None:
         with client, suppress(OSError):
-            with socket.create_connection(("127.0.0.1", self._upstream)) as server:
+            with socket.create_connection(("127.0.0.1", self.upstream)) as server:
                 both = {client: server, server: client}
                 self._going |= both.keys()
                 try:

@@ -235,19 +235,19 @@ class RedisQueue:
                 try:
                     await self._ask(lambda: self._scripts[lua.OPEN](self._streams, [_GROUP]))
                 except ResponseError as error:
-                    raise self._refused(error) from error
+                    raise await self._refused(error) from error
                 self._is_open = True
         try:
             return await self._ask(lambda: self._scripts[script](keys, values))
         except ResponseError as error:
             if "NOGROUP" not in str(error) and "no such key" not in str(error):
-                raise self._refused(error) from error
+                raise await self._refused(error) from error
         # somebody has emptied the server
         try:
             await self._ask(lambda: self._scripts[lua.OPEN](self._streams, [_GROUP]))
             return await self._ask(lambda: self._scripts[script](keys, values))
         except ResponseError as error:
-            raise self._refused(error) from error
+            raise await self._refused(error) from error
 
     async def _ask(self, ask: Callable[[], Awaitable[object]]) -> object:
         from redis.exceptions import AuthenticationError, RedisError, ResponseError
@@ -264,8 +264,12 @@ class RedisQueue:
         except (RedisError, OSError) as error:
             raise self._unavailable(error) from error
 
-    def _refused(self, error: Exception) -> QueueUnavailable:
-        """The server answers, and says no: out of memory, a replica, a key of another kind."""
+    async def _refused(self, error: Exception) -> QueueUnavailable:
+        """The server answers, and says no: out of memory, a replica, a key of another kind.
+
+        One that has become a replica keeps its connections; new ones may lead to who took over.
+        """
+        await self._redis.connection_pool.disconnect(inuse_connections=False)
         said = " ".join(str(error).partition(" script:")[0].split())[:_SAID]
         return QueueUnavailable(
             f"the queue at {self._address.shown} refuses: {said}",

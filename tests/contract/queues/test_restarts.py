@@ -26,7 +26,8 @@ from aiworkflow.triggers.queues.rabbitmq import RabbitQueue
 from aiworkflow.triggers.queues.redis import RedisQueue
 from aiworkflow.triggers.queues.survival import survives
 from tests.crash.test_postgres_faults import Cluster, cluster
-from tests.private_servers import PrivateRabbit, PrivateRedis, make_certificates
+from tests.gate import Gate
+from tests.private_servers import PrivateRabbit, PrivateRedis, free_port, make_certificates
 from tests.rabbit_server import forget_in_rabbit
 
 __all__ = ["cluster"]
@@ -83,6 +84,39 @@ def rabbit_queue(url: str, name: str, login: str | None = None) -> Queue:
 def test_redis_may_be_killed(redis: PrivateRedis) -> None:
     name = f"t.{secrets.token_hex(4)}"
     asyncio.run(survives(lambda: redis_queue(redis.url, name), redis.again, max(3, RESTARTS)))
+
+
+def test_redis_may_be_taken_over_from(
+    redis: PrivateRedis, certificates: Path, tmp_path: Path
+) -> None:
+    """The one before is a replica then, and keeps its connections; the address leads to the other."""
+    from redis import Redis
+
+    other = PrivateRedis(tmp_path, certificates)
+    other.begin()
+    gate = Gate(free_port(), redis.port)
+    gate.open()
+
+    async def go() -> None:
+        queue = redis_queue(f"redis://127.0.0.1:{gate.port}/0", f"t.{secrets.token_hex(4)}")
+        await queue.publish(Message("a", b"1"))
+        with Redis.from_url(redis.url) as old:
+            old.replicaof("127.0.0.1", other.port)
+            gate.upstream = other.port
+            with pytest.raises(QueueUnavailable, match="replica"):
+                await queue.publish(Message("b", b"1"))
+            await queue.publish(Message("b", b"1"))
+            (taken,) = await queue.take(5, 1.0)
+            assert taken.message.id == "b"
+            await queue.acknowledge(taken)
+            await queue.close()
+            old.replicaof("NO", "ONE")
+
+    try:
+        asyncio.run(go())
+    finally:
+        gate.shut()
+        other.kill()
 
 
 @pytest.mark.parametrize("how", ["kill", "stop"])
