@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from aiworkflow.client.ending import end_in_order
@@ -14,10 +15,13 @@ from aiworkflow.errors import UsageError
 from aiworkflow.journal import JournalUnavailable, RegisterWrite
 from aiworkflow.records import record
 from aiworkflow.runtime.dispatch import EmbeddedDispatcher, Gate, Outcome
+from aiworkflow.runtime.placing import all_needs
+from aiworkflow.runtime.ready import READY, read_ready
 from aiworkflow.runtime.spread import driven_by_itself
+from aiworkflow.runtime.waits import WAKE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
 
     from aiworkflow.client.client import Client
     from aiworkflow.engine.carried import Json
@@ -299,6 +303,20 @@ def workers(client: Client) -> list[WorkerRow]:
         )
     order = {"worker": 0, "serve": 1}
     return sorted(found, key=lambda row: (order.get(row.kind, 2), row.started or 0.0))
+
+
+def without_worker(client: Client) -> Mapping[tuple[str, ...], int]:
+    """How many runs could go on and ask for labels that no worker has, by these labels."""
+    journal, now = client.journal, client.project.clock.now().timestamp()
+    needs = all_needs(journal)
+    if not needs:
+        return {}
+    has = [set(one.labels) for one in workers(client) if one.slots and one.state != "lost"]
+    due = {row.run for row in map(read_ready, journal.registers(READY))}
+    wakes = {row.key: json.loads(row.value).get("at") or 0.0 for row in journal.registers(WAKE)}
+    due |= {run for run, at in wakes.items() if at <= now}
+    found = (tuple(sorted(needs[run])) for run in due & needs.keys())
+    return Counter(one for one in found if not any(labels >= set(one) for labels in has))
 
 
 def drain(client: Client, worker: str) -> WorkerRow:

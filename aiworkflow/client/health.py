@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from aiworkflow.agents import CLI_PROGRAMS, agent_problem, found_programs
 from aiworkflow.agents.providers import PROVIDERS, provider_of
 from aiworkflow.bundle.workflow import AgentSpec
+from aiworkflow.client.fleet import without_worker
 from aiworkflow.client.health_check import Check, CheckStatus
 from aiworkflow.client.health_check import absent as _absent
 from aiworkflow.client.health_check import ok as _ok
@@ -272,6 +273,13 @@ def _left_over(client: Client) -> Iterator[Check]:
     waiting = client.runs(status=["waiting"], limit=1000).runs
     if waiting:
         yield _ok("waiting runs", f"{len(waiting)}; see: aiworkflow runs list --status waiting")
+    for labels, count in sorted(without_worker(client).items()):
+        runs = "a run waits" if count == 1 else f"{count} runs wait"
+        yield _warning(
+            "labels",
+            f"{runs} for a worker with {', '.join(f'`{one}`' for one in labels)}, and none has",
+            f"where that is: aiworkflow worker --labels {','.join(labels)}",
+        )
 
 
 def _size(size: int) -> str:

@@ -230,6 +230,9 @@ def test_runs_go_to_workers_that_have_what_they_ask_for(
     work("--labels", "linux")
     until(lambda: statuses(shared)[any_] == "succeeded")
     assert statuses(shared)[asks] == "waiting"
+    said = {one["check"]: one for one in shared.run("doctor", "--json").json["checks"]}["labels"]
+    assert said["text"] == "a run waits for a worker with `gpu`, `linux`, and none has"
+    assert "aiworkflow worker --labels gpu,linux" in said["fix"]
     able = work("--labels", "linux,gpu")
     until(lambda: bool(shared.run("approvals", "list", "--json").json["approvals"]))
     able.send_signal(signal.SIGTERM)
