@@ -272,12 +272,29 @@ class Watches:
                 loop = asyncio.get_running_loop()
                 self._observing = Observing(self._root, deep, loop, self._wake.set)
             except (OSError, WatchdogMissing) as error:
-                self._observes = False
-                said = f"{error}; files are looked at every {POLL_S:g} seconds"
-                _log.warning("the system cannot tell of changes: %s", said)
+                self._only_look(error)
         if was_observing:
             for one in self._watched.values():
                 one.suspect_all(self._now())
+
+    def _only_look(self, why: Exception) -> None:
+        """From here on the files are looked at now and then."""
+        self._observes = False
+        said = f"{why}; files are looked at every {POLL_S:g} seconds"
+        _log.warning("the system cannot tell of changes: %s", said)
+
+    async def _try_one_more_folder(self) -> None:
+        """Where the system takes no more folders to observe, it says nothing of those that are new."""
+        loop = asyncio.get_running_loop()
+        try:
+            trial = await asyncio.to_thread(Observing, self._root, {"": False}, loop, lambda: None)
+        except OSError as error:
+            self.close()
+            self._only_look(error)
+            for one in self._watched.values():
+                one.suspect_all(self._now())
+        else:
+            await asyncio.to_thread(trial.close)
 
     def _take(self) -> None:
         if self._observing is None:
@@ -316,6 +333,8 @@ class Watches:
         """Write down what has changed, and start its run."""
         suspects = one.close_batch()
         try:
+            if suspects.folders and self._observing is not None:
+                await self._try_one_more_folder()
             looked = await asyncio.to_thread(one.look, suspects)
             self._write_batch(one, looked, suspects)
         except BaseException:

@@ -730,6 +730,28 @@ def test_files_are_polled_where_the_system_tells_nothing(
     stage.loop.close()
 
 
+def test_files_are_polled_when_the_system_takes_no_more_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It says so to whoever asks, and to nobody of a folder that is new."""
+    stage = Stage(tmp_path.resolve(), observes=True)
+    (tmp_path / "data").mkdir()
+    stage.arm(paths=["data"])
+
+    def full(*_: object) -> None:
+        raise OSError(28, "inotify watch limit reached")
+
+    monkeypatch.setattr("aiworkflow.triggers.watch.source.Observing", full)
+    stage.write("data/new/a")
+    stage.heard("data/new")
+    assert stage.quiet() == [[{"path": "data/new/a", "change": "created"}]]
+    assert caplog.text.count("inotify watch limit reached; files are looked at every 5") == 1
+    stage.observes = False
+    stage.write("data/new/b")
+    assert stage.batch() == {"data/new/b": "created"}
+    stage.loop.close()
+
+
 def test_a_flood_of_names_is_not_remembered_one_by_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
