@@ -321,7 +321,7 @@ def _say_plan(found: _Shown, out: Out) -> None:
         (
             str(one["name"]),
             "canary" if place < canary else "",
-            "here" if one["here"] else "would be cloned",
+            "here" if one["here"] else "would be cloned" if one["url"] else "not there",
             str(one["url"] or one["folder"]),
         )
         for place, one in enumerate(cast("list[_Shown]", found["repositories"]))

@@ -79,6 +79,12 @@ def test_so_many_canaries_as_are_asked_for(tmp_path: Path) -> None:
         fleet.project.write("repos.yaml", "repos:\n" + "".join(lines))
         found = fleet.sweep("flow", "--all", "--canary", share, "--dry-run")
         assert found["canary"] == first
+    url = "  - {url: 'https://git.example.org/till.git'}\n"
+    fleet.project.write("repos.yaml", f"repos:\n  - {{path: ../fleet/x}}\n{url}")
+    shown = fleet.run("sweep", "flow", "--all", "--dry-run").out
+    assert [(line.split()[0], "cloned" in line, "not there" in line) for line in shown.splitlines()[1:3]] == [
+        ("x", False, True), ("till", True, False),
+    ]  # fmt: skip
 
 
 def test_what_cannot_be_is_refused_before_anything_begins(fleet: Fleet) -> None:
