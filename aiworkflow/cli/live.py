@@ -56,7 +56,7 @@ async def _follow_lines(run: Run, out: Out) -> None:
             if out.verbose and step.form == "leaf":
                 out.note(started_line(step))
         elif step.status != "pending" and step.round is None:
-            out.note(ended_line(step, out))
+            out.note(ended_line(step, out, event.at))
             if step.status == "failed" and step.log and step.form == "leaf":
                 for line in run.log(step.log).splitlines()[-_TAIL_LINES:]:
                     out.note(f"      {line}")

@@ -124,11 +124,13 @@ def _address(step: StepProgress) -> str:
     return printable(f"{step.path}  {step.title}") if step.tool else step.path
 
 
-def ended_line(step: StepProgress, out: Out) -> str:
-    """A step that ended, without a terminal."""
+def ended_line(step: StepProgress, out: Out, now: float) -> str:
+    """A step that ended, or waits as of now, without a terminal."""
     mark, style = MARKS.get(step.status, ("·", "dim"))
     words = [_address(step)]
-    if step.status != "skipped":
+    if step.status == "waiting":
+        words.append(_waiting_words(step, now))
+    elif step.status != "skipped":
         words.append(seconds_text(step.seconds))
     words.extend(_extras(step))
     return f"  {out.paint(mark, style, err=True)} {'  '.join(words)}"

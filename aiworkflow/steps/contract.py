@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from aiworkflow.bundle.workflow import Allow, Effect, Json
 from aiworkflow.errors import AIWorkflowError
 from aiworkflow.records import record
+from aiworkflow.tools.later import bounded_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -88,7 +89,7 @@ class StepError(AIWorkflowError):
         exit_code: of the process, where there was one (kept in `process_exit`).
         in_doubt: whether something may have happened outside although the end is not known
             (timeout, kill, lost connection); the runtime settles it by the step's effect class.
-        retry_after_s: how long the other side asked to wait, seconds.
+        retry_after_s: how long the other side asked to wait, seconds; a day at most.
         http_status: of the answer, where a server gave one.
         usage: what a failed attempt consumed all the same.
         undo: the way back from what it did all the same, as in `Outcome`.
@@ -114,7 +115,7 @@ class StepError(AIWorkflowError):
         self.kind = kind
         self.process_exit = process_exit
         self.in_doubt = in_doubt
-        self.retry_after_s = retry_after_s
+        self.retry_after_s = bounded_s(retry_after_s)
         self.http_status = http_status
         self.usage = usage
         self.agent = agent

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import signal
 from typing import Any
 
 import pytest
@@ -191,6 +192,28 @@ def test_when_all_are_down_the_step_is_tried_again_as_the_author_said(project: P
         assert done.code == 1
         assert (len(first.requests), len(second.requests)) == (2, 2)
         assert step(done)["error"]["kind"] == "unavailable"
+
+
+@pytest.mark.parametrize("asked", ["inf", "1e308"])
+def test_a_server_that_asks_for_ever_is_left_alone_for_a_day(project: Project, asked: str) -> None:
+    body = PLAIN.replace("id: ask\n", "id: ask\nretry: 1\n")
+    project.workflow(GET + body, head="agent: first\n")
+    with ModelServer([(429, {"retry-after": asked}, "{}")]) as first:
+        project.write(
+            ".aiworkflow/config.yaml",
+            TWO.format(first=first.url, second=first.url, threshold=0),
+        )
+        going_on = project.start("run", "flow")
+        assert going_on.stderr is not None
+        said: list[str] = []
+        for line in going_on.stderr:
+            said.append(line)
+            if "⏸" in line or "failed" in line:
+                break
+        going_on.send_signal(signal.SIGINT)
+        rest = going_on.communicate(timeout=60)[1]
+    assert "⏸ ask  again in 24 h 0 min" in said[-1], "".join(said) + rest
+    assert "itself has failed" not in rest
 
 
 def test_an_agent_that_is_left_alone_is_passed_over(project: Project) -> None:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -371,8 +371,16 @@ def test_a_server_over_http_that_was_begun_again(place: Project) -> None:
     assert json.loads(out)["steps"]["b"]["output"] == {"result": 4}
 
 
+@pytest.mark.parametrize("asked", ["inf", "nan", "-1", "1e400"])
+def test_an_absurd_time_to_wait_is_no_failure_of_ours(place: Project, asked: str) -> None:
+    with plain_server(429, {"Retry-After": asked}) as port:
+        config(place, EFFECT, web=f"{{url: 'http://127.0.0.1:{port}/mcp', effect: {{add: read}}}}")
+        place.workflow(step("a", "web/add"), head="allow: {network: [127.0.0.1]}\n")
+        assert failed(place)["kind"] == "rate_limit"
+
+
 @contextlib.contextmanager
-def plain_server(status: int) -> Iterator[int]:
+def plain_server(status: int, headers: Mapping[str, str] | None = None) -> Iterator[int]:
     """Answers everything with one status."""
 
     class Answering(BaseHTTPRequestHandler):
@@ -380,6 +388,8 @@ def plain_server(status: int) -> Iterator[int]:
             self.send_response(status)
             self.send_header("Content-Type", "text/plain")
             self.send_header("Content-Length", "2")
+            for name, value in (headers or {}).items():
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(b"no")
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
 
 from aiworkflow.agents.contract import AgentError
+from aiworkflow.tools.later import retry_after_s
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import httpx2
 
 _MOST_ERROR: Final = 20_000
@@ -71,7 +68,7 @@ async def refused(response: httpx2.Response, url: str, key_variable: str | None)
         hint = key_hint(key_variable)
     elif kind == "not_found":
         hint = "check the model's name and the `url` of the agent"
-    return AgentError(kind, text, hint=hint, retry_after_s=_retry_after(response.headers))
+    return AgentError(kind, text, hint=hint, retry_after_s=retry_after_s(response.headers))
 
 
 def _message(content: bytes) -> str:
@@ -93,27 +90,3 @@ def _message(content: bytes) -> str:
     if isinstance(found, dict):
         found = found.get("type", found)
     return " ".join(str(found).split())[:300]
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds, from a number of seconds or a date."""
-    text = headers.get("retry-after")
-    if not text:
-        return None
-    try:
-        return max(0.0, float(text))
-    except ValueError:
-        pass
-    when, sent = _date(text), _date(headers.get("date", ""))
-    if when is None:
-        return None
-    now = sent or datetime.now(UTC)
-    return max(0.0, (when - now).total_seconds())
-
-
-def _date(text: str) -> datetime | None:
-    try:
-        found = parsedate_to_datetime(text)
-    except (TypeError, ValueError):
-        return None
-    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import base64
 import json
 import re
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, cast
 
 from aiworkflow.records import record
 from aiworkflow.tools.contract import ToolError
+from aiworkflow.tools.later import retry_after_s
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 
 _JSON = re.compile(r"application/(?:[\w.+-]+\+)?json\b", re.IGNORECASE)
 _CHARSET = re.compile(r"charset=\"?([\w.:-]+)", re.IGNORECASE)
-_LONGEST_WAIT_S = 24 * 3600.0
 # a gateway gave up on the server behind it: whether that did the work is not known
 _UNKNOWN_END = frozenset({502, 504})
 
@@ -77,7 +75,7 @@ def failure(answer: Answer, what: str, *, is_write: bool) -> ToolError:
         kind,
         f"`{what}` answered {answer.status}{_phrase(answer.status)}{because}",
         in_doubt=is_write and answer.status in _UNKNOWN_END,
-        retry_after_s=_retry_after_s(answer),
+        retry_after_s=retry_after_s(answer.headers),
         http_status=answer.status,
         hint=_hint(answer.status),
     )
@@ -90,19 +88,6 @@ def _text(answer: Answer) -> str | None:
         return answer.body.decode(named[1] if named else "utf-8")
     except (UnicodeDecodeError, LookupError):
         return None
-
-
-def _retry_after_s(answer: Answer) -> float | None:
-    """Seconds the server asks to wait: a number, or a date compared with the server's own clock."""
-    asked = answer.headers.get("retry-after", "").strip()
-    if re.fullmatch(r"\d{1,10}(\.\d+)?", asked):
-        return min(float(asked), _LONGEST_WAIT_S)
-    try:
-        until = parsedate_to_datetime(asked).replace(tzinfo=UTC)
-        now = parsedate_to_datetime(answer.headers.get("date", "")).replace(tzinfo=UTC)
-    except (ValueError, TypeError):
-        return None
-    return min(max(0.0, (until - now).total_seconds()), _LONGEST_WAIT_S)
 
 
 def _phrase(status: int) -> str:

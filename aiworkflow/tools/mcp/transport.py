@@ -13,6 +13,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.message import SessionMessage
 
 from aiworkflow.tools.contract import ToolError
+from aiworkflow.tools.later import retry_after_s
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -105,8 +106,7 @@ class Answers:
         """A response came."""
         if response.status_code >= 400:
             self.failed = response.status_code
-            with contextlib.suppress(ValueError):
-                self.retry_after_s = float(response.headers.get("retry-after", ""))
+            self.retry_after_s = retry_after_s(response.headers)
 
 
 class _Bounded(httpx2.AsyncByteStream):
