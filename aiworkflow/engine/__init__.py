@@ -4,7 +4,7 @@ Pure: no I/O, no clock, no randomness; tested by feeding it events.
 """
 
 from aiworkflow.engine.breaker import Breaker, BreakerPolicy, BreakerState
-from aiworkflow.engine.budget import total_of
+from aiworkflow.engine.budget import own_usd, total_of
 from aiworkflow.engine.carried import Failure, Inline, Left, Ref, Spent, Stored, Total
 from aiworkflow.engine.codec import UnknownEvent, decode, encode, type_name
 from aiworkflow.engine.commands import Answer, Asked, Bounds, Decision, Offer, Perform, Question
@@ -57,6 +57,7 @@ __all__ = [
     "is_below",
     "outlook",
     "output_ref",
+    "own_usd",
     "renaming",
     "taken_back",
     "total_of",

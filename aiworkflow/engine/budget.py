@@ -64,6 +64,12 @@ def total_of(state: RunState, below: Total) -> Total:
     return Total(usd, tokens + spent.input_tokens + spent.output_tokens + below.tokens)
 
 
+def own_usd(state: RunState) -> float:
+    """US dollars that a run has spent in all its time, without its child runs."""
+    purse = state.root.purse if state.root is not None else None
+    return purse.own_usd if purse is not None else 0.0
+
+
 def _held(instance: Instance | None) -> Total:
     """What was spent and is reserved at a place and below, child runs apart."""
     purse = instance.purse if instance is not None else None

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from aiworkflow.engine.carried import Spent, Total
+from aiworkflow.engine.ledger import is_untold
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,12 +43,17 @@ WRITES: Final = frozenset(
 
 
 class Purse:
-    """What was spent, and what attempts under way have reserved."""
+    """What was spent, and what attempts under way have reserved.
 
-    __slots__ = ("reserved_tokens", "reserved_usd", "seconds", "tokens", "usd")
+    Attributes:
+        own_usd: of `usd` what no child run has spent: those tell of it themselves. It counts where
+            there are no budgets, too.
+    """
+
+    __slots__ = ("own_usd", "reserved_tokens", "reserved_usd", "seconds", "tokens", "usd")
 
     def __init__(self) -> None:
-        self.usd = 0.0
+        self.usd = self.own_usd = 0.0
         self.tokens = 0
         self.seconds = 0.0
         self.reserved_usd = 0.0
@@ -315,13 +321,21 @@ class Instance:
 
     def paid(self, event: ev.Ended) -> None:
         """An attempt has ended, or was found to be lost."""
-        if event.spent is None and event.error is not None and event.error.kind == LOST:
-            self.lost()
-        self.settled(event.spent, event.seconds)
+        spent = event.spent
+        if spent is None:
+            if event.error is not None and event.error.kind == LOST:
+                self.lost()
+            elif is_untold(event, event.agent or self.agent):
+                usd, tokens = self.reserve
+                spent = Spent(0, 0, tokens, usd)
+        self.settled(spent, event.seconds)
 
     def settled(self, spent: Spent | None, seconds: float) -> None:
         """An attempt has ended."""
         if not self.metered:
+            if spent is not None and spent.cost_usd and self.role != "child":
+                for purse in self.around():
+                    purse.own_usd += spent.cost_usd
             return
         self.metered = False
         usd, tokens = self.reserve
@@ -330,6 +344,7 @@ class Instance:
             purse.reserved_usd -= usd
             purse.reserved_tokens -= tokens
             purse.usd += counted.usd
+            purse.own_usd += counted.usd if self.role != "child" else 0.0
             purse.tokens += counted.tokens
             purse.seconds += seconds
 

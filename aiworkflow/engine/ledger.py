@@ -122,7 +122,7 @@ def line_of(event: ev.Ended, step: str, agent: str) -> Line:
     made_by = event.agent or agent
     is_failed = int(event.status not in {"succeeded", "waiting"})
     if spent is None:
-        return Line(step, made_by, 1, is_failed, int(_is_untold(event, made_by)))
+        return Line(step, made_by, 1, is_failed, int(is_untold(event, made_by)))
     usd = spent.cost_usd or 0.0
     return Line(
         step,
@@ -143,8 +143,8 @@ def lost_line(step: str, agent: str) -> Line:
     return Line(step, agent, 1, 1, 1, lost=1)
 
 
-def _is_untold(event: ev.Ended, agent: str) -> bool:
-    """Whether an attempt that tells of no consumption may have consumed something."""
+def is_untold(event: ev.Ended, agent: str) -> bool:
+    """Whether an attempt of an agent that tells of no consumption may have consumed something."""
     if agent.partition("/")[0] in _FREE:
         return False
     if event.error is None:

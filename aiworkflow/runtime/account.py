@@ -1,5 +1,8 @@
 """What a project spends in a day: one register for each day, written with the appends of its runs.
 
+A child run writes what it spends itself; the end of the step that called it says it again, and does
+not count. What has no price counts as in all budgets: as what was reserved.
+
 The register holds what was spent and what each run has reserved now. It is compared and set: two runs
 that reserve at the same moment are one after the other, and the second decides anew.
 """
@@ -34,6 +37,11 @@ class Account:
         self._spent = 0.0
         self._reserved: dict[str, float] = {}
         self._key = ""
+        self._booked_usd = self._to_book_usd = 0.0
+
+    def begin(self, own_usd: float) -> None:
+        """So much the run has spent that was counted when it was spent, US dollars."""
+        self._booked_usd = own_usd
 
     def left(self, now: float) -> float | None:
         """US dollars that may be spent today beyond all that is reserved; None for no bound."""
@@ -46,17 +54,25 @@ class Account:
         self._spent, self._reserved = data.get("spent", 0.0), data.get("reserved", {})
         return self._daily - self._spent - sum(self._reserved.values())
 
-    def write(self, spent: float, reserved: float) -> RegisterWrite | None:
-        """The register after this append; None where it stays as it is.
+    def writes(self, own_usd: float, reserved: float | None = None) -> list[RegisterWrite]:
+        """The register after this append, as it was read last; nothing where it stays as it is.
 
         Args:
-            spent: US dollars spent with this append.
-            reserved: US dollars that the run has reserved after it.
+            own_usd: US dollars that the run has spent after it, all in all, without child runs.
+            reserved: US dollars that the run has reserved after it; None for as much as before.
         """
-        if self._daily is None or (not spent and self._reserved.get(self._run, 0.0) == reserved):
-            return None
+        self._to_book_usd = own_usd
+        spent = max(0.0, round(own_usd - self._booked_usd, 9))
+        before = self._reserved.get(self._run, 0.0)
+        reserved = before if reserved is None else reserved
+        if self._daily is None or (not spent and before == reserved):
+            return []
         held = {run: usd for run, usd in self._reserved.items() if run != self._run}
         if reserved > 0:
             held[self._run] = reserved
         value = json.dumps({"spent": round(self._spent + spent, 9), "reserved": held})
-        return RegisterWrite(ACCOUNT, self._key, value, expect=self._version)
+        return [RegisterWrite(ACCOUNT, self._key, value, expect=self._version)]
+
+    def settle(self) -> None:
+        """What was to be written last is durable."""
+        self._booked_usd = self._to_book_usd

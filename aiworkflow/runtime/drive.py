@@ -21,6 +21,7 @@ from aiworkflow.engine import (
     Total,
     decode,
     encode,
+    own_usd,
     total_of,
 )
 from aiworkflow.engine import events as ev
@@ -28,7 +29,6 @@ from aiworkflow.journal import Append, Conflict, Fenced, Moved, RegisterWrite, R
 from aiworkflow.runtime.doubts import DOUBT, doubt_row, show_doubt
 from aiworkflow.runtime.facts import are_durable, cost_of, reused_blobs
 from aiworkflow.runtime.folding import PAGE, fold
-from aiworkflow.runtime.ledger import lost_usd
 from aiworkflow.runtime.patience import patiently
 from aiworkflow.runtime.placing import needs, needs_no_more
 from aiworkflow.runtime.pulse import LeaseLost
@@ -73,7 +73,7 @@ class Drive:
         self._stopping = False
         self._holding = False
         self._seen_version = driven.journal.version()
-        self._lost_usd = lost_usd(self._state)
+        driven.account.begin(own_usd(self._state))
         self._is_new = not self._tail  # then no register is its own yet, and none is looked for
         self._waits = Waits(driven.journal, driven.run, is_new=self._is_new)
 
@@ -338,7 +338,7 @@ class Drive:
             except (Moved, Conflict):
                 refusals += 1
                 self._it.values.drop_pending()
-                if refusals >= 3:
+                if refusals >= 3 and self._tail:  # before it has begun, nothing can be lost
                     await self._append_facts(facts)
                     facts = []
                 self._reload(facts)
@@ -351,6 +351,7 @@ class Drive:
         self._hold(events)
         parks = self._parks(decision)
         row = self._new_row(decision, parks=parks)
+        fresh = list(self._it.values.fresh_blobs)
         append = Append(
             id=self._it.ids.token(),
             run=self._it.run,
@@ -360,12 +361,13 @@ class Drive:
             driver=self._it.lease.id,
             registers=self._registers(decision, parks=parks),
             row=row if row is not self._saved_row else None,
-            blobs=[*self._blobs(), *reused_blobs(events)],
+            blobs=[*fresh, *reused_blobs(events)],
             releases=parks or decision.finished,
         )
         await self._durably(append)
+        del self._it.values.fresh_blobs[: len(fresh)]
         self._it.ledger.settle()
-        self._lost_usd = 0.0
+        self._it.account.settle()
         self._parked = parks
         self._row = self._saved_row = row
         self._tail += len(events)
@@ -394,25 +396,33 @@ class Drive:
         if cost := cost_of(facts):
             total = round(self._row.cost_usd + cost, 9)
             self._row = dataclasses.replace(self._row, cost_usd=total)
-        append = Append(
-            id=self._it.ids.token(),
-            run=self._it.run,
-            events=[encode(event) for event in facts],
-            epoch=self._it.epoch,
-            registers=self._it.ledger.writes(facts, self._state),
-            row=self._row if cost else None,
-            blobs=self._blobs(),
-        )
-        await self._durably(append)
+        fresh, is_written = list(self._it.values.fresh_blobs), False
+        while not is_written:
+            append = Append(
+                id=self._it.ids.token(),
+                run=self._it.run,
+                events=[encode(event) for event in facts],
+                epoch=self._it.epoch,
+                registers=[
+                    *self._it.ledger.writes(facts, self._state),
+                    *self._it.account.writes(own_usd(self._state)),
+                ],
+                row=self._row if cost else None,
+                blobs=fresh,
+            )
+            try:
+                await self._durably(append)
+            except Conflict:  # another run has spent something meanwhile
+                self._it.account.left(self._now())
+            else:
+                is_written = True
+        del self._it.values.fresh_blobs[: len(fresh)]
+        self._it.account.settle()
         self._it.ledger.settle()
 
     async def _durably(self, append: Append) -> None:
         """Append; while the store cannot take it (a full disk), facts wait and nothing starts."""
         await patiently(lambda: self._it.journal.append(append), lambda: not self._tasks)
-
-    def _blobs(self) -> Sequence[str]:
-        found, self._it.values.fresh_blobs = self._it.values.fresh_blobs, []
-        return found
 
     def _registers(self, decision: Decision, *, parks: bool) -> list[RegisterWrite]:
         """Open waits as rows: a signaller needs no more than these."""
@@ -430,10 +440,7 @@ class Drive:
                 if instance.cache and is_first and event.status == "succeeded" and not event.undo:
                     writes.append(self._it.cache.write(instance, event))
         writes += self._it.measured.writes(self._it.run, decision.events)
-        spent = cost_of(decision.events) + self._lost_usd
-        paid = self._it.account.write(spent, self._decider.reserved_usd)
-        if paid is not None:
-            writes.append(paid)
+        writes += self._it.account.writes(own_usd(self._state), self._decider.reserved_usd)
         if decision.finished and self._state.finished is not None:  # else another plan comes next
             known = () if self._is_new else self._it.journal.registers(DOUBT, f"{self._it.run}/")
             gone = [RegisterWrite(DOUBT, row.key, None) for row in known]

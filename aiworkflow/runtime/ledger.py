@@ -138,12 +138,6 @@ class Ledger:
         return RegisterWrite(COST, f"{day}/{self._started.run}", compact(page.to_json()))
 
 
-def lost_usd(state: RunState) -> float:
-    """What attempts had reserved that were lost with their process: it counts as spent, US dollars."""
-    found = state.instances.values()
-    return sum(one.reserve[0] for one in found if one.metered and one.status == RUNNING)
-
-
 def owner_of(journal: Journal, started: ev.RunStarted) -> Owner:
     """Under which run the lines of a run count: that which called it, through however many.
 

@@ -129,6 +129,37 @@ def test_a_project_has_a_bound_for_each_day(project: Project) -> None:
         assert "of what it may spend today" in done.err
 
 
+def test_what_a_child_run_spends_counts_once_in_the_day(project: Project) -> None:
+    project.workflow(asks("a", level=2), name="inner")
+    call = "## Call\n\n```yaml step\nid: c\nworkflow: ../{}\n```\n\n"
+    project.workflow(call.format("inner"), name="middle")
+    project.workflow(call.format("middle"), name="outer")
+    with ModelServer(["fine"]) as server:
+        more = "budget: {daily: 2.4}\n"
+        outer = ("run", "bundles/outer", "--json")
+        codes = [run(project, server, *outer, more=more).code for _ in range(4)]
+        assert codes == [0, 0, 0, 4], "0.7 + 0.7 + 1 is just enough, 2.1 + 1 is not"
+
+
+def test_what_has_no_price_counts_as_what_was_reserved_in_the_day_too(project: Project) -> None:
+    project.workflow(asks("a", "agent: vague\n", level=2))
+    more = '  vague: {{api: anthropic, url: "{url}", model: m2, max_tokens: 10}}\n'
+    with ModelServer(["fine"]) as server:
+        vague = more.format(url=server.url) + "budget: {daily: 1.5}\n"
+        assert run(project, server, more=vague).code == 0
+        assert run(project, server, more=vague).code == 4
+        assert len(server.requests) == 1
+
+
+def test_an_attempt_that_was_broken_off_counts_as_what_it_had_reserved(project: Project) -> None:
+    settings = "timeout: 500ms\nretry: {times: 5, base: 1ms}\n"
+    project.workflow(asks("a", settings, level=2), head="budget: {usd: 2.5}\n")
+    with ModelServer(["hang"]) as server:
+        done = run(project, server)
+        assert (done.code, done.json["error"]["kind"]) == (4, "budget")
+        assert len(server.requests) == 2, "nobody knows what they cost: the third might be too much"
+
+
 def test_the_days_bound_is_that_of_now_for_runs_that_have_begun_too(project: Project) -> None:
     project.workflow(
         asks("a", level=2)
