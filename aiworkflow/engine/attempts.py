@@ -74,15 +74,13 @@ def start_attempt(
             "",
             usd,
             tokens,
-            desk.has_budgets or bool(usd and desk.daily_left is not None),
+            desk.has_budgets or bool(usd and desk.daily is not None),
             offer.agent if offer is not None else instance.agent,
             agents or instance.agents,
             journalled=instance.journalled if offer is None else offer.journalled,
             because=because,
         )
     )
-    if desk.daily_left is not None:
-        desk.daily_left -= usd
     perform(desk, instance)
 
 

@@ -211,15 +211,13 @@ def start_next(desk: Desk) -> Asking:
             cache,
             chosen.usd,
             chosen.tokens,
-            desk.has_budgets or (chosen.usd > 0 and desk.daily_left is not None),
+            desk.has_budgets or (chosen.usd > 0 and desk.daily is not None),
             chosen.agent,
             _agents(offers),
             journalled=chosen.journalled,
             because=why_chosen(desk, path, offers, chosen),
         )
     )
-    if desk.daily_left is not None:
-        desk.daily_left -= chosen.usd
     perform(desk, begun)
 
 

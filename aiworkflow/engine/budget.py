@@ -142,14 +142,21 @@ def excess(
     callers = desk.callers()
     if callers.usd is not None and usd > callers.usd + 1e-9:
         text = f"the calling run {_more('usd', callers.usd, usd)} of its budget"
-        return Excess("", Budget(on_exceed="stop"), text, "usd")
+        return Excess("", _outside(desk), text, "usd")
     if callers.tokens is not None and tokens > callers.tokens:
         text = f"the calling run {_more('tokens', callers.tokens, tokens)} of its budget"
-        return Excess("", Budget(on_exceed="stop"), text, "tokens")
-    if desk.daily_left is not None and usd > desk.daily_left:
-        text = f"the project {_more('usd', desk.daily_left, usd)} of what it may spend today"
-        return Excess("", Budget(on_exceed="stop"), text, "daily")
+        return Excess("", _outside(desk), text, "tokens")
+    daily_left = desk.daily_left
+    if daily_left is not None and usd > daily_left + 1e-9:
+        text = f"the project {_more('usd', daily_left, usd)} of what it may spend today"
+        return Excess("", _outside(desk), text, "daily")
     return None
+
+
+def _outside(desk: Desk) -> Budget:
+    """What follows where a bound from outside the run is passed: a run cannot wait for that."""
+    own = desk.bounds.budget
+    return Budget(on_exceed="switch" if own is not None and own.on_exceed == "switch" else "stop")
 
 
 def _over(

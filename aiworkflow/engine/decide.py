@@ -109,13 +109,13 @@ class Decider:
         """From here on no attempt gets a slot; those that have one go on to their end."""
         self._holds = True
 
-    def may_spend(self, daily_left: float | None) -> None:
-        """Say how much the project may still spend today, US dollars; None for no bound."""
-        self._desk.daily_left = daily_left
+    def may_spend(self, daily: float | None) -> None:
+        """Say how much the run may spend, of what the project may today; see `Desk.daily`."""
+        self._desk.daily = daily
 
     @property
     def left_today(self) -> float | None:
-        """The same, after what was reserved since."""
+        """What is left of it, in US dollars; None for no bound."""
         return self._desk.daily_left
 
     def bound_by(self, callers: Callable[[], Left]) -> None:

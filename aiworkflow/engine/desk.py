@@ -55,8 +55,9 @@ class Desk:
         given: `set` steps whose reducers of tools/ have run.
         passed: steps whose breakpoint a person has let pass.
         timers: when (seconds since the epoch), path, and `timeout`, `due` or `pace`; a heap.
-        has_budgets: whether anything has one; `daily_left` US dollars that the project may still
-            spend today, None for no bound; `callers` what the runs that called this one may.
+        has_budgets: whether anything has one; `callers` what the runs that called this one may spend.
+        daily: US dollars that the run may spend in all its time so that the project keeps to what it
+            may spend today; None for no bound.
         below: what child runs of steps at a path and below have spent and reserved.
         now: the time of this turn, seconds since the epoch.
         events, performs, cancels: what this turn has come to.
@@ -72,7 +73,7 @@ class Desk:
         self.has_budgets = bounds.budget is not None or any(
             node.budget is not None for node in plan.nodes.values()
         )
-        self.daily_left: float | None = None
+        self.daily: float | None = None
         self.callers: Callable[[], Left] = Left
         self.below: Callable[[str], Total] = _nothing
         self.now = 0.0
@@ -171,6 +172,14 @@ class Desk:
                 return True
             found = found.parent
         return False
+
+    @property
+    def daily_left(self) -> float | None:
+        """US dollars that the project may still spend today; None for no bound."""
+        if self.daily is None:
+            return None
+        purse = self.state.root.purse if self.state.root is not None else None
+        return self.daily if purse is None else self.daily - purse.own_usd - purse.reserved_usd
 
     def drop_frontier(self, instance: Instance) -> None:
         """An instance that holds others is over."""

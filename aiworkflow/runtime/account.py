@@ -44,7 +44,11 @@ class Account:
         self._booked_usd = own_usd
 
     def left(self, now: float) -> float | None:
-        """US dollars that may be spent today beyond all that is reserved; None for no bound."""
+        """US dollars that the run may spend in all its time; None for no bound.
+
+        It is what nobody else has spent today nor reserved, and what the run had spent when it was
+        counted. What the run itself has reserved is its own to spend.
+        """
         if self._daily is None:
             return None
         self._key = f"project/{datetime.fromtimestamp(now, UTC).date().isoformat()}"
@@ -52,7 +56,8 @@ class Account:
         self._version = found.version if found is not None else 0
         data = json.loads(found.value) if found is not None else {}
         self._spent, self._reserved = data.get("spent", 0.0), data.get("reserved", {})
-        return self._daily - self._spent - sum(self._reserved.values())
+        others = sum(usd for run, usd in self._reserved.items() if run != self._run)
+        return self._daily - self._spent - others + self._booked_usd
 
     def writes(self, own_usd: float, reserved: float | None = None) -> list[RegisterWrite]:
         """The register after this append, as it was read last; nothing where it stays as it is.

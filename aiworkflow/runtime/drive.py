@@ -297,9 +297,7 @@ class Drive:
     # -- decide and append ------------------------------------------------------------------------
 
     def _decide(self, facts: Sequence[Event], arrived: Sequence[Event]) -> Decision:
-        left = self._it.account.left(self._now())
-        if left is not None:  # what this run has reserved is its own to spend
-            self._decider.may_spend(left)
+        self._decider.may_spend(self._it.account.left(self._now()))
         if self.callers is not None:
             self._decider.bound_by(self.callers)
         turn = self._decider.decide(self._now(), facts, arrived)

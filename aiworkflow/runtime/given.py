@@ -85,7 +85,7 @@ class InForce:
         """What decisions depend on."""
         width = self.limits["max_parallel"]
         said = {name: value for name, value in self.budget.items() if name != "daily"}
-        budget = Budget(**said) if said.keys() - {"on_exceed"} else None  # type: ignore[arg-type]
+        budget = Budget(**said) if said else None  # type: ignore[arg-type]
         return Bounds(width, width, self.limits["max_items"], budget, self.timeout_s)
 
     @classmethod

@@ -129,6 +129,15 @@ def test_a_project_has_a_bound_for_each_day(project: Project) -> None:
         assert "of what it may spend today" in done.err
 
 
+def test_what_an_attempt_did_not_use_is_there_for_the_next_of_the_same_run(
+    project: Project,
+) -> None:
+    project.workflow(asks("a", level=2) + asks("b", level=2))
+    with ModelServer(["fine"]) as server:
+        done = run(project, server, more="budget: {daily: 1.7}\n")
+        assert done.code == 0, done.out
+
+
 def test_what_a_child_run_spends_counts_once_in_the_day(project: Project) -> None:
     project.workflow(asks("a", level=2), name="inner")
     call = "## Call\n\n```yaml step\nid: c\nworkflow: ../{}\n```\n\n"
@@ -238,6 +247,22 @@ def test_the_next_agent_that_fits_is_used_when_the_dear_one_does_not(project: Pr
         assert [one["body"]["model"] for one in server.requests] == ["m1", "m1", "m2", "m2", "m2"]
     assert agents(done) == ["dear/m1", "dear/m1", "cheap/m2", "cheap/m2", "cheap/m2"]
     assert done.json["cost_usd"] == pytest.approx(2 * 0.7 + 3 * 0.07)
+
+
+def test_a_bound_of_the_day_or_of_a_caller_is_kept_by_switching_too(project: Project) -> None:
+    switches = "agent: [dear, cheap]\nbudget: {usd: 100, on_exceed: switch}\n"
+    project.workflow("".join(asks(f"a{n}", level=2) for n in range(4)), name="inner", head=switches)
+    call = "## Call\n\n```yaml step\nid: c\nworkflow: ../inner\n```\n\n"
+    project.workflow(call, head="budget: {usd: 1.8}\n")
+    with ModelServer(["fine"]) as server:
+        done = run_two(project, server)
+        assert done.code == 0, done.out
+        assert [one["body"]["model"] for one in server.requests] == ["m1", "m1", "m2", "m2"]
+    with ModelServer(["fine"]) as server:
+        daily = TWO.format(url=server.url) + "budget: {daily: 1.8}\n"
+        project.write(".aiworkflow/config.yaml", daily)
+        assert project.run("run", "inner", "--json").code == 0
+        assert [one["body"]["model"] for one in server.requests] == ["m1", "m1", "m2", "m2"]
 
 
 def test_a_run_stops_when_no_agent_fits(project: Project) -> None:
