@@ -42,7 +42,7 @@ async def anthropic(
     usage: dict[str, Any] = {}
     done = False
     async with connection.post("/v1/messages", _body(config, query), timeout_s) as chunks:
-        async for kind, data in events(chunks):
+        async for kind, data in events(chunks, config.name):
             event = parse(data, config.name)
             match event.get("type", kind):
                 case "message_start":

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from aiworkflow.agents.api.clients import alone
 from aiworkflow.agents.api.refusal import host_of, key_hint, refused
+from aiworkflow.agents.api.turn import no_stream
 from aiworkflow.agents.contract import AgentError, Standing
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ _CONNECT_S: Final = 10.0
 _TAIL_S: Final = 0.05
 _MOST_BYTES: Final = 50_000_000
 _MOST_LINE: Final = 16_000_000
+_MOST_OTHERS: Final = 1000  # lines
 _MOST_LISTED: Final = 20_000_000  # OpenRouter lists some hundred models with all they can do
 
 
@@ -235,17 +237,26 @@ async def lines(chunks: AsyncIterator[bytes]) -> AsyncGenerator[str]:
         yield b"".join(rest).decode("utf-8", "replace")
 
 
-async def events(chunks: AsyncIterator[bytes]) -> AsyncGenerator[tuple[str, str]]:
+async def events(chunks: AsyncIterator[bytes], agent: str) -> AsyncGenerator[tuple[str, str]]:
     """Server-sent events: type and data. By the WHATWG's HTML standard, section 9.2.
 
     Close it where it is left before its end: to have that done later wakes the loop twice.
+
+    Args:
+        agent: what messages call it.
+
+    Raises:
+        AgentError: there are none, and what is there says why.
     """
     kind = ""
     data: list[str] = []
+    others: list[str] = []  # some servers answer 200 with an error, and no stream
+    has_begun = False
     async with aclosing(lines(chunks)) as found:
         async for line in found:
             if not line:
                 if data:
+                    has_begun = True
                     yield kind or "message", "\n".join(data)
                 kind, data = "", []
             elif not line.startswith(":"):
@@ -255,8 +266,12 @@ async def events(chunks: AsyncIterator[bytes]) -> AsyncGenerator[tuple[str, str]
                     kind = value
                 elif name == "data":
                     data.append(value)
+                elif not has_begun and len(others) < _MOST_OTHERS:
+                    others.append(line)
     if data:
         yield kind or "message", "\n".join(data)
+    elif others and not has_begun:
+        raise no_stream("\n".join(others), agent)
 
 
 def parse(text: str, host: str) -> dict[str, Any]:

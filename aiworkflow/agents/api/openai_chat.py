@@ -44,7 +44,7 @@ async def openai_chat(
     body = _body(config, query)
     async with (
         connection.post("/chat/completions", body, timeout_s) as chunks,
-        aclosing(events(chunks)) as said,
+        aclosing(events(chunks, config.name)) as said,
     ):
         async for _, data in said:
             if data.strip() == "[DONE]":

@@ -39,7 +39,7 @@ async def openai_responses(
     ended: dict[str, Any] | None = None
     async with (
         connection.post("/responses", _body(config, query), timeout_s) as chunks,
-        aclosing(events(chunks)) as said,
+        aclosing(events(chunks, config.name)) as said,
     ):
         async for kind, data in said:
             if data.strip() == "[DONE]":

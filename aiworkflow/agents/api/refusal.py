@@ -66,6 +66,8 @@ async def refused(response: httpx2.Response, url: str, key_variable: str | None)
         )
     elif kind == "auth":
         hint = key_hint(key_variable)
+    elif 300 <= status < 400:
+        hint = "the answer is a redirect: put the new address into the `url` of the agent"
     elif kind == "not_found":
         hint = "check the model's name and the `url` of the agent"
     return AgentError(kind, text, hint=hint, retry_after_s=retry_after_s(response.headers))

@@ -264,6 +264,21 @@ def stream_error(error: object, name: str) -> AgentError:
     return AgentError(kind, f"`{name}` reports: {text}")
 
 
+def no_stream(text: str, name: str) -> AgentError:
+    """What a server means that answers with success, and with something else than a stream."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if isinstance(found, dict) and found.get("error"):
+        return stream_error(found["error"], name)
+    return AgentError(
+        "bad_output",
+        f"`{name}` answered, but not as a stream: {' '.join(text[:1000].split())[:200]}",
+        hint="check `api:` and `url:` of the agent",
+    )
+
+
 def is_strict(schema: Mapping[str, Any]) -> bool:
     """Whether OpenAI's strict mode takes it: closed objects with every field required."""
     if "properties" in schema:

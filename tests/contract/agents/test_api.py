@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from dataclasses import replace
 from typing import Any
@@ -140,6 +141,31 @@ def test_a_wrong_key_says_where_the_key_is(api: str, serve: Any) -> None:
     assert "answered 401: invalid x-api-key" in error.message
     assert error.hint is not None
     assert ("KEY" in error.hint) == (api != "ollama")
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_an_error_that_comes_with_success_is_told_in_its_words(
+    api: str, serve: Any, indent: int | None
+) -> None:
+    if api == "ollama":
+        indent = None  # its streams are lines of JSON
+    said = {"error": {"type": "insufficient_quota", "message": "the credit is used up"}}
+    error = failing(agent(api, serve((200, {}, json.dumps(said, indent=indent)))))
+    assert (error.kind, "the credit is used up" in error.message) == ("unavailable", True)
+
+
+def test_an_answer_that_is_no_stream_is_said_to_be_none(api: str, serve: Any) -> None:
+    error = failing(agent(api, serve((200, {}, '{"choices": []}'))))
+    assert error.kind in {"bad_output", "cut_off"}
+    assert ("not as a stream" in error.message) == (api != "ollama")
+
+
+@pytest.mark.parametrize("status", [302, 307])
+def test_a_redirect_is_not_followed(api: str, serve: Any, status: int) -> None:
+    server = serve((status, {"location": "http://127.0.0.1:1/"}, ""))
+    error = failing(agent(api, server))
+    assert error.hint == "the answer is a redirect: put the new address into the `url` of the agent"
+    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ STREAM = "event: a\r\ndata: één\ndata: two\r\n\r\n: note\n\ndata: {}\n\nid: 1\
 
 @given(st.lists(st.integers(0, 1000), max_size=20))
 def test_events_are_the_same_however_the_stream_is_cut(places: list[int]) -> None:
-    found = collected(events(chunks(cut(STREAM.encode(), places))))
+    found = collected(events(chunks(cut(STREAM.encode(), places)), "m"))
     assert found == [("a", "één\ntwo"), ("message", "{}"), ("message", "last")]
 
 
