@@ -20,6 +20,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Final
 
+from aiworkflow.dollars import usd_text
 from aiworkflow.records import record
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def _misfit(choice: AgentChoice, one: Candidate) -> str:
     if choice.max_usd is not None and one.usd is None:
         return "its price is not known"
     if choice.max_usd is not None and one.usd is not None and one.usd > choice.max_usd:
-        return f"it may cost ${one.usd:.4f}, more than ${choice.max_usd:g}"
+        return f"it may cost {usd_text(one.usd)}, more than ${choice.max_usd:g}"
     return ""
 
 
@@ -226,7 +227,7 @@ def _figure(how: str, several: Sequence[Candidate]) -> Callable[[Candidate], str
     """What stands behind the order, of one agent, in words."""
 
     def dollars(one: Candidate) -> str:
-        return "at an unknown price" if one.usd is None else f"${one.usd:.4f}"
+        return "at an unknown price" if one.usd is None else usd_text(one.usd)
 
     def seconds(one: Candidate) -> str:
         return "not measured" if one.expected_s is None else f"{one.expected_s:.2g} s"

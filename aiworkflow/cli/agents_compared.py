@@ -10,6 +10,7 @@ from aiworkflow.cli.out import printable
 from aiworkflow.cli.show import seconds_text
 from aiworkflow.cli.triggering import opened
 from aiworkflow.cli.where import Where, connect
+from aiworkflow.dollars import usd_text
 from aiworkflow.errors import EXIT_FAILED, EXIT_OK, RefusedError, UsageError
 from aiworkflow.records import record
 
@@ -61,7 +62,8 @@ def bench_command(
         if not is_agreed:
             dear = f"; the price of {', '.join(unknown)} is not known" if unknown else ""
             raise RefusedError(
-                f"this asks {', '.join(asked)} {runs} times each, and may cost up to ${most:.4f}{dear}",
+                f"this asks {', '.join(asked)} {runs} times each,"
+                f" and may cost up to {usd_text(most)}{dear}",
                 hint="agree to it: --yes",
             )
         async with client:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from aiworkflow.dollars import usd_text
 from aiworkflow.errors import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
@@ -318,7 +319,7 @@ def _report(
         times = (
             f"; a run took {report.p50_seconds:.2f} s (median), {report.p95_seconds:.2f} s (95 %)"
         )
-    cost = f", ${report.cost_usd:.4f}" if report.cost_usd else ""
+    cost = f", {usd_text(report.cost_usd)}" if report.cost_usd else ""
     out.note(f"{_counts(report.statuses)} in {report.seconds:.1f} s{cost}{times}")
     if report.earlier:
         out.note(f"  {report.earlier} were so before, and were left as they are")

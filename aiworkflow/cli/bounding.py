@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from aiworkflow.dollars import usd_text
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -78,7 +80,8 @@ def outlay_lines(outlay: Outlay, *, steps: bool = True) -> Iterator[str]:
     past = outlay.past
     if past.runs:
         runs = "1 run" if past.runs == 1 else f"{past.runs:,} runs"
-        yield f"           past: half ≤ ${past.p50:.4f}, nine of ten ≤ ${past.p90:.4f} ({runs})"
+        half, most = usd_text(past.p50), usd_text(past.p90)
+        yield f"           past: half ≤ {half}, nine of ten ≤ {most} ({runs})"
     for one in found.steps if steps else ():
         yield f"  {_step_text(one)}"
         yield from (f"      {note}" for note in one.notes)
@@ -87,6 +90,6 @@ def outlay_lines(outlay: Outlay, *, steps: bool = True) -> Iterator[str]:
 def _step_text(one: StepBound) -> str:
     factors = "".join(f"{count:,} {name} × " for name, count in one.factors)
     tokens = f"({one.each.input_tokens:,} + {one.each.output_tokens:,} tokens)"
-    cost = "unknown" if one.total.unknown else f"${one.total.usd:.4f}"
+    cost = "unknown" if one.total.unknown else usd_text(one.total.usd)
     more = ", unbounded" if one.total.unbounded else ""
     return f"{one.step}  {factors}{tokens} of {', '.join(one.agents) or '?'} = {cost}{more}"

@@ -14,6 +14,7 @@ from aiworkflow.cli.options import (
     QuietOption,
     VerboseOption,
 )
+from aiworkflow.dollars import usd_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -201,7 +202,7 @@ def _table(found: CostReport, *, every: bool) -> str:
     if hidden:
         lines.insert(-1, f"… {hidden:,} more rows: --all")
     if found.total.failed_usd:
-        lines.append(f"${found.total.failed_usd:.4f} of it for attempts that failed")
+        lines.append(f"{usd_text(found.total.failed_usd)} of it for attempts that failed")
     return "\n".join(lines)
 
 

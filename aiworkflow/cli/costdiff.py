@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from aiworkflow.dollars import usd_text
 from aiworkflow.errors import UsageError
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def _rows(found: CostDiff) -> Iterator[Sequence[str]]:
         )
     old, new = found.totals
     change = f"{new - old:+.4f}" + (f" ({(new - old) / old:+.1%})" if old else "")
-    yield ("total", "", "", "", "", _pair(f"${old:.4f}", f"${new:.4f}"), change)
+    yield ("total", "", "", "", "", _pair(usd_text(old), usd_text(new)), change)
 
 
 def _difference(one: StepCosts) -> str:
@@ -90,7 +91,7 @@ def _difference(one: StepCosts) -> str:
 def _usd(side: Side | None, one: StepCosts) -> str:
     if side is None:
         return "" if one.status in {"new", "gone"} else "?"
-    return "?" if side.usd is None else f"${side.usd:.4f}"
+    return "?" if side.usd is None else usd_text(side.usd)
 
 
 def _count(tokens: int | None) -> str:

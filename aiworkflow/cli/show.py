@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from aiworkflow.cli.out import printable
 from aiworkflow.cli.where import Where
+from aiworkflow.dollars import usd_text
 
 if TYPE_CHECKING:
     from aiworkflow.cli.out import Out
@@ -45,7 +46,7 @@ def seconds_text(seconds: float) -> str:
 
 def cost_text(cost: float | None) -> str:
     """US dollars; empty where nothing was priced."""
-    return "" if cost is None else f"${cost:.4f}"
+    return "" if cost is None else usd_text(cost)
 
 
 def step_text(step: StepProgress, now: float) -> tuple[str, str, str]:
@@ -140,7 +141,7 @@ def warning_line(event: Warned) -> str:
     """A budget that is nearly used up."""
     whose = f"`{event.path}`" if event.path else "the run"
     if event.unit == "usd":
-        return f"  ! {whose} has spent ${event.spent:.4f} of its budget of ${event.bound:g}"
+        return f"  ! {whose} has spent {usd_text(event.spent)} of its budget of ${event.bound:g}"
     unit = "s" if event.unit == "seconds" else event.unit
     return f"  ! {whose} has used {event.spent:,.0f} of its budget of {event.bound:,.0f} {unit}"
 
@@ -149,7 +150,10 @@ def summary_line(result: RunResult, out: Out) -> str:
     """The last line about a run."""
     mark, style = MARKS.get(result.status, ("·", "dim"))
     words = [f"{result.status}", f"run {result.run}", seconds_text(result.seconds)]
-    if result.cost_usd:
+    if result.unknown_price:
+        known = f"at least {usd_text(result.cost_usd)}" if result.cost_usd else "cost unknown"
+        words.append(known)
+    elif result.cost_usd:
         words.append(cost_text(result.cost_usd))
     return f"{out.paint(f'{mark} {words[0]}', style, 'bold', err=True)}  {'  '.join(words[1:])}"
 

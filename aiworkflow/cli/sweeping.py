@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from aiworkflow.dollars import usd_text
 from aiworkflow.errors import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
@@ -282,14 +283,14 @@ def say_sweep(found: _Shown, report: str | None, out: Out, *, whole: bool = Fals
                 str(one["status"]).replace("_", " "),
                 str(one["run"] or "-"),
                 str(one["branch"] or "-"),
-                f"${cast('float', one['cost_usd']):.4f}" if one["cost_usd"] else "-",
+                usd_text(cast("float", one["cost_usd"])) if one["cost_usd"] else "-",
             )
             for one in repositories
         ]
         out.result(table(rows, ("REPOSITORY", "STATUS", "RUN", "BRANCH", "COST")))
     by_status = cast("dict[str, int]", found["counts"])
     counts = ", ".join(f"{count} {word.replace('_', ' ')}" for word, count in by_status.items())
-    cost = f", ${cast('float', found['cost_usd']):.4f}" if found["cost_usd"] else ""
+    cost = f", {usd_text(cast('float', found['cost_usd']))}" if found["cost_usd"] else ""
     seconds = seconds_text(cast("float", found["seconds"]))
     out.result(f"{status}: {counts} in {seconds}{cost}  sweep {sweep}")
     if found["stopped"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from aiworkflow.dollars import usd_text
 from aiworkflow.errors import RefusedError
 
 if TYPE_CHECKING:
@@ -75,10 +76,10 @@ def most_text(outlay: Outlay, count: int) -> str:
     """The most that so many runs may cost, in words."""
     total = outlay.bound.total
     if total.most_usd is not None:
-        return f"${total.most_usd * count:.4f}"
+        return usd_text(total.most_usd * count)
     why = "without a bound" if total.unbounded else "of unknown price"
     return (
-        f"${total.usd * count:.4f} and more, {why}"
+        f"{usd_text(total.usd * count)} and more, {why}"
         if total.usd
         else f"nobody knows how much, {why}"
     )

@@ -180,7 +180,8 @@ class RunResult:
     Attributes:
         steps: by path (`review`, `files[3].lint`), in the order they began; of a run that went on
             with another plan, in the order of the plan.
-        cost_usd: US dollars, as far as prices are known.
+        cost_usd: US dollars: at least that where `unknown_price` is not 0.
+        unknown_price: how many attempts of agents have a price, or a consumption, that is not known.
         seconds: from start to end.
         waiting_for: what a person has to settle before the run goes on.
         standing: of what was taken back, the run or groups of it: paths of steps whose effect stands.
@@ -196,6 +197,7 @@ class RunResult:
     seconds: float
     waiting_for: Sequence[Mapping[str, Json]] = ()
     standing: Sequence[str] = ()
+    unknown_price: int = 0
 
     @property
     def cost(self) -> float:
@@ -211,7 +213,8 @@ class RunResult:
             "outputs": dict(self.outputs),
             "steps": {path: step.to_json() for path, step in self.steps.items()},
             "error": self.error.to_json() if self.error is not None else None,
-            "cost_usd": round(self.cost_usd, 6),
+            "cost_usd": round(self.cost_usd, 9),
+            "unknown_price": self.unknown_price,
             "seconds": round(self.seconds, 3),
             "waiting_for": [dict(wait) for wait in self.waiting_for],
             "standing": list(self.standing),
@@ -238,6 +241,7 @@ def result_of(
         seconds=progress.seconds(now),
         waiting_for=json.loads(row.waiting) if row.waiting else (),
         standing=progress.standing,
+        unknown_price=progress.unknown_price,
     )
 
 

@@ -14,6 +14,7 @@ from dataclasses import field
 from typing import TYPE_CHECKING, Final, cast
 
 from aiworkflow.client.batch import run_of
+from aiworkflow.dollars import usd_text
 from aiworkflow.errors import UsageError
 from aiworkflow.journal import RegisterWrite, UnknownRun, beginning_of
 from aiworkflow.records import record
@@ -333,7 +334,7 @@ class SweepReport:
     @property
     def cost_usd(self) -> float:
         """US dollars of all runs, as far as prices are known."""
-        return round(sum(one.cost_usd for one in self.swept), 6)
+        return round(sum(one.cost_usd for one in self.swept), 9)
 
     @property
     def dead(self) -> list[tuple[Target, Swept]]:
@@ -374,7 +375,7 @@ class SweepReport:
             f"- bundle: `{order.bundle}`",
             f"- repositories: {len(order.targets)}: {counts}",
             f"- branch: `{order.branch}`",
-            f"- cost: ${self.cost_usd:.4f}",
+            f"- cost: {usd_text(self.cost_usd)}",
             f"- time: {order.seconds:.1f} s",
             *([f"- stopped: {_cell(order.stopped)}"] if order.stopped else []),
             "",
@@ -384,7 +385,7 @@ class SweepReport:
         for target, one in zip(order.targets, self.swept, strict=True):
             error = str(one.error.get("message", "")) if one.error else ""
             branch = f"`{one.branch}` {one.result[:10]}" if one.branch else ""
-            cost = f"${one.cost_usd:.4f}" if one.cost_usd else ""
+            cost = usd_text(one.cost_usd) if one.cost_usd else ""
             lines.append(
                 f"| {_cell(target.name)} | {one.status} | {one.run} | {_cell(branch)} | {cost} "
                 f"| {one.seconds:.1f} s | {_cell(error)} |"
@@ -402,7 +403,7 @@ def repository_json(target: Target, swept: Swept) -> dict[str, Json]:
         "branch": swept.branch or None,
         "commit": swept.commit or None,
         "result": swept.result or None,
-        "cost_usd": round(swept.cost_usd, 6),
+        "cost_usd": round(swept.cost_usd, 9),
         "seconds": round(swept.seconds, 3),
         "error": dict(swept.error) or None,
     }

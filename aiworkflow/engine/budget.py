@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aiworkflow.bundle.policies import Budget
+from aiworkflow.dollars import usd_text
 from aiworkflow.engine import events as ev
 from aiworkflow.engine.carried import Failure, Left, Total
 from aiworkflow.records import record
@@ -184,7 +185,7 @@ def _over(
 
 def _more(unit: str, left: float, wanted: float) -> str:
     if unit == "usd":
-        return f"has ${max(0.0, left):.4f} left, and the step may cost ${wanted:.4f},"
+        return f"has {usd_text(max(0.0, left))} left, and the step may cost {usd_text(wanted)},"
     return f"has {max(0, int(left)):,} tokens left, and the step may take {int(wanted):,},"
 
 

@@ -74,7 +74,7 @@ STEP: Final = gives(
     seconds=NUMBER,
 )
 RUN: Final = gives(
-    "run bundle status outputs steps error cost_usd seconds waiting_for started finished",
+    "run bundle status outputs steps error cost_usd unknown_price seconds waiting_for started finished",
     run=TEXT,
     bundle=TEXT,
     status=ref("Status"),
@@ -82,6 +82,7 @@ RUN: Final = gives(
     steps={"type": "object", "additionalProperties": ref("Step")},
     error=_ERROR,
     cost_usd=NUMBER,
+    unknown_price=WHOLE,
     seconds=NUMBER,
     waiting_for=listed(ANY_MAP),
     standing=listed(TEXT),

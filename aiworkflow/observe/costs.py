@@ -6,6 +6,7 @@ from dataclasses import field
 from typing import TYPE_CHECKING, Final, cast
 
 from aiworkflow.bundle.workflow import agent_label
+from aiworkflow.dollars import usd_text
 from aiworkflow.errors import UsageError
 from aiworkflow.records import record
 
@@ -65,11 +66,11 @@ class Spending:
     def text(self) -> str:
         """In US dollars, and how far that is known."""
         if not self.unknown_price:
-            return f"${self.cost_usd:.4f}"
+            return usd_text(self.cost_usd)
         attempts = "1 attempt" if self.unknown_price == 1 else f"{self.unknown_price:,} attempts"
         if self.unknown_price == self.attempts:
             return f"unknown; {attempts} of unknown price{self._lost}"
-        return f"at least ${self.cost_usd:.4f}; {attempts} of unknown price{self._lost}"
+        return f"at least {usd_text(self.cost_usd)}; {attempts} of unknown price{self._lost}"
 
     @property
     def _lost(self) -> str:

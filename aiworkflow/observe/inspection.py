@@ -194,7 +194,7 @@ def head_of(moment: Moment, status: str, last: int) -> dict[str, Json]:
         "events": last,
         "at": moment.time,
         "seconds": round(moment.seconds, 3),
-        "cost_usd": round(moment.cost_usd, 6),
+        "cost_usd": round(moment.cost_usd, 9),
         "newer_event": moment.newer,
     }
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from aiworkflow.engine import Event, Failure, Ref
 from aiworkflow.engine import events as ev
 from aiworkflow.engine.former import MARK as FORMER
+from aiworkflow.engine.instance import LOST
+from aiworkflow.engine.ledger import is_untold
 from aiworkflow.engine.said import Said
 from aiworkflow.observe.eventline import call_line
 from aiworkflow.observe.replanning import apply_replanned
@@ -33,6 +35,7 @@ class StepProgress:
         started, ended: seconds since the epoch; None while unknown.
         seconds: time spent in attempts; for what holds others, from begin to end.
         cost_usd: US dollars of this step's own attempts; None where nothing was priced.
+        unknown_price: how many attempts have a price, or a consumption, that is not known.
         output: reference to the output, where it has one of its own.
         count: number of items of an `each`; None otherwise.
         source: run and path of the attempt whose output was used again; None where it ran itself.
@@ -57,6 +60,7 @@ class StepProgress:
     ended: float | None = None
     seconds: float = 0.0
     cost_usd: float | None = None
+    unknown_price: int = 0
     input_tokens: int = 0
     cached_tokens: int = 0
     output_tokens: int = 0
@@ -166,6 +170,11 @@ class RunProgress:
     def cost_usd(self) -> float:
         """US dollars spent so far, as far as prices are known."""
         return self.gone_usd + sum(step.cost_usd or 0.0 for step in self.steps.values())
+
+    @property
+    def unknown_price(self) -> int:
+        """How many attempts have a price, or a consumption, that is not known."""
+        return sum(step.unknown_price for step in self.steps.values())
 
     def seconds(self, now: float) -> float:
         """From the start to the end, or to `now` (seconds since the epoch)."""
@@ -334,6 +343,7 @@ class RunProgress:
             case ev.Delayed():
                 step.status = "waiting"
                 step.due = event.until
+                step.unknown_price += step.kind == "agent" and event.because == LOST
         return step
 
     def _repeated(self, event: ev.Repeated) -> StepProgress:
@@ -368,6 +378,12 @@ class RunProgress:
             step.output_tokens += event.spent.output_tokens
             if event.spent.cost_usd is not None:
                 step.cost_usd = (step.cost_usd or 0.0) + event.spent.cost_usd
+            else:
+                step.unknown_price += 1
+        elif step.kind == "agent" and (
+            is_untold(event, step.agent or "") or (event.error and event.error.kind == LOST)
+        ):
+            step.unknown_price += 1
         return step
 
     def _step(self, path: str, node: str, parent: str, round_: int | None = None) -> StepProgress:

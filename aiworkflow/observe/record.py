@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from aiworkflow.dollars import usd_text
 from aiworkflow.engine.carried import Json, Stored
 from aiworkflow.observe.eventline import event_line, skipped_because
 from aiworkflow.records import record
@@ -81,7 +82,7 @@ def render_record(data: RecordData, *, beside: Path | None = None) -> str:
         "started": _iso(row.started),
         "finished": _iso(row.finished) if row.finished is not None else None,
         "seconds": round(progress.seconds(data.now), 3),
-        "cost_usd": round(row.cost_usd, 6),
+        "cost_usd": round(row.cost_usd, 9),
         "commit": row.commit,
         "dirty": row.dirty,
         "digest": row.digest,
@@ -199,7 +200,7 @@ def _row(step: StepProgress) -> tuple[str, ...]:
         str(step.attempts) if step.attempts else "",
         _inline(step.agent or ""),
         f"{tokens:,}" if tokens else "",
-        f"${step.cost_usd:.4f}" if step.cost_usd is not None else "",
+        usd_text(step.cost_usd) if step.cost_usd is not None else "",
         _inline(remark),
     )
 

@@ -17,6 +17,7 @@ from aiworkflow.bundle.workflow import (
     ToolCall,
     agent_spec,
 )
+from aiworkflow.dollars import usd_text
 from aiworkflow.engine import REPEATABLE, Failure, Instance, Left, RunState, Total
 from aiworkflow.engine import events as ev
 from aiworkflow.engine.attempts import what_is_done
@@ -363,7 +364,7 @@ class Attempts:
         more = self._more_than_reserved(instance, used)  # a reserve is its own to use up
         is_over = left.usd is not None and more.usd > 0 and left.usd < -1e-9
         if is_over or (left.tokens is not None and more.tokens > 0 and left.tokens < 0):
-            cost = f", ${used.cost_usd:.4f}" if used.cost_usd is not None else ""
+            cost = f", {usd_text(used.cost_usd)}" if used.cost_usd is not None else ""
             raise StepError(
                 "budget",
                 f"the agent has used up the budget ({spent:,} tokens{cost}), and asks for more calls",

@@ -40,6 +40,20 @@ def test_a_model_nobody_knows_has_no_cost(project: Project) -> None:
     with ModelServer(["hello"]) as server:
         done = project.run("run", "flow", "--json", "--agent", "anthropic/m1", **keys(server))
     assert done.json["steps"]["ask"]["cost_usd"] is None
+    assert (done.json["cost_usd"], done.json["unknown_price"]) == (0.0, 1)
+
+
+def test_a_run_says_how_far_its_cost_is_known(project: Project) -> None:
+    again = ASK.replace("## Ask", "## Again").replace("id: ask", f"id: again\nagent: {SONNET}")
+    with ModelServer(["hello"]) as server:
+        project.workflow(ASK)
+        none = project.run("run", "flow", "--agent", "anthropic/m1", **keys(server))
+        assert none.err.rstrip().endswith("cost unknown"), none.err
+        project.workflow(ASK + again, head="agent: anthropic/m1\n")
+        some = project.run("run", "flow", **keys(server))
+        assert "at least $0.0001" in some.err, some.err
+        all_ = project.run("run", "flow", "--agent", SONNET, "--json", **keys(server))
+        assert all_.json["unknown_price"] == 0
 
 
 def test_the_price_list_bounds_what_may_begin(project: Project) -> None:
