@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import json
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from aiworkflow.bundle.policies import Approval
@@ -19,7 +19,7 @@ from aiworkflow.journal import RegisterWrite, beginning_of
 from aiworkflow.jsontext import compact
 from aiworkflow.plan import field_to_json
 from aiworkflow.plan.unparse import unparse
-from aiworkflow.settings.units import duration
+from aiworkflow.settings.units import LONGEST_S, duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 
 _MOST_READ: Final = 64 * 1024
+_EARLIEST: Final = 1.0  # what was before is past as well, and 0 is no moment
 
 WAIT = "wait"
 """The space of registers of open waits; keys are `run/path`."""
@@ -270,7 +271,12 @@ def _moment(seconds: Json, at: Json) -> dict[str, Json]:
             text = f"`wait.at` does not say in which time zone `{at}` is"
             hint = f"write `{at}Z` for UTC, or an offset such as `{at}+02:00`"
             raise EvaluationError("value", text, None, hint)
-        return {"at": moment.timestamp()}
+        try:
+            moment = moment.astimezone(UTC)
+        except OverflowError as error:
+            text = f"`wait.at` needs a moment of the years 1 to 9999 in UTC, not `{at}`"
+            raise EvaluationError("value", text, None) from error
+        return {"at": max(_EARLIEST, moment.timestamp())}
     if isinstance(seconds, str):
         try:
             seconds = duration(seconds)
@@ -279,5 +285,8 @@ def _moment(seconds: Json, at: Json) -> dict[str, Json]:
             raise EvaluationError("value", text, None) from error
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds < 0:
         text = f"`wait` needs a duration such as `10m`, not {seconds!r}"
+        raise EvaluationError("value", text, None)
+    if seconds > LONGEST_S:
+        text = f"`wait` needs a duration of at most 100 years, not {seconds!r} seconds"
         raise EvaluationError("value", text, None)
     return {"after": float(seconds)}

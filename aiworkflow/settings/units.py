@@ -35,7 +35,7 @@ _COUNTS = {None: 1, "k": 1000, "M": 1_000_000}
 _MONEY = re.compile(r"\$?(?P<number>\d+(?:\.\d+)?)", re.ASCII)
 _RATE = re.compile(r"(?P<number>\d+)/(?P<unit>[smhd])", re.ASCII)
 _LONGEST = 40  # characters; more is no quantity
-_MAX_SECONDS = Decimal(100 * 365 * 86400)
+LONGEST_S = Decimal(100 * 365 * 86400)
 
 DURATION = "a duration such as `500ms`, `30s`, `5m`, `2h` or `1d`"
 SIZE = "a size such as `500kB`, `10MB` or `10MiB`"
@@ -52,7 +52,7 @@ def duration(written: object) -> float:
     """
     found = _match(_DURATION, written, DURATION)
     seconds = Decimal(found["number"]) * _SECONDS[found["unit"] or "s"]
-    if seconds > _MAX_SECONDS:
+    if seconds > LONGEST_S:
         raise ValueError(f"{DURATION}, of at most 100 years")
     return float(seconds)
 

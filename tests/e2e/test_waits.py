@@ -278,8 +278,11 @@ def test_a_short_pause_is_sat_out_and_a_long_one_needs_no_process(project: Proje
     assert project.run("runs", "wake", "--json").json == {"runs": []}
 
 
-def test_a_moment_that_has_passed_is_no_wait(project: Project) -> None:
-    project.workflow(pause("{at: 2020-01-31T09:00:00Z}") + script("last", "echo done"))
+@pytest.mark.parametrize(
+    "at", ["2020-01-31T09:00:00Z", "1970-01-01T00:00:00Z", "1969-12-31T23:59:59Z"]
+)
+def test_a_moment_that_has_passed_is_no_wait(project: Project, at: str) -> None:
+    project.workflow(pause(f"{{at: {at}}}") + script("last", "echo done"))
     assert project.run("run", "flow").code == 0
 
 
@@ -288,6 +291,7 @@ def test_a_moment_that_has_passed_is_no_wait(project: Project) -> None:
     [
         ("{{ inputs.at }}", "does not say in which time zone"),
         ("tomorrow {{ inputs.at }}", "needs a moment such as"),
+        ("9999-12-31T23:59:59-12:00", "a moment of the years 1 to 9999"),
     ],
 )
 def test_a_moment_must_be_one(project: Project, at: str, said: str) -> None:
@@ -296,6 +300,17 @@ def test_a_moment_must_be_one(project: Project, at: str, said: str) -> None:
     done = project.run("run", "flow")
     assert done.code == 1
     assert said in done.err
+
+
+@pytest.mark.parametrize("seconds", ["1e15", "1e300", "3153600001"])
+def test_a_pause_that_is_computed_has_the_bound_of_one_that_is_written(
+    project: Project, seconds: str
+) -> None:
+    head = f"inputs: {{seconds: {{type: number, default: {seconds}}}}}\n"
+    project.workflow(pause('"{{ inputs.seconds }}"'), head=head)
+    done = project.run("run", "flow")
+    assert (done.code, "of at most 100 years" in done.err) == (1, True), done.err
+    assert project.run("runs", "inspect", "last").code == 0
 
 
 ODD_DATA = {
