@@ -189,7 +189,7 @@ def waiting_lines(run: str, wait: Mapping[str, Json]) -> list[str]:
         case "child":
             return [
                 f"`{step}` waits for run {wait.get('run')}{by}",
-                "see what for: aiworkflow approvals list",
+                f"see what for: aiworkflow runs show {wait.get('run')}",
             ]
         case "timer":
             return [f"`{step}` waits{by}", "go on when it is time: aiworkflow runs wake"]

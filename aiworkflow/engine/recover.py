@@ -88,7 +88,7 @@ def take_up_wait(desk: Desk, instance: Instance) -> None:
 
 def take_up_answer(desk: Desk, waiting: Instance) -> None:
     """What was waited for may have come meanwhile."""
-    if waiting.waits == "budget" and desk.state.raised:
+    if waiting.waits in {"budget", "child"} and desk.state.raised:  # what is raised is, below too
         consented(desk, waiting)
     elif waiting.question:
         replied(desk, waiting)

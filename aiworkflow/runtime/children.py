@@ -139,12 +139,13 @@ class ChildRuns:
     def _again(self, run: str, status: str, turn: int) -> tuple[Drive | Onward, Sequence[ev.Event]]:
         """A child run goes on; what it has taken back itself, it does again."""
         runtime, actor = self._runtime, self._started.actor
+        budget = self.caller.raised if self.caller is not None else {}
         if status != "rolled_back":
             try:
-                return runtime.resume(run, actor, attached=self._attached, turn=turn)
+                return runtime.resume(run, actor, attached=self._attached, turn=turn, budget=budget)
             except HalfWay:
                 pass
-        return go_on(runtime, run, None, actor, attached=self._attached, turn=turn)
+        return go_on(runtime, run, None, actor, attached=self._attached, turn=turn, budget=budget)
 
     async def _leave_to_workers(
         self, run: str, instance: Instance, node: Node, digest: str, given: Mapping[str, Json]

@@ -38,7 +38,7 @@ from aiworkflow.runtime.spread import may_go_on, wake_parent, wake_version
 from aiworkflow.runtime.waits import WAKE, Waits, asked_here, child_id, waiting_for
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from aiworkflow.engine.carried import Json
     from aiworkflow.engine.events import Event
@@ -127,6 +127,11 @@ class Drive:
     def turn(self) -> int:
         """Of a child run: the turn of the calling step that it is in."""
         return self._state.turn
+
+    @property
+    def raised(self) -> Mapping[str, float]:
+        """Bounds of budgets that were raised since the start, for the child runs too."""
+        return self._state.raised
 
     def left_around(self, path: str) -> Left:
         """What the child run of a step may still spend within all budgets around it."""
@@ -392,8 +397,7 @@ class Drive:
     async def _append_facts(self, facts: Sequence[Event]) -> None:
         """A chatty signaller must not starve the driver: what the world did goes in alone."""
         if cost := cost_of(facts):
-            total = round(self._row.cost_usd + cost, 9)
-            self._row = dataclasses.replace(self._row, cost_usd=total)
+            self._row = dataclasses.replace(self._row, cost_usd=round(self._row.cost_usd + cost, 9))
         fresh, is_written = list(self._it.values.fresh_blobs), False
         while not is_written:
             append = Append(
@@ -401,19 +405,16 @@ class Drive:
                 run=self._it.run,
                 events=[encode(event) for event in facts],
                 epoch=self._it.epoch,
-                registers=[
-                    *self._it.ledger.writes(facts, self._state),
-                    *self._it.account.writes(own_usd(self._state)),
-                ],
+                registers=self._it.ledger.writes(facts, self._state)
+                + self._it.account.writes(own_usd(self._state)),
                 row=self._row if cost else None,
                 blobs=fresh,
             )
             try:
                 await self._durably(append)
+                is_written = True
             except Conflict:  # another run has spent something meanwhile
                 self._it.account.left(self._now())
-            else:
-                is_written = True
         del self._it.values.fresh_blobs[: len(fresh)]
         self._it.account.settle()
         self._it.ledger.settle()

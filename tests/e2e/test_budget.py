@@ -415,6 +415,23 @@ def test_a_child_run_that_waits_has_spent_what_it_has(project: Project) -> None:
         assert len(server.requests) == 1
 
 
+@pytest.mark.parametrize(("then", "code"), [("wait", 3), ("stop", 4)])
+def test_a_budget_of_a_child_run_is_raised_by_way_of_its_caller(
+    project: Project, then: str, code: int
+) -> None:
+    child(project, 2, head=f"budget: {{usd: 1.2, on_exceed: {then}}}\n")
+    project.workflow(calls("one"))
+    with ModelServer(["fine"]) as server:
+        assert run(project, server).code == code
+        resume = ("runs", "resume", "last", "--json")
+        assert run(project, server, *resume).code == code, "nothing has changed"
+        assert len(server.requests) == 1
+        done = run(project, server, *resume, "--budget", "usd=2")
+        assert done.code == 0, done.out + done.err
+        assert len(server.requests) == 2
+    assert done.json["cost_usd"] == 1.4
+
+
 def test_an_attempt_that_was_lost_counts_as_what_it_had_reserved(project: Project) -> None:
     project.workflow(asks("a", level=2) + asks("b", level=2), head="budget: {usd: 2.2}\n")
     with ModelServer(["hang", "fine"]) as server:
