@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import codecs
 import json
 import re
 from typing import TYPE_CHECKING, cast
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 _JSON = re.compile(r"application/(?:[\w.+-]+\+)?json\b", re.IGNORECASE)
 _CHARSET = re.compile(r"charset=\"?([\w.:-]+)", re.IGNORECASE)
+# what Python calls encodings and is none of a text: two of them take minutes over a megabyte
+_NO_CHARSETS = frozenset({"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"})
 # a gateway gave up on the server behind it: whether that did the work is not known
 _UNKNOWN_END = frozenset({502, 504})
 
@@ -85,8 +88,11 @@ def _text(answer: Answer) -> str | None:
     """The content as text; None where it is none."""
     named = _CHARSET.search(answer.headers.get("content-type", ""))
     try:
-        return answer.body.decode(named[1] if named else "utf-8")
-    except (UnicodeDecodeError, LookupError):
+        charset = codecs.lookup(named[1] if named else "utf-8").name
+        if charset.replace("_", "-") in _NO_CHARSETS:
+            return None
+        return answer.body.decode(charset)
+    except (UnicodeError, LookupError):
         return None
 
 

@@ -146,6 +146,18 @@ def test_text_comes_in_its_charset_and_bytes_as_base64(call, serve):
     )
 
 
+@pytest.mark.parametrize(
+    "charset",
+    ["undefined", "punycode", "Punycode", "idna", "unicode_escape", "raw-unicode-escape", "rot13"],
+)
+@pytest.mark.parametrize("body", [b"xn--99\xff", b"a" * 200_000 + b"-" + b"9" * 200_000])
+def test_what_is_no_charset_of_a_text_is_not_decoded(call, serve, charset, body):
+    """Two of these codecs take a minute for the second body, and raise errors of their own."""
+    server = serve(answer(body=body, headers={"content-type": f"text/plain; charset={charset}"}))
+    found = call("http.get", {"url": server.url}, network=HERE)
+    assert base64.b64decode(found["base64"]) == body
+
+
 def test_the_request_is_the_one_that_was_asked_for(call, serve):
     server = serve(answer_json({}, 201))
     arguments = {
