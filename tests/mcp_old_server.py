@@ -3,7 +3,8 @@
 Words: `garbage` (lines that are no messages), `schema` (a schema that is none), `shape` (answers that do
 not fit its own schema), `nonsense` (answers that are none), `chatter` (a flood of notifications),
 `reference` (one that leads elsewhere), `costly` (one whose check takes for ever), `steer` (text that
-would steer a terminal), `describe=TEXT`, `mute` (never answers a call).
+would steer a terminal), `describe=TEXT`, `mute` (never answers a call), `secretive` (never says which
+tools it has).
 """
 
 from __future__ import annotations
@@ -85,6 +86,8 @@ for line in sys.stdin:
             result={"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": about},
         )
     elif method == "tools/list":
+        if "secretive" in WORDS:
+            continue
         send(id=id_, result={"tools": tools()})
     elif method == "tools/call":
         call(id_, message["params"])

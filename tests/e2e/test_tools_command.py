@@ -88,6 +88,17 @@ def test_a_server_that_does_not_answer_does_not_hide_the_others(place: Project) 
     assert "did you mean `old`?" in done.err
 
 
+def test_a_server_that_never_says_what_it_offers_does_not_hide_the_others(place: Project) -> None:
+    config = place.root / ".aiworkflow/config.yaml"
+    args = json.dumps([str(ROOT / "tests" / "mcp_old_server.py"), "secretive"])
+    mute = f"mute: {{command: {sys.executable}, args: {args}, timeout: 3s}}"
+    config.write_text(config.read_text().replace("{old:", f"{{{mute}, old:"))
+    done = place.run("tools", "list")
+    assert done.code == 0, done.err
+    assert "MCP server `mute` did not say within 3 s what it offers" in done.err
+    assert "mcp:old/echo" in done.out
+
+
 def test_show_says_what_a_tool_takes_and_touches(place: Project) -> None:
     done = place.run("tools", "show", "github", "--bundle", "flow")
     assert done.code == 0, done.err

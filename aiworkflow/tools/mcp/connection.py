@@ -83,11 +83,16 @@ class Call:
     bounds: Bounds = field(default_factory=Bounds)
 
 
+class UnsentInTime(TimeoutError):
+    """Time was up before the call was sent: the server did not say which tools it has."""
+
+
 class _UnderWay:
     """A call under way, and why its server got no answer to what it asked: the end of a sentence."""
 
     def __init__(self, call: Call) -> None:
         self.call = call
+        self.is_sent = False
         self.unanswered: list[str] = []
         self.declined_by = ""
 
@@ -130,7 +135,7 @@ class Connection:
         return self._tools
 
     async def offered(self) -> Mapping[str, McpTool]:
-        """The same, with errors of ours. Raises ToolError."""
+        """The same, with errors of ours. Raises ToolError; TimeoutError: it does not say in time."""
         with self._translated(f"MCP server {self._server.name}", sent=False):
             async with asyncio.timeout(self._server.timeout_s):
                 return await self.tools()
@@ -148,16 +153,22 @@ class Connection:
         Raises:
             ToolError: `input`, `not_found`: nothing was sent. `tool`: the tool says that it failed.
                 `timeout`, `unavailable`: in doubt. `output`, `limit`, `auth`, `rate_limit`.
-            TimeoutError: time is up.
+            TimeoutError: time is up; `UnsentInTime`: before anything was sent.
         """
         name = f"mcp:{self._server.name}/{call.tool}"
-        with self.listeners.listening(call.log), self._counted(call):
-            async with call.bounds.within(call.timeout_s):
-                tool = await self._found(call.tool, name)
-                call.check(tool)
-                check_arguments(name, tool.inputs, call.arguments)
-                self._answers.forget()
-                result = await self._sent(call, name)
+        with self.listeners.listening(call.log), self._counted(call) as own:
+            try:
+                async with call.bounds.within(call.timeout_s):
+                    tool = await self._found(call.tool, name)
+                    call.check(tool)
+                    check_arguments(name, tool.inputs, call.arguments)
+                    self._answers.forget()
+                    own.is_sent = True
+                    result = await self._sent(call, name)
+            except TimeoutError as error:
+                if own.is_sent:
+                    raise
+                raise UnsentInTime from error
             value, is_text = value_of(result)
             if result.is_error:
                 raise self._reported(name, text_of(result.content))
@@ -166,12 +177,12 @@ class Connection:
         return value, is_text
 
     @contextlib.contextmanager
-    def _counted(self, call: Call) -> Iterator[None]:
+    def _counted(self, call: Call) -> Iterator[_UnderWay]:
         own = _UnderWay(call)
         token = _OWN.set(own)
         self._under_way.append(own)
         try:
-            yield
+            yield own
         finally:
             self._under_way.remove(own)
             _OWN.reset(token)

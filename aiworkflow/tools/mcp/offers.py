@@ -88,8 +88,16 @@ class Offers:
             wanted.setdefault(server, []).append(rest)
         found: list[McpTool] = []
         for name, wished in wanted.items():
-            async with self._use(self._server(name), asker) as connection:
-                offered = await connection.offered()
+            about = self._server(name)
+            try:
+                async with self._use(about, asker) as connection:
+                    offered = await connection.offered()
+            except TimeoutError as error:
+                raise ToolError(
+                    "unavailable",
+                    f"MCP server `{name}` did not say within {about.timeout_s:g} s what it offers",
+                    hint=f"try it by hand: {about.shown}; or give it more time with `timeout`",
+                ) from error
             for tool in offered.values():
                 if any(fnmatchcase(tool.name, one) for one in wished):
                     self._check(tool, asker)
@@ -118,7 +126,7 @@ class Offers:
         Raises:
             ToolError: see `Connection.call`.
         """
-        from aiworkflow.tools.mcp.connection import Call
+        from aiworkflow.tools.mcp.connection import Call, UnsentInTime
 
         about = self._server(server)
         bound = timeout_s if timeout_s is not None else about.timeout_s
@@ -144,7 +152,7 @@ class Offers:
             raise ToolError(
                 "timeout",
                 f"`mcp:{server}/{tool}` did not end within {bound:g} s",
-                in_doubt=True,
+                in_doubt=not isinstance(error, UnsentInTime),
                 hint="give it more time with `timeout`",
             ) from error
 

@@ -43,3 +43,27 @@ def test_tools_of_a_server_are_handed_to_an_agent_and_called(bench):
                 await handed(["mcp:nwe/*"], work, ports, offers)
 
     asyncio.run(run())
+
+
+def test_a_server_that_never_says_which_tools_it_has(bench):
+    """An agent is told so, and a write that was never sent is not in doubt."""
+    server = McpServer(
+        "old",
+        command=sys.executable,
+        args=(str(ROOT / "tests" / "mcp_old_server.py"), "secretive"),
+        timeout_s=2,
+    )
+
+    async def run():
+        async with Residents() as residents:
+            offers = Offers({"old": server}, residents, bench.root / "memory")
+            work, ports = bench.work(ToolCall("any", "")), bench.ports()
+            with pytest.raises(StepError, match="did not say within 2 s what it offers") as told:
+                await handed(["mcp:old/*"], work, ports, offers)
+            assert told.value.kind == "unavailable"
+            call = bench.work(ToolCall("echo", "", server="old"), {"text": "hi"})
+            with pytest.raises(StepError, match="did not end within 2 s") as failed:
+                await perform_mcp(call, ports, offers)
+            assert (failed.value.kind, failed.value.in_doubt) == ("timeout", False)
+
+    asyncio.run(run())
