@@ -40,12 +40,12 @@ class Policy:
     Attributes:
         older_than_s: over for longer than that, in seconds; None for any.
         statuses: ended so; empty for any end.
-        keep: the newest runs of each bundle that stay; 0 for none.
+        keep: the newest runs of each bundle that stay; 0 for none of them, None where it is not said.
     """
 
     older_than_s: float | None = None
     statuses: frozenset[str] = frozenset()
-    keep: int = 0
+    keep: int | None = None
 
 
 @record
@@ -159,7 +159,7 @@ def _chosen(families: Iterable[_Family], policy: Policy, now: float) -> Iterator
         is_over = all(row.status in OVER for row, _ in one.members)
         if not is_over or any(end is None for end in ends):
             continue
-        if seen[one.root.bundle] <= policy.keep:
+        if seen[one.root.bundle] <= (policy.keep or 0):
             continue
         if policy.statuses and one.root.status not in policy.statuses:
             continue

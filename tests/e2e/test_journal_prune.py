@@ -78,6 +78,15 @@ def test_runs_go_by_status_and_number(kept: Project) -> None:
     assert findings(kept) == []
 
 
+def test_to_keep_none_says_which_runs_may_go(project: Project) -> None:
+    project.workflow(script("a", "true"))
+    project.workflow(script("a", "echo 1", "approve: true\n"), name="waits")
+    over, waits = ran(project, "flow"), ran(project, "waits")
+    assert prune(project, "--keep", "0", "--dry-run") == [over]
+    assert prune(project, "--keep", "0") == [over]
+    assert left(project) == [waits]
+
+
 def test_runs_that_are_not_over_stay(kept: Project) -> None:
     kept.workflow(script("a", "echo 1", "approve: true\n"), name="waits")
     kept.workflow(script("a", "touch began; exec sleep 60"), name="long")
@@ -187,6 +196,8 @@ def test_people_are_told(project: Project) -> None:
         ((), "nothing says which runs may go"),
         (("--status", "running"), "no run that is over has the status `running`"),
         (("--older-than", "soon"), "--older-than takes a duration such as `500ms`"),
+        (("--status", "", "--keep", "3"), "--status names no status"),
+        (("--status", "failed", "--status", ","), "--status names no status"),
         (("--keep", "some"), "--keep takes a count such as `500`"),
     ],
 )
