@@ -12,6 +12,7 @@ import dataclasses
 import json
 import re
 import tarfile
+import zlib
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -91,7 +92,7 @@ def restore(
     with building(project, "restore") as folder:
         blobs, made, digest = _unpack(source, folder)
         is_sound = _refuse_in_the_way(project, where, place, force=force)
-        with _opened(project, folder, blobs) as journal:
+        with _opened(project, folder, blobs, source) as journal:
             _check(journal, source, digest)
             marked = _mark(project, journal)
             counts = fingerprint(journal).counts
@@ -114,7 +115,7 @@ def check_backup(project: Project, source: Path) -> CheckedJournal:
     """
     with building(project, "check") as folder:
         blobs, _, digest = _unpack(source, folder)
-        with _opened(project, folder, blobs) as journal:
+        with _opened(project, folder, blobs, source) as journal:
             checked = check_journal(journal)
             if not checked.findings:
                 _check(journal, source, digest)
@@ -142,7 +143,7 @@ def _unpack(source: Path, folder: Path) -> tuple[Path, str, str | None]:
     try:
         about = json.loads(manifest.read_text(encoding="utf-8"))
         form, made, digest = int(about["form"]), str(about["made"]), str(about["digest"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ArithmeticError, KeyError, OSError, RecursionError, TypeError, ValueError) as error:
         raise BackupDamaged(
             f"the backup {source} is damaged: its {MANIFEST} cannot be read",
             hint="use another backup",
@@ -164,7 +165,7 @@ def _extract(source: Path, folder: Path) -> None:
                         hint="name what `aiworkflow journal backup` made",
                     )
                 archive.extract(member, folder, filter="data")
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError) as error:
         raise BackupDamaged(
             f"the backup {source} cannot be unpacked: {error}", hint="use another backup"
         ) from error
@@ -176,23 +177,31 @@ def _extract(source: Path, folder: Path) -> None:
 
 
 @contextmanager
-def _opened(project: Project, folder: Path, blobs: Path) -> Iterator[SqliteJournal]:
-    journal = SqliteJournal(folder, clock=project.clock, ids=project.ids)
-    journal.blobs = FileBlobs(blobs)
+def _opened(project: Project, folder: Path, blobs: Path, source: Path) -> Iterator[SqliteJournal]:
+    """The unpacked backup; what is wrong with it is said of the backup, not of our copy."""
     try:
-        yield journal
-    finally:
-        journal.close()
+        journal = SqliteJournal(folder, clock=project.clock, ids=project.ids)
+        journal.blobs = FileBlobs(blobs)
+        try:
+            yield journal
+        finally:
+            journal.close()
+    except (JournalUnavailable, BackupDamaged) as error:
+        error.message = error.message.replace(str(folder), str(source))
+        error.hint = error.hint and error.hint.replace(str(folder), str(source))
+        raise
 
 
 def _check(journal: SqliteJournal, source: Path, digest: str | None) -> None:
-    """The backup is what was written. Raises BackupDamaged."""
+    """The backup is what was written. Raises BackupDamaged, JournalUnavailable."""
     problems = journal.health().problems
     if not problems:
         try:
             found = fingerprint(journal, check_blobs=True).digest
         except JournalUnavailable as error:
             problems = (error.message,)
+        except (TypeError, ValueError) as error:  # a value of a type that no journal writes there
+            problems = (f"a value in it is none of a journal: {error}",)
         else:
             if digest in {found, None}:
                 return

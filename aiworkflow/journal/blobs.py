@@ -118,7 +118,10 @@ class FileBlobs:
         return total
 
     def _folders(self) -> list[Path]:
-        return sorted(self._folder.iterdir()) if self._folder.is_dir() else []
+        """Those of the blobs; a file that another program left beside them is none."""
+        if not self._folder.is_dir():
+            return []
+        return sorted(path for path in self._folder.iterdir() if path.is_dir())
 
     def _path(self, digest: str) -> Path:
         if not _DIGEST.fullmatch(digest):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import os
@@ -10,6 +11,7 @@ import signal
 import sqlite3
 import tarfile
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -300,6 +302,93 @@ def test_a_damaged_backup_changes_nothing(project: Project, tmp_path: Path, what
     assert expected in done.err
     assert runs(project) == before
     assert sorted(path.name for path in state(project).iterdir() if "before" in path.name) == []
+
+
+@pytest.mark.parametrize("is_signed", [True, False])
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        (
+            "CREATE TRIGGER t AFTER INSERT ON runs BEGIN DELETE FROM runs; END",
+            "is damaged: it holds a trigger, `t`",
+        ),
+        ("CREATE VIEW v AS SELECT * FROM runs", "is damaged: it holds a view, `v`"),
+        ("DROP INDEX runs_by_status", "is damaged: its index `runs_by_status` is missing"),
+        ("ALTER TABLE runs ADD COLUMN more", "is damaged: its table `runs` is another one"),
+        ("DELETE FROM about", "is damaged: it does not say its id"),
+        (
+            "INSERT INTO registers VALUES ('a', 'b', x'ff', 1, NULL)",
+            "is damaged: a value in it is none of a journal",
+        ),
+        ("PRAGMA user_version = 9", "b/journal.db needs a newer aiworkflow"),
+    ],
+)
+def test_a_backup_with_another_schema_is_refused(
+    project: Project, tmp_path: Path, statement: str, said: str, is_signed: bool
+) -> None:
+    """A trigger in it would change what later runs write; the manifest says nothing of that."""
+    fill(project)
+    project.run("journal", "backup", str(tmp_path / "b"))
+    db = sqlite3.connect(tmp_path / "b" / "journal.db")
+    db.execute(statement)
+    db.commit()
+    db.close()
+    if not is_signed:
+        (tmp_path / "b" / "backup.json").unlink()
+    other = Project(tmp_path / "other")
+    done = other.run("journal", "restore", str(tmp_path / "b"))
+    assert done.code == 1, done.err
+    assert said in done.err
+    assert ".building-" not in done.err
+    assert not (state(other) / "journal.db").exists()
+
+
+@pytest.mark.parametrize("text", ['{"form": 1e999}', "[" * 200_000, None])
+def test_a_manifest_that_is_none(project: Project, tmp_path: Path, text: str | None) -> None:
+    fill(project)
+    project.run("journal", "backup", str(tmp_path / "b"))
+    manifest = tmp_path / "b" / "backup.json"
+    manifest.unlink()
+    if text is None:
+        manifest.mkdir()
+    else:
+        manifest.write_text(text)
+    done = project.run("journal", "restore", str(tmp_path / "b"), "--force")
+    assert done.code == 1
+    assert "its backup.json cannot be read" in done.err
+
+
+def test_a_compressed_file_with_a_byte_that_changed(project: Project, tmp_path: Path) -> None:
+    fill(project)
+    project.run("journal", "backup", str(tmp_path / "b"))
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        archive.add(tmp_path / "b" / "journal.db", "journal.db")
+    stream = bytearray(gzip.compress(packed.getvalue()))
+    broken = [bytes([*stream[:at], stream[at] ^ 255, *stream[at + 1 :]]) for at in range(800, 1000)]
+    worst = next(one for one in broken if _breaks_in_the_middle(one))
+    (tmp_path / "b.tar.gz").write_bytes(worst)
+    done = project.run("journal", "restore", str(tmp_path / "b.tar.gz"), "--force")
+    assert done.code == 1
+    assert "b.tar.gz cannot be unpacked" in done.err
+
+
+def _breaks_in_the_middle(stream: bytes) -> bool:
+    """Whether the compression itself is broken, which Python says by an error of its own."""
+    try:
+        gzip.decompress(stream)
+    except zlib.error:
+        return True
+    except (OSError, EOFError):
+        pass
+    return False
+
+
+def test_a_file_of_another_program_beside_the_blobs_does_no_harm(project: Project) -> None:
+    fill(project)
+    (state(project) / "blobs" / ".DS_Store").write_text("a file manager was here")
+    assert project.run("journal", "check").code == 0
+    assert project.run("journal", "prune", "--older-than", "0s").code == 0
 
 
 def test_what_is_no_backup_is_refused(project: Project, tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 FORMAT: Final = 3
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
+SCHEMA: Final = Path(__file__).parent / "schema.sql"
 _LARGEST_WAL: Final = 64 * 1024 * 1024
 _COMMENT: Final = re.compile(r"^\s*--.*$", re.MULTILINE)
 
@@ -78,7 +79,7 @@ def migrate(
     db.execute("BEGIN IMMEDIATE")
     try:
         for number in range(max(found, _format(db)) + 1, wanted + 1):
-            _run_script(db, (folder / f"{number:04}.sql").read_text(encoding="utf-8"))
+            run_script(db, (folder / f"{number:04}.sql").read_text(encoding="utf-8"))
             db.execute(SQL["add_format"], (number, now))
             db.execute(f"PRAGMA user_version={number}")
         db.execute("COMMIT")
@@ -144,8 +145,7 @@ def _create(db: sqlite3.Connection, path: Path, id_: str, now: float) -> None:
                     f"{path} is a SQLite database, but no journal of aiworkflow",
                     hint="set `journal: sqlite:///folder` to a folder of its own",
                 )
-            schema = (Path(__file__).parent / "schema.sql").read_text(encoding="utf-8")
-            _run_script(db, schema)
+            run_script(db, SCHEMA.read_text(encoding="utf-8"))
             db.execute(SQL["set_journal_id"], (id_,))
             db.execute(SQL["add_format"], (FORMAT, now))
             db.execute(f"PRAGMA user_version={FORMAT}")
@@ -155,7 +155,7 @@ def _create(db: sqlite3.Connection, path: Path, id_: str, now: float) -> None:
             db.execute("ROLLBACK")
 
 
-def _run_script(db: sqlite3.Connection, script: str) -> None:
+def run_script(db: sqlite3.Connection, script: str) -> None:
     """Each statement of a script; `executescript` would commit first. No `;` inside of one."""
     for statement in _COMMENT.sub("", script).split(";"):
         if statement.strip():

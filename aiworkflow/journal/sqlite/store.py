@@ -37,6 +37,7 @@ from aiworkflow.journal.contract import (
 from aiworkflow.journal.sqlite.commit import Commits, Pace
 from aiworkflow.journal.sqlite.connect import connect, open_database, prepare_writing
 from aiworkflow.journal.sqlite.failures import damaged, patiently, unavailable
+from aiworkflow.journal.sqlite.parts import PARTS, schema_problems
 from aiworkflow.journal.sqlite.queries import SQL
 from aiworkflow.journal.sqlite.transaction import Transaction
 from aiworkflow.journal.sqlite.whole import check_next, check_pages, records_of
@@ -94,8 +95,10 @@ class SqliteJournal:
     def id(self) -> str:
         """The journal's own id."""
         if not self._id:
-            ((found,),) = self._rows("journal_id")
-            self._id = str(found)
+            found = self._rows("journal_id")
+            if not found:
+                raise damaged(self.path, "it does not say its id")
+            self._id = str(found[0][0])
         return self._id
 
     # -- writing ----------------------------------------------------------------------------------
@@ -331,6 +334,7 @@ class SqliteJournal:
             size += file_bytes
             if file_bytes % page_bytes:
                 problems.append("it is damaged: it ends in the middle of a page")
+            problems += schema_problems(self._ask(PARTS))
             problems += self._missing_blobs()
             ((runs,),) = self._rows("count_runs")
             ((events,),) = self._rows("count_events")

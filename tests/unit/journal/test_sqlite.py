@@ -15,6 +15,7 @@ from aiworkflow.clock import SystemClock, SystemIds
 from aiworkflow.journal import Append, Appended, JournalUnavailable, RegisterWrite
 from aiworkflow.journal.sqlite import SqliteJournal
 from aiworkflow.journal.sqlite.connect import FORMAT, MIGRATIONS, connect, migrate
+from aiworkflow.journal.sqlite.parts import PARTS, schema_problems
 from aiworkflow.journal.sqlite.queries import SQL
 from aiworkflow.journal.statements import read_queries
 
@@ -128,6 +129,7 @@ def test_a_journal_of_the_first_format_is_brought_up(tmp_path: Path) -> None:
     schema = "SELECT type, name, tbl_name FROM sqlite_schema ORDER BY name"
     assert old._ask(schema) == new._ask(schema)
     assert old._ask("PRAGMA user_version") == [(FORMAT,)]
+    assert schema_problems(old._ask(PARTS)) == []
     assert (old.id, old.uses("r"), old.read("r")[0].payload) == ("old", ["sha256:b"], b"a")
     old.close()
     new.close()
