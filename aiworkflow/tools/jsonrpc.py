@@ -9,7 +9,8 @@
 ```
 
 Calls may overlap; a program that answers one after the other is fine. A line that is no message goes to
-the log. What is asked of us is refused: there is nothing that a tool may ask.
+the log; a message that cannot be read, or an error without an id, fails all open calls. What is asked
+of us is refused: there is nothing that a tool may ask.
 """
 
 from __future__ import annotations
@@ -97,8 +98,10 @@ class Speaker:
     async def _heard(self, line: bytes) -> None:
         try:
             message = json.loads(line)
-        except (ValueError, RecursionError):
+        except (ValueError, RecursionError) as error:
             message = None
+            if line.startswith(b"{") and b'"jsonrpc"' in line:
+                self._fail_all(f"an answer that cannot be read: {_one_line(str(error))}")
         if not isinstance(message, dict):
             shown = line[:_SHOWN].decode("utf-8", "replace")
             self._listeners.say(f"[no JSON-RPC message: {_one_line(shown)}]\n")
@@ -114,9 +117,19 @@ class Speaker:
                 with contextlib.suppress(ToolError):
                     await self._program.write(json.dumps(answer).encode())
             return
+        if number is None and message.get("error") is not None:
+            self._fail_all(f"an error of no call: {_one_line(json.dumps(message['error']))}")
         waiting = self._open.get(number) if isinstance(number, int) else None
         if waiting is not None and not waiting.done():
             waiting.set_result(message)
+
+    def _fail_all(self, what: str) -> None:
+        """An answer came, and nobody can say to which call: each of them would wait for ever."""
+        for one in self._open.values():
+            if not one.done():
+                text = f"{self._name} wrote {what}"
+                hint = "answer each call with one line of JSON in UTF-8, under its `id`"
+                one.set_exception(ToolError("output", text, in_doubt=True, hint=hint))
 
 
 @contextlib.asynccontextmanager

@@ -185,6 +185,32 @@ def test_it_dies_and_is_begun_again(place: Project) -> None:
     assert found["b"]["output"]["count"] == 1
 
 
+@pytest.mark.parametrize(
+    ("rest", "said"),
+    [
+        ('b\'1, "result": "\\xff"}\'', "wrote an answer that cannot be read: 'utf-8' codec can't"),
+        ('b\'1, "result": \' + b"[" * 100000', "wrote an answer that cannot be read: maximum"),
+        ('b\'null, "error": {"message": "what?"}}\'', 'an error of no call: {"message": "what?"}'),
+    ],
+)
+def test_an_answer_that_nobody_can_read_ends_the_call(place: Project, rest: str, said: str) -> None:
+    """It has no time limit: it would wait for ever."""
+    place.workflow(
+        step("a", "t.go"),
+        head="allow: {write: [t.go]}\n",
+        t="import sys\n"
+        "for line in sys.stdin:\n"
+        f'    sys.stdout.buffer.write(b\'{{"jsonrpc": "2.0", "id": \' + {rest} + b\'\\n\')\n'
+        "    sys.stdout.flush()\n",
+    )
+    tools = "t: {protocol: jsonrpc, operations: {go: {effect: write}}}\n"
+    place.write("bundles/flow/tools.yaml", tools)
+    done = place.run("run", "bundles/flow", "--json")
+    assert done.code == 3, done.out + done.err
+    assert done.json["status"] == "waiting"  # for a person to say what became of the write
+    assert said in done.json["steps"]["a"]["error"]["message"]
+
+
 def test_a_write_that_is_lost_in_the_middle_is_in_doubt(place: Project) -> None:
     tools = TOOLS.replace("die: {}", "die: {effect: write}")
     bundle(place, step("a", "t.die"), head="allow: {write: [t.die]}\n", tools=tools)
