@@ -86,7 +86,7 @@ BUILTINS: Final[Mapping[str, Tool]] = MappingProxyType(
                 _operation("log", _READ, "ref since until author max paths", "Commits."),
                 _operation("status", _READ, "paths", "What is changed and not committed."),
                 _operation("branch", _WRITE, "name start switch", "List the branches, or make one."),
-                _operation("commit", _WRITE, "message! author paths", "Commit changes."),
+                _operation("commit", _WRITE, "message! author paths", "Commit changes; our state and other working trees are left aside."),
                 _operation("worktree", _WRITE, "path! ref branch remove", "Make a worktree, or take it away."),
             ),
             _tool(

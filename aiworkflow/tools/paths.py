@@ -64,6 +64,11 @@ def is_hidden(relative: PurePosixPath) -> bool:
     return ".git" in parts or parts[:2] == _HIDDEN_STATE
 
 
+def state_of(root: Path) -> Path:
+    """The folder of our state in a project, which no step touches."""
+    return root.resolve().joinpath(*_HIDDEN_STATE)
+
+
 def check_writable(relative: PurePosixPath, paths: Sequence[str], given: str) -> None:
     """Refuse what `allow: paths` does not cover.
 

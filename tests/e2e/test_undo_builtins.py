@@ -75,6 +75,20 @@ def test_a_commit_is_taken_back_and_its_changes_are_not_lost(repo: Project) -> N
     assert " M a.txt" in repo.git("status", "--porcelain")
 
 
+def test_the_first_commit_of_all_is_taken_back(project: Project) -> None:
+    for name, value in (("user.name", "T"), ("user.email", "t@example.org")):
+        project.git("config", name, value)
+    project.write("a.txt", "one\n")
+    project.workflow(call("a", "git.commit", "{message: first}") + FAIL, head=GIT)
+    done = project.run("run", "flow", "--json")
+    assert done.json["status"] == "rolled_back", done.err
+    files = done.json["steps"]["a"]["output"]["files"]
+    assert not [row for row in files if "state" in row["path"]]  # the journal is among them not
+    assert (project.root / "a.txt").read_text() == "one\n"
+    assert "?? a.txt" in project.git("status", "--porcelain")
+    assert project.git("branch", "--list") == ""
+
+
 def test_a_commit_that_others_built_on_is_left_as_it_is(repo: Project) -> None:
     repo.write("a.txt", "two\n")
     more = script("b", "git commit -q --allow-empty -m theirs; exit 1")

@@ -9,7 +9,9 @@ option: it stands behind `--end-of-options` or `--`, and refs that begin with a 
 
 from __future__ import annotations
 
+import dataclasses
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiworkflow.records import record
@@ -21,9 +23,9 @@ from aiworkflow.tools.builtin.git_output import (
     commits,
     status_rows,
 )
-from aiworkflow.tools.builtin.way_back import GIT
+from aiworkflow.tools.builtin.way_back import GIT, head_of
 from aiworkflow.tools.contract import ToolError
-from aiworkflow.tools.paths import check_writable, inside
+from aiworkflow.tools.paths import check_writable, inside, state_of
 from aiworkflow.tools.process import Command, run, succeed
 
 if TYPE_CHECKING:
@@ -96,7 +98,10 @@ class _Git:
             output_limit=around.output_limit,
             log_limit=around.log_limit,
         )
-        return succeed(await run(command, around.watch), command.name)
+        finished = await run(command, around.watch)
+        if finished.exit_code:  # what is wrong stands in the first line, advice in the last
+            finished = dataclasses.replace(finished, tail=_reason(finished.tail))
+        return succeed(finished, command.name)
 
     async def text(self, *words: str) -> str:
         """What git prints, as text; files may hold any bytes."""
@@ -162,8 +167,9 @@ async def _status(git: _Git, arguments: Arguments) -> Json:
     """`paths` → `[{path, status, staged, from?}]`: what differs from the last commit."""
     paths = _pathspecs(arguments.texts("paths"))
     arguments.done()
+    what = ["--", *paths, *await _left_aside(git, await _top(git))]
     found = await git.bytes(
-        "status", "--porcelain=v2", "-z", "--untracked-files=all", "--no-renames", "--", *paths
+        "status", "--porcelain=v2", "-z", "--untracked-files=all", "--no-renames", *what
     )
     return status_rows(found)
 
@@ -208,8 +214,14 @@ async def _commit(git: _Git, arguments: Arguments) -> Json:
         raise ToolError("input", "`git.commit` needs a `message` that says something")
     if author is not None and not re.fullmatch(r"[^<>\n]+ <[^<>\s]+>", author):
         raise ToolError("input", "`author` must look like `Name <address>`")
-    everything = [f":(literal){git.surroundings.project.resolve()}"]
-    await git.bytes("add", "--all", "--", *(paths or everything))
+    top = await _top(git)
+    project = git.surroundings.project.resolve()
+    everything = [f":(literal){project if top in (project, *project.parents) else top}"]
+    aside = await _left_aside(git, top)
+    if paths:
+        paths += aside
+    await _refuse_conflicts(git, paths or [*everything, *aside])
+    await git.bytes("add", "--all", "--", *(paths or [*everything, *aside]))
     staged = changed_files(
         await git.bytes("diff", *_PLAIN_DIFF, "--cached", "--raw", "--numstat", "--no-abbrev", "-z",
                         "--end-of-options", "--", *paths)
@@ -217,7 +229,7 @@ async def _commit(git: _Git, arguments: Arguments) -> Json:
     branch = (await git.text("branch", "--show-current")).strip() or None
     if not staged:
         return {"commit": None, "branch": branch, "files": []}
-    parent = (await git.text("rev-parse", "--verify", "--quiet", "HEAD^{commit}")).strip()
+    parent = await head_of(git)
     await git.bytes(
         "commit",
         "--quiet",
@@ -235,6 +247,48 @@ async def _commit(git: _Git, arguments: Arguments) -> Json:
         "branch": branch,
         "files": [_row(changed) for changed in staged],
     }
+
+
+async def _top(git: _Git) -> Path:
+    """The working tree that a step is in: the project's, or another within it."""
+    return Path((await git.text("rev-parse", "--show-toplevel")).removesuffix("\n"))
+
+
+async def _left_aside(git: _Git, top: Path) -> list[str]:
+    """Pathspecs of what is never committed: our state, and other working trees within this one."""
+    listed = await git.text("worktree", "list", "--porcelain")
+    trees = [one.removeprefix("worktree ") for one in listed.split("\n") if one[:9] == "worktree "]
+    folders = [state_of(git.surroundings.project), *map(Path, trees)]
+    within = [folder for folder in folders if top in folder.parents]
+    return [f":(exclude,literal){one}" for one in within if not await _is_ignored(git, one)]
+
+
+async def _is_ignored(git: _Git, folder: Path) -> bool:
+    """Whether git leaves it out anyway; `git add` fails where it is told to leave out such a one."""
+    try:
+        await git.bytes("check-ignore", "--quiet", "--no-index", "--", str(folder))
+    except ToolError as error:
+        if error.process_exit == 1:
+            return False
+        raise
+    return True
+
+
+async def _refuse_conflicts(git: _Git, paths: Sequence[str]) -> None:
+    """Raise ToolError `conflict` where a file still holds the marks of a merge."""
+    if not await git.bytes("ls-files", "--unmerged", "-z", "--", *paths):
+        return
+    blanks = "-blank-at-eol,-blank-at-eof,-space-before-tab"  # they are checked by the same option
+    try:
+        await git.bytes("-c", f"core.whitespace={blanks}", "diff", "--check", "--", *paths)
+    except ToolError as error:
+        if error.process_exit != 2:
+            raise
+        raise ToolError(
+            "conflict",
+            "there are conflicts of a merge in files to be committed",
+            hint="resolve them first, or end the merge: git merge --abort",
+        ) from error
 
 
 async def _worktree(git: _Git, arguments: Arguments) -> Json:
@@ -266,10 +320,21 @@ async def _worktree(git: _Git, arguments: Arguments) -> Json:
 
 async def _commit_of(git: _Git, ref: str) -> str:
     """The commit that a name stands for."""
-    found = await git.text(
-        "rev-parse", "--verify", "--quiet", "--end-of-options", f"{_ref(ref)}^{{commit}}"
-    )
+    wanted = f"{_ref(ref)}^{{commit}}"
+    try:
+        found = await git.text("rev-parse", "--verify", "--quiet", "--end-of-options", wanted)
+    except ToolError as error:
+        if error.process_exit != 1:
+            raise
+        text = f"`{git.call}` found no commit `{ref[:60]}` in this repository"
+        raise ToolError("exit", text, process_exit=1) from error
     return found.strip()
+
+
+def _reason(tail: str) -> str:
+    """The line of git's log that says what is wrong; all of it where none says so."""
+    lines = [one for one in tail.splitlines() if one.startswith(("fatal: ", "error: "))]
+    return lines[0] if lines else tail
 
 
 def _ref(text: str) -> str:

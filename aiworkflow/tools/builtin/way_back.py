@@ -119,11 +119,24 @@ def _content(surroundings: Surroundings, relative: PurePosixPath, given: str) ->
 # -- git ------------------------------------------------------------------------------------------
 
 
+async def head_of(git: Git) -> str | None:
+    """The commit that is checked out; None where the branch has none yet."""
+    try:
+        return (await git.text("rev-parse", "--verify", "--quiet", "HEAD^{commit}")).strip()
+    except ToolError as error:
+        if error.process_exit == 1:
+            return None
+        raise
+
+
 async def uncommit(git: Git, arguments: Arguments) -> Json:
-    """`commit`, `parent` → the branch stands at the parent again; the changes are uncommitted."""
-    commit, parent = arguments.text("commit"), arguments.text("parent")
+    """`commit`, `parent` → the branch stands at the parent again; the changes are uncommitted.
+
+    `parent` is null for the first commit of all: the branch has none again.
+    """
+    commit, parent = arguments.text("commit"), arguments.optional_text("parent")
     arguments.done()
-    head = (await git.text("rev-parse", "--verify", "--quiet", "HEAD^{commit}")).strip()
+    head = await head_of(git)
     if head == parent:
         return None
     if head != commit:
@@ -132,7 +145,11 @@ async def uncommit(git: Git, arguments: Arguments) -> Json:
             f"the branch has moved on from {commit[:12]}, and is left as it is",
             hint=f"take it back by hand: git revert {commit[:12]}",
         )
-    await git.bytes("reset", "--quiet", "--mixed", parent, "--")
+    if parent is None:
+        await git.bytes("update-ref", "-d", "HEAD", commit)
+        await git.bytes("read-tree", "--empty")
+    else:
+        await git.bytes("reset", "--quiet", "--mixed", parent, "--")
     return None
 
 

@@ -174,6 +174,62 @@ def test_a_commit_of_some_paths_leaves_what_else_is_staged(place, repo):
     assert git(repo, "status", "--porcelain") == "A  c\n"
 
 
+def test_the_first_commit_of_all(place):
+    git(place.project, "init", "-q", "-b", "main")
+    (place.root / ".gitconfig").write_text("[user]\n\tname = A\n\temail = a@example.com\n")
+    assert place.call("git.commit", {"message": "nothing"})["commit"] is None
+    error = refused(place, "git.worktree", {"path": "x"}, paths=("**",))
+    assert error.message == "`git.worktree` found no commit `HEAD` in this repository"
+    (place.project / "a").write_text("x")
+    found = place.call("git.commit", {"message": "first"})
+    assert found["commit"] == git(place.project, "rev-parse", "HEAD").strip()
+
+
+def test_our_state_and_other_working_trees_are_never_committed(place, repo):
+    """A journal in a commit would be pushed, and a working tree become a broken submodule."""
+    state = repo / ".aiworkflow" / "state"
+    state.mkdir(parents=True)
+    (state / "journal.db").write_text("what every run did")
+    (repo / ".aiworkflow" / "config.yaml").write_text("")
+    place.call("git.worktree", {"path": "trees/x", "branch": "x"}, paths=("**",))
+    (repo / "b").write_text("x")
+    rows = place.call("git.status")
+    assert {row["path"] for row in rows} == {".aiworkflow/config.yaml", "b"}
+    found = place.call("git.commit", {"message": "all"})
+    assert [row["path"] for row in found["files"]] == [".aiworkflow/config.yaml", "b"]
+    (repo / "c").write_text("x")
+    found = place.call("git.commit", {"message": "by name", "paths": ["**"]})
+    assert [row["path"] for row in found["files"]] == ["c"]
+    (repo / "trees" / "x" / "d").write_text("x")
+    found = place.call("git.commit", {"message": "there"}, cwd=repo / "trees" / "x")
+    assert (found["branch"], [row["path"] for row in found["files"]]) == ("x", ["d"])
+    assert place.call("git.status", cwd=repo / "trees" / "x") == []
+
+
+def test_marks_of_a_merge_are_not_committed(place, repo):
+    place.call("git.branch", {"name": "x", "switch": True})
+    (repo / "a.txt").write_text("theirs\n")
+    commit(place, "theirs")
+    git(repo, "switch", "-q", "main")
+    (repo / "a.txt").write_text("ours\n")
+    commit(place, "ours")
+    with pytest.raises(subprocess.CalledProcessError):
+        git(repo, "merge", "-q", "x", home=place.root)
+    error = refused(place, "git.commit", {"message": "merged"})
+    assert (error.kind, "there are conflicts of a merge" in error.message) == ("conflict", True)
+    assert "UU a.txt" in git(repo, "status", "--porcelain")
+    (repo / "a.txt").write_text("both  \n")
+    assert place.call("git.commit", {"message": "merged"})["commit"] is not None
+    assert git(repo, "rev-list", "--count", "HEAD").strip() == "4"
+
+
+def test_what_git_says_is_wrong_is_said(place, repo):
+    (repo / ".git" / "index.lock").write_text("")
+    (repo / "b").write_text("x")
+    error = refused(place, "git.commit", {"message": "x"})
+    assert "index.lock': File exists" in error.message
+
+
 def test_worktree(place, repo):
     allowed = {"paths": ("trees/**",)}
     made = place.call("git.worktree", {"path": "trees/x", "branch": "x"}, **allowed)
