@@ -137,6 +137,8 @@ def _check_host(url: str, network: tuple[str, ...], *, redirected: bool) -> None
             f"`{_shown(url)}` must hold no user name or password",
             hint="name a variable of `env` with `basic`",
         )
+    if parsed.port is not None and not 0 < parsed.port < 65536:
+        raise ToolError("input", f"`{_shown(url)}` names a port that there is not")
     name = parsed.raw_host.decode("ascii", "replace").lower().strip("[]").removesuffix(".")
     host = Host(name, parsed.port or (443 if parsed.scheme == "https" else 80))
     if is_allowed(host, network):
@@ -180,7 +182,7 @@ async def _send(request: Request, surroundings: Surroundings, progress: _Progres
             client.stream(
                 request.method,
                 request.url,
-                headers=dict(request.headers),
+                headers={name: value.encode() for name, value in request.headers.items()},
                 content=request.body,
                 extensions={"trace": trace},
             ) as response,

@@ -196,6 +196,26 @@ def test_any_method_and_a_text_body(call, serve):
     assert server.seen[0].headers["content-type"] == "text/plain; charset=utf-8"
 
 
+def test_headers_beyond_ascii_are_sent_as_utf_8(call, serve, place):
+    server = serve(answer())
+    place.env.update(TOKEN="é")
+    arguments = {"url": server.url, "bearer": "TOKEN", "headers": {"X-City": "Örebro"}}
+    call("http.get", arguments, network=HERE)
+    assert server.seen[0].headers["authorization"] == "Bearer é"
+    assert server.seen[0].headers["x-city"] == "Örebro"
+
+
+@pytest.mark.parametrize("port", [0, 65536, 99999, -1])
+def test_a_port_that_there_is_not(call, serve, port):
+    """Also where a server redirects to it."""
+    url = f"http://127.0.0.1:{port}/"
+    error = failing(call, "http.get", {"url": url})
+    assert (error.kind, "names a port that there is not" in error.message) == ("input", True)
+    server = serve(answer(status=303, headers={"location": url}))
+    error = failing(call, "http.post", {"url": server.url, "body": "x"})
+    assert (error.kind, error.in_doubt) == ("input", True)
+
+
 def test_credentials_come_from_the_env_of_the_step_by_name(call, serve, place):
     server = serve(answer())
     place.env.update(TOKEN="t-123", PAIR="me:pass", KEY="k-1")
