@@ -21,6 +21,7 @@ from aiworkflow.bundle.yaml_text import yaml_text
 from aiworkflow.client.expected import Expected, read_expected
 from aiworkflow.diagnostics.suggest import did_you_mean
 from aiworkflow.errors import UsageError
+from aiworkflow.jsontext import NotJson, strict_json
 from aiworkflow.records import field, record
 from aiworkflow.steps.inquiry import APPROVE, ASK, inquiry_from_json
 from aiworkflow.steps.replay import Recording
@@ -47,6 +48,7 @@ _VERDICTS: Final = ("approve", "reject", "answer", "decline", "cancel", "signal"
 _PLAIN: Final = frozenset({"approve", "reject", "decline", "cancel"})
 _STARTED: Final = ("run", "at", "by", "commit")
 _LARGE: Final = 400_000
+_ENDINGS: Final = frozenset({"md", "yaml", "json"})
 _NUMBERED: Final = re.compile(r"(.+)\.([1-9][0-9]*)")
 NOON: Final = 1_767_268_800.0  # 2026-01-01T12:00:00Z
 
@@ -130,7 +132,8 @@ def case_names(tests: Path) -> list[str]:
     """The cases in a bundle's `tests/`, by name."""
     if not tests.is_dir():
         return []
-    return sorted(one.parent.name for one in tests.glob("*/case.yaml"))
+    found = (one.parent.name for one in tests.glob("*/case.yaml"))
+    return sorted(name for name in found if NAME.fullmatch(name))  # not what a killed writer left
 
 
 def read_case(folder: Path, shown: str) -> Case:
@@ -248,6 +251,7 @@ def _begin(data: Mapping[str, Json], shown: str) -> Begin:
 
 def _recordings(folder: Path, shown: str) -> Iterator[Recording]:
     answers = folder / "answers"
+    seen: dict[tuple[str, int], str] = {}
     for file in sorted(answers.rglob("*")):
         inside = file.relative_to(answers).as_posix()
         where = f"{shown}/answers/{inside}"
@@ -256,6 +260,11 @@ def _recordings(folder: Path, shown: str) -> Iterator[Recording]:
         stem, _, ending = inside.rpartition(".")
         numbered = _NUMBERED.fullmatch(stem)
         path, number = (numbered[1], int(numbered[2])) if numbered else (stem, 1)
+        if ending in _ENDINGS and seen.setdefault((path, number), inside) != inside:
+            raise UsageError(
+                f"{where} and {seen[path, number]} are both of attempt {number} of `{path}`",
+                hint="remove the one that does not hold",
+            )
         if ending == "md":
             prompt = folder / "prompts" / inside
             kept = _text(prompt) if prompt.is_file() else None
@@ -292,8 +301,8 @@ def _data(file: Path, ending: str, where: str) -> dict[str, Json]:
     if ending == "yaml":
         return read_map(_text(file), where)
     try:
-        found = json.loads(_text(file))
-    except ValueError as error:
+        found = strict_json(_text(file))
+    except NotJson as error:
         raise UsageError(f"{where} is no JSON: {error}") from error
     if not isinstance(found, dict):
         raise UsageError(f"{where} holds no map of names to values")
@@ -370,6 +379,13 @@ def recording_files(one: Recording) -> dict[str, str]:
         text = json.dumps(data, ensure_ascii=False, indent=1) + "\n"
         return found | {f"answers/{one.name}.json": text}
     return found | {f"answers/{one.name}.yaml": text}
+
+
+def replaced_by(name: str) -> list[str]:
+    """The other files that a recording may stand in, to be removed when it is written to this one."""
+    stem, _, ending = name.rpartition(".")
+    others = sorted(_ENDINGS - {ending}) if name.startswith("answers/") else []
+    return [f"{stem}.{other}" for other in others]
 
 
 def _begin_to_json(begin: Begin) -> dict[str, Json]:

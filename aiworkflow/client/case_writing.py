@@ -8,7 +8,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from aiworkflow.bundle.yaml_text import yaml_text
-from aiworkflow.client.case import NAME, case_files, recording_files
+from aiworkflow.client.case import NAME, case_files, recording_files, replaced_by
 from aiworkflow.errors import UsageError
 
 if TYPE_CHECKING:
@@ -84,6 +84,8 @@ def update_case(folder: Path, result: CaseResult) -> list[str]:
         fresh = path.with_name(f".{path.name}.new")
         fresh.write_text(text, encoding="utf-8", newline="\n")
         fresh.replace(path)
+        for other in replaced_by(name):
+            (folder / other).unlink(missing_ok=True)
     return changed
 
 

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from aiworkflow.agents.answers import RecordedAnswer, RecordedError
 from aiworkflow.client.case import Begin, Case, Said, case_files, case_names, read_case
-from aiworkflow.client.case_writing import check_name, write_case
+from aiworkflow.client.case_writing import check_name, update_case, write_case
 from aiworkflow.client.expected import Expected, differences
+from aiworkflow.client.replaying import CaseResult
 from aiworkflow.errors import UsageError
 from aiworkflow.steps.replay import Recording
 
@@ -52,6 +53,44 @@ def test_a_case_is_read_as_it_was_written(tmp_path: Path) -> None:
     )
     assert case_files(found) == case_files(CASE)
     assert case_names(tmp_path / "tests") == ["whole"]
+
+
+def test_what_a_killed_writer_left_is_no_case(tmp_path: Path) -> None:
+    folder = write_case(CASE, tmp_path / "tests")
+    folder.rename(folder.with_name(".whole.123.new"))
+    assert case_names(tmp_path / "tests") == []
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("a.md", "a.yaml"), ("a.json", "a.yaml"), ("a.1.yaml", "a.yaml"), ("b/c.2.md", "b/c.2.json")],
+)
+def test_two_recordings_of_one_attempt_are_refused(tmp_path: Path, one: str, other: str) -> None:
+    """One of them would be used, and nobody could say which."""
+    (tmp_path / "case.yaml").write_text("inputs: {}\n")
+    for name in (one, other):
+        path = tmp_path / "answers" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("said" if name.endswith("md") else '{"output": 1}')
+    with pytest.raises(UsageError, match="are both of attempt"):
+        read_case(tmp_path, "it")
+
+
+def test_an_output_that_has_grown_is_kept_once(tmp_path: Path) -> None:
+    (tmp_path / "case.yaml").write_text("inputs: {}\n")
+    for size in (1, 500_000, 1):
+        grown = Recording("a", 1, output="x" * size)
+        update_case(tmp_path, CaseResult("it", rekeyed=(grown,)))
+        assert read_case(tmp_path, "it").recordings == (grown,)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"output": NaN}', '{"output": "\\ud800"}'])
+def test_an_output_that_no_journal_can_hold(tmp_path: Path, text: str) -> None:
+    (tmp_path / "case.yaml").write_text("inputs: {}\n")
+    (tmp_path / "answers").mkdir()
+    (tmp_path / "answers" / "a.json").write_text(text)
+    with pytest.raises(UsageError, match="is no JSON"):
+        read_case(tmp_path, "it")
 
 
 def test_a_case_appears_whole_or_not_at_all(
