@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _HIDDEN_STATE = (".aiworkflow", "state")
+_STAR = "[^/]*"
+_FOLDERS = "(?:[^/]+/)*"
+_ALL = ".*"
+_STARS = frozenset({_STAR, _FOLDERS, _ALL})
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -97,17 +101,17 @@ def _compiled(pattern: str) -> re.Pattern[str]:
         bare = "**"
     if bare.endswith("/"):
         bare += "**"
-    found = []
+    found: list[str] = []
     at = 0
     while at < len(bare):
         if bare.startswith("**/", at) and (at == 0 or bare[at - 1] == "/"):
-            found.append("(?:[^/]+/)*")
+            found.append(_FOLDERS)
             at += 3
         elif bare[at:] == "**" and (at == 0 or bare[at - 1] == "/"):
-            found.append(".*")
+            found.append(_ALL)
             at += 2
         elif bare[at] == "*":
-            found.append("[^/]*")
+            found.append(_STAR)
             at += len(bare[at:]) - len(bare[at:].lstrip("*"))  # one or many stars, one meaning
         elif bare[at] == "?":
             found.append("[^/]")
@@ -119,9 +123,36 @@ def _compiled(pattern: str) -> re.Pattern[str]:
             found.append(re.escape(bare[at]))
             at += 1
     try:
-        return re.compile("".join(found), re.DOTALL)
+        return re.compile(_once(found), re.DOTALL)
     except re.error:  # a range such as [z-a]: it covers nothing
         return re.compile(r"(?!)")
+
+
+def _once(parts: Sequence[str]) -> str:
+    """The parts as an expression that takes no time without end, whatever it is matched against.
+
+    What stands between two stars is taken where it is found first, and never looked for again: the
+    second star can cover all that comes before a later place. So it is with `**/` up to the next one.
+    """
+    found: list[str] = []
+    open_star = open_folders = False
+    for number, part in enumerate(parts):
+        if part in _STARS and open_star:
+            found.append(")")
+            open_star = False
+        if part in (_FOLDERS, _ALL) and open_folders:
+            found.append(")")
+            open_folders = False
+        rest = parts[number + 1 :]
+        if part == _FOLDERS and (_FOLDERS in rest or _ALL in rest):
+            found.append("(?>" + _FOLDERS + "?")
+            open_folders = True
+        elif part == _STAR and not _STARS.isdisjoint(rest):
+            found.append("(?>" + _STAR + "?")
+            open_star = True
+        else:
+            found.append(part)
+    return "".join(found)
 
 
 def _set(inner: str) -> str:

@@ -179,15 +179,34 @@ def _glob(arguments: Arguments, surroundings: Surroundings) -> Json:
 
 def _walk(root: Path, start: PurePosixPath, depth: int | None) -> Iterator[PurePosixPath]:
     """Plain files below a folder, no deeper than `depth`; links are not followed."""
-    for base, folders, files in os.walk(root / start):
-        here = PurePosixPath(Path(base).relative_to(root))
-        level = len(here.parts) - len(start.parts)
-        if depth is not None and level + 1 >= depth:
-            folders.clear()
-        folders[:] = [name for name in folders if not is_hidden(here / name)]
-        for name in files:
-            if not is_hidden(here / name) and _is_text(name):
-                yield here / name
+    left = [start]
+    while left:  # `os.walk` calls itself, and ends at a thousand levels
+        here = left.pop()
+        is_last = depth is not None and len(here.parts) - len(start.parts) + 1 >= depth
+        for name, is_folder, is_link in _entries(root / here):
+            inner = here / name
+            if is_hidden(inner) or not _is_text(name):
+                continue
+            if not is_folder:
+                yield inner
+            elif not is_last and not is_link:
+                left.append(inner)
+
+
+def _entries(folder: Path) -> list[tuple[str, bool, bool]]:
+    """Name, whether it is a folder, and a link; none of a folder that the system does not show."""
+    try:
+        with os.scandir(folder) as found:
+            return [(one.name, _is_folder(one), one.is_symlink()) for one in found]
+    except OSError:
+        return []
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 def _type(mode: int) -> str:

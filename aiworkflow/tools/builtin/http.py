@@ -169,7 +169,7 @@ async def _send(request: Request, surroundings: Surroundings, progress: _Progres
                 raise _ForbiddenAddress(str(address[0]))
 
     what = f"`{request.method} {_shown(request.url)}`"
-    doubt = request.is_write
+    doubt, headers = request.is_write, request.headers
     client = httpx2.AsyncClient(
         trust_env=False,
         follow_redirects=False,
@@ -182,7 +182,7 @@ async def _send(request: Request, surroundings: Surroundings, progress: _Progres
             client.stream(
                 request.method,
                 request.url,
-                headers={name: value.encode() for name, value in request.headers.items()},
+                headers=[(name.encode(), value.encode()) for name, value in headers.items()],
                 content=request.body,
                 extensions={"trace": trace},
             ) as response,

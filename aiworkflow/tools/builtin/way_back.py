@@ -14,6 +14,7 @@ import os
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Protocol
 
+from aiworkflow.errors import disk_failed
 from aiworkflow.tools.contract import ToolError
 from aiworkflow.tools.paths import check_writable, folder, read_bytes, write_bytes
 
@@ -52,21 +53,32 @@ def remember(surroundings: Surroundings, relative: PurePosixPath, given: str) ->
 
     It is kept under the key of the call: when the call is made again after a crash, the file may hold
     what the first one wrote.
+
+    Raises:
+        ToolError: `io`, and as `read_bytes`. DiskFailed: the disk is full or fails; nothing is written.
     """
     kept = surroundings.before
-    if kept is not None and kept.exists():
-        stored = kept.read_bytes()
-        return stored[1:] if stored[:1] == _THERE else None
-    content = _content(surroundings, relative, given)
-    if kept is not None:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        building = kept.with_name(f".{kept.name}.{os.getpid()}")
-        with building.open("wb") as file:
-            file.write(_ABSENT if content is None else _THERE + content)
-            file.flush()
-            os.fsync(file.fileno())
-        building.replace(kept)
+    try:
+        if kept is not None and kept.exists():
+            stored = kept.read_bytes()
+            return stored[1:] if stored[:1] == _THERE else None
+        content = _content(surroundings, relative, given)
+        if kept is not None:
+            _keep(kept, _ABSENT if content is None else _THERE + content)
+    except OSError as error:
+        text = f"cannot keep what `{given}` held before it is written"
+        raise disk_failed(error, text) or ToolError("io", f"{text}: {error.strerror}") from error
     return content
+
+
+def _keep(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    building = path.with_name(f".{path.name}.{os.getpid()}")
+    with building.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    building.replace(path)
 
 
 def way_back_of_write(path: PurePosixPath, before: bytes | None, written: bytes) -> dict[str, Json]:

@@ -33,6 +33,7 @@ class Place:
         *,
         cwd: Path | None = None,
         output_limit: int = 1_000_000,
+        before: str | None = None,
         **allow: tuple[str, ...],
     ) -> Json:
         tool, _, operation = uses.partition(".")
@@ -45,6 +46,7 @@ class Place:
             env=self.env,
             allow=Allow(**allow),
             output_limit=output_limit,
+            before=None if before is None else self.root / before,
         )
         return asyncio.run(call_builtin(tool, operation, arguments or {}, surroundings))
 

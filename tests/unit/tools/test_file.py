@@ -7,6 +7,7 @@ import base64
 import os
 import shutil
 import stat
+import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -295,3 +296,64 @@ def test_patterns(pattern, path, fits):
 @given(st.text("ab/*?[]!-.^\\", max_size=12), st.text("ab/.]-", max_size=8))
 def test_any_text_is_a_pattern(pattern, path):
     assert matches(pattern, path) in {True, False}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path"),
+    [
+        ("*a" * 40 + "b", "a" * 250),
+        ("**/a/" * 40 + "b", "a/" * 1500 + "c"),
+        ("**/" * 200 + "x", "a/" * 1500 + "c"),
+        ("**/*a*a*a*a*b/" * 20 + "**", ("a" * 100 + "/") * 30 + "c"),
+    ],
+)
+def test_no_pattern_takes_for_ever(pattern: str, path: str) -> None:
+    """An agent chooses patterns, and names of files are whatever somebody made them."""
+    assert not matches(pattern, path)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path"),
+    [
+        ("*a*b*", "xaxbxabx"),
+        ("a*b", "abab"),
+        ("**/a*/**/b?c/*.txt", "x/ab/y/ac/a/bxc/q.txt"),
+        ("**/a/**", "b/a/a/c"),
+        ("**/**/x", "x"),
+        ("*/**/*[!x]y*", "q/aay/bx/czyz"),
+    ],
+)
+def test_what_stands_between_stars_is_found_wherever_it_is(pattern: str, path: str) -> None:
+    assert matches(pattern, path)
+    assert matches(pattern, path + "/more") == pattern.endswith("/**")
+
+
+def test_a_link_to_itself_hides_no_other_file(call, place):
+    (place.project / "a").write_text("")
+    (place.project / "loop").symlink_to("loop")
+    (place.project / "b").mkdir()
+    (place.project / "b" / "c").write_text("")
+    (place.project / "to-b").symlink_to("b")
+    assert call("file.glob", {"pattern": "**"}) == ["a", "b/c", "loop"]
+
+
+def test_what_cannot_be_kept_for_the_way_back_is_not_written(place):
+    (place.project / "a").write_text("old")
+    (place.root / "before").write_text("a file where a folder is to be")
+    with pytest.raises(ToolError, match="cannot keep what `a` held before it is written") as failed:
+        place.call("file.write", {"path": "a", "content": "new"}, paths=("**",), before="before/k")
+    assert failed.value.kind == "io"
+    assert (place.project / "a").read_text() == "old"
+
+
+def test_folders_of_any_depth_are_looked_through(call, place):
+    at = os.open(place.project, os.O_RDONLY)
+    for _ in range(1200):
+        os.mkdir("d", dir_fd=at)
+        deeper = os.open("d", os.O_RDONLY, dir_fd=at)
+        os.close(at)
+        at = deeper
+    os.close(os.open("leaf", os.O_CREAT, dir_fd=at))
+    os.close(at)
+    assert call("file.glob", {"pattern": "**/leaf"}) == ["d/" * 1200 + "leaf"]
+    subprocess.run(["rm", "-rf", place.project], check=True)  # deeper than Python can remove it
