@@ -379,6 +379,76 @@ def test_an_absurd_time_to_wait_is_no_failure_of_ours(place: Project, asked: str
         assert failed(place)["kind"] == "rate_limit"
 
 
+@pytest.mark.parametrize("status", [404, 401, 429])
+def test_a_write_whose_answer_is_lost_over_http_is_not_made_again(
+    place: Project, status: int
+) -> None:
+    """The library looks for the answer again: that it is refused says nothing of the write."""
+    with forgetful_server(status) as (port, calls):
+        config(place, EFFECT, web=f"{{url: 'http://127.0.0.1:{port}/mcp'}}")
+        head = "allow: {network: [127.0.0.1], write: ['mcp:web/pay']}\n"
+        place.workflow(step("a", "web/pay"), head=head)
+        done = place.run("run", "bundles/flow", "--json")
+    assert len(calls) == 1
+    assert done.code == 3, done.out + done.err
+    assert done.json["steps"]["a"]["status"] == "in_doubt"
+    assert done.json["steps"]["a"]["error"]["kind"] == "unavailable"
+
+
+@contextlib.contextmanager
+def forgetful_server(status: int) -> Iterator[tuple[int, list[str]]]:
+    """Does what is asked, breaks off its answer, and refuses to give it again."""
+    calls: list[str] = []
+
+    class Forgetting(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            about = {"name": "x", "version": "1"}
+            results = {
+                "initialize": {
+                    "protocolVersion": asked.get("params", {}).get("protocolVersion"),
+                    "capabilities": {"tools": {}},
+                    "serverInfo": about,
+                },
+                "tools/list": {"tools": [{"name": "pay", "inputSchema": {"type": "object"}}]},
+            }
+            if asked["method"] == "tools/call":
+                calls.append(asked["method"])
+                self.reply(200, b"id: 1\nretry: 1\ndata:\n\n", "text/event-stream")
+            elif asked["method"] in results:
+                said = {"jsonrpc": "2.0", "id": asked["id"], "result": results[asked["method"]]}
+                self.reply(200, json.dumps(said).encode(), "application/json")
+            elif "id" in asked:
+                error = {"code": -32601, "message": "no such method"}
+                said = {"jsonrpc": "2.0", "id": asked["id"], "error": error}
+                self.reply(200, json.dumps(said).encode(), "application/json")
+            else:
+                self.reply(202, b"", "text/plain")
+
+        def do_GET(self) -> None:
+            self.reply(status if self.headers.get("Last-Event-ID") else 405, b"", "text/plain")
+
+        def reply(self, status: int, body: bytes, kind: str) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Mcp-Session-Id", "s1")
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Forgetting) as http:
+        thread = threading.Thread(target=http.serve_forever)
+        thread.start()
+        try:
+            yield http.server_port, calls
+        finally:
+            http.shutdown()
+            thread.join()
+
+
 @contextlib.contextmanager
 def plain_server(status: int, headers: Mapping[str, str] | None = None) -> Iterator[int]:
     """Answers everything with one status."""

@@ -22,7 +22,7 @@ from aiworkflow.tools.mcp.elicit import Unaskable, answer, elicited
 from aiworkflow.tools.mcp.result import text_of, value_of
 from aiworkflow.tools.mcp.schema import check_arguments, check_result, one_line
 from aiworkflow.tools.mcp.tool import McpTool
-from aiworkflow.tools.mcp.transport import Answers, lines_of, requests_to
+from aiworkflow.tools.mcp.transport import KEY, Answers, lines_of, requests_to
 from aiworkflow.tools.process import Command
 from aiworkflow.tools.program import Listeners, Program, begun
 
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from aiworkflow.bundle.workflow import Json
     from aiworkflow.tools.mcp.elicit import Ask
 
-KEY: Final = "aiworkflow/key"
-"""Where in a call's `_meta` its idempotency key stands."""
 _MOST_PAGES: Final = 50
 _MOST_TOOLS: Final = 2000
 _MOST_ADDRESSES: Final = 10
@@ -162,7 +160,7 @@ class Connection:
                     tool = await self._found(call.tool, name)
                     call.check(tool)
                     check_arguments(name, tool.inputs, call.arguments)
-                    self._answers.forget()
+                    self._answers.forget(call.key)
                     own.is_sent = True
                     result = await self._sent(call, name)
             except TimeoutError as error:
@@ -265,15 +263,18 @@ class Connection:
             raise ToolError("output", f"`{name}`: {one_line(str(error))}") from error
 
     def _of_mcp(self, error: mcp.MCPError, name: str, *, sent: bool) -> ToolError:
+        own = _OWN.get(None)
         status = self._answers.failed
+        if own is not None and own.is_sent:
+            status = self._answers.of_call(own.call.key)
         if self._program is not None and not self._program.is_alive:
             found = self._program.gone()
             found.in_doubt = sent
             return found
-        refusal = self._answers.refusal(f"`{name}`")
+        refusal = self._answers.refusal(f"`{name}`", status)
         if refusal is not None:
             return refusal
-        if error.code == types.CONNECTION_CLOSED or status is not None:
+        if error.code == types.CONNECTION_CLOSED or self._answers.failed is not None:
             self._is_lost = True
             how = f" (HTTP {status})" if status is not None else ""
             text = (
@@ -282,7 +283,6 @@ class Connection:
             if status == 404:  # the server has been begun again, and knows nothing of the session
                 return Unsent("unavailable", text, http_status=status)
             return ToolError("unavailable", text, in_doubt=sent, http_status=status)
-        own = _OWN.get(None)
         if own is not None and (own.unanswered or own.declined_by):
             return self._reported(name, error.message)
         kinds = {types.INVALID_PARAMS: "input", types.METHOD_NOT_FOUND: "not_found"}
@@ -447,7 +447,7 @@ def _not_open(
         gone.in_doubt = False
         gone.hint = f"try it by hand: {server.shown}"
         return gone
-    refusal = answers.refusal(f"{about} at {server.shown}")
+    refusal = answers.refusal(f"{about} at {server.shown}", answers.failed)
     if refusal is not None:
         return refusal
     how = f" (HTTP {answers.failed})" if answers.failed else ""

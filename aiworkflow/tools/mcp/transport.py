@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Final
 
 import anyio
 import httpx2
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 
     from aiworkflow.tools.program import Program
 
-_CONNECT_S = 10.0
+KEY: Final = "aiworkflow/key"
+"""Where in a call's `_meta` its idempotency key stands."""
+_CONNECT_S: Final = 10.0
 
 
 @contextlib.asynccontextmanager
@@ -72,21 +75,31 @@ class Answers:
 
     Attributes:
         is_mute: whether the server is told nothing more: not even that its question has no answer.
+        failed: the last status that was an error, whichever request it answered.
     """
 
     def __init__(self) -> None:
         self.is_mute = False
         self.failed: int | None = None
+        self._of_calls: dict[str, int] = {}
         self.retry_after_s: float | None = None
         self.too_large: int | None = None
 
-    def forget(self) -> None:
+    def forget(self, key: str) -> None:
         """A call begins."""
         self.failed = self.retry_after_s = self.too_large = None
+        self._of_calls.pop(key, None)
 
-    def refusal(self, name: str) -> ToolError | None:
-        """What there is to say of it, where a message of the server would say less."""
-        status = self.failed
+    def of_call(self, key: str) -> int | None:
+        """The status that the request of a call itself was refused with.
+
+        Another request may be refused while the call is at work: another call, or the one by which the
+        library looks for the answer again. That says nothing of what became of the call.
+        """
+        return self._of_calls.get(key)
+
+    def refusal(self, name: str, status: int | None) -> ToolError | None:
+        """What there is to say of a status, where a message of the server would say less."""
         if self.too_large is not None:
             return ToolError(
                 "limit",
@@ -107,6 +120,18 @@ class Answers:
         if response.status_code >= 400:
             self.failed = response.status_code
             self.retry_after_s = retry_after_s(response.headers)
+            key = _key_of(response.request)
+            if key is not None:
+                self._of_calls[key] = response.status_code
+
+
+def _key_of(request: httpx2.Request) -> str | None:
+    """The key of the call that a request makes; None where it makes none."""
+    try:
+        found = json.loads(request.content)["params"]["_meta"][KEY]
+    except (KeyError, TypeError, ValueError, httpx2.RequestNotRead):
+        return None
+    return found if isinstance(found, str) else None
 
 
 class _Bounded(httpx2.AsyncByteStream):
