@@ -101,31 +101,24 @@ def _endpoint(context: Context, route: Route) -> Callable[[Request], Awaitable[R
             _log.exception("a request failed", extra={"id": id_, "path": route.path})
             return Response(problem_bytes(unknown_problem(id_)), 500, media_type=PROBLEM_TYPE)
         if isinstance(answer, Streamed):
-            return _Stream(answer.pieces, context.limits.stalled_s)
+            return _Stream(answer.pieces)
         return _response(route, answer)
 
     return endpoint
 
 
 class _Stream(StreamingResponse):
-    """A stream that makes room as soon as its reader is gone, or has read nothing for long."""
+    """A stream that makes room as soon as its reader is gone."""
 
-    def __init__(self, pieces: AsyncGenerator[bytes], stalled_s: float) -> None:
+    def __init__(self, pieces: AsyncGenerator[bytes]) -> None:
         headers = {"x-accel-buffering": "no"}
         super().__init__(pieces, media_type="text/event-stream", headers=headers)
         self._pieces = pieces
-        self._stalled_s = stalled_s
 
     async def stream_response(self, send: Send) -> None:
         """Send the pieces."""
-
-        async def in_time(message: Message) -> None:
-            async with asyncio.timeout(self._stalled_s):
-                await send(message)
-
         async with contextlib.aclosing(self._pieces):
-            with contextlib.suppress(TimeoutError):
-                await super().stream_response(in_time)
+            await super().stream_response(send)
 
 
 def _response(route: Route, answer: Answer) -> Response:

@@ -38,7 +38,6 @@ class Limits:
         rate, burst: requests of a token, or of an address: each second, and at once.
         streams: event streams at a time, all together.
         heartbeat_s: seconds after which a stream says that it is alive.
-        stalled_s: seconds after which a reader of a stream that takes nothing is cut off.
     """
 
     body_bytes: int = 1_048_576
@@ -47,7 +46,6 @@ class Limits:
     burst: float = 200.0
     streams: int = 256
     heartbeat_s: float = 15.0
-    stalled_s: float = 60.0
 
 
 class Context:

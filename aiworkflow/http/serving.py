@@ -7,15 +7,15 @@ import contextlib
 import logging
 import os
 import socket
-import ssl
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from aiworkflow.errors import RefusedError, UsageError
 from aiworkflow.http.door import is_loopback
 from aiworkflow.records import record
-from aiworkflow.triggers.webhook.protocol import http_protocol
+from aiworkflow.triggers.webhook.protocol import HEAD_S, STALLED_S, http_protocol, tls_door
+from aiworkflow.trust.tls import tls_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -42,6 +42,8 @@ class Binding:
         certificate, key: files of TLS, in PEM; "" for none.
         client_ca: file with who vouches for clients that show a certificate; "" for none.
         grace_s: seconds that open requests have at the end.
+        head_s: seconds in which the head of a request, or a handshake, has to come.
+        stalled_s: seconds after which whoever takes nothing of an answer is cut off.
     """
 
     host: str = "127.0.0.1"
@@ -51,6 +53,8 @@ class Binding:
     key: str = ""
     client_ca: str = ""
     grace_s: float = 10.0
+    head_s: float = HEAD_S
+    stalled_s: float = STALLED_S
 
     @property
     def is_local(self) -> bool:
@@ -70,43 +74,11 @@ def check_binding(binding: Binding, *, has_tokens: bool) -> None:
             f"others could come to {binding.host}, and there is no token that they would need",
             hint="make one (aiworkflow token create NAME), or bind it to 127.0.0.1",
         )
-    if bool(binding.certificate) != bool(binding.key):
-        raise UsageError("TLS takes a certificate and a key", hint="give both, or neither")
-    for path in (binding.certificate, binding.key, binding.client_ca):
-        if path and not Path(path).is_file():
-            raise UsageError(f"there is no file `{path}`", hint="TLS takes two PEM files")
-    _check_tls(binding)
+    tls_context(binding.certificate, binding.key, binding.client_ca)
     if not binding.is_local and not binding.certificate:
         _log.warning(
             "tokens travel in the clear: there is no TLS here, unless something before this has it"
         )
-
-
-def _check_tls(binding: Binding) -> None:
-    """Read the files of TLS: before anything is started, and never asking for a passphrase."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    try:
-        if binding.certificate:
-            context.load_cert_chain(binding.certificate, binding.key, password=lambda: "")
-    except OSError as error:  # ssl.SSLError is one
-        raise UsageError(
-            f"`{binding.certificate}` and `{binding.key}` are no pair for TLS: {_why(error)}",
-            hint="name a certificate, and the private key that belongs to it, both in PEM; the key "
-            "must have no passphrase",
-        ) from error
-    try:
-        if binding.client_ca:
-            context.load_verify_locations(binding.client_ca)
-    except OSError as error:
-        raise UsageError(
-            f"`{binding.client_ca}` holds no certificates: {_why(error)}",
-            hint="`serve.tls.client_ca` takes a PEM file with those that vouch for clients",
-        ) from error
-
-
-def _why(error: OSError) -> str:
-    reason = getattr(error, "reason", None) or error.strerror or f"{error}"
-    return str(reason).lower().replace("_", " ")
 
 
 def open_app(context: Context, mounts: Mapping[str, ASGIApp] | None = None) -> ASGIApp:
@@ -221,8 +193,18 @@ def _server(app: ASGIApp, binding: Binding, places: Places) -> uvicorn.Server:
     except ImportError as error:
         raise _not_installed("uvicorn") from error
 
+    tls = tls_context(binding.certificate, binding.key, binding.client_ca)
+
     class Server(uvicorn.Server):
-        """Signals are for whoever runs it."""
+        """Signals are for whoever runs it, and connections are counted before their handshake."""
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            if tls is None:
+                await super().startup(sockets)
+                return
+            await super().startup([])
+            doors = [tls_door(self, one, places, tls, binding.head_s) for one in sockets or ()]
+            self.servers = cast("list[asyncio.Server]", doors)
 
         @contextlib.contextmanager
         def capture_signals(self) -> Iterator[None]:
@@ -230,7 +212,7 @@ def _server(app: ASGIApp, binding: Binding, places: Places) -> uvicorn.Server:
 
     config = uvicorn.Config(
         app,
-        http=http_protocol(places),
+        http=http_protocol(places, binding.head_s, binding.stalled_s),
         log_config=None,
         access_log=False,
         lifespan="off",
@@ -240,10 +222,6 @@ def _server(app: ASGIApp, binding: Binding, places: Places) -> uvicorn.Server:
         backlog=_BACKLOG,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=max(1, int(binding.grace_s)),
-        ssl_certfile=binding.certificate or None,
-        ssl_keyfile=binding.key or None,
-        ssl_ca_certs=binding.client_ca or None,
-        ssl_cert_reqs=ssl.CERT_OPTIONAL if binding.client_ca else ssl.CERT_NONE,
     )
     return Server(config)
 

@@ -247,8 +247,8 @@ def test_a_reader_that_reads_nothing_makes_room(tmp_path: Path) -> None:
         "## Many\n\n```yaml step\nid: many\neach: '{{ range(400) }}'\n```\n\n"
         + script("part", "head -c 8000 /dev/zero | tr '\\0' x", level=3)
     )
-    limits = {"streams": 1, "stalled_s": 0.3, "heartbeat_s": 0.1}
-    with serving(project, json.dumps({"limits": limits})) as server, api(server) as client:
+    said = {"limits": {"streams": 1, "heartbeat_s": 0.1}, "binding": {"stalled_s": 0.3}}
+    with serving(project, json.dumps(said)) as server, api(server) as client:
         run = client.post("/runs", json={"bundle": "flow"}).json()["run"]
         until(lambda: client.get(f"/runs/{run}/status").json()["status"] == "succeeded", 120)
         with socket.socket() as deaf:

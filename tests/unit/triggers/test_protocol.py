@@ -8,7 +8,7 @@ import hashlib
 import resource
 import ssl
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,13 @@ uvicorn = pytest.importorskip("uvicorn")
 class Server:
     """What came to an application that says yes to everything."""
 
-    def __init__(self) -> None:
+    def __init__(self, answer: bytes = b"ok") -> None:
+        self.answer = answer
+        self.app: Any = self
         self.scopes: list[dict[str, Any]] = []
         self.bodies: list[bytes] = []
         self.port = 0
+        self.connections: set[Any] = set()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         self.scopes.append(scope)
@@ -39,24 +42,29 @@ class Server:
             if message["type"] == "http.disconnect" or not message.get("more_body"):
                 break
         self.bodies.append(body)
-        await send(
-            {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]}
-        )
-        await send({"type": "http.response.body", "body": b"ok"})
+        length = [(b"content-length", b"%d" % len(self.answer))]
+        await send({"type": "http.response.start", "status": 200, "headers": length})
+        await send({"type": "http.response.body", "body": self.answer})
 
     @contextlib.asynccontextmanager
     async def running(
-        self, head_s: float = 5.0, most: int | None = None, **options: Any
+        self,
+        head_s: float = 5.0,
+        most: int | None = None,
+        stalled_s: float = 5.0,
+        **options: Any,
     ) -> AsyncIterator[None]:
+        protocol = http_protocol(Places(time.monotonic, most=most), head_s, stalled_s)
         config = uvicorn.Config(
-            self, port=0, http=http_protocol(Places(time.monotonic, most=most), head_s), log_config=None, lifespan="off", ws="none", **options
-        )  # fmt: skip
+            self.app, port=0, http=protocol, log_config=None, lifespan="off", ws="none", **options
+        )
         server = uvicorn.Server(config)
         async with asyncio.TaskGroup() as group:
             group.create_task(server._serve())
             while not server.started:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
             self.port = server.servers[0].sockets[0].getsockname()[1]
+            self.connections = server.server_state.connections
             yield
             server.should_exit = True
 
@@ -161,6 +169,73 @@ def test_a_body_in_pieces_is_one_body() -> None:
             assert all(scope["path"] == "/h" for scope in server.scopes)
 
     asyncio.run(go())
+
+
+def test_whoever_reads_nothing_is_cut_and_whoever_reads_slowly_is_not() -> None:
+    async def go() -> None:
+        server = Server(b"x" * 20_000_000)
+        request = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: %s\r\n\r\n"
+        async with server.running(stalled_s=0.5, timeout_keep_alive=1):
+            for then in (b"close", b"keep-alive"):
+                _, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1000)
+                writer.write(request % then)
+                await _until(lambda: bool(server.connections))
+                await _until(lambda: not server.connections)
+                writer.transport.abort()
+                with contextlib.suppress(ConnectionError):
+                    await writer.wait_closed()
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=100_000)
+            writer.write(request % b"close")
+            size = 0
+            while piece := await reader.read(1_000_000):
+                size += len(piece)
+                await asyncio.sleep(0.01)  # for longer, all together, than it may read nothing
+            assert size > len(server.answer)
+            writer.close()
+
+    asyncio.run(go())
+
+
+def test_requests_that_are_sent_far_ahead_take_no_memory() -> None:
+    async def go() -> None:
+        server = Server()
+        one = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
+        async with server.running():
+            some = await ask(
+                server.port, one * 20 + one.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n")
+            )
+            assert some.count(b"HTTP/1.1 200") == 21
+            assert await ask(server.port, one * 5000) == b""
+            assert len(server.scopes) < 100
+
+    asyncio.run(go())
+
+
+@pytest.mark.parametrize("more", [b"\r\n", b"xxx"], ids=["nothing", "rest of a body"])
+def test_a_connection_on_which_nothing_begins_ends(more: bytes) -> None:
+    async def go() -> None:
+        server = Server()
+
+        async def early(scope: Any, receive: Any, send: Any) -> None:
+            del receive  # it is answered before its body has come
+            gone = {"type": "http.disconnect"}
+            await Server.__call__(server, scope, lambda: asyncio.sleep(0, gone), send)
+
+        config: Any = {"timeout_keep_alive": 1}
+        head = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n"
+        length = 6 if more.strip() else 0
+        server.app = early
+        async with server.running(**config), asyncio.timeout(30):
+            found = await ask(server.port, head % length, b"", more)
+            assert found.endswith(b"ok")
+
+    asyncio.run(go())
+
+
+async def _until(done: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not done():
+            await asyncio.sleep(0.01)
 
 
 # -- certificates ----------------------------------------------------------------------------------
