@@ -8,7 +8,10 @@ from typing import Any
 
 
 def certificates(folder: Path) -> dict[str, str]:
-    """A CA, and certificates of a server, of a client, and of a stranger that no CA knows."""
+    """A CA, and certificates of a server, of a client, of a stranger that no CA knows.
+
+    `old` was the server's; its time is over.
+    """
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -16,7 +19,9 @@ def certificates(folder: Path) -> dict[str, str]:
 
     now = datetime.datetime.now(datetime.UTC)
 
-    def made(name: str, issuer: Any = None, signer: Any = None) -> tuple[Any, Any]:
+    def made(
+        name: str, issuer: Any = None, signer: Any = None, *, days: float = 1
+    ) -> tuple[Any, Any]:
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name(
             [
@@ -31,8 +36,8 @@ def certificates(folder: Path) -> dict[str, str]:
             .issuer_name(subject if issuer is None else issuer.subject)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=1))
-            .not_valid_after(now + datetime.timedelta(days=1))
+            .not_valid_before(now - datetime.timedelta(days=9))
+            .not_valid_after(now + datetime.timedelta(days=days))
             .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
             .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
             .sign(key if signer is None else signer, hashes.SHA256())
@@ -51,8 +56,9 @@ def certificates(folder: Path) -> dict[str, str]:
     made("stranger")
     for name in ("server", "ci"):
         made(name, ca, ca_key)
+    made("old", ca, ca_key, days=-1)
     return {
         f"{name}.{ending}": str(folder / f"{name}.{ending}")
-        for name in ("ca", "stranger", "server", "ci")
+        for name in ("ca", "stranger", "server", "ci", "old")
         for ending in ("pem", "key")
     }

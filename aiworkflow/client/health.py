@@ -19,6 +19,7 @@ from aiworkflow.client.health_check import ok as _ok
 from aiworkflow.client.health_check import problem as _problem
 from aiworkflow.client.health_check import warning as _warning
 from aiworkflow.client.health_servers import server_checks
+from aiworkflow.client.health_tls import tls_checks
 from aiworkflow.client.unknown import unknown_bundles
 from aiworkflow.diagnostics import Report
 from aiworkflow.errors import AIWorkflowError
@@ -60,6 +61,7 @@ def examine(client: Client, *, ask: bool = False) -> list[Check]:
     checks += _optional(client)
     checks += _agents(client)
     checks += server_checks(client.project, ask=ask)
+    checks += _tls(client)
     checks += _breakers(client)
     return checks
 
@@ -370,6 +372,14 @@ def _breakers(client: Client) -> Iterator[Check]:
             f"open since {moment(breaker.since)}, after: {breaker.reason}; {then}",
             f"close it at once: aiworkflow doctor --reset-breaker {key}",
         )
+
+
+def _tls(client: Client) -> Iterator[Check]:
+    """The files of the server's TLS; settings that cannot be read were said above."""
+    try:
+        yield from tls_checks(client.project)
+    except AIWorkflowError:
+        return
 
 
 def _usable(

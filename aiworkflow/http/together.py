@@ -12,9 +12,11 @@ from aiworkflow.http.context import Context
 from aiworkflow.http.serving import Binding, HttpServer, check_binding, open_app
 from aiworkflow.triggers.webhook.options import webhook_options
 from aiworkflow.triggers.webhook.places import Places
+from aiworkflow.trust.tls import validity_problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
+    from datetime import datetime
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -62,6 +64,7 @@ class Server:
             address=self._address,
         )
         check_binding(binding, has_tokens=self._context.tokens.are_there())
+        _warn_of_time(binding, client.project.clock.now())
         app = beside(open_app(self._context), hooks_of(service.sources))
         monotonic = client.project.clock.monotonic
         places = Places(monotonic, webhook_options(options.more))
@@ -144,6 +147,14 @@ def binding_of(options: ServeOptions) -> Binding:
         client_ca=options.client_ca,
         grace_s=options.grace_s,
     )
+
+
+def _warn_of_time(binding: Binding, now: datetime) -> None:
+    """Say that clients will refuse the certificate; schedules and queues need none, and go on."""
+    why = validity_problem(binding.certificate, now) if binding.certificate else None
+    if why is not None:
+        about = {"certificate": binding.certificate, "reason": why}
+        _log.warning("nobody trusts the certificate of this server", extra=about)
 
 
 def hooks_of(sources: Collection[Source]) -> ASGIApp | None:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from aiworkflow.cli.out import Out
+from tests.certificates import certificates
 from tests.support import Project, script
 
 STATES = {"ok", "absent", "warning", "problem"}
@@ -218,3 +219,22 @@ def test_a_run_left_behind_is_found_with_the_way_on(project: Project) -> None:
     found = checks(project)["interrupted run"]
     assert found["status"] == "warning"
     assert "aiworkflow runs resume" in found["fix"]
+
+
+def test_the_files_of_the_servers_tls_are_looked_at(project: Project) -> None:
+    pytest.importorskip("cryptography")
+    certificates(project.root)
+    for said, status, text in (
+        ("certificate: gone.pem, key: server.key", "problem", "there is no file"),
+        ("certificate: bundles, key: server.key", "problem", "there is no file"),
+        (f"certificate: {'x' * 400}, key: server.key", "problem", "cannot be read: "),
+        ("certificate: server.pem, key: ci.key", "problem", "are no pair for TLS: key values"),
+        ("certificate: old.pem, key: old.key", "problem", "it was good until "),
+        ("certificate: server.pem, key: server.key", "warning", "is good only until "),
+    ):
+        project.write(".aiworkflow/config.yaml", f"serve: {{tls: {{{said}}}}}\n")
+        found = checks(project)["serve.tls"]
+        assert (found["status"], text in found["text"]) == (status, True), found
+        assert found["fix"]
+    project.write(".aiworkflow/config.yaml", "serve: {port: 8080}\n")
+    assert "serve.tls" not in checks(project)

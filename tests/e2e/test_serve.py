@@ -343,6 +343,7 @@ def test_files_of_tls_are_read_before_anything_starts(
     project.workflow(script("a", "true"), head="on: {schedule: '* * * * * *'}\n")
     for said, text in (
         ("certificate: gone.pem, key: server.key", "gone.pem`"),
+        (f"certificate: {'x' * 400}, key: server.key", "cannot be read: file name too long"),
         ("certificate: server.key, key: server.pem", "are no pair for TLS: "),
         ("certificate: server.pem, key: ci.key", "are no pair for TLS: key values mismatch"),
         ("certificate: server.pem, key: locked", "the key must have no passphrase"),
@@ -352,6 +353,13 @@ def test_files_of_tls_are_read_before_anything_starts(
         done = project.run("serve", "--port", "0")
         assert (done.code, text in done.err) == (2, True), done.err
         assert "ready" not in done.err
+    # clients refuse a certificate whose time is over, but schedules need none: it is said, and it goes on
+    old = "certificate: old.pem, key: old.key"
+    project.write(".aiworkflow/config.yaml", f"serve: {{log: json, tls: {{{old}}}}}\n")
+    servers.append(Server(project))
+    assert "it was good until" in str(servers[0].until("nobody trusts")["reason"])
+    servers[0].until("listening")
+    assert servers.pop().end() == 0
     # they are found from the project's root, wherever it is started
     good = "certificate: server.pem, key: server.key"
     project.write(".aiworkflow/config.yaml", f"serve: {{log: json, tls: {{{good}}}}}\n")
