@@ -73,15 +73,13 @@ def who_asks(context: Context, route: Route, headers: Mapping[str, str], address
 
 
 def _of_token(context: Context, shown: str, address: str) -> Caller:
-    now = context.client.project.clock.monotonic()
-    wait = context.failing.wait(address, now)
-    if wait:
-        raise RequestRefused("too-many", "too many wrong tokens", retry_s=wait)
     token = None
     if shown[: len(_SCHEME)].lower() == _SCHEME:
         token = context.tokens.find(shown[len(_SCHEME) :].strip())
-    if token is None:
-        context.failing.take(address, now)
+    if token is None:  # whoever has a good one is let in: behind a proxy all have one address
+        wait = context.failing.take(address, context.client.project.clock.monotonic())
+        if wait:
+            raise RequestRefused("too-many", "too many wrong tokens", retry_s=wait)
         raise _unauthorized("the token is not known, or its time is over")
     return Caller(token.name, token.scopes, address, token.digest)
 

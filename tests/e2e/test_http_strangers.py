@@ -241,6 +241,19 @@ def test_a_busy_stream_ends_when_its_token_is_revoked(tmp_path: Path) -> None:
         project.run("runs", "cancel", run)
 
 
+def test_wrong_tokens_lock_out_nobody_who_has_a_good_one(tmp_path: Path) -> None:
+    """Behind a proxy, strangers come from the same address."""
+    project = Project(tmp_path / "project")
+    token = project.run("token", "create", "ci", "-q").out.strip()
+    with serving(project) as server:
+        with api(server, "awf_" + "a" * 43) as stranger:
+            problem(stranger.get("/version"), 401, "unauthorized")
+            until(lambda: stranger.get("/version").status_code == 429)
+            assert int(stranger.get("/version").headers["retry-after"]) >= 1
+        with api(server, token) as client:
+            assert client.get("/version").status_code == 200
+
+
 def test_a_reader_that_reads_nothing_makes_room(tmp_path: Path) -> None:
     project = Project(tmp_path / "project")
     project.workflow(
