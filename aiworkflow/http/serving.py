@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from aiworkflow.errors import RefusedError, UsageError
 from aiworkflow.http.door import is_loopback
+from aiworkflow.http.problem import PROBLEM_TYPE, RequestRefused, problem_bytes, problem_of
 from aiworkflow.records import record
 from aiworkflow.triggers.webhook.protocol import HEAD_S, STALLED_S, http_protocol, tls_door
 from aiworkflow.trust.tls import tls_context
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     import uvicorn
-    from starlette.types import ASGIApp
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from aiworkflow.http.context import Context
     from aiworkflow.triggers.webhook.places import Places
@@ -116,7 +117,7 @@ class HttpServer:
     def __init__(
         self, app: ASGIApp, binding: Binding, drain: Callable[[], None], places: Places
     ) -> None:
-        self._app = app
+        self._app = _to_the_end(app)
         self._places = places
         self._binding = binding
         self._drain = drain
@@ -185,6 +186,28 @@ class HttpServer:
         while not server.started:  # noqa: ASYNC110  it tells nobody
             await asyncio.sleep(0.005)
         self.is_up.set()
+
+
+def _to_the_end(app: ASGIApp) -> ASGIApp:
+    """An application whose requests are told when there is no more time for them."""
+    refused = RequestRefused("draining", "the server is going down", hint="ask again", retry_s=5)
+    body = problem_bytes(problem_of(refused, 503))
+    headers = [
+        (b"content-type", PROBLEM_TYPE.encode()),
+        (b"content-length", b"%d" % len(body)),
+        (b"retry-after", b"5"),
+        (b"connection", b"close"),
+    ]
+
+    async def to_the_end(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await app(scope, receive, send)
+        except asyncio.CancelledError:  # the end does not wait for it any more
+            with contextlib.suppress(RuntimeError):  # it was being answered
+                await send({"type": "http.response.start", "status": 503, "headers": headers})
+                await send({"type": "http.response.body", "body": body})
+
+    return to_the_end
 
 
 def _server(app: ASGIApp, binding: Binding, places: Places) -> uvicorn.Server:

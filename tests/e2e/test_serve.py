@@ -509,3 +509,31 @@ def test_runs_leave_no_folders_behind(project: Project, servers: list[Server]) -
     assert servers[0].end() == 0
     state = project.root / ".aiworkflow" / "state"
     assert [path.name for path in (state / "scratch").iterdir()] == []
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+def test_an_upload_that_does_not_come_to_its_end_is_told_so(
+    project: Project, servers: list[Server], signals: int
+) -> None:
+    """Neither a 500 nor a traceback, but that the server goes down, and when to ask again."""
+    project.workflow(script("a", "true"))
+    server = Server(project, "--grace", "1s" if signals == 1 else "1h")
+    servers.append(server)
+    port = int(str(server.until("listening")["url"]).rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as slow:
+        slow.sendall(
+            b"POST /api/v1/runs HTTP/1.1\r\nhost: localhost\r\n"
+            b"content-type: application/json\r\ncontent-length: 100\r\n\r\n{"
+        )
+        answer(f"http://127.0.0.1:{port}/healthz")  # it was read by now
+        server.process.send_signal(signal.SIGTERM)
+        server.until("stopping")
+        if signals == 2:
+            server.process.send_signal(signal.SIGTERM)
+        said = b"".join(iter(lambda: slow.recv(10_000), b""))
+    head, _, body = said.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 503")
+    assert b"retry-after: 5" in head
+    assert json.loads(body)["code"] == "draining"
+    _, log = server.process.communicate(timeout=60)
+    assert (server.process.returncode, "raceback" in log) == (0, False), log
