@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from aiworkflow.bundle.keys_policies import BUDGET, SESSION
-from aiworkflow.bundle.readers import DURATION, Choice, Plain, Text, describe, wrong
+from aiworkflow.bundle.readers import SOME_TIME, Choice, Plain, Text, describe, wrong
 from aiworkflow.bundle.readers_fields import FieldsReader
 from aiworkflow.bundle.readers_map import MapOf, OneOrMany
 from aiworkflow.bundle.readers_on import CONCURRENCY, OnReader
@@ -79,7 +79,7 @@ FRONTMATTER_KEYS: Final[tuple[Key, ...]] = (
     _row("agent", AgentsReader(), "The agent of steps that name none.", "claude-code"),
     _row("allow", ALLOW, "What steps may touch beyond reading the working tree.", "{write: [github.comment], network: [api.github.com]}"),
     _row("env", ENV, "Environment of all scripts, and `env` in expressions.", '{LEVEL: "3"}'),
-    _row("timeout", DURATION, "Longest time of a run.", "2h"),
+    _row("timeout", SOME_TIME, "Longest time of a run.", "2h"),
     _row("on_error", OnErrorReader(("fail", "rollback")), "What a failure means for the run.", "fail"),
     _row("budget", BUDGET, "The most a run may spend.", "{usd: 0.50}"),
     _row("workspace", Choice(("here", "worktree")), "Where runs work: in the project as it is, or each in a git worktree of its own at the project's commit. Without it: `here` by hand and from watches, `worktree` from other triggers.", "worktree"),

@@ -7,7 +7,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from aiworkflow.bundle.readers import DURATION, Choice, ListOf, Text, refuse_as_text, wrong
+from aiworkflow.bundle.readers import (
+    SOME_TIME,
+    Choice,
+    ListOf,
+    Text,
+    refuse_as_text,
+    wrong,
+)
 from aiworkflow.bundle.readers_map import MapOf, Record
 from aiworkflow.bundle.readers_value import ENV_NAME, ENV_WORDS, settable
 from aiworkflow.bundle.reading import WRONG, JsonSchema, Key, Reader, Reading, Scope
@@ -70,7 +77,7 @@ _SERVER: Final = Record(
         _row("cwd", Text("a folder in the project", r"[^\n]*\S[^\n]*", 500), "The folder it runs in; by default the project's root.", "data"),
         _row("url", Text("a URL such as `https://mcp.example.org/mcp`", r"https?://[^\s/]+(?:/\S*)?", 500), "The address of a server that is reached over HTTP.", "https://mcp.example.org/mcp"),
         _row("headers", MapOf(SecretText(), "headers to texts", r"[A-Za-z0-9-]+", "letters, digits and `-`"), "Further headers of each request.", '{Authorization: "Bearer {{ secrets.SEARCH_TOKEN }}"}'),
-        _row("timeout", DURATION, "Longest time of a call, where its step says none.", "30s"),
+        _row("timeout", SOME_TIME, "Longest time of a call, where its step says none.", "30s"),
         _row("tools", ListOf(Text(_TOOL[1], _TOOL[0], 200), "tools' names and patterns"), "The tools that may be used; by default all.", '["read_*", "list"]'),
         _row("effect", MapOf(Choice(tuple(Effect), Effect), "tools to effects", *_TOOL), "What calls do to the outside; a tool that is not named counts as `destructive`.", '{read_file: read, "list_*": read}'),
     ),

@@ -11,6 +11,7 @@ from aiworkflow.bundle.readers import (
     COUNT,
     DURATION,
     MONEY,
+    SOME_TIME,
     Choice,
     Decimal,
     Flag,
@@ -136,7 +137,7 @@ BUDGET: Final = Record(
     (
         _row("usd", MONEY, "Most US dollars.", "0.50"),
         _row("tokens", COUNT, "Most tokens.", "100k"),
-        _row("seconds", DURATION, "Most time that attempts may take, added up.", "10m"),
+        _row("seconds", SOME_TIME, "Most time that attempts may take, added up.", "10m"),
         _row("on_exceed", Choice(("stop", "wait", "switch")), "What happens when it is used up.", "stop"),
     ),
     make=_budget,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final, cast
 
 from aiworkflow.bundle.keys_policies import APPROVE, BUDGET, BY, CACHE, EXPIRES, RETRY, UNDO
 from aiworkflow.bundle.readers import (
-    DURATION,
     RATE,
+    SOME_TIME,
     Choice,
     Flag,
     ListOf,
@@ -104,7 +104,7 @@ STEP_KEYS: Final[tuple[Key, ...]] = (
     _row("files", ListOf(ValueReader("a path within the project, or `{{ expression }}`", text=True), "paths", least=1, unique=False), "Images that go with the prompt.", "[docs/plan.png]", frozenset({K.AGENT})),
     _row("turns", Whole(1, 1000), "Most exchanges with the model, each with the calls it asks for; 50 without it.", "20", frozenset({K.AGENT})),
     _row("output", OutputReader(), "What the output is: `text`, `json`, `lines`, or a type.", "{score: integer}", _WORK | {K.WAIT}),
-    _row("timeout", DURATION, "Longest time of one attempt, of a group for the whole.", "5m", _LONG),
+    _row("timeout", SOME_TIME, "Longest time of one attempt, of a group for the whole.", "5m", _LONG),
     _row("cwd", Text("a directory within the project", INSIDE, 500, "AW524", "write it relative to the project, without `..`"), "Directory to run in, within the project.", "services/api", _WORK),
     _row("env", ENV, "Environment of scripts, and `env` in expressions.", '{LEVEL: "3"}'),
     _row("allow", ALLOW, "Narrows the permissions of the workflow.", "{network: [api.github.com]}", _LONG),

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from aiworkflow.bundle.readers import DURATION, Choice, Text
+from aiworkflow.bundle.readers import SOME_TIME, Choice, Text
 from aiworkflow.bundle.readers_fields import FieldsReader
 from aiworkflow.bundle.readers_map import MapOf, Record
 from aiworkflow.bundle.readers_step import ALLOW
@@ -27,7 +27,7 @@ def _rows(scope: Scope) -> tuple[Key, ...]:
     verb = Text("the name of an operation of the same tool", NAME, 100)
     return (
         _row(scope, "description", Text("text", longest=2000), f"What {what} does.", "Comment on a pull request."),
-        _row(scope, "timeout", DURATION, "Longest time of a call.", "30s"),
+        _row(scope, "timeout", SOME_TIME, "Longest time of a call.", "30s"),
         _row(scope, "effect", Choice(tuple(Effect), Effect), "What a call does to the outside.", "write"),
         _row(scope, "network", ALLOW.rows["network"].reader, "Hosts it talks to.", "[api.github.com]"),
         _row(scope, "secrets", ALLOW.rows["secrets"].reader, "Secrets it is given.", "[GITHUB_TOKEN]"),

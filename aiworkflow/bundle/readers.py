@@ -277,8 +277,11 @@ def _period(value: object) -> float:
 
 
 PERIOD: Final = Quantity(_period, units.DURATION, DURATION.form)
+SOME_TIME: Final = Quantity(units.some_time, units.DURATION, DURATION.form)
 SIZE: Final = Quantity(units.size, units.SIZE, r"[0-9]+(\.[0-9]+)? ?([kKMGT]B|[KMGT]iB|B)?")
 COUNT: Final = Quantity(units.count, units.COUNT, r"[0-9]+(\.[0-9]+)? ?[kM]?")
+SOME_SIZE: Final = Quantity(units.some_size, units.SIZE, SIZE.form)
+SOME_COUNT: Final = Quantity(units.some_count, units.COUNT, COUNT.form)
 MONEY: Final = Quantity(units.money, units.MONEY, r"\$?[0-9]+(\.[0-9]+)?")
 RATE: Final = Quantity(units.rate, units.RATE, r"[0-9]*[1-9][0-9]*/[smhd]", bare=False)
 

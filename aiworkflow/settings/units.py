@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
+from typing import TypeVar
 
+_N = TypeVar("_N", int, float)
 _DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?) ?(?P<unit>ms|s|m|h|d)?", re.ASCII)
 _SECONDS = {
     "ms": Decimal("0.001"),
@@ -97,6 +99,39 @@ def rate(written: object) -> tuple[int, float]:
     if starts == 0:
         raise ValueError(f"{RATE}, of at least 1")
     return starts, float(_SECONDS[found["unit"]])
+
+
+def some_time(written: object) -> float:
+    """Seconds of a duration in which something can be done.
+
+    Raises:
+        ValueError: it is none, or none at all.
+    """
+    return _some(duration(written), "a duration")
+
+
+def some_size(written: object) -> int:
+    """Bytes of a size that something fits in.
+
+    Raises:
+        ValueError: it is none, or none at all.
+    """
+    return _some(size(written), "a size")
+
+
+def some_count(written: object) -> int:
+    """A count of at least one.
+
+    Raises:
+        ValueError: it is none, or none at all.
+    """
+    return _some(count(written), "a count")
+
+
+def _some(found: _N, what: str) -> _N:
+    if not found:
+        raise ValueError(f"{what} of more than 0")
+    return found
 
 
 def workspace(written: object) -> str:

@@ -258,6 +258,40 @@ def test_a_run_that_could_begin_no_step_is_refused(project: Project, given: str)
     assert "`AIWORKFLOW_LIMITS__MAX_PARALLEL` takes a whole number from 1 to 1000" in refused.err
 
 
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("limits.output", "a size of more than 0"),
+        ("limits.prompt", "a size of more than 0"),
+        ("limits.max_items", "a count of more than 0"),
+        ("timeout", "a duration of more than 0"),
+        ("budget.seconds", "a duration of more than 0"),
+    ],
+)
+def test_bounds_that_nothing_fits_in_are_refused(project: Project, name: str, says: str) -> None:
+    project.workflow(script("say", "echo hi"))
+    room, _, key = name.rpartition(".")
+    project.write(".aiworkflow/config.yaml", f"{room}: {{{key}: 0}}\n" if room else f"{key}: 0\n")
+    told = f"`{name}` takes {says}, not "
+    refused = project.run("run", "flow")
+    assert (refused.code, told in refused.err) == (2, True), refused.err
+    project.write(".aiworkflow/config.yaml", "")
+    if room != "budget":
+        refused = project.run("run", "flow", "--set", f"{name}=0")
+        assert (refused.code, told in refused.err) == (2, True), refused.err
+        variable = f"AIWORKFLOW_{name.upper().replace('.', '__')}"
+        refused = project.run("run", "flow", **{variable: "0"})
+        assert (refused.code, f"`{variable}` takes {says}" in refused.err) == (2, True)
+    assert project.run("runs", "list", "--json").json["runs"] == []
+
+
+def test_a_step_needs_time(project: Project) -> None:
+    project.workflow("## Say\n\n```yaml step\ntimeout: 0s\n```\n\n```bash\ntrue\n```\n")
+    refused = project.run("run", "flow")
+    assert refused.code == 2
+    assert "`timeout` takes a duration of more than 0, not `0s`" in refused.err
+
+
 def test_slots_of_a_worker_have_the_bounds_of_the_settings(project: Project) -> None:
     said = "takes a whole number from 1 to 1000, not `0`"
     assert said in project.run("worker", "--once", AIWORKFLOW_WORKERS__SLOTS="0").err
