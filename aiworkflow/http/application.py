@@ -45,6 +45,7 @@ _log = logging.getLogger("aiworkflow.http")
 
 _NOTHING: Final[Mapping[str, Json]] = MappingProxyType({})
 _LONGEST_KEY: Final = 255
+_PIECE: Final = 65_536  # bytes that are handed over at once: the transport says when it has enough
 _HEADERS: Final = (
     (b"cache-control", b"no-store"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
@@ -284,6 +285,12 @@ def _with_headers(app: ASGIApp) -> ASGIApp:
                 if scope.get("scheme") == "https":
                     more.append((b"strict-transport-security", b"max-age=31536000"))
                 message = {**message, "headers": [*message.get("headers", ()), *more]}
+            body = message.get("body", b"")
+            for end in range(_PIECE, len(body), _PIECE):
+                piece = body[end - _PIECE : end]
+                await send({"type": message["type"], "body": piece, "more_body": True})
+            if len(body) > _PIECE:
+                message = {**message, "body": body[(len(body) - 1) // _PIECE * _PIECE :]}
             await send(message)
 
         await app(scope, receive, sending)

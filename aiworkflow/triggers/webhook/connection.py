@@ -146,9 +146,13 @@ class Connection(HttpToolsProtocol):
             self._must_read()
 
     def timeout_keep_alive_handler(self) -> None:
-        """No request has come for long."""
-        super().timeout_keep_alive_handler()
-        self._must_read()
+        """No request has come for long; but whoever is reading the last answer still has time."""
+        if self.transport.get_write_buffer_size():
+            self.timeout_keep_alive_task = None
+            self._must_read()
+            self._stay()
+        else:
+            super().timeout_keep_alive_handler()
 
     def pause_writing(self) -> None:
         """The transport has much that was not read."""
