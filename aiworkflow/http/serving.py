@@ -75,6 +75,12 @@ def check_binding(binding: Binding, *, has_tokens: bool) -> None:
             f"others could come to {binding.host}, and there is no token that they would need",
             hint="make one (aiworkflow token create NAME), or bind it to 127.0.0.1",
         )
+    if binding.socket and binding.certificate:
+        raise UsageError(
+            "`serve.tls` is for an address, and `serve.socket` has none: commands of this machine "
+            "speak no TLS there",
+            hint="take one of them out of config.yaml",
+        )
     tls_context(binding.certificate, binding.key, binding.client_ca)
     if not binding.is_local and not binding.certificate:
         _log.warning(

@@ -341,7 +341,9 @@ def test_files_of_tls_are_read_before_anything_starts(
     ]
     subprocess.run(locked, cwd=project.root, check=True, capture_output=True)
     project.workflow(script("a", "true"), head="on: {schedule: '* * * * * *'}\n")
+    good = "certificate: server.pem, key: server.key"
     for said, text in (
+        (f"socket: s, tls: {{{good}}}", "`serve.tls` is for an address, and `serve.socket` has"),
         ("certificate: gone.pem, key: server.key", "gone.pem`"),
         (f"certificate: {'x' * 400}, key: server.key", "cannot be read: file name too long"),
         ("certificate: server.key, key: server.pem", "are no pair for TLS: "),
@@ -349,7 +351,10 @@ def test_files_of_tls_are_read_before_anything_starts(
         ("certificate: server.pem, key: locked", "the key must have no passphrase"),
         ("certificate: server.pem, key: server.key, client_ca: ci.key", "holds no certificates"),
     ):
-        project.write(".aiworkflow/config.yaml", f"serve: {{tls: {{{said}}}}}\n")
+        if said.startswith("socket"):
+            project.write(".aiworkflow/config.yaml", f"serve: {{{said}}}\n")
+        else:
+            project.write(".aiworkflow/config.yaml", f"serve: {{tls: {{{said}}}}}\n")
         done = project.run("serve", "--port", "0")
         assert (done.code, text in done.err) == (2, True), done.err
         assert "ready" not in done.err
@@ -361,7 +366,6 @@ def test_files_of_tls_are_read_before_anything_starts(
     servers[0].until("listening")
     assert servers.pop().end() == 0
     # they are found from the project's root, wherever it is started
-    good = "certificate: server.pem, key: server.key"
     project.write(".aiworkflow/config.yaml", f"serve: {{log: json, tls: {{{good}}}}}\n")
     elsewhere = copy.copy(project)
     elsewhere.root = project.root / "bundles"

@@ -228,7 +228,24 @@ def test_the_server_is_found_where_the_settings_say(project: Project, hooks: lis
             # under another name only who vouches for it can tell
             assert (there.code, "is not to be trusted" in there.err) == (2, True)
             assert "SSL_CERT_FILE" in there.err
+            plain = project.run("webhook", "test", "flow", "--url", f"http://127.0.0.2:{port}")
+            assert (plain.code, "without an answer" in plain.err) == (1, True), plain.err
+            assert "then its address begins with https://" in plain.err
         assert server.end() == 0
+    old = f"certificate: {files['old.pem']}, key: {files['old.key']}"
+    project.write(
+        ".aiworkflow/config.yaml", f"serve: {{log: json, port: {port}, tls: {{{old}}}}}\n"
+    )
+    hooks.append(Server(project, None))
+    expired = project.run("webhook", "test", "flow")
+    assert (expired.code, "certificate has expired" in expired.err) == (2, True), expired.err
+    assert "the server needs a new one" in expired.err
+    hooks[-1].end()
+    project.write(".aiworkflow/config.yaml", "serve: {log: json}\n")
+    hooks.append(Server(project))
+    no_tls = hooks[-1].url.replace("http:", "https:")
+    said = project.run("webhook", "test", "flow", "--url", no_tls)
+    assert (said.code, "does not speak TLS" in said.err) == (1, True), said.err
     for wrong in ("http://x:99999", "http://", "https:/x"):
         said = project.run("webhook", "test", "flow", "--url", wrong)
         assert (said.code, f"`{wrong}` is no address of a server" in said.err) == (2, True)

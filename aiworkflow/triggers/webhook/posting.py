@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _PATIENCE_S: Final = 60.0
 _LARGEST_ANSWER: Final = 1_000_000
 _UNIX: Final = "unix:"
+_EXPIRED: Final = 10  # X509_V_ERR_CERT_HAS_EXPIRED
 
 
 @record
@@ -66,9 +67,22 @@ def post(
         answer = made.getresponse()
         text = answer.read(_LARGEST_ANSWER).decode("utf-8", "replace")
     except ssl.SSLCertVerificationError as error:
+        is_old = error.verify_code == _EXPIRED
         raise UsageError(
             f"the certificate of {shown} is not to be trusted: {error.verify_message}",
-            hint="name who vouches for it: SSL_CERT_FILE=ca.pem aiworkflow webhook …",
+            hint="the server needs a new one: `serve.tls` in config.yaml"
+            if is_old
+            else "name who vouches for it: SSL_CERT_FILE=ca.pem aiworkflow webhook …",
+        ) from error
+    except ssl.SSLError as error:
+        raise UnavailableError(
+            f"what answers at {shown} does not speak TLS: {error.reason or error}",
+            hint="is it a server without a certificate? then its address begins with http://",
+        ) from error
+    except http.client.RemoteDisconnected as error:
+        raise UnavailableError(
+            f"what answers at {shown} has ended the connection without an answer",
+            hint="is it a server with a certificate? then its address begins with https://",
         ) from error
     except (OSError, http.client.HTTPException) as error:
         raise UnavailableError(
