@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from typing import TYPE_CHECKING, Final
 
 from aiworkflow.client.resting import is_at_rest
+from aiworkflow.errors import AIWorkflowError
 from aiworkflow.http.problem import RequestRefused
 from aiworkflow.observe.eventline import event_to_json, read_event
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from aiworkflow.engine.carried import Json
     from aiworkflow.http.route import Asked
     from aiworkflow.journal import Record
+
+_log = logging.getLogger("aiworkflow.http")
 
 _PAGE: Final = 100
 _SOON_S: Final = 0.02
@@ -102,6 +106,8 @@ async def _stream(asked: Asked, run: str, seq: int) -> AsyncGenerator[bytes]:
                     await context.draining.wait()
             except TimeoutError:
                 pause = min(_LATER_S, pause * 1.5)
+    except AIWorkflowError as error:  # the journal does not answer, or the run was removed
+        _log.warning("event stream cut off", extra={"run": run, "error": error.message})
     finally:
         context.streams -= 1
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
+import sqlite3
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +17,7 @@ import pytest
 
 from aiworkflow.http.table import TABLE
 from tests.api_server import WAIT, Server, serving, until
+from tests.e2e.served import serve
 from tests.e2e.test_http_api import api, lines, problem
 from tests.support import Project, script
 
@@ -276,6 +279,24 @@ def test_a_reader_that_reads_nothing_makes_room(tmp_path: Path) -> None:
                     return answer.status_code == 200
 
             until(is_free)
+
+
+def test_a_stream_that_cannot_go_on_is_cut_off_and_the_log_says_why(tmp_path: Path) -> None:
+    project = Project(tmp_path / "project")
+    project.workflow(script("one", "true"))
+    with serve(project, "--no-work") as server:
+        with httpx2.Client(base_url=f"{server.url}/api/v1", timeout=60) as client:
+            run = client.post("/runs", json={"bundle": "flow"}).json()["run"]
+            seen = lines(client, run)
+            assert next(seen)[0] == "1"
+            (found,) = project.root.glob(".aiworkflow/**/journal.db")
+            with contextlib.closing(sqlite3.connect(found)) as rows, rows:
+                rows.execute("DELETE FROM runs")
+            assert [one for one in seen if one[0] == "end"] == []
+            problem(client.get(f"/runs/{run}/events", headers=STREAM), 404, "unknown-run")
+        (said,) = [one for one in server.log if one["message"] == "event stream cut off"]
+        assert said["run"] == run
+        assert not any("traceback" in one for one in server.log), server.log
 
 
 # -- several at once ------------------------------------------------------------------------------
