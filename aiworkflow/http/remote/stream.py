@@ -11,7 +11,7 @@ from aiworkflow.http.remote.connection import API, checked
 from aiworkflow.http.remote.reading import path_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
     import httpx2
 
@@ -34,7 +34,7 @@ class Events:
     event that came.
 
     Args:
-        patience_s: how long nobody may answer.
+        patience_s: how long nothing may come: neither events nor that the stream is alive.
 
     Attributes:
         seq: the last event that came.
@@ -46,7 +46,11 @@ class Events:
         self._connection = connection
         self._run = run
         self._patience_s = patience_s
+        self._heard = 0.0
         self.seq = after
+
+    def _hear(self) -> None:
+        self._heard = asyncio.get_running_loop().time()
 
     async def __aiter__(self) -> AsyncGenerator[tuple[int, bytes]]:
         """Seq and payload of each.
@@ -57,12 +61,14 @@ class Events:
         import httpx2
 
         loop = asyncio.get_running_loop()
-        pause, answered = _FIRST_PAUSE_S, loop.time()
+        pause = _FIRST_PAUSE_S
+        self._hear()
         while True:
             try:
                 async with contextlib.aclosing(self._once()) as coming:
                     async for name, id_, data in coming:
-                        pause, answered = _FIRST_PAUSE_S, loop.time()
+                        pause = _FIRST_PAUSE_S
+                        self._hear()
                         if name == "end":
                             return
                         if id_.isdecimal() and int(id_) > self.seq:
@@ -75,7 +81,7 @@ class Events:
                 if error.code not in PASSING:
                     raise
                 failed = error
-            if loop.time() - answered > self._patience_s:
+            if loop.time() - self._heard > self._patience_s:
                 raise self._connection.unreachable(failed or TimeoutError("it cuts off"))
             await asyncio.sleep(pause)
             pause = min(_LONGEST_PAUSE_S, pause * 2)
@@ -97,12 +103,15 @@ class Events:
             if answer.status_code != 200:
                 await answer.aread()
                 checked(answer)
-            async with contextlib.aclosing(_pieces(answer)) as coming:
+            async with contextlib.aclosing(_pieces(answer, self._hear)) as coming:
                 async for one in coming:
                     yield one
 
 
-async def _pieces(answer: httpx2.Response) -> AsyncGenerator[tuple[str, str, str]]:
+async def _pieces(
+    answer: httpx2.Response, alive: Callable[[], None] = lambda: None
+) -> AsyncGenerator[tuple[str, str, str]]:
+    """Name, id and data of each event; `alive` is called for what only says that there are none."""
     name, id_ = "", ""
     data: list[str] = []
     async for line in _lines(answer):
@@ -120,7 +129,9 @@ async def _pieces(answer: httpx2.Response) -> AsyncGenerator[tuple[str, str, str
                 id_ = value
             case "data":
                 data.append(value)
-            case _:  # a comment, or `retry`
+            case "":  # a comment
+                alive()
+            case _:  # `retry`
                 continue
 
 
