@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.api_server import Server, serving, until
+from tests.certificates import certificates
+from tests.e2e.served import serve
 from tests.support import COMMAND, Done, Project, script
 
 pytest.importorskip("uvicorn")
@@ -204,3 +206,25 @@ def test_what_is_no_server_of_ours_is_said(tmp_path: Path, content: bytes) -> No
         finally:
             server.shutdown()
             answering.join()
+
+
+def test_what_is_wrong_with_the_tls_of_a_server_is_said(tmp_path: Path) -> None:
+    pytest.importorskip("cryptography")
+    project = Project(tmp_path / "project")
+    certificates(project.root)
+    ca = str(project.root / "ca.pem")
+    good = "serve: {tls: {certificate: server.pem, key: server.key}}\n"
+    old = "serve: {tls: {certificate: old.pem, key: old.key}}\n"
+    for config, scheme, file, code, says, way in (
+        (good, "https", "", 1, "is not to be trusted: ", "SSL_CERT_FILE=ca.pem"),
+        (good, "https", ca, 0, "", ""),
+        (good, "https", "gone.pem", 2, "SSL_CERT_FILE or SSL_CERT_DIR cannot be read", "or unset"),
+        (old, "https", ca, 1, "certificate has expired", "it needs a new one"),
+        ("", "https", ca, 1, "does not speak TLS: ", "begins with http://"),
+    ):
+        project.write(".aiworkflow/config.yaml", config)
+        with serve(project) as server:
+            port = server.url.rpartition(":")[2]
+            env = {"AIWORKFLOW_SERVER": f"{scheme}://localhost:{port}", "SSL_CERT_FILE": file}
+            said = project.run("runs", "list", **{name: one for name, one in env.items() if one})
+        assert (said.code, says in said.err, way in said.err) == (code, True, True), said.err

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import json
+import ssl
 import time
-from typing import TYPE_CHECKING, Final, Self, cast
+from typing import TYPE_CHECKING, Final, Self, TypeVar, cast
 from urllib.parse import urlsplit
 
 from aiworkflow.errors import (
@@ -20,7 +21,7 @@ from aiworkflow.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
     import httpx2
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
     Query = Mapping[str, str | int | bool | Sequence[str] | None]
 
+C = TypeVar("C")
+
 API: Final = "/api/v1"
 TIMEOUT_S: Final = 60.0
 _CONNECT_S: Final = 10.0
@@ -36,6 +39,7 @@ _TRIES: Final = 4
 _PAUSE_S: Final = 0.25
 _AGAIN: Final = frozenset({429, 502, 503, 504})
 _LONGEST_WAIT_S: Final = 10.0
+_EXPIRED: Final = 10  # X509_V_ERR_CERT_HAS_EXPIRED
 
 
 class Unreachable(UnavailableError):
@@ -123,11 +127,13 @@ class Connection:
             more: dict[str, object] = {}
             if self._socket is not None:
                 more["transport"] = httpx2.HTTPTransport(uds=self._socket)
-            self._sync = httpx2.Client(
-                base_url=self._base,
-                headers=self._headers,
-                timeout=httpx2.Timeout(TIMEOUT_S, connect=_CONNECT_S),
-                **more,  # type: ignore[arg-type]
+            self._sync = _made(
+                lambda: httpx2.Client(
+                    base_url=self._base,
+                    headers=self._headers,
+                    timeout=httpx2.Timeout(TIMEOUT_S, connect=_CONNECT_S),
+                    **more,  # type: ignore[arg-type]
+                )
             )
         return self._sync
 
@@ -139,11 +145,13 @@ class Connection:
             more: dict[str, object] = {}
             if self._socket is not None:
                 more["transport"] = httpx2.AsyncHTTPTransport(uds=self._socket)
-            self._async = httpx2.AsyncClient(
-                base_url=self._base,
-                headers=self._headers,
-                timeout=httpx2.Timeout(TIMEOUT_S, connect=_CONNECT_S),
-                **more,  # type: ignore[arg-type]
+            self._async = _made(
+                lambda: httpx2.AsyncClient(
+                    base_url=self._base,
+                    headers=self._headers,
+                    timeout=httpx2.Timeout(TIMEOUT_S, connect=_CONNECT_S),
+                    **more,  # type: ignore[arg-type]
+                )
             )
         return self._async
 
@@ -257,6 +265,10 @@ class Connection:
         """
         import httpx2
 
+        untrusted = _untrusted(error)
+        if untrusted is not None:
+            why, hint = untrusted
+            return Unreachable(f"the server {self.server} {why}", hint=hint)
         why = str(error) or type(error).__name__
         lost = sent and not isinstance(error, httpx2.ConnectError)
         more = "; whether it was done is not known" if lost else ""
@@ -266,6 +278,33 @@ class Connection:
             else "is it running, and is this its address?"
         )
         return Unreachable(f"the server {self.server} does not answer: {why}{more}", hint=hint)
+
+
+def _untrusted(error: BaseException) -> tuple[str, str] | None:
+    """What is wrong with the TLS of a server, and a way out; None where that is not what is wrong."""
+    found: BaseException | None = error
+    while found is not None and not isinstance(found, ssl.SSLError):
+        found = found.__cause__ or found.__context__
+    if isinstance(found, ssl.SSLCertVerificationError):
+        why = f"shows a certificate that is not to be trusted: {found.verify_message}"
+        if found.verify_code == _EXPIRED:
+            return why, "it needs a new one: `serve.tls` in its config.yaml"
+        return why, "name who vouches for it: SSL_CERT_FILE=ca.pem aiworkflow …"
+    if isinstance(found, ssl.SSLError):
+        hint = "is it a server without a certificate? then its address begins with http://"
+        return f"does not speak TLS: {found.reason or found}", hint
+    return None
+
+
+def _made(make: Callable[[], C]) -> C:
+    """A client. Raises UsageError where the variable for certificates names what is none."""
+    try:
+        return make()
+    except OSError as error:
+        raise UsageError(
+            f"SSL_CERT_FILE or SSL_CERT_DIR cannot be read: {error.strerror or error}",
+            hint="name a PEM file with those who vouch for servers, or unset it",
+        ) from error
 
 
 def _parts(body: Mapping[str, Json] | None, key: str) -> tuple[bytes | None, dict[str, str]]:
