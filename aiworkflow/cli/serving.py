@@ -110,6 +110,8 @@ def _options(request: ServeRequest, client: Client) -> ServeOptions:
         check_form(request.log)
     if request.grace is not None:
         said["grace_s"] = seconds("--grace", request.grace)
+    if request.host is not None or request.port is not None:
+        said["socket"] = ""  # an address that is asked for is stronger than the settings' socket
     changed = {name: value for name, value in said.items() if value is not None}
     return dataclasses.replace(options, **changed)  # type: ignore[arg-type]
 

@@ -28,10 +28,10 @@ HEAD = 'allow: {paths: ["**"]}\n'
 class Server:
     """A running `aiworkflow serve`."""
 
-    def __init__(self, project: Project, *words: str) -> None:
-        self.process: subprocess.Popen[str] = project.start(
-            "serve", "--log", "json", "--port", "0", *words
-        )
+    def __init__(self, project: Project, *words: str, port: str | None = "0") -> None:
+        """`port`: None for where the settings say."""
+        at = () if port is None else ("--port", port)
+        self.process: subprocess.Popen[str] = project.start("serve", "--log", "json", *at, *words)
         self.lines: list[dict[str, object]] = []
 
     def until(self, message: str) -> dict[str, object]:
@@ -355,7 +355,7 @@ def test_files_of_tls_are_read_before_anything_starts(
             project.write(".aiworkflow/config.yaml", f"serve: {{{said}}}\n")
         else:
             project.write(".aiworkflow/config.yaml", f"serve: {{tls: {{{said}}}}}\n")
-        done = project.run("serve", "--port", "0")
+        done = project.run("serve", *(() if "socket" in said else ("--port", "0")))
         assert (done.code, text in done.err) == (2, True), done.err
         assert "ready" not in done.err
     # clients refuse a certificate whose time is over, but schedules need none: it is said, and it goes on
@@ -494,6 +494,9 @@ def test_a_unix_socket_answers_this_user_only(project: Project, servers: list[Se
     path = project.root / "s.sock"
     project.write(".aiworkflow/config.yaml", "serve: {socket: s.sock}\n")
     servers.append(Server(project))
+    assert str(servers[0].until("listening")["url"]).startswith("http://127.0.0.1:")
+    assert servers.pop().end() == 0  # an address on the command line is stronger
+    servers.append(Server(project, port=None))
     servers[0].until("listening")
     assert path.stat().st_mode & 0o777 == 0o600
     with socket.socket(socket.AF_UNIX) as one:
