@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from aiworkflow.triggers.webhook.places import Places
 
 _MOST_HEAD: Final = 256 * 1024  # bytes that came while a head is not whole; a body may come with it
+_FAREWELL_S: Final = 1.0
 _MOST_AHEAD: Final = 64  # requests that were sent before those before them are answered
 
 
@@ -165,6 +166,13 @@ class Connection(HttpToolsProtocol):
         self._has_read()
         if self.transport.is_closing():
             self._must_read()
+
+    def shutdown(self) -> None:
+        """The server ends. Whoever asks nothing now does not hold it up, not even by a TLS farewell."""
+        super().shutdown()
+        if self.transport.is_closing() and not self.transport.get_write_buffer_size():
+            self._has_read()
+            self._reading = self.loop.call_later(_FAREWELL_S, self.transport.abort)
 
     def _must_read(self) -> None:
         """Cut a reader of whom the system takes nothing more for long."""

@@ -167,3 +167,28 @@ def test_a_handshake_takes_a_place_and_has_a_time(run: Any, tmp_path: Path) -> N
                 await until_answered(tmp_path, port)
 
     run(go())
+
+
+@pytest.mark.parametrize("run", runners(), ids=lambda run: str(run.__module__))
+def test_a_client_that_asks_nothing_does_not_hold_up_the_end(
+    run: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One of a pool: it reads nothing until it asks again, and so sees no farewell."""
+    pytest.importorskip("cryptography")
+    certificates(tmp_path)
+
+    async def go() -> None:
+        async with by_tls(tmp_path, most=2) as port:
+            reader, writer = await asyncio.open_connection(
+                "127.0.0.1",
+                port,
+                ssl=ssl.create_default_context(cafile=str(tmp_path / "ca.pem")),
+                server_hostname="localhost",
+            )
+            writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+            await reader.readuntil(b"\r\n\r\n")
+            writer.transport.pause_reading()  # type: ignore[attr-defined]
+        writer.transport.abort()
+
+    run(go())
+    assert "timeout graceful shutdown exceeded" not in caplog.text
