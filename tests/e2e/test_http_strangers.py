@@ -326,7 +326,7 @@ def test_requests_with_one_key_at_once_are_one(client: httpx2.Client, run: str) 
 
 
 def test_a_run_is_gone_on_with_once(client: httpx2.Client, server: Server) -> None:
-    code = "test -e go || exit 3\necho once >> effects\nsleep 0.2"
+    code = "test -e go || exit 3\necho once >> effects\nsleep 3"
     server.project.workflow(script("bad", code), name="fails")
     run = client.post("/runs", json={"bundle": "fails"}).json()["run"]
     until(lambda: client.get(f"/runs/{run}/status").json()["status"] == "failed")
