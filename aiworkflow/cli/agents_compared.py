@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from aiworkflow.cli.agents_shown import table
 from aiworkflow.cli.given import pairs, read_inputs
-from aiworkflow.cli.out import printable
-from aiworkflow.cli.show import seconds_text
+from aiworkflow.cli.show import seconds_text, table
 from aiworkflow.cli.triggering import opened
 from aiworkflow.cli.where import Where, connect
 from aiworkflow.dollars import usd_text
 from aiworkflow.errors import EXIT_FAILED, EXIT_OK, RefusedError, UsageError
 from aiworkflow.records import record
+from aiworkflow.steady import steady
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -105,14 +104,14 @@ def report_command(where: Where, bundle: str, limit: int, out: Out) -> None:
         out.say(f"no run of {found['bundle']} has a step with `agent: {{ab: …}}` yet")
     for step, arms in steps.items():
         out.say(step)
-        for line in _table(arms, "done"):
-            out.say(f"  {printable(line)}")
+        for line in _table(arms, "DONE"):
+            out.say(f"  {steady(line)}")
 
 
 def _telling(out: Out) -> Callable[[Sample], None]:
     def tell(one: Sample) -> None:
         what = "succeeded" if one.succeeded else f"failed: {one.error.splitlines()[0]}"
-        out.note(printable(f"  {one.arm}  {seconds_text(one.seconds)}  {what}  run {one.run}"))
+        out.note(steady(f"  {one.arm}  {seconds_text(one.seconds)}  {what}  run {one.run}"))
 
     return tell
 
@@ -120,16 +119,16 @@ def _telling(out: Out) -> Callable[[Sample], None]:
 def _show(arms: Sequence[Arm], out: Out) -> int:
     shown = [one.to_json() for one in arms]
     out.object({"agents": cast("list[Json]", shown)})
-    for line in _table(shown, "runs"):
-        out.say(printable(line))
+    for line in _table(shown, "RUNS"):
+        out.say(steady(line))
     return EXIT_OK if any(one.succeeded for one in arms) else EXIT_FAILED
 
 
 def _table(arms: Sequence[_Shown], runs: str) -> list[str]:
     has_score = any(one["score"] is not None for one in arms)
-    rows = [
-        ["agent", runs, "success", "seconds", "cost", *(["score"] if has_score else []), "tokens/s"]
-    ]
+    score = ["SCORE"] if has_score else []
+    head = ["AGENT", runs, "SUCCESS", "SECONDS", "COST", *score, "TOKENS/S"]
+    rows = []
     for one in arms:
         score = [_figure(one["score"], "{:.2f}")] if has_score else []
         speed = cast("float | None", one["tokens_per_second"])
@@ -144,7 +143,10 @@ def _table(arms: Sequence[_Shown], runs: str) -> list[str]:
                 f"{speed:.0f}" if speed else "-",
             ]
         )
-    return [*table(rows), "in brackets: where the figure lies with 95 % confidence"]
+    return [
+        *table(rows, head).split("\n"),
+        "in brackets: where the figure lies with 95 % confidence",
+    ]
 
 
 def _figure(shown: Json, form: str) -> str:

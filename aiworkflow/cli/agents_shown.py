@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from aiworkflow.cli.out import printable
-from aiworkflow.cli.show import cost_text, seconds_text
+from aiworkflow.cli.show import cost_text, seconds_text, table
 from aiworkflow.cli.triggering import in_loop, opened
 from aiworkflow.cli.where import Where
 from aiworkflow.errors import EXIT_FAILED, EXIT_OK
+from aiworkflow.steady import steady
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,20 +24,18 @@ def list_agents(where: Where, out: Out) -> None:
     with opened(where) as client:
         about = client.views.agents()
     out.object(about)
-    rows = [("", "agent", "kind", "model", "measured here", "")]
-    rows += [
+    rows = [
         (
             _mark(one),
             str(one["agent"]),
             str(one["api"] or one["kind"]),
             str(one["model"] or "-"),
             _in_short(cast("_Shown", one["together"])) or "-",
-            str(one["problem"] or "").partition("; ")[0] or str(one["breaker"] or ""),
+            _why_not(one),
         )
         for one in cast("list[_Shown]", about["agents"])
     ]
-    for line in table(rows):
-        out.say(printable(line))
+    out.result(table(rows, ("", "AGENT", "KIND", "MODEL", "MEASURED HERE", "")))
 
 
 def check_command(where: Where, names: Sequence[str], out: Out) -> int:
@@ -53,7 +51,7 @@ def check_command(where: Where, names: Sequence[str], out: Out) -> int:
             mark = out.paint("✗" if bad else "·", "red")
         answers = f"answers in {seconds_text(float(str(one['seconds'])))}"
         says = ", ".join(filter(None, (str(one["version"] or ""), answers)))
-        text = printable(f"{str(one['agent']).ljust(width)}  {one['problem'] or says}")
+        text = steady(f"{str(one['agent']).ljust(width)}  {one['problem'] or says}")
         (out.result if bad else out.say)(f"{mark} {text}")
     return EXIT_OK if found["ok"] else EXIT_FAILED
 
@@ -81,10 +79,10 @@ def show_agent(where: Where, name: str, out: Out) -> None:
     ]
     for label, text in rows:
         if text:
-            out.say(printable(f"{label.ljust(10)} {text}"))
+            out.say(steady(f"{label.ljust(10)} {text}"))
     for label, figures in cast("dict[str, _Shown]", one["measured"]).items():
         out.say()
-        out.say(printable(f"measured here, {label}"))
+        out.say(steady(f"measured here, {label}"))
         for what, text in _at_length(figures):
             out.say(f"  {what.ljust(12)} {text}")
 
@@ -98,27 +96,24 @@ def choose_command(where: Where, bundle: str, out: Out) -> None:
     if not steps:
         out.say("no step of it is for an agent")
     for one in steps:
-        out.say(printable("  ".join(filter(None, (str(one["step"]), str(one["problem"] or ""))))))
+        out.say(steady("  ".join(filter(None, (str(one["step"]), str(one["problem"] or ""))))))
         for place, offer in enumerate(cast("list[_Shown]", one["agents"]), 1):
             usd = cast("float", offer["at_most_usd"])
             most = f"at most {cost_text(usd)}" if usd else ""
             words = "  ".join(filter(None, (str(offer["agent"]), most, str(offer["why"] or ""))))
-            out.say(printable(f"  {place}. {words}"))
-
-
-def table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines with columns under each other; the last column is not padded."""
-    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
+            out.say(steady(f"  {place}. {words}"))
 
 
 def _mark(one: _Shown) -> str:
     if one["problem"]:
         return "✗" if one["wanted"] else "·"
     return "·" if one["breaker"] else "✓"
+
+
+def _why_not(one: _Shown) -> str:
+    """In short, without the name, which its row has."""
+    problem = str(one["problem"] or "").partition("; ")[0]
+    return problem.removeprefix(f"agent `{one['agent']}` ") or str(one["breaker"] or "")
 
 
 def _in_short(figures: _Shown) -> str:

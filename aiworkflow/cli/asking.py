@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from aiworkflow.cli.given import json_of, pairs, read_inputs
 from aiworkflow.cli.prompting import ask_fields, is_terminal, show, shown
 from aiworkflow.cli.running import drive, drive_on
-from aiworkflow.cli.where import Where, connect
+from aiworkflow.cli.where import Where
 from aiworkflow.errors import EXIT_OK, AIWorkflowError, UsageError
 
 if TYPE_CHECKING:
@@ -62,9 +62,9 @@ def show_approval(project: Where, reference: str, out: Out) -> None:
 
 
 def _line(text: str) -> str:
-    from aiworkflow.cli.out import printable
+    from aiworkflow.steady import steady
 
-    first = printable(text).strip().partition("\n")[0]
+    first = steady(text).strip().partition("\n")[0]
     return first if len(first) <= 60 else first[:59] + "…"
 
 
@@ -154,7 +154,7 @@ def _hand_in(
     out: Out,
     detach: bool,
 ) -> int:
-    client = connect(project)
+    client = project.looking()
     try:
         wait = hand_in(client)
         root = client.root_of(wait.run)
@@ -178,7 +178,7 @@ def _hand_in(
 
 def wake_runs(project: Where, out: Out) -> int:
     """Drive on every waiting run that can go on."""
-    client = connect(project)
+    client = project.looking()
     try:
         runs = client.due()
     finally:
@@ -196,7 +196,7 @@ def wake_runs(project: Where, out: Out) -> int:
             return await client.resume(run)
 
         try:
-            status = drive(connect(project), start, Silent(quiet=True) if out.json else out)
+            status = drive(project.looking(), start, Silent(quiet=True) if out.json else out)
         except AIWorkflowError as error:
             status = error.exit_code
             out.note(f"run {run}: {error.message}")

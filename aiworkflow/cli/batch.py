@@ -285,10 +285,10 @@ class _Progress:
 
     def say(self, result: BatchResult) -> None:
         """After each result."""
-        from aiworkflow.cli.out import printable
+        from aiworkflow.steady import steady
 
         if result.error is not None and not result.is_earlier:
-            words = printable(result.error.message.partition("\n")[0])
+            words = steady(result.error.message.partition("\n")[0])
             self._out.note(f"  line {result.line} {result.status}: {words}")
         now = self._clock.monotonic()
         if now - self._said >= _SAY_EVERY_S:
@@ -306,7 +306,7 @@ def _report(
     *,
     with_results: bool,
 ) -> None:
-    from aiworkflow.cli.out import printable
+    from aiworkflow.steady import steady
 
     if out.json:
         shown = report.to_json()
@@ -327,7 +327,7 @@ def _report(
         lines = ", ".join(str(line) for line in common.lines)
         more = ", …" if common.count > len(common.lines) else ""
         where = f" in `{common.step}`" if common.step else ""
-        words = printable(common.message)
+        words = steady(common.message)
         out.note(f"  {common.count} ×{where} {words}  (line {lines}{more})")
     if report.statuses.get("waiting"):
         out.note(

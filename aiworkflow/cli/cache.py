@@ -30,11 +30,11 @@ def clear(
     project: ProjectOption = None,
 ) -> None:
     """Forget all of them: the next run does every step itself."""
-    from aiworkflow.app import connect
     from aiworkflow.cli.out import Out
+    from aiworkflow.cli.where import Where
 
     out = Out(as_json=as_json, verbose=verbose, quiet=quiet)
-    client = connect(project)
+    client = Where(project).looking()
     try:
         count = client.kept.clear_cache()
     finally:

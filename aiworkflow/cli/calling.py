@@ -21,14 +21,13 @@ if TYPE_CHECKING:
     from aiworkflow.client.tools import Asked, Offered
     from aiworkflow.engine.carried import Json
 
-_LONG = 72
 _MARKS = {"answers": ("✓", "green"), "fails": ("✗", "red"), "not asked": ("·", "dim")}
 
 
 def list_tools(bundle: str | None, servers: Sequence[str], folder: str | None, out: Out) -> int:
     """Print the tools there are, and which MCP servers answer."""
-    from aiworkflow.cli.out import printable
     from aiworkflow.client.tools import declared
+    from aiworkflow.steady import steady
 
     project, checked = _opened(bundle, folder)
     tools = [] if servers else declared(checked)
@@ -43,7 +42,7 @@ def list_tools(bundle: str | None, servers: Sequence[str], folder: str | None, o
             mark, style = _MARKS[one.state]
             more = f": {one.text}" if one.text else f", {one.tools} tools"
             line = f"server {one.name} ({one.origin}) {one.state}{more}"
-            out.note(f"{out.paint(mark, style, err=True)} {printable(line)}")
+            out.note(f"{out.paint(mark, style, err=True)} {steady(line)}")
     failed = any(one.state == "fails" for one in asked)
     return EXIT_FAILED if failed and servers else EXIT_OK
 
@@ -65,15 +64,15 @@ def say_tools(about: Mapping[str, Json], out: Out) -> None:
 
 def tools_table(tools: Sequence[Mapping[str, Json]]) -> str:
     """Tools in lines."""
-    from aiworkflow.cli.out import printable
     from aiworkflow.cli.show import table
+    from aiworkflow.steady import one_line
 
     rows = [
         (
             str(one["name"]),
             str(one["effect"]),
-            printable(str(one["from"])),
-            _first(str(one["description"])),
+            str(one["from"]),
+            one_line(str(one["description"]).strip().partition("\n")[0]),
         )
         for one in tools
     ]
@@ -173,12 +172,12 @@ def _agree(refused: CallNotAgreed, arguments: Mapping[str, Json], out: Out) -> N
     Raises:
         RefusedError: nobody did.
     """
-    from aiworkflow.cli.out import printable
     from aiworkflow.cli.prompting import is_terminal
+    from aiworkflow.steady import steady
 
     if not is_terminal(out):
         raise refused
-    shown = printable(json.dumps(arguments, ensure_ascii=False))
+    shown = steady(json.dumps(arguments, ensure_ascii=False))
     sys.stderr.write(f"{refused.message}: {shown}\ncall it? [y]es, Enter for no: ")
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
@@ -186,7 +185,7 @@ def _agree(refused: CallNotAgreed, arguments: Mapping[str, Json], out: Out) -> N
 
 
 def _lines(one: Mapping[str, Json], out: Out) -> list[str]:
-    from aiworkflow.cli.out import printable
+    from aiworkflow.steady import steady
 
     lines = [f"  {line}" for line in str(one["description"]).splitlines()] + [""]
     lines.append(f"  from     {one['from']}")
@@ -210,7 +209,7 @@ def _lines(one: Mapping[str, Json], out: Out) -> list[str]:
             lines.append(f"    {name}{mark}: {_short(schema)}")
     else:
         lines.append("  takes    nothing")
-    return [out.paint(printable(str(one["name"])), "bold"), *(printable(line) for line in lines)]
+    return [out.paint(steady(str(one["name"])), "bold"), *(steady(line) for line in lines)]
 
 
 def _short(schema: Json) -> str:
@@ -220,10 +219,3 @@ def _short(schema: Json) -> str:
     said = str(schema.get("description") or "")
     text = kind if isinstance(kind, str) else json.dumps(kind, ensure_ascii=False)
     return f"{text}  {said}".rstrip()
-
-
-def _first(text: str) -> str:
-    from aiworkflow.cli.out import printable
-
-    line = printable((text.strip().splitlines() or [""])[0])
-    return line if len(line) <= _LONG else line[: _LONG - 1] + "…"

@@ -17,7 +17,7 @@ def export_runs(
     project: Where, runs: Sequence[str], file: str | None, out: Out, *, with_children: bool
 ) -> None:
     """Write runs to a file, and say which."""
-    client = connect(project)
+    client = project.looking()
     try:
         path, found = client.carrier.export(runs, file, with_children=with_children)
     finally:

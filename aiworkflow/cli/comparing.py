@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from aiworkflow.cli.out import printable
 from aiworkflow.cli.show import seconds_text
+from aiworkflow.steady import steady
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -38,7 +38,7 @@ def _lines(found: Difference, out: Out) -> Iterable[str]:
     for mark, style, side in (("-", "red", found.a), ("+", "green", found.b)):
         head = side.head
         words = f"{mark} run {head['run']}  {head['bundle']}  {head['status']}"
-        yield out.paint(printable(f"{words}  {seconds_text(side.moment.seconds)}"), style)
+        yield out.paint(steady(f"{words}  {seconds_text(side.moment.seconds)}"), style)
     if found.is_empty:
         yield f"no difference in {_steps(found.alike)}"
         return
@@ -59,11 +59,11 @@ def _step(step: StepChange, out: Out) -> Iterable[str]:
         mark, style = ("-", "red") if step.only == "a" else ("+", "green")
         (status,) = step.changes
         word = status.a if step.only == "a" else status.b
-        yield out.paint(printable(f"{mark} {step.path}  {word}"), style)
+        yield out.paint(steady(f"{mark} {step.path}  {word}"), style)
         return
     before, after = (seconds_text(one) for one in step.seconds)
     times = f"  {before} → {after}" if before != after else ""
-    yield printable(f"~ {step.path}{times}")
+    yield steady(f"~ {step.path}{times}")
     yield from _changes(step.changes, out)
 
 
@@ -74,7 +74,7 @@ def _changes(changes: Sequence[Change], out: Out) -> Iterable[str]:
             yield f"    {one.name}: values of environment variables differ (they are not shown)"
             continue
         if len(before) == len(after) == 1 and len(before[0]) + len(after[0]) < 90:
-            yield printable(f"    {one.name}: {before[0]} → {after[0]}")
+            yield steady(f"    {one.name}: {before[0]} → {after[0]}")
             continue
         yield f"    {one.name}:"
         yield from _hunks(before, after, out)
@@ -92,7 +92,7 @@ def _hunks(before: Sequence[str], after: Sequence[str], out: Out) -> Iterable[st
             return
         shown += 1
         style = {"-": "red", "+": "green", "@": "cyan"}.get(line[:1])
-        text = printable(f"      {line}")
+        text = steady(f"      {line}")
         yield out.paint(text, style) if style else text
 
 

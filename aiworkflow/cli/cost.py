@@ -17,8 +17,6 @@ from aiworkflow.cli.options import (
 from aiworkflow.dollars import usd_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from aiworkflow.observe.costs import CostReport
 
 app = typer.Typer(
@@ -176,7 +174,7 @@ def _unformulaic(text: str) -> str:
 
 
 def _table(found: CostReport, *, every: bool) -> str:
-    from aiworkflow.cli.out import printable
+    from aiworkflow.cli.show import table
 
     if not found.rows:
         period = _period(found)
@@ -192,30 +190,19 @@ def _table(found: CostReport, *, every: bool) -> str:
         tokens = [one.input_tokens, one.cached_tokens, one.output_tokens]
         rows.append(
             [
-                *(printable(value) or "-" for value in values),
+                *(value or "-" for value in values),
                 *(f"{count:,}" for count in (*counts, *tokens)),
                 one.text,
             ]
         )
-    lines = _columns(rows, range(len(found.by), len(found.by) + len(counted)))
+    numbers = range(len(found.by), len(found.by) + len(counted))
+    lines = table(rows[1:], rows[0], right=numbers).split("\n")
     hidden = len(found.rows) - len(shown)
     if hidden:
         lines.insert(-1, f"… {hidden:,} more rows: --all")
     if found.total.failed_usd:
         lines.append(f"{usd_text(found.total.failed_usd)} of it for attempts that failed")
     return "\n".join(lines)
-
-
-def _columns(rows: Sequence[Sequence[str]], right: range) -> list[str]:
-    """Lines of cells below each other; numbers end below each other."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            cell.rjust(width) if number in right else cell.ljust(width)
-            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
 
 
 def _period(found: CostReport) -> str:

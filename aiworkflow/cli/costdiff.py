@@ -105,11 +105,11 @@ def _pair(old: str, new: str) -> str:
 
 
 def _notes(found: CostDiff, lead: str) -> Iterator[str]:
-    from aiworkflow.cli.out import printable
+    from aiworkflow.steady import steady
 
     for one in found.steps:
         for note in one.notes:
-            yield printable(f"{lead}`{one.step}`: {note}").replace("\n", " ")
+            yield steady(f"{lead}`{one.step}`: {note}").replace("\n", " ")
     for note in found.notes:
         yield f"{lead}{note}"
     if found.unknown:

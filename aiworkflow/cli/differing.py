@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aiworkflow.cli.out import printable
 from aiworkflow.errors import EXIT_FAILED, EXIT_OK, UsageError
+from aiworkflow.steady import steady
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -91,10 +91,10 @@ def _text(compared: Sequence[BundleDifference], sides: str, out: Out) -> Iterato
         yield f"{out.paint(bundle.bundle, 'bold')}  {sides}{state}"
         for one in bundle.differences:
             mark = out.paint("!", "red") if one.risk else " "
-            yield f"{mark} {one.kind:<9} {printable(one.text)}"
+            yield f"{mark} {one.kind:<9} {steady(one.text)}"
             for line in one.detail:
                 style = {"+": "green", "-": "red"}.get(line[:1])
-                text = printable(line)
+                text = steady(line)
                 yield f"              {out.paint(text, style) if style else text}"
 
 
@@ -128,7 +128,7 @@ def _markdown(compared: Sequence[BundleDifference], sides: str) -> Iterator[str]
 
 def _safe(text: str) -> str:
     """A line that cannot become markup beyond the code spans in it."""
-    parts = printable(text).replace("\n", " ").split("`")
+    parts = steady(text).replace("\n", " ").split("`")
     if len(parts) % 2 == 0:  # a backtick without its other half
         parts = [" ".join(parts)]
     for at in range(0, len(parts), 2):
@@ -145,7 +145,7 @@ def _fenced(lines: Sequence[str], indent: str) -> Iterator[str]:
         fence += "`"
     yield ""
     yield f"{indent}{fence}diff"
-    yield from (f"{indent}{printable(line)}" for line in lines)
+    yield from (f"{indent}{steady(line)}" for line in lines)
     yield f"{indent}{fence}"
 
 

@@ -40,7 +40,7 @@ def doctor(
 
     Exit status 1 when there is a problem; warnings do not count.
     """
-    from aiworkflow.cli.out import Out
+    from aiworkflow.cli.out import Out, wrapped
     from aiworkflow.cli.where import Where
     from aiworkflow.errors import EXIT_FAILED, EXIT_OK
 
@@ -58,9 +58,9 @@ def doctor(
     width = max(len(check["check"]) for check in checks)
     for check in checks:
         mark, style = _MARKS[check["status"]]
-        text = out.wrapped(check["text"], width + 4)
+        text = wrapped(check["text"], width + 4)
         line = f"{out.paint(mark, style)} {check['check'].ljust(width)}  {text}"
-        fix = out.wrapped(f"fix: {check['fix']}", width + 4).removeprefix("fix")
+        fix = wrapped(f"fix: {check['fix']}", width + 4).removeprefix("fix")
         fix = f"{' ' * (width + 4)}{out.paint('fix', 'cyan')}{fix}"
         # under --quiet only what is wrong is said
         show = out.say if check["status"] in {"ok", "absent"} else out.result

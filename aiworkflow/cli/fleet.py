@@ -118,10 +118,9 @@ async def _take_one(
 
 def list_workers(where: Where, out: Out) -> None:
     """Print the processes that drive runs."""
-    from aiworkflow.cli.out import printable
     from aiworkflow.cli.show import table
 
-    client = where.connect()
+    client = where.looking()
     try:
         about = client.views.workers()
     finally:
@@ -131,8 +130,8 @@ def list_workers(where: Where, out: Out) -> None:
     if not found:
         out.say("no process drives runs; begin one: aiworkflow worker")
         return
-    head = ("worker", "kind", "host", "labels", "version", "runs", "up", "last sign", "state")
-    out.say(printable(table([_cells(row, float(str(about["at"]))) for row in found], head)))
+    head = ("WORKER", "KIND", "HOST", "LABELS", "VERSION", "RUNS", "UP", "LAST SIGN", "STATE")
+    out.result(table([_cells(row, float(str(about["at"]))) for row in found], head))
 
 
 def _cells(row: Mapping[str, Json], now: float) -> tuple[str, ...]:
@@ -160,7 +159,7 @@ def _age(seconds: float) -> str:
 
 def drain_worker(worker: str, where: Where, out: Out) -> None:
     """Ask a worker to end."""
-    client = where.connect()
+    client = where.looking()
     try:
         row = client.drain(worker)
     finally:

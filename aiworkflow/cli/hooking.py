@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
-from aiworkflow.cli.out import printable
 from aiworkflow.cli.triggering import opened
 from aiworkflow.errors import EXIT_FAILED, EXIT_OK, UsageError
+from aiworkflow.steady import steady
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -62,7 +62,7 @@ def _delivery(one: Mapping[str, Json]) -> str:
     words += [str(one[name]) for name in ("event", "run", "reason") if name in one]
     if not one.get("route"):
         words.append(f"{one['path']} from {one['address']}" if one["address"] else str(one["path"]))
-    return "  " + printable("  ".join(words)).replace("\n", " ")
+    return "  " + steady("  ".join(words)).replace("\n", " ")
 
 
 def try_webhook(
@@ -101,7 +101,7 @@ def _say(sent: Mapping[str, Json], out: Out) -> int:
     out.object(sent)
     answer = sent["answer"]
     body = answer if isinstance(answer, str) else json.dumps(answer, ensure_ascii=False)
-    out.result(printable(f"{sent['status']}  {body}"))
+    out.result(steady(f"{sent['status']}  {body}"))
     if sent["status"] not in _GOOD:
         out.note("the server's log, and `aiworkflow webhook list`, say why it was refused")
     return EXIT_OK if sent["status"] in _GOOD else EXIT_FAILED
@@ -121,7 +121,7 @@ def _would_shown(found: Mapping[str, Json]) -> str:
         lines += [
             f"  {key}: {json.dumps(value, ensure_ascii=False)}" for key, value in inputs.items()
         ]
-    return printable("\n".join(lines))
+    return steady("\n".join(lines))
 
 
 def _read(path: str) -> bytes:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from aiworkflow.cli.out import printable
 from aiworkflow.cli.show import ended_line, started_line, step_text, warning_line
+from aiworkflow.steady import steady
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -92,20 +92,20 @@ class _Tree:
 
         height = 10_000 if self._whole else max(5, options.size.height - 2)
         lines: list[Text] = []
-        title = self._progress.root.title or self._run.id
+        title = steady(self._progress.root.title or self._run.id)
         lines.append(Text.assemble((title, "bold"), ("  " + self._run.id, "dim")))
         now = time.time()
         for depth, step in _shown(self._progress.root, 0):
             mark, style, text = step_text(step, now)
             line = Text("  " * depth)
             line.append(f"{mark} ", style)
-            line.append(text, "" if step.status != "pending" else "dim")
+            line.append(steady(text), "" if step.status != "pending" else "dim")
             lines.append(line)
             if step.status == "running" and step.form == "leaf" and not self._whole:
                 tail = self._run.logs.tail(step.path, step.visit, step.attempt)
                 lines.extend(
                     Text("  " * (depth + 1) + "│ " + row, "dim")
-                    for row in printable(tail).splitlines()[-_TAIL_LINES:]
+                    for row in steady(tail).splitlines()[-_TAIL_LINES:]
                 )
         if len(lines) > height:
             head = lines[: height // 2]

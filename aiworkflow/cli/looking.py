@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from aiworkflow.cli.out import printable
 from aiworkflow.cli.show import MARKS, cost_text, outputs_text, seconds_text
 from aiworkflow.cli.where import Where
 from aiworkflow.records import record
+from aiworkflow.steady import steady
 
 if TYPE_CHECKING:
     from aiworkflow.cli.out import Out
@@ -113,7 +113,7 @@ def _head(moment: Moment, title: str, status: str, last: int, out: Out) -> Itera
     started = moment.state.started
     assert started is not None
     mark, style = MARKS.get(status, ("·", "dim"))
-    yield printable(f"run {started.run}  {title}")
+    yield steady(f"run {started.run}  {title}")
     rows = [("bundle", started.bundle), ("status", out.paint(f"{mark} {status}", style))]
     if started.name:
         rows.append(("name", started.name))
@@ -136,13 +136,13 @@ def _head(moment: Moment, title: str, status: str, last: int, out: Out) -> Itera
         used.append(cost_text(moment.cost_usd))
     rows.append(("at", ", ".join(used)))
     for name, text in rows:
-        yield f"  {name:8} {text if name == 'status' else printable(text)}"
+        yield f"  {name:8} {text if name == 'status' else steady(text)}"
     if moment.newer is not None:
         yield f"  event {moment.newer} is of a newer version of aiworkflow; what follows is before it"
     error = moment.state.root.error if moment.state.root is not None else None
     if error is not None:
         where = f" in `{error.step}`" if error.step else ""
-        yield f"  {out.paint('error', 'red')}{where}: {printable(error.message)}"
+        yield f"  {out.paint('error', 'red')}{where}: {steady(error.message)}"
 
 
 def _step_line(step: StepView, out: Out) -> Iterable[str]:
@@ -171,7 +171,7 @@ def _step_line(step: StepView, out: Out) -> Iterable[str]:
         shown = step.output.start or step.output.value
         size = f" ({step.output.size:,} bytes)" if step.output.size else ""
         words.append(f"→ {_one_line(shown)}{size}")
-    yield f"  {out.paint(mark, style)} {printable('  '.join(words))}"
+    yield f"  {out.paint(mark, style)} {steady('  '.join(words))}"
 
 
 _TOLD = frozenset({"because", "waits", "stopping", "undone", "count"})
@@ -198,7 +198,7 @@ def _open_lines(found: Inspection, out: Out) -> Iterable[str]:
 
 def _listed(words: Sequence[str], total: int) -> Iterable[str]:
     for word in words:
-        yield f"  {printable(word)}"
+        yield f"  {steady(word)}"
     if total > len(words):
         yield f"  … {total - len(words):,} more"
 
@@ -211,7 +211,7 @@ def _events(
     for seq, event in events:
         pointer = out.paint(">", "cyan") if seq == here else " "
         words = [type_of(event), path_of(event), event_line(event)]
-        text = printable("  ".join(word for word in words if word))
+        text = steady("  ".join(word for word in words if word))
         yield f"{pointer} {seq:>6}  {time_of(event) - begin:+9.2f} s  {text}"
 
 
@@ -223,14 +223,14 @@ def _step_lines(detail: Detail, out: Out) -> Iterable[str]:
     started = detail.moment.state.started
     assert started is not None
     place = f"event {detail.moment.seq} of {detail.last}"
-    yield printable(f"{step.path}  {detail.title}  ({detail.kind}, run {started.run}, {place})")
+    yield steady(f"{step.path}  {detail.title}  ({detail.kind}, run {started.run}, {place})")
     yield from _step_line(step, out)
     if step.key:
         yield f"    key {step.key}"
     if step.error is not None:
-        yield f"    {out.paint('error', 'red')} {step.error.kind}: {printable(step.error.message)}"
+        yield f"    {out.paint('error', 'red')} {step.error.kind}: {steady(step.error.message)}"
         if step.error.hint:
-            yield f"    {out.paint('help', 'cyan')}: {printable(step.error.hint)}"
+            yield f"    {out.paint('help', 'cyan')}: {steady(step.error.hint)}"
     for title, values in (("given", detail.arguments), ("to undo it", detail.undo)):
         if values:
             yield from _values(title, values, out)
@@ -252,7 +252,7 @@ def _values(title: str, values: Mapping[str, Json], out: Out) -> Iterable[str]:
     yield ""
     yield out.paint(title, "bold")
     for line in outputs_text(values).splitlines():
-        yield f"  {printable(line)}"
+        yield f"  {steady(line)}"
 
 
 def _block(title: str, value: Json, out: Out) -> Iterable[str]:
@@ -260,7 +260,7 @@ def _block(title: str, value: Json, out: Out) -> Iterable[str]:
     yield ""
     yield out.paint(title, "bold")
     for line in text.rstrip("\n").split("\n"):
-        yield f"  {printable(line)}"
+        yield f"  {steady(line)}"
 
 
 def _one_line(value: Json) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import typer
@@ -106,7 +107,9 @@ def run(arguments: Sequence[str]) -> int:
     from aiworkflow.errors import AIWorkflowError, disk_failed
 
     verbose = any(word in {"-v", "--verbose"} for word in arguments)
+    _write_what_can_be()
     try:
+        _check_text(arguments)
         status = app(args=list(arguments), prog_name="aiworkflow", standalone_mode=False)
     except AIWorkflowError as error:
         _report(error, arguments)
@@ -131,6 +134,29 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:
         return _bug(error, verbose=verbose)
     return int(status) if isinstance(status, int) else 0
+
+
+def _write_what_can_be() -> None:
+    """Have `?` stand for what a terminal has no character for; else printing it would fail."""
+    if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="replace")
+
+
+def _check_text(arguments: Sequence[str]) -> None:
+    """Refuse what is no text: no journal could keep it, and nothing could print it.
+
+    Raises:
+        UsageError.
+    """
+    from aiworkflow.errors import UsageError
+
+    for word in arguments:
+        if not word.isascii() and any("\ud800" <= char <= "\udfff" for char in word):
+            shown = word.encode("utf-8", "replace").decode()
+            raise UsageError(
+                f"`{shown}` on the command line is not UTF-8 text",
+                hint="a file with such a name has to be renamed",
+            )
 
 
 def _wrong_usage(error: typer.TyperException, *, as_json: bool) -> int:

@@ -60,11 +60,11 @@ def agree(proposal: Proposal, out: Out, *, agreed: bool) -> None:
 
 def table(proposal: Proposal, out: Out) -> Iterator[str]:
     """A line for each step: what becomes of it, and why."""
-    from aiworkflow.cli.out import printable
+    from aiworkflow.steady import steady
 
     rows = proposal.outlook.replan.steps
     width = max((len(one.step) for one in rows), default=0)
-    yield f"run {proposal.run} at {printable(proposal.revision)} ({proposal.commit[:12]}):"
+    yield f"run {proposal.run} at {steady(proposal.revision)} ({proposal.commit[:12]}):"
     for one in rows:
         verdict = out.paint(f"{one.verdict:10}", _COLOURS.get(one.verdict, "dim"), err=True)
         count = f" ({one.count} times)" if one.count > 1 else ""

@@ -61,7 +61,7 @@ class Out:
     def object(self, value: object) -> None:
         """The JSON object of `--json`."""
         if self.json:
-            text = json.dumps(value, ensure_ascii=False, indent=2, default=str)
+            text = json.dumps(value, ensure_ascii=not writes_all(), indent=2, default=str)
             sys.stdout.write(steady_json(text) + "\n")
 
     def note(self, text: str) -> None:
@@ -110,19 +110,7 @@ class Out:
                 f"  --> {one['file']}:{one['line']}:{one['column']}",
                 *([f"   = help: {one['hint']}"] if one["hint"] else ()),
             ]
-            sys.stderr.write(printable("\n".join(lines)) + "\n")
-
-    def wrapped(self, text: str, indent: int) -> str:
-        """Text that begins in a column of standard output; on a terminal its further lines do, too."""
-        if not sys.stdout.isatty():
-            return text
-        import shutil
-        import textwrap
-
-        room = shutil.get_terminal_size().columns - indent
-        # where there is hardly room, words would stand one below the other
-        lines = textwrap.wrap(text, max(room, 30), break_long_words=False, break_on_hyphens=False)
-        return f"\n{' ' * indent}".join(lines)
+            sys.stderr.write(steady("\n".join(lines)) + "\n")
 
     def paint(self, text: str, *styles: str, err: bool = False) -> str:
         """Text in a style, where colour is wanted."""
@@ -131,14 +119,27 @@ class Out:
         return f"\x1b[{';'.join(_CODES[style] for style in styles)}m{text}\x1b[0m"
 
 
+def wrapped(text: str, indent: int) -> str:
+    """Text that begins in a column of standard output; on a terminal its further lines do, too."""
+    if not sys.stdout.isatty():
+        return text
+    import shutil
+    import textwrap
+
+    room = shutil.get_terminal_size().columns - indent
+    # where there is hardly room, words would stand one below the other
+    lines = textwrap.wrap(text, max(room, 30), break_long_words=False, break_on_hyphens=False)
+    return f"\n{' ' * indent}".join(lines)
+
+
+def writes_all() -> bool:
+    """Whether standard output takes every character; one that is not UTF-8 does not."""
+    return (sys.stdout.encoding or "utf-8").lower().replace("-", "").startswith("utf")
+
+
 def wants_colour(stream: object) -> bool:
     """Whether a stream is a terminal that wants colour; `NO_COLOR` and `TERM=dumb` are obeyed."""
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return False
     isatty = getattr(stream, "isatty", None)
     return bool(isatty and isatty())
-
-
-def printable(text: str) -> str:
-    """Text from a run without control characters: it must not steer the terminal."""
-    return "".join(c if c == "\n" or c.isprintable() else " " for c in text)

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 def shown(wait: OpenWait) -> list[str]:
     """All there is to know before answering, as lines."""
-    from aiworkflow.cli.out import printable
     from aiworkflow.client.views import when
+    from aiworkflow.steady import steady
 
     lines = [f"{wait.id}  {wait.title}", ""]
-    lines += [printable(wait.message), ""]
+    lines += [steady(wait.message), ""]
     if wait.uses is not None:
         lines.append(f"calls     {wait.uses}")
     if isinstance(wait.arguments, dict):
@@ -43,10 +43,10 @@ def shown(wait: OpenWait) -> list[str]:
 
 
 def _block(name: str, value: Json) -> list[str]:
-    from aiworkflow.cli.out import printable
+    from aiworkflow.steady import steady
 
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)
-    return [f"{name}:", *(f"  {line}" for line in printable(text).splitlines())]
+    return [f"{name}:", *(f"  {line}" for line in steady(text).splitlines())]
 
 
 def ask_here(client: Client, result: RunResult, out: Out) -> bool:

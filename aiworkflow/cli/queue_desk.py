@@ -174,8 +174,8 @@ def list_dead(name: str, url: str | None, limit: str, where: Where, out: Out) ->
     Raises:
         UsageError: the limit is no number.
     """
-    from aiworkflow.cli.out import printable
     from aiworkflow.cli.show import table
+    from aiworkflow.steady import steady
 
     if not (limit.isascii() and limit.isdecimal() and 1 <= int(limit) <= _MOST_DEAD):
         raise UsageError(f"`--limit {limit}` is no number from 1 to {_MOST_DEAD}")
@@ -196,7 +196,7 @@ def list_dead(name: str, url: str | None, limit: str, where: Where, out: Out) ->
             str(one["id"]),
             str(one["since"]),
             str(one["attempts"]),
-            " ".join(printable(str(one["reason"])).split()),
+            " ".join(steady(str(one["reason"])).split()),
         )
         for one in found
     ]

@@ -23,7 +23,7 @@ _YEARS: Final = range(1900, 3000)  # what a calendar cannot go beyond is far fro
 
 def list_schedules(where: Where, out: Out) -> None:
     """Print all schedules of a project."""
-    with opened(where) as client:
+    with opened(where, looks=True) as client:
         about = client.triggers.schedules.all()
     note_problems(about, out)
     out.object(about)
@@ -37,7 +37,7 @@ def list_schedules(where: Where, out: Out) -> None:
 
 def show_schedule(where: Where, name: str, out: Out) -> None:
     """Print all there is to know of a schedule."""
-    with opened(where) as client:
+    with opened(where, looks=True) as client:
         about = client.triggers.schedules.one(name)
     out.object(about)
     about["next"] = ", ".join(_times(about)) or "-"
@@ -50,7 +50,7 @@ def next_times(where: Where, name: str | None, count: str, at: str | None, out: 
     if not (count.isascii() and count.isdecimal() and 1 <= int(count) <= _MOST_TIMES):
         raise UsageError(f"--count takes a number from 1 to {_MOST_TIMES:,}, not `{count}`")
     after = None if at is None else _moment(at)
-    with opened(where) as client:
+    with opened(where, looks=True) as client:
         about = client.triggers.schedules.coming(name or "", count=int(count), after=after)
     note_problems(about, out)
     out.object(about)

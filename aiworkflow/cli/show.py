@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from aiworkflow.cli.out import printable
+from aiworkflow.cli.out import wrapped
 from aiworkflow.cli.where import Where
 from aiworkflow.dollars import usd_text
+from aiworkflow.steady import columns, steady
 
 if TYPE_CHECKING:
     from aiworkflow.cli.out import Out
@@ -54,7 +55,7 @@ def step_text(step: StepProgress, now: float) -> tuple[str, str, str]:
     mark, style = MARKS.get(step.status, ("·", "dim"))
     words = [step.label.lstrip("/")]
     if step.title and step.round is None and (step.tool or not step.label.startswith(("[", "/"))):
-        words.append(printable(step.title) if step.tool else step.title)
+        words.append(steady(step.title) if step.tool else step.title)
     if step.form == "each" and step.count is not None:
         done = sum(child.status != "running" for child in step.children)
         words.append(f"({done} of {step.count})")
@@ -122,7 +123,7 @@ def started_line(step: StepProgress) -> str:
 
 def _address(step: StepProgress) -> str:
     """Where it is, and of a call what it calls; that came from an agent."""
-    return printable(f"{step.path}  {step.title}") if step.tool else step.path
+    return steady(f"{step.path}  {step.title}") if step.tool else step.path
 
 
 def ended_line(step: StepProgress, out: Out, now: float) -> str:
@@ -227,13 +228,31 @@ def outputs_text(outputs: Mapping[str, Json]) -> str:
     return "\n".join(lines)
 
 
-def table(rows: Sequence[Sequence[str]], head: Sequence[str]) -> str:
-    """A plain table: columns as wide as their widest cell, the last one as it is."""
-    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in (head, *rows)
-    )
+def table(rows: Sequence[Sequence[str]], head: Sequence[str], *, right: Sequence[int] = ()) -> str:
+    """A plain table: columns as wide as their widest cell.
+
+    On a terminal the last one goes on below itself where a line is full; else it is as it is.
+
+    Args:
+        rows: of text from anywhere.
+        right: the columns whose cells end below each other: numbers.
+    """
+    cells = [[steady(cell).replace("\n", " ").replace("\t", " ") for cell in row] for row in rows]
+    cells.insert(0, [*head])
+    widths = [max(map(columns, column)) for column in zip(*cells, strict=True)]
+    indent = sum(widths[:-1]) + 2 * (len(head) - 1)
+    last = len(head) - 1
+    lines = []
+    for row in cells:
+        words = []
+        for number, (cell, width) in enumerate(zip(row, widths, strict=True)):
+            blanks = " " * (width - columns(cell))
+            if number == last and number not in right:
+                words.append(wrapped(cell, indent))
+            else:
+                words.append(blanks + cell if number in right else cell + blanks)
+        lines.append("  ".join(words).rstrip())
+    return "\n".join(lines)
 
 
 # -- commands -------------------------------------------------------------------------------------

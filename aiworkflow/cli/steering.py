@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from aiworkflow.cli.given import json_of, pairs, read_state
 from aiworkflow.cli.running import drive, drive_on, report, status_code
-from aiworkflow.cli.where import Where, connect
+from aiworkflow.cli.where import Where
 from aiworkflow.errors import EXIT_INTERRUPTED, EXIT_OK, UsageError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def watch_run(project: Where, run: str, out: Out) -> int:
     async def watch() -> int:
         from aiworkflow.cli.live import follow
 
-        client = connect(project)
+        client = project.looking()
         try:
             found = client.run(run)
             if found.look().status == "running" and not client.is_driven(found.id):
@@ -70,7 +70,7 @@ def resume_run(
     raised = read_budget(budget)
     if agreed and revision is None:
         raise UsageError("--yes agrees to what --on REVISION would do", hint="give --on, too")
-    client = connect(project)
+    client = project.looking()
     on: Proposal | str | None = None
     if revision is not None and client.is_remote:
         if not agreed:
@@ -143,7 +143,7 @@ def fork_run(
     async def start(client: Client) -> Run:
         return await client.fork(run, step, texts=texts, state=state, revision=revision)
 
-    return drive(connect(project), start, out)
+    return drive(project.looking(), start, out)
 
 
 def undo_run(project: Where, run: str, out: Out) -> int:
@@ -152,12 +152,12 @@ def undo_run(project: Where, run: str, out: Out) -> int:
     async def start(client: Client) -> Run:
         return await client.undo(run)
 
-    return drive(connect(project), start, out, done="rolled_back")
+    return drive(project.looking(), start, out, done="rolled_back")
 
 
 def cancel_run(project: Where, run: str, reason: str, out: Out) -> int:
     """Ask for a run to stop; one that nobody drives is ended here."""
-    client = connect(project)
+    client = project.looking()
     try:
         found = client.signals.cancel(run, reason)
         driven = client.is_remote or client.is_driven(found)
@@ -184,7 +184,7 @@ def resolve_step(
 ) -> int:
     """Settle a doubt, and drive the run on unless another process does."""
     value = json_of("--output", output) if output is not None else None
-    client = connect(project)
+    client = project.looking()
     try:
         found = client.signals.resolve(run, step, outcome, output=value, note=note)
         # who drove it may have ended it meanwhile; then nothing is left to go on with

@@ -244,8 +244,8 @@ def code_of(found: Mapping[str, Json]) -> int:
 
 
 def _teller(out: Out) -> Tell:
-    from aiworkflow.cli.out import printable
     from aiworkflow.cli.show import seconds_text
+    from aiworkflow.steady import steady
 
     def tell(one: _Shown) -> None:
         status, seconds = str(one["status"]), cast("float", one["seconds"])
@@ -254,7 +254,7 @@ def _teller(out: Out) -> Tell:
             words.append(f"{one['branch']} {str(one['result'] or '')[:10]}")
         if one["error"]:
             error = cast("_Shown", one["error"])
-            words.append(printable(str(error.get("message", "")).partition("\n")[0]))
+            words.append(steady(str(error.get("message", "")).partition("\n")[0]))
         mark, style = _MARKS.get(status, ("·", "dim"))
         out.note(f"  {out.paint(mark, style, err=True)} {'  '.join(words)}")
 
@@ -268,8 +268,8 @@ def say_sweep(found: _Shown, report: str | None, out: Out, *, whole: bool = Fals
         report: the file where it stands, too.
         whole: each repository of it.
     """
-    from aiworkflow.cli.out import printable
     from aiworkflow.cli.show import seconds_text, table
+    from aiworkflow.steady import steady
 
     out.object({**found, **({"report": report} if report is not None else {})})
     if out.json:
@@ -298,7 +298,7 @@ def say_sweep(found: _Shown, report: str | None, out: Out, *, whole: bool = Fals
     dead = [one for one in repositories if one["status"] == "failed"]
     for one in dead:
         error = cast("_Shown", one["error"] or {})
-        words = printable(str(error.get("message", "")).partition("\n")[0])
+        words = steady(str(error.get("message", "")).partition("\n")[0])
         out.result(f"  ✗ {one['repository']}: {words}  {one['run'] or ''}")
     for one in repositories:
         if one["status"] == "waiting":

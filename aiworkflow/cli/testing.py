@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aiworkflow.cli.out import printable
 from aiworkflow.errors import EXIT_FAILED, EXIT_OK, UsageError
 from aiworkflow.records import record
+from aiworkflow.steady import steady
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -162,11 +162,11 @@ def _show(result: CaseResult, changed: list[str] | None, tests: CaseTests, out: 
         line += "  (updated)"
     (out.say if result.is_passed else out.result)(line)
     for one in changed or ():
-        out.say(f"      {printable(one)}")
+        out.say(f"      {steady(one)}")
     if result.is_passed:
         return
     for one in _lines(result, tests.label):
-        out.result(f"      {printable(one)}")
+        out.result(f"      {steady(one)}")
 
 
 def _lines(result: CaseResult, bundle: str) -> list[str]:
@@ -229,7 +229,7 @@ def junit_xml(tested: Sequence[Tested]) -> str:
             if result.is_passed:
                 lines.append(f"{head}/>")
                 continue
-            said = [printable(line) for line in _lines(result, one.bundle)]
+            said = [steady(line) for line in _lines(result, one.bundle)]
             first = quoteattr(said[0] if said else "it is not as expected")
             text = escape("\n".join(said))
             lines += [

@@ -112,12 +112,12 @@ def revoke(
     project: ProjectOption = None,
 ) -> None:
     """Make a token useless, at once."""
-    from aiworkflow.app import connect
     from aiworkflow.cli.out import Out
+    from aiworkflow.cli.where import Where
     from aiworkflow.trust.tokens import Tokens
 
     out = Out(as_json=as_json, verbose=verbose, quiet=quiet)
-    client = connect(project)
+    client = Where(project).looking()
     try:
         gone = Tokens(client.journal, client.project.clock).revoke(name)
     finally:

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from aiworkflow.cli.out import printable
 from aiworkflow.cli.show import table
 from aiworkflow.cli.triggering import note_problems, opened
+from aiworkflow.steady import steady
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def list_watches(where: Where, out: Out) -> None:
     """Print all watches of a project."""
-    with opened(where) as client:
+    with opened(where, looks=True) as client:
         about = client.triggers.watches()
     note_problems(about, out)
     out.object(about)
@@ -42,7 +42,7 @@ def list_watches(where: Where, out: Out) -> None:
 
 def try_watches(where: Where, paths: Sequence[str], name: str | None, out: Out) -> None:
     """Print what the watches of a project would make of some paths; starts nothing."""
-    with opened(where) as client:
+    with opened(where, looks=True) as client:
         meant = paths if client.is_remote else [str(Path(one).absolute()) for one in paths]
         about = client.triggers.try_watches(meant, watch=name or "")
     note_problems(about, out)
@@ -57,7 +57,7 @@ def try_watches(where: Where, paths: Sequence[str], name: str | None, out: Out) 
 def _lines(one: Mapping[str, Json]) -> Iterator[str]:
     yield str(one["watch"])
     for path, verdict in cast("dict[str, str]", one["paths"]).items():
-        yield f"  {printable(path)}  {verdict}"
+        yield f"  {steady(path)}  {verdict}"
     if one["trigger"] is None:
         yield "  no run would start"
         return

@@ -60,7 +60,10 @@ class Where:
         return connect(self.project, journal=rest, journal_fallback=self._say)
 
     def looking(self) -> Client:
-        """The same for a command that only looks: where no journal is yet, none is made by it."""
+        """The same for a command about what was there before: runs, workers, kept outputs.
+
+        Where no journal is yet there is none of it, and no journal is made to find that out.
+        """
         client = self.connect()
         if self.server or self.journal is not None or self._may_fall_back:
             return client

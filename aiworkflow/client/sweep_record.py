@@ -18,6 +18,7 @@ from aiworkflow.dollars import usd_text
 from aiworkflow.errors import UsageError
 from aiworkflow.journal import RegisterWrite, UnknownRun, beginning_of
 from aiworkflow.records import record
+from aiworkflow.steady import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -411,7 +412,7 @@ def repository_json(target: Target, swept: Swept) -> dict[str, Json]:
 
 def _cell(text: str) -> str:
     """Text from a run in a cell of a table: it can neither end the cell nor be markup."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    line = one_line(text)
     for mark in "\\|<[*_":
         line = line.replace(mark, f"\\{mark}") if mark != "_" else line
-    return line[:300]
+    return line

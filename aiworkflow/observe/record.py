@@ -233,16 +233,21 @@ def _iso(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
 
 
+def _flat(text: str) -> str:
+    """Text that stays in its line, each blank of it kept."""
+    return steady(text).replace("\n", " ").replace("\t", " ")
+
+
 def _inline(text: str) -> str:
     """Text that cannot become markup or leave its table cell."""
-    cleaned = "".join(c if c.isprintable() else " " for c in text)
+    cleaned = _flat(text)
     for character in "\\`*_[]<>|":
         cleaned = cleaned.replace(character, "\\" + character)
     return cleaned
 
 
 def _code(text: str) -> str:
-    cleaned = "".join(c if c.isprintable() else " " for c in text).replace("|", "\\|")
+    cleaned = _flat(text).replace("|", "\\|")
     if not cleaned:
         return "``` ```"
     ticks = "`" * (_longest_run(cleaned) + 1)

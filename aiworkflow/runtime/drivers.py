@@ -127,9 +127,10 @@ class Drivers:
                 for one in self._signs.all()
                 if one.state == "alive"
             ]
-        place = place_of(self._folder)
+        locks = sorted(self._folder.glob("*.lock"))
+        place = place_of(self._folder) if locks else ""  # it writes where nothing is yet
         found = []
-        for path in sorted(self._folder.glob("*.lock")):
+        for path in locks:
             other = OtherDriver(self._folder, path.name.removesuffix(".lock"))
             if other.id.endswith(f"@{place}") and other.is_alive():
                 found.append(Known(other.id, other.about, None, is_alive=True))

@@ -21,6 +21,7 @@ import itertools
 import json
 from typing import TYPE_CHECKING
 
+from aiworkflow.steady import one_line
 from aiworkflow.tools.contract import ToolError, Watch
 from aiworkflow.tools.program import Listeners, Program, begun
 
@@ -82,7 +83,7 @@ class Speaker:
         about = error if isinstance(error, dict) else {"message": json.dumps(error)}
         code, said = (
             about.get("code"),
-            _one_line(str(about.get("message") or "")) or "no reason given",
+            one_line(str(about.get("message") or ""), _SHOWN) or "no reason given",
         )
         kind = _KINDS.get(code, "tool") if isinstance(code, int) else "tool"
         raise ToolError(kind, f"{self._name} failed: {said}")
@@ -104,7 +105,7 @@ class Speaker:
                 self._fail_all(f"an answer that cannot be read: {_one_line(str(error))}")
         if not isinstance(message, dict):
             shown = line[:_SHOWN].decode("utf-8", "replace")
-            self._listeners.say(f"[no JSON-RPC message: {_one_line(shown)}]\n")
+            self._listeners.say(f"[no JSON-RPC message: {one_line(shown, _SHOWN)}]\n")
             return
         number = message.get("id")
         if "method" in message:
@@ -144,8 +145,3 @@ async def speaking(command: Command, watch: Watch) -> AsyncIterator[Speaker]:
             yield speaker
         finally:
             listening.cancel()
-
-
-def _one_line(text: str) -> str:
-    plain = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return plain if len(plain) <= _SHOWN else plain[: _SHOWN - 1] + "…"

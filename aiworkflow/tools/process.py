@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from aiworkflow.records import record
+from aiworkflow.steady import one_line
 from aiworkflow.tools.contract import ToolError
 from aiworkflow.tools.environment import check_text
 from aiworkflow.tools.pipes import Log, Pipe
@@ -446,9 +447,9 @@ def _lives(group: int) -> bool:
 def _last_line(tail: str) -> str:
     """The last line that says something, as one line of plain text."""
     for line in reversed(tail.splitlines()):
-        plain = "".join(c if c.isprintable() else " " for c in line).strip()
+        plain = one_line(line)
         if plain and not plain.startswith("… "):
-            return plain if len(plain) <= 300 else plain[:299] + "…"
+            return plain
     return ""
 
 

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from aiworkflow.agents.contract import AgentError
+from aiworkflow.steady import one_line
 
 if TYPE_CHECKING:
     from aiworkflow.agents.cli.profile import Profile
@@ -37,6 +38,7 @@ _HINTS: Final = {
     "`agents: {{{name}: {{cli: {profile}, key: VARIABLE}}}}`",
     "not_found": "name a model that it has",
 }
+_LONGEST: Final = 400
 _ESCAPES: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -110,9 +112,7 @@ def missing(name: str, profile: Profile) -> AgentError:
 
 def plain(text: str) -> str:
     """A program's words as one line of plain text."""
-    text = _ESCAPES.sub("", text)
-    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return text if len(text) <= 400 else text[:399] + "…"
+    return one_line(_ESCAPES.sub("", text), _LONGEST)
 
 
 def _last(tail: str) -> str:

@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING, cast
 
 from aiworkflow.records import record
+from aiworkflow.steady import one_line
 from aiworkflow.tools.contract import ToolError
 from aiworkflow.tools.later import retry_after_s
 
@@ -72,8 +73,8 @@ def failure(answer: Answer, what: str, *, is_write: bool) -> ToolError:
     """The failure that an answer stands for."""
     kind = "rate_limit" if answer.status == 429 else "http"
     text = _text(answer) or ""
-    shown = " ".join("".join(c if c.isprintable() else " " for c in text[:1000]).split())
-    because = f": {shown[:300]}" if shown else ""
+    shown = one_line(text)
+    because = f": {shown}" if shown else ""
     return ToolError(
         kind,
         f"`{what}` answered {answer.status}{_phrase(answer.status)}{because}",

@@ -16,11 +16,12 @@ from aiworkflow.bundle.workflow import Effect
 from aiworkflow.diagnostics.suggest import did_you_mean
 from aiworkflow.errors import AIWorkflowError
 from aiworkflow.records import record
+from aiworkflow.steady import one_line
 from aiworkflow.tools.bounds import Bounds
 from aiworkflow.tools.contract import ToolError, Unsent, Watch
 from aiworkflow.tools.mcp.elicit import Unaskable, answer, elicited
 from aiworkflow.tools.mcp.result import text_of, value_of
-from aiworkflow.tools.mcp.schema import check_arguments, check_result, one_line
+from aiworkflow.tools.mcp.schema import check_arguments, check_result
 from aiworkflow.tools.mcp.tool import McpTool
 from aiworkflow.tools.mcp.transport import KEY, Answers, lines_of, requests_to
 from aiworkflow.tools.process import Command

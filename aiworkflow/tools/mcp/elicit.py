@@ -15,7 +15,7 @@ import mcp_types as types
 from aiworkflow.bundle.workflow import Field
 from aiworkflow.expr import Boolean, Enum, Integer, JsonSchema, Number, Text, check
 from aiworkflow.records import record
-from aiworkflow.tools.mcp.schema import one_line
+from aiworkflow.steady import one_line, steady
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -182,4 +182,4 @@ def _is_bound(said: Mapping[str, Json], key: str) -> bool:
 def _plain(text: str) -> str:
     """Text without what could steer a terminal; its lines stay."""
     cut = text if len(text) <= _LONGEST_MESSAGE else text[: _LONGEST_MESSAGE - 1] + "…"
-    return "".join(c if c.isprintable() or c == "\n" else " " for c in cut)
+    return steady(cut)

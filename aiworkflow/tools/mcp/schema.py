@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiworkflow.bundle.patterns import is_costly
 from aiworkflow.expr.validator import TooManyReferences, validator_for
+from aiworkflow.steady import one_line
 from aiworkflow.tools.contract import ToolError
 
 if TYPE_CHECKING:
@@ -49,12 +50,6 @@ def check_result(name: str, schema: Mapping[str, Json], value: Json) -> None:
     problems = _problems(f"`{name}`: the schema of its result", schema, value)
     if problems:
         raise ToolError("output", f"`{name}` gave what does not fit its own schema: {problems}")
-
-
-def one_line(text: str, longest: int = 300) -> str:
-    """Text from outside as one line of plain text, not too long for a message."""
-    plain = " ".join("".join(c if c.isprintable() else " " for c in text[:10_000]).split())
-    return plain if len(plain) <= longest else plain[: longest - 1] + "…"
 
 
 def _problems(what: str, schema: Mapping[str, Json], value: Json) -> str:

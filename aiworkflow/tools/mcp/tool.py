@@ -8,6 +8,7 @@ import json
 from typing import TYPE_CHECKING
 
 from aiworkflow.records import record
+from aiworkflow.steady import steady
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,7 +58,7 @@ def difference(before: Mapping[str, Json], now: Mapping[str, Json]) -> str:
     """What has changed between two `to_json` of a tool, as the lines of a diff."""
     old, new = _lines(before), _lines(now)
     found = difflib.unified_diff(old, new, "pinned", "offered", n=1, lineterm="")
-    return "\n".join("".join(c if c.isprintable() else " " for c in line) for line in found)
+    return steady("\n".join(found))
 
 
 def _lines(spec: Mapping[str, Json]) -> list[str]:

@@ -1,0 +1,106 @@
+"""What is printed, wherever it goes: to a terminal, a pipe, or where not every character can stand."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+
+import pytest
+
+from aiworkflow.cli.show import table
+from tests.support import COMMAND, Project, script
+
+
+def describe(project: Project, text: str) -> None:
+    """Write a bundle of which a list says this."""
+    head = f"---\nname: flow\nversion: 0.1.0\ndescription: {text}\n---\n\n# Flow\n\n"
+    project.write("bundles/flow/workflow.md", head + script("a", "echo 1"))
+
+
+def on_a_terminal(project: Project, *words: str, columns: int = 80) -> str:
+    """What a command prints on a terminal of so many columns."""
+    reader, writer = pty.openpty()
+    env = {**project.env, "COLUMNS": str(columns), "NO_COLOR": "1"}
+    with subprocess.Popen(
+        [*COMMAND, *words], cwd=project.root, env=env, stdin=writer, stdout=writer, stderr=writer
+    ) as process:
+        os.close(writer)
+        found = b""
+        while True:
+            try:
+                more = os.read(reader, 65_536)
+            except OSError:  # its other end is closed
+                break
+            if not more:
+                break
+            found += more
+        process.wait()
+    os.close(reader)
+    return found.decode().replace("\r\n", "\n")
+
+
+def test_where_not_every_character_can_stand_a_command_still_prints(project: Project) -> None:
+    describe(project, "Grüße, 日本語 und 👩\u200d💻")
+    listed = project.run("bundle", "list", PYTHONIOENCODING="ascii")
+    assert (listed.code, "flow" in listed.out, "??? und" in listed.out) == (0, True, True)
+    shown = project.run("bundle", "list", "--json", PYTHONIOENCODING="ascii")
+    assert shown.json["bundles"][0]["description"] == "Grüße, 日本語 und 👩\u200d💻"
+
+
+def test_an_argument_that_is_no_text_is_refused(project: Project) -> None:
+    for more in ((), ("--json",)):
+        done = subprocess.run(
+            [*COMMAND, "runs", "show", b"\xff", *more],
+            cwd=project.root,
+            env=project.env,
+            capture_output=True,
+            check=False,
+        )
+        assert done.returncode == 2
+        if more:
+            assert "is not UTF-8 text" in json.loads(done.stdout)["error"]["message"]
+        else:
+            assert done.stderr.startswith(b"error: `?` on the command line is not UTF-8 text\n")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("workers", "list"),
+        ("workers", "drain", "x"),
+        ("runs", "watch", "last"),
+        ("runs", "undo", "last"),
+        ("runs", "cancel", "last"),
+        ("runs", "resume", "last"),
+        ("runs", "wake"),
+        ("cache", "clear"),
+        ("schedule", "list"),
+    ],
+)
+def test_what_is_about_earlier_runs_makes_nothing_where_there_are_none(
+    project: Project, words: tuple[str, ...]
+) -> None:
+    before = sorted(project.root.rglob("*"))
+    assert project.run(*words).code in {0, 2}
+    assert sorted(project.root.rglob("*")) == before
+
+
+def test_a_list_fits_a_terminal_and_is_whole_in_a_pipe(project: Project) -> None:
+    describe(project, f"{'word ' * 40}end of it")
+    for words in (("bundle", "list"), ("agents", "list"), ("tools", "list")):
+        lines = on_a_terminal(project, *words).splitlines()
+        assert max(len(line) for line in lines) <= 80, words
+    assert "word " * 40 + "end of it\n" in project.run("bundle", "list").out
+    listed = project.run("agents", "list", "--quiet").out
+    assert "anthropic  -      -              needs a key, and the variable ANTHROPIC_API" in listed
+
+
+def test_columns_are_as_wide_as_what_stands_in_them() -> None:
+    rows = [("日本", "1", "two\nlines"), ("a", "10", "\x1b[2J")]
+    assert table(rows, ("NAME", "N", "SAYS"), right=(1,)).splitlines() == [
+        "NAME   N  SAYS",
+        "日本   1  two lines",
+        "a     10   [2J",
+    ]
