@@ -8,6 +8,7 @@ import typer
 
 from aiworkflow.cli.command import Command, Group
 from aiworkflow.cli.options import (
+    AgreeOption,
     BundleArgument,
     FallbackOption,
     JsonOption,
@@ -113,7 +114,7 @@ def choose(
 def bench(
     agents: AgentsArgument = None,
     runs: RunsOption = 3,
-    yes: Annotated[bool, typer.Option("--yes", help="Agree to what it may cost.")] = False,
+    yes: AgreeOption = False,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
     quiet: QuietOption = False,

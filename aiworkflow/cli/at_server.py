@@ -144,7 +144,7 @@ def tool_there(given: Given) -> int:
     if name.startswith("mcp:"):
         raise UsageError(
             "MCP servers of a server are not asked from elsewhere",
-            hint="ask on the machine where it runs",
+            hint=f"ask where it runs, in its project: aiworkflow tools show {name}",
         )
     with Where(None).remote() as client:
         say_tools(client.views.tool(name, _bundle(given)), _out(given))

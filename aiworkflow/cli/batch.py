@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from aiworkflow.cli.given import whole
 from aiworkflow.dollars import usd_text
 from aiworkflow.errors import (
     EXIT_FAILED,
@@ -145,11 +146,7 @@ def _plan(client: Client, request: RunRequest, asked: BatchRequest, checked: Che
 def _width(text: str | None) -> int:
     from aiworkflow.client.batch import DEFAULT_PARALLEL
 
-    if text is None:
-        return DEFAULT_PARALLEL
-    if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= _WIDEST):
-        raise UsageError(f"--max-parallel takes a number from 1 to {_WIDEST}, not `{text}`")
-    return int(text)
+    return DEFAULT_PARALLEL if text is None else whole("--max-parallel", text, 1, _WIDEST)
 
 
 def _absolute(path: str) -> str:

@@ -137,6 +137,7 @@ def diff(
 ) -> None:
     """Compare what two versions of a bundle cost on the inputs of recorded runs; runs nothing."""
     from aiworkflow.cli.costdiff import FORMS, bundle_of, show
+    from aiworkflow.cli.given import whole
     from aiworkflow.cli.out import Out
     from aiworkflow.cli.where import Where
     from aiworkflow.client.costdiff import compare_costs
@@ -145,12 +146,11 @@ def diff(
     out = Out(as_json=as_json, verbose=verbose, quiet=quiet)
     if form not in FORMS:
         raise UsageError(f"there is no format `{form}`", hint=f"give one of {', '.join(FORMS)}")
-    if not (runs.isascii() and runs.isdecimal() and 1 <= int(runs) <= _MOST_RUNS):
-        raise UsageError(f"--runs takes a number from 1 to {_MOST_RUNS:,}, not `{runs}`")
+    most = whole("--runs", runs, 1, _MOST_RUNS)
     client = Where(project, journal_fallback=journal_fallback).connect()
     try:
         named = bundle_of(client, bundle)
-        show(compare_costs(client, named, old, new, runs=run or (), most=int(runs)), form, out)
+        show(compare_costs(client, named, old, new, runs=run or (), most=most), form, out)
     finally:
         client.close()
 

@@ -27,7 +27,11 @@ def bundle_of(client: Client, bundle: str | None) -> str:
     known = [found.name for found in list_bundles(client.project.root)]
     if len(known) == 1:
         return known[0]
-    hint = f"bundles here: {', '.join(known)}" if known else "create one: aiworkflow init"
+    hint = (
+        f"bundles here: {', '.join(known)}"
+        if known
+        else ("create one: aiworkflow workflow create NAME --bundle --output bundles")
+    )
     raise UsageError("which bundle is compared is not said: give --bundle BUNDLE", hint=hint)
 
 

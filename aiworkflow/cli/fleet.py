@@ -6,7 +6,7 @@ import dataclasses
 import re
 from typing import TYPE_CHECKING, Final, cast
 
-from aiworkflow.cli.given import seconds
+from aiworkflow.cli.given import seconds, whole
 from aiworkflow.cli.serverlog import check_form, set_up
 from aiworkflow.cli.serving import refuse_bad_settings, stop_on_signals
 from aiworkflow.errors import EXIT_FAILED, EXIT_OK, EXIT_WAITING, UsageError
@@ -70,10 +70,7 @@ def _options(request: WorkRequest, options: FleetOptions) -> FleetOptions:
     if request.labels is not None:
         changed["labels"] = _labels(request.labels)
     if request.max_runs is not None:
-        text = request.max_runs
-        if not (text.isdecimal() and 1 <= int(text) <= _MOST_SLOTS):
-            raise UsageError(f"`--max-runs {text}` is no number from 1 to {_MOST_SLOTS}")
-        changed["slots"] = int(text)
+        changed["slots"] = whole("--max-runs", request.max_runs, 1, _MOST_SLOTS)
     return dataclasses.replace(options, **changed)  # type: ignore[arg-type]
 
 

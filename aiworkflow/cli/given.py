@@ -101,6 +101,22 @@ def seconds(option: str, text: str) -> float:
         raise UsageError(f"`{option}` takes {error}") from error
 
 
+def whole(option: str, text: str, least: int, most: int) -> int:
+    """The number of an option that takes a whole one.
+
+    Raises:
+        UsageError: it is none, or out of bounds.
+    """
+    # what has more digits than the bound is not read: thousands of them would be an error of int
+    digits = text.lstrip("0") or text[:1]
+    if text.isascii() and text.isdecimal() and len(digits) <= len(str(most)):
+        found = int(digits)
+        if least <= found <= most:
+            return found
+    shown = text if len(text) <= 60 else f"{text[:59]}…"
+    raise UsageError(f"`{option}` takes a number from {least} to {most:,}, not `{shown}`")
+
+
 @contextmanager
 def writing(path: str | Path) -> Iterator[None]:
     """What is written at a place that was named on the command line, or is the current folder.

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
-from aiworkflow.cli.triggering import opened
+from aiworkflow.cli.given import whole
+from aiworkflow.cli.triggering import note_problems, opened
 from aiworkflow.errors import EXIT_FAILED, EXIT_OK, UsageError
 from aiworkflow.steady import steady
 
@@ -29,19 +30,18 @@ def list_webhooks(where: Where, last: str, out: Out) -> None:
     Raises:
         UsageError: `last` is no number.
     """
-    if not (last.isascii() and last.isdecimal() and int(last) <= _MOST):
-        raise UsageError(f"--last takes a number up to {_MOST}, not `{last}`")
+    most = whole("--last", last, 0, _MOST)
     with opened(where, looks=True) as client:
-        found = client.triggers.webhooks(last=int(last))
+        found = client.triggers.webhooks(last=most)
+    note_problems(found, out)
     out.object(found)
     rows, refused = (cast("list[dict[str, Json]]", found[name]) for name in ("webhooks", "refused"))
-    out.result(_shown(rows, refused, cast("dict[str, str]", found["problems"])))
+    out.result(_shown(rows, refused))
 
 
 def _shown(
     rows: Sequence[dict[str, Json]],
     refused: Sequence[dict[str, Json]],
-    problems: Mapping[str, str],
 ) -> str:
     lines = []
     for row in rows:
@@ -52,7 +52,6 @@ def _shown(
         lines += [_delivery(one) for one in cast("list[dict[str, Json]]", row["deliveries"])]
     if refused:
         lines += ["refused:", *(_delivery(one) for one in refused)]
-    lines += [f"not read: {label}: {problem}" for label, problem in problems.items()]
     return "\n".join(lines) if lines else "there are no webhooks here"
 
 

@@ -36,7 +36,8 @@ async def _follow_lines(run: Run, out: Out) -> None:
 
     progress = RunProgress(run.plan_at)
     epoch = run.epoch
-    is_past = epoch > 1  # what was done before this command took the run up was told then
+    # what was done before this command took the run up was told then
+    is_past = epoch > 1 or run.past > 0
     has_begun = False
     async for seq, event in run.events():
         if seq == 1 and not is_past:
@@ -44,7 +45,11 @@ async def _follow_lines(run: Run, out: Out) -> None:
         step = progress.apply(event)
         if is_past:
             has_begun = has_begun or (step is not None and step.path != "")
-            is_past = not (isinstance(event, RunResumed) and event.epoch == epoch)
+            is_past = (
+                seq < run.past
+                if run.past
+                else not (isinstance(event, RunResumed) and event.epoch == epoch)
+            )
             if not is_past:  # one that was only submitted begins here
                 out.note(f"run {run.id}  {run.plan.name}{'  goes on' if has_begun else ''}")
             continue

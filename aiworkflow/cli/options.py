@@ -1,4 +1,4 @@
-"""Options that every command takes, written once."""
+"""Options that several commands take, written once."""
 
 from __future__ import annotations
 
@@ -66,4 +66,24 @@ FallbackOption = Annotated[
         "--journal-fallback",
         help="Use the next journal of the list when the first does not answer.",
     ),
+]
+AgreeOption = Annotated[bool, typer.Option("--yes", help="Agree to what it may cost.")]
+MaxRunsOption = Annotated[
+    str | None, typer.Option("--max-runs", metavar="N", help="Most runs driven at once.")
+]
+NoWorkOption = Annotated[
+    bool, typer.Option("--no-work", help="Start runs and leave it to workers to drive them.")
+]
+GraceOption = Annotated[
+    str | None,
+    typer.Option("--grace", metavar="TIME", help="How long running steps may take at the end."),
+]
+LogOption = Annotated[
+    str | None, typer.Option("--log", metavar="FORM", help="How the log looks: text or json.")
+]
+HostOption = Annotated[
+    str | None, typer.Option("--host", metavar="ADDRESS", help="The address to listen on.")
+]
+PortOption = Annotated[
+    str | None, typer.Option("--port", metavar="PORT", help="The port; 0 for any that is free.")
 ]

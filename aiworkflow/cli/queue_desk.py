@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
-from aiworkflow.cli.given import seconds
+from aiworkflow.cli.given import seconds, whole
 from aiworkflow.cli.triggering import in_loop
 from aiworkflow.errors import UsageError
 from aiworkflow.records import record
@@ -62,8 +62,7 @@ def publish_message(request: PublishRequest, where: Where, out: Out) -> None:
 
     body = _body(request.data)
     headers = dict(_header(text) for text in request.headers)
-    if not (request.priority.isdecimal() and len(request.priority) == 1):
-        raise UsageError(f"`--priority {request.priority}` is not one of 0 to 9")
+    priority = whole("--priority", request.priority, 0, 9)
     delay = seconds("--delay", request.delay)
     if re.fullmatch(QUEUE_NAME, request.name) is None or len(request.name) > LONGEST_NAME:
         raise UsageError(
@@ -95,7 +94,7 @@ def publish_message(request: PublishRequest, where: Where, out: Out) -> None:
             request.name,
             body,
             id_=id_,
-            priority=int(request.priority),
+            priority=priority,
             delay_s=delay,
             headers=headers,
             url=request.url,
@@ -177,10 +176,7 @@ def list_dead(name: str, url: str | None, limit: str, where: Where, out: Out) ->
     from aiworkflow.cli.show import table
     from aiworkflow.steady import steady
 
-    if not (limit.isascii() and limit.isdecimal() and 1 <= int(limit) <= _MOST_DEAD):
-        raise UsageError(f"`--limit {limit}` is no number from 1 to {_MOST_DEAD}")
-
-    most = int(limit)
+    most = whole("--limit", limit, 1, _MOST_DEAD)
     about = in_loop(
         where, lambda client: client.triggers.queues.dead(name, limit=most, url=url), looks=True
     )

@@ -7,7 +7,16 @@ from typing import Annotated
 import typer
 
 from aiworkflow.cli.command import Command, Group
-from aiworkflow.cli.options import JsonOption, ProjectOption, QuietOption, VerboseOption
+from aiworkflow.cli.options import (
+    GraceOption,
+    JsonOption,
+    LogOption,
+    MaxRunsOption,
+    NoWorkOption,
+    ProjectOption,
+    QuietOption,
+    VerboseOption,
+)
 
 app = typer.Typer(
     cls=Group,
@@ -102,19 +111,10 @@ def worker(
     bundle: Annotated[
         list[str] | None, typer.Argument(metavar="BUNDLE", help="Only for these bundles.")
     ] = None,
-    max_runs: Annotated[
-        str | None, typer.Option("--max-runs", metavar="N", help="Most runs driven at once.")
-    ] = None,
-    no_work: Annotated[
-        bool, typer.Option("--no-work", help="Start runs and leave it to workers to drive them.")
-    ] = False,
-    grace: Annotated[
-        str | None,
-        typer.Option("--grace", metavar="TIME", help="How long running steps may take at the end."),
-    ] = None,
-    log: Annotated[
-        str | None, typer.Option("--log", metavar="FORM", help="How the log looks: text or json.")
-    ] = None,
+    max_runs: MaxRunsOption = None,
+    no_work: NoWorkOption = False,
+    grace: GraceOption = None,
+    log: LogOption = None,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
     quiet: QuietOption = False,

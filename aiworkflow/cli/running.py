@@ -274,7 +274,12 @@ def status_code(result: RunResult) -> int:
 
 def report(result: RunResult, out: Out, more: Mapping[str, Json] | None = None) -> None:
     """What the run came to: the JSON object, or outputs and the way on for people."""
-    from aiworkflow.cli.show import outputs_text, summary_line, waiting_lines
+    from aiworkflow.cli.show import (
+        outputs_text,
+        standing_lines,
+        summary_line,
+        waiting_lines,
+    )
 
     if out.json:
         out.object({**result.to_json(), **(more or {})})
@@ -288,10 +293,8 @@ def report(result: RunResult, out: Out, more: Mapping[str, Json] | None = None) 
     for wait in result.waiting_for:
         for line in waiting_lines(result.run, wait):
             out.note(f"  {line}")
-    if result.standing:
-        out.note("  not taken back, their effect stands:")
-        for path in result.standing:
-            out.note(f"    {path}")
+    for line in standing_lines(result):
+        out.note(f"  {line}")
     if result.status in {"failed", "cancelled"}:
         out.note(f"  look closer: aiworkflow runs show {result.run}")
         is_undo = result.error is not None and result.error.kind == "undo"

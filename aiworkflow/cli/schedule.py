@@ -11,6 +11,8 @@ from aiworkflow.cli.options import (
     DetachOption,
     FallbackOption,
     JsonOption,
+    LogOption,
+    NoWorkOption,
     ProjectOption,
     QuietOption,
     VerboseOption,
@@ -151,12 +153,8 @@ def run(
 
 @app.command(cls=Command)
 def start(
-    no_work: Annotated[
-        bool, typer.Option("--no-work", help="Start runs and leave it to workers to drive them.")
-    ] = False,
-    log: Annotated[
-        str | None, typer.Option("--log", metavar="FORM", help="How the log looks: text or json.")
-    ] = None,
+    no_work: NoWorkOption = False,
+    log: LogOption = None,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
     quiet: QuietOption = False,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, cast
 
+from aiworkflow.cli.given import whole
 from aiworkflow.cli.show import table
 from aiworkflow.cli.triggering import in_loop, note_problems, opened
 from aiworkflow.errors import EXIT_OK, UsageError
@@ -47,11 +48,10 @@ def show_schedule(where: Where, name: str, out: Out) -> None:
 
 def next_times(where: Where, name: str | None, count: str, at: str | None, out: Out) -> None:
     """Print the next times of one schedule, or of all together."""
-    if not (count.isascii() and count.isdecimal() and 1 <= int(count) <= _MOST_TIMES):
-        raise UsageError(f"--count takes a number from 1 to {_MOST_TIMES:,}, not `{count}`")
+    most = whole("--count", count, 1, _MOST_TIMES)
     after = None if at is None else _moment(at)
     with opened(where, looks=True) as client:
-        about = client.triggers.schedules.coming(name or "", count=int(count), after=after)
+        about = client.triggers.schedules.coming(name or "", count=most, after=after)
     note_problems(about, out)
     out.object(about)
     found = cast("list[dict[str, str]]", about["times"])

@@ -7,19 +7,26 @@ from typing import Annotated
 import typer
 
 from aiworkflow.cli.command import Command, Group
-from aiworkflow.cli.options import JsonOption, ProjectOption, QuietOption, VerboseOption
+from aiworkflow.cli.options import (
+    GraceOption,
+    HostOption,
+    JsonOption,
+    LogOption,
+    MaxRunsOption,
+    NoWorkOption,
+    PortOption,
+    ProjectOption,
+    QuietOption,
+    VerboseOption,
+)
 
 app = typer.Typer(cls=Group, rich_markup_mode=None, add_completion=False)
 
 
 @app.command(cls=Command)
 def serve(
-    host: Annotated[
-        str | None, typer.Option("--host", metavar="ADDRESS", help="The address to listen on.")
-    ] = None,
-    port: Annotated[
-        str | None, typer.Option("--port", metavar="PORT", help="The port; 0 for any that is free.")
-    ] = None,
+    host: HostOption = None,
+    port: PortOption = None,
     only: Annotated[
         list[str] | None,
         typer.Option(
@@ -28,22 +35,13 @@ def serve(
             help="Only triggers of this kind: schedule, webhook, watch or queue.",
         ),
     ] = None,
-    max_runs: Annotated[
-        str | None, typer.Option("--max-runs", metavar="N", help="Most runs driven at once.")
-    ] = None,
-    no_work: Annotated[
-        bool, typer.Option("--no-work", help="Start runs and leave it to workers to drive them.")
-    ] = False,
+    max_runs: MaxRunsOption = None,
+    no_work: NoWorkOption = False,
     no_http: Annotated[
         bool, typer.Option("--no-http", help="Answer nothing over HTTP: neither API nor webhooks.")
     ] = False,
-    grace: Annotated[
-        str | None,
-        typer.Option("--grace", metavar="TIME", help="How long running steps may take at the end."),
-    ] = None,
-    log: Annotated[
-        str | None, typer.Option("--log", metavar="FORM", help="How the log looks: text or json.")
-    ] = None,
+    grace: GraceOption = None,
+    log: LogOption = None,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
     quiet: QuietOption = False,

@@ -6,7 +6,7 @@ import dataclasses
 import signal
 from typing import TYPE_CHECKING, Final
 
-from aiworkflow.cli.given import seconds
+from aiworkflow.cli.given import seconds, whole
 from aiworkflow.cli.serverlog import check_form, set_up
 from aiworkflow.errors import EXIT_OK, UsageError
 from aiworkflow.records import record
@@ -102,10 +102,8 @@ def _options(request: ServeRequest, client: Client) -> ServeOptions:
     said: dict[str, object] = {"host": request.host, "log": request.log}
     for name, text in (("port", request.port), ("max_runs", request.max_runs)):
         least, most = (0, 65_535) if name == "port" else (1, 10_000)
-        if text is not None and not (text.isdecimal() and least <= int(text) <= most):
-            flag = f"--{name.replace('_', '-')}"
-            raise UsageError(f"`{flag} {text}` is no number from {least} to {most}")
-        said[name] = None if text is None else int(text)
+        option = f"--{name.replace('_', '-')}"
+        said[name] = None if text is None else whole(option, text, least, most)
     if request.log is not None:
         check_form(request.log)
     if request.grace is not None:

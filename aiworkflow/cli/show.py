@@ -215,6 +215,13 @@ def waiting_lines(run: str, wait: Mapping[str, Json]) -> list[str]:
             ]
 
 
+def standing_lines(result: RunResult) -> list[str]:
+    """What a roll-back did not take back; nothing where none was tried, or all of it is."""
+    if not result.standing:
+        return []
+    return ["not taken back, their effect stands:", *(f"  {path}" for path in result.standing)]
+
+
 def outputs_text(outputs: Mapping[str, Json]) -> str:
     """Outputs for people: one line each where it fits, a block where it does not."""
     lines = []
@@ -327,6 +334,8 @@ def show_run(project: Where, run: str, out: Out) -> None:
         if result.error is not None:
             where = f" in `{result.error.step}`" if result.error.step else ""
             out.result(f"\n{out.paint('error', 'red')}{where}: {result.error.message}")
+        if result.standing:
+            out.result("\n" + "\n".join(standing_lines(result)))
         if result.outputs:
             out.result("\n" + outputs_text(result.outputs))
         if worktree is not None:

@@ -8,6 +8,7 @@ import typer
 
 from aiworkflow.cli.command import Command, StartGroup
 from aiworkflow.cli.options import (
+    AgreeOption,
     BundleArgument,
     JsonOption,
     ProjectOption,
@@ -85,7 +86,7 @@ def start(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be done; start nothing.")
     ] = False,
-    agreed: Annotated[bool, typer.Option("--yes", help="Agree to what it may cost.")] = False,
+    agreed: AgreeOption = False,
     report: ReportOption = None,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from aiworkflow.cli.given import whole
 from aiworkflow.dollars import usd_text
 from aiworkflow.errors import (
     EXIT_FAILED,
@@ -97,8 +98,10 @@ def _wanted(request: SweepRequest) -> Wanted:
         "all": request.every,
         "texts": pairs(request.inputs, "--input"),
         "canary": request.canary,
-        "max_parallel": _whole("--max-parallel", request.max_parallel),
-        "stop_after_failures": _whole("--stop-after-failures", stop_after) if stop_after else 0,
+        "max_parallel": whole("--max-parallel", request.max_parallel, 1, _WIDEST),
+        "stop_after_failures": whole("--stop-after-failures", stop_after, 1, _WIDEST)
+        if stop_after
+        else 0,
         "max_usd": _usd(request.max_usd),
         "branch": request.branch,
         "message": request.message,
@@ -334,13 +337,6 @@ def _say_plan(found: _Shown, out: Out) -> None:
 
 
 # -- what was asked -------------------------------------------------------------------------------
-
-
-def _whole(option: str, text: str) -> int:
-    """A number that an option gives. Raises UsageError."""
-    if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= _WIDEST):
-        raise UsageError(f"{option} takes a number from 1 to {_WIDEST}, not `{text}`")
-    return int(text)
 
 
 def _usd(text: str) -> float | None:

@@ -47,18 +47,17 @@ def create(
 ) -> None:
     """Make a token and print it, once: nobody can see it again."""
     from aiworkflow.app import connect
+    from aiworkflow.cli.given import whole
     from aiworkflow.cli.out import Out
-    from aiworkflow.errors import UsageError
-    from aiworkflow.trust.tokens import Tokens
+    from aiworkflow.trust.tokens import LONGEST_DAYS, Tokens
 
     out = Out(as_json=as_json, verbose=verbose, quiet=quiet)
-    if not (days.isascii() and days.isdecimal()):
-        raise UsageError(f"--days takes a number of days, not `{days}`")
+    lasting = whole("--days", days, 1, LONGEST_DAYS)
     client = connect(project)
     try:
         tokens = Tokens(client.journal, client.project.clock)
         scopes = [one.strip() for one in scope.split(",") if one.strip()]
-        text, made = tokens.create(name, scopes, days=int(days), by=client.project.actor)
+        text, made = tokens.create(name, scopes, days=lasting, by=client.project.actor)
     finally:
         client.close()
     out.object({"token": text, **_shown(made)})

@@ -10,6 +10,8 @@ from aiworkflow.cli.command import Command, Group
 from aiworkflow.cli.options import (
     FallbackOption,
     JsonOption,
+    LogOption,
+    NoWorkOption,
     ProjectOption,
     QuietOption,
     VerboseOption,
@@ -71,12 +73,8 @@ def try_(
 
 @app.command(cls=Command)
 def start(
-    no_work: Annotated[
-        bool, typer.Option("--no-work", help="Start runs and leave it to workers to drive them.")
-    ] = False,
-    log: Annotated[
-        str | None, typer.Option("--log", metavar="FORM", help="How the log looks: text or json.")
-    ] = None,
+    no_work: NoWorkOption = False,
+    log: LogOption = None,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
     quiet: QuietOption = False,

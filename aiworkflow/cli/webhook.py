@@ -9,7 +9,9 @@ import typer
 from aiworkflow.cli.command import Command, Group
 from aiworkflow.cli.options import (
     FallbackOption,
+    HostOption,
     JsonOption,
+    PortOption,
     ProjectOption,
     QuietOption,
     VerboseOption,
@@ -56,12 +58,8 @@ def start(
         list[str] | None,
         typer.Argument(metavar="[BUNDLE]...", help="Only the webhooks of these bundles."),
     ] = None,
-    host: Annotated[
-        str | None, typer.Option("--host", metavar="ADDRESS", help="The address to listen on.")
-    ] = None,
-    port: Annotated[
-        str | None, typer.Option("--port", metavar="PORT", help="The port; 0 for any that is free.")
-    ] = None,
+    host: HostOption = None,
+    port: PortOption = None,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
     quiet: QuietOption = False,

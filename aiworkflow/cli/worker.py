@@ -7,7 +7,14 @@ from typing import Annotated
 import typer
 
 from aiworkflow.cli.command import Command, Group
-from aiworkflow.cli.options import JsonOption, ProjectOption, QuietOption, VerboseOption
+from aiworkflow.cli.options import (
+    GraceOption,
+    JsonOption,
+    MaxRunsOption,
+    ProjectOption,
+    QuietOption,
+    VerboseOption,
+)
 
 app = typer.Typer(cls=Group, rich_markup_mode=None, add_completion=False)
 
@@ -20,9 +27,7 @@ def worker(
             "--labels", metavar="NAMES", help="What this machine has, for `runs_on`: gpu,linux."
         ),
     ] = None,
-    max_runs: Annotated[
-        str | None, typer.Option("--max-runs", metavar="N", help="Most runs driven at once.")
-    ] = None,
+    max_runs: MaxRunsOption = None,
     once: Annotated[
         bool,
         typer.Option("--once", help="Take one run, drive it until it is over or waits, and end."),
@@ -31,10 +36,7 @@ def worker(
         str | None,
         typer.Option("--wait", metavar="TIME", help="With --once: how long to wait for a run."),
     ] = None,
-    grace: Annotated[
-        str | None,
-        typer.Option("--grace", metavar="TIME", help="How long running steps may take at the end."),
-    ] = None,
+    grace: GraceOption = None,
     log: Annotated[
         str, typer.Option("--log", metavar="FORM", help="How the log looks: text or json.")
     ] = "text",

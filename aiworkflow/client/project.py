@@ -289,7 +289,8 @@ class Project:
         if path.is_file() or has_document(path):
             return path
         within = self.root / "bundles" / path
-        for found in () if path.is_absolute() else (within, within.with_name(f"{path.name}.md")):
+        is_name = path.name and not path.is_absolute()  # `.` is no name of a bundle
+        for found in () if not is_name else (within, within.with_name(f"{path.name}.md")):
             if found.exists():
                 return found
         if path.exists():  # a folder that could become one

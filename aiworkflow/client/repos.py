@@ -144,7 +144,7 @@ class Repos:
             name = re.sub(r"[^A-Za-z0-9._-]", "-", name_of(entry.url)) or "repo"
             folder = self._project.folders.state / MIRRORS / f"{name}-{mark}.git"
         else:
-            folder = Path(self._project.root, _expanded(entry.path))
+            folder = Path(os.path.realpath(self._project.root / _expanded(entry.path)))
         return Repository(entry.name, folder, entry.url, entry.tags, entry.branch)
 
     # -- adding -----------------------------------------------------------------------------------

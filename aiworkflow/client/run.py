@@ -183,6 +183,11 @@ class Run:
         return self._journal.stream(self.id).epoch if self.is_driven_here else 0
 
     @property
+    def past(self) -> int:
+        """How many of its events were there before a server was asked here to take it up again."""
+        return 0
+
+    @property
     def row(self) -> RunRow:
         """The run's row in the list of runs, as it is now."""
         return self._journal.run(self.id)

@@ -18,7 +18,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     wanted = name.casefold()
     for candidate in known:
         found = candidate.casefold()
-        if abs(len(found) - len(wanted)) >= distance:
+        if not found or abs(len(found) - len(wanted)) >= distance:
             continue
         apart = _distance(wanted, found, distance)
         if apart < distance:

@@ -34,6 +34,7 @@ _OF_ALL: Final = (
 )
 _AS_WRITTEN: Final = ("on_error", "workspace", "runs_on", "sandbox")
 _TEXT_AT: Final = {"agent": 1, "script": 2}  # in a node's action: what has a fact of its own
+_AGENTS_AT: Final = 2  # in an agent's action: who has a fact, wherever it is said
 _READ_ELSEWHERE: Final = ("tools.yaml", "config.yaml", "README.md", "CHANGELOG.md", "SKILL.md")
 _DIGITS: Final = 16
 
@@ -97,6 +98,7 @@ def _of_node(
             agents, how = offered(plan, named, own, default, choice)
             nobody = "any" if how is not None else "none"
             found[f"agent {node.id}"] = ",".join(_label(one) for one in agents) or nobody
+            cast("list[Json]", settings["action"])[_AGENTS_AT] = []
             if how is not own and how is not None:
                 settings["choice"] = choice_to_json(how)
             kind = "prompt"

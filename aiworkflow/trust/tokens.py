@@ -33,7 +33,7 @@ TOKEN: Final = "token"  # noqa: S105  the name of a space
 """The space of registers of tokens; keys are their sha256."""
 
 DEFAULT_DAYS: Final = 90
-_LONGEST_DAYS: Final = 3650
+LONGEST_DAYS: Final = 3650
 _BYTES: Final = 32
 _SHAPE: Final = re.compile(rf"{PREFIX}[A-Za-z0-9_-]{{43}}", re.ASCII)
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}", re.ASCII)
@@ -101,10 +101,10 @@ class Tokens:
         if unknown or not scopes:
             what = f"there is no scope `{unknown[0]}`" if unknown else "the token is for nothing"
             raise UsageError(what, hint=f"give some of {', '.join(SCOPES)}")
-        if not 0 < days <= _LONGEST_DAYS:
+        if not 0 < days <= LONGEST_DAYS:
             raise UsageError(
                 "a token lasts more than no time, and at most ten years",
-                hint=f"say for how many days: 1 to {_LONGEST_DAYS:,}",
+                hint=f"say for how many days: 1 to {LONGEST_DAYS:,}",
             )
         if any(one.name == name for one in self.every()):
             raise UsageError(

@@ -70,6 +70,17 @@ def test_a_run_is_followed_and_its_result_is_the_commands(there: There) -> None:
     assert file.read_bytes()[:2] == b"PK"
 
 
+def test_a_run_that_goes_on_there_is_told_from_there_on(there: There) -> None:
+    body = script("one", "true") + script("two", "test -e go || exit 1")
+    there.server.project.workflow(body, name="halting")
+    first = there.run("run", "halting")
+    assert first.code == 1 and "✓ one" in first.err
+    (there.server.project.root / "go").touch()
+    again = there.run("runs", "resume", "last")
+    assert again.code == 0, again.err
+    assert "goes on" in again.err and "✓ two" in again.err and "✓ one" not in again.err
+
+
 def test_what_fails_ends_as_it_would_here(there: There) -> None:
     failed = there.run("run", "fails", "--json")
     assert failed.code == 1

@@ -132,6 +132,17 @@ def test_a_lock_is_the_same_everywhere_and_says_only_facts(project: Project) -> 
     assert project.run("bundle", "info", "flow", "--json").json["digest"] == plan
 
 
+def test_who_is_asked_is_one_fact_wherever_it_is_said(project: Project) -> None:
+    asked = "## Ask\n\n```yaml step\nid: ask\n```\n\nHello\n\n"
+    project.workflow(asked, head="agent: echo\n")
+    assert project.run("bundle", "lock", "flow").code == 0
+    same = project.run("run", "flow", "--locked", "--agent", "echo")
+    assert same.code == 0, same.err
+    other = project.run("run", "flow", "--locked", "--agent", "ollama/x")
+    assert other.code == 4
+    assert "is not what was locked: `agent ask`\n" in other.err
+
+
 def test_a_run_of_what_was_locked_runs(project: Project) -> None:
     project.workflow(script("one", "echo 1"))
     none = project.run("run", "flow", "--locked")

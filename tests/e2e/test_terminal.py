@@ -87,6 +87,32 @@ def test_what_is_about_earlier_runs_makes_nothing_where_there_are_none(
     assert sorted(project.root.rglob("*")) == before
 
 
+def test_a_number_of_thousands_of_digits_is_refused_with_a_word(project: Project) -> None:
+    many = "9" * 5000
+    for words in (("schedule", "next", "--count", many), ("token", "create", "x", "--days", many)):
+        done = project.run(*words)
+        assert (done.code, "takes a number from 1 to" in done.err) == (2, True), done.err
+        assert len(done.err) < 200
+
+
+def test_where_a_bundle_is_is_not_guessed_from_a_dot(project: Project) -> None:
+    project.workflow(script("a", "echo 1"))
+    done = project.run("run", ".")
+    assert (done.code, "bundle `.` has an error" in done.err) == (2, True), done.err
+
+
+def test_a_step_that_is_not_there_is_said_with_a_way_out(project: Project) -> None:
+    project.workflow(script("one", "true"))
+    run = project.run("run", "flow", "--json").json["run"]
+    done = project.run("runs", "log", run, "x")
+    assert done.err.endswith(f"\n  help: see: aiworkflow runs show {run}\n")
+
+
+def test_a_place_is_shown_as_it_is_called(project: Project) -> None:
+    project.write("repos.yaml", "repos:\n- {path: ../shop}\n")
+    assert project.run("repos", "list").out.endswith(f"  {project.root.parent / 'shop'}\n")
+
+
 def test_a_list_fits_a_terminal_and_is_whole_in_a_pipe(project: Project) -> None:
     describe(project, f"{'word ' * 40}end of it")
     for words in (("bundle", "list"), ("agents", "list"), ("tools", "list")):

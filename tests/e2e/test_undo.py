@@ -52,6 +52,8 @@ def test_a_savepoint_bounds_it_and_what_stands_is_said(project: Project) -> None
     assert notes(project)[3:] == ["undo c"]
     assert "their effect stands" in done.err
     assert project.run("runs", "show", "last", "--json").json["standing"] == ["a", "b"]
+    shown = project.run("runs", "show", "last").out
+    assert "\nnot taken back, their effect stands:\n  a\n  b\n" in shown
 
 
 def test_a_person_takes_back_what_a_savepoint_kept(project: Project) -> None:

@@ -176,11 +176,11 @@ class RemoteClient:
             "on": on or "",
         }
         body.update({word: value for word, value in more.items() if value})
-        return await self._begun(run, "resume", body)
+        return await self._again(run, "resume", body)
 
     async def undo(self, run: str) -> RemoteRun:
         """Take back what a finished run did; see `Client.undo`."""
-        return await self._begun(run, "undo", {})
+        return await self._again(run, "undo", {})
 
     async def fork(
         self,
@@ -230,8 +230,14 @@ class RemoteClient:
         found = await self._connection.ask("POST", path_of(run, what), body, key=key)
         return self._handle(str(found["run"]))
 
-    def _handle(self, run: str) -> RemoteRun:
-        return RemoteRun(run, self._connection, self.journal, self._clock)
+    async def _again(self, run: str, what: str, body: Mapping[str, Json]) -> RemoteRun:
+        """A run that has been under way before: what it did then is told no more."""
+        stands = await asyncio.to_thread(self.views.standing, run)
+        found = await self._begun(str(stands["run"]), what, body)
+        return self._handle(found.id, past=int(str(stands["events"])))
+
+    def _handle(self, run: str, *, past: int = 0) -> RemoteRun:
+        return RemoteRun(run, self._connection, self.journal, self._clock, past=past)
 
     def _follow(self, run: RemoteRun, on_event: OnEvent) -> None:
         """Tell somebody of a run in the background; an error belongs to whoever asks for the result."""

@@ -28,7 +28,13 @@ class RemoteRun(Run):
     """One run of a server."""
 
     def __init__(
-        self, id_: str, connection: Connection, journal: RemoteJournal, clock: Clock
+        self,
+        id_: str,
+        connection: Connection,
+        journal: RemoteJournal,
+        clock: Clock,
+        *,
+        past: int = 0,
     ) -> None:
         reading = cast("Journal", journal)  # what a run only reads of it is there
         journal.blobs.seen(id_)
@@ -40,6 +46,12 @@ class RemoteRun(Run):
             logs=cast("LogFolder", RemoteLogs(connection, id_)),
         )
         self._connection = connection
+        self._past = past
+
+    @property
+    def past(self) -> int:
+        """How many of its events were there before the server was asked here to take it up again."""
+        return self._past
 
     async def events(self, after: int = 0) -> AsyncIterator[tuple[int, Event]]:
         """Events with their seq, as they become durable there, until the run is at rest.
