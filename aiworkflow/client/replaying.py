@@ -206,9 +206,13 @@ class CaseTests:
         ids: Ids,
         performers: Callable[[Mapping[Kind, Performer]], Mapping[Kind, Performer]],
         actor: str = "tester",
+        case: str = "",
     ) -> Client:
+        # two cases can be recorded from one run, and are replayed side by side: each has its own place
+        state = self._state / "cases" / case
+        state.mkdir(parents=True, exist_ok=True)
         environ = {**self._environ, "AIWORKFLOW_ACTOR": actor}
-        stage = Stage(root, self._state, clock, ids, environ, performers)
+        stage = Stage(root, state, clock, ids, environ, performers)
         return self._connect(self._project, stage)
 
     # -- replaying --------------------------------------------------------------------------------
@@ -266,7 +270,9 @@ class CaseTests:
             replay=case.replay,
             rekey=rekey,
         )
-        client = self._client(root, clock, _CaseIds(case.name), replay.performers, case.begin.by)
+        client = self._client(
+            root, clock, _CaseIds(case.name), replay.performers, case.begin.by, case.name
+        )
         problems: list[str] = []
         async with client:
             started = client.begin(new, run)
