@@ -45,7 +45,7 @@ def edit(path: str, old: str, new: str) -> Callable[[Project], None]:
         (edit("flow/workflow.md", "Score {{", "Rate {{"), ["prompt ask"]),
         (edit("flow/how.md", "brief", "long"), ["include how.md", "prompt ask"]),
         (edit("flow/workflow.md", "echo facts", "echo more"), ["script get"]),
-        (edit("flow/workflow.md", "openai/m1", "openai/m2"), ["agent ask", "step ask"]),
+        (edit("flow/workflow.md", "openai/m1", "openai/m2"), ["agent ask"]),
         (edit("flow/workflow.md", "approve: true\n", ""), ["step save"]),
         (edit("flow/workflow.md", "outputs: {it:", "outputs: {that:"), ["workflow outputs"]),
         (edit("flow/workflow.md", "write: [box.put]", "write: [box.put], network: [a.example]"), ["workflow allow"]),
