@@ -99,10 +99,10 @@ class Speaker:
     async def _heard(self, line: bytes) -> None:
         try:
             message = json.loads(line)
-        except (ValueError, RecursionError) as error:
+        except (ValueError, RecursionError) as why:
             message = None
             if line.startswith(b"{") and b'"jsonrpc"' in line:
-                self._fail_all(f"an answer that cannot be read: {_one_line(str(error))}")
+                self._fail_all(f"an answer that cannot be read: {one_line(str(why), _SHOWN)}")
         if not isinstance(message, dict):
             shown = line[:_SHOWN].decode("utf-8", "replace")
             self._listeners.say(f"[no JSON-RPC message: {one_line(shown, _SHOWN)}]\n")
@@ -119,7 +119,8 @@ class Speaker:
                     await self._program.write(json.dumps(answer).encode())
             return
         if number is None and message.get("error") is not None:
-            self._fail_all(f"an error of no call: {_one_line(json.dumps(message['error']))}")
+            error = one_line(json.dumps(message["error"]), _SHOWN)
+            self._fail_all(f"an error of no call: {error}")
         waiting = self._open.get(number) if isinstance(number, int) else None
         if waiting is not None and not waiting.done():
             waiting.set_result(message)

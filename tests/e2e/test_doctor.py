@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from aiworkflow.cli.out import Out
+from aiworkflow.cli.out import wrapped
 from tests.certificates import certificates
 from tests.support import Project, script
 
@@ -57,9 +57,9 @@ def test_on_a_terminal_long_texts_stay_in_their_column(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "60")
     text = "not set: ANTHROPIC_API_KEY, OPENAI_API_KEY, GEMINI_API_KEY"
-    assert Out().wrapped(text, 20) == text  # a file has no width
+    assert wrapped(text, 20) == text  # a file has no width
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    lines = Out().wrapped(text, 20).split("\n" + " " * 20)
+    lines = wrapped(text, 20).split("\n" + " " * 20)
     assert lines == ["not set: ANTHROPIC_API_KEY,", "OPENAI_API_KEY, GEMINI_API_KEY"]
     shown = project.run("doctor").out
     assert "\n· optional keys " in shown and "DEEPSEEK_API_KEY\n" in shown
