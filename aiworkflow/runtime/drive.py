@@ -373,8 +373,8 @@ class Drive:
         self._it.account.settle()
         self._parked = parks
         self._row = self._saved_row = row
+        self._it.values.release(self._tail + 1, append.events)
         self._tail += len(events)
-        self._it.values.release(self._tail)
         self._it.on_append()
 
     def _parks(self, decision: Decision) -> bool:

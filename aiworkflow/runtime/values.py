@@ -14,6 +14,8 @@ from aiworkflow.engine.said import Said
 from aiworkflow.jsontext import compact
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from aiworkflow.engine.events import Event
     from aiworkflow.journal import Journal
 
@@ -53,11 +55,11 @@ class Values:
 
     def ref(self, value: Json) -> Ref:
         """A reference to a value, for an event. A large value becomes a blob at once."""
+        if _fits(value, self._inline):  # as most do
+            return Inline(value)
         if value is None or isinstance(value, bool | int | float):
             return Inline(value)
         if isinstance(value, str) and len(value) * 4 <= self._inline:
-            return Inline(value)
-        if _fits(value, self._inline):
             return Inline(value)
         data = json_bytes(value)
         if len(data) <= self._inline:
@@ -76,16 +78,16 @@ class Values:
         """Keep an event that has its seq but is not durable yet."""
         self._pending[seq] = event
 
-    def release(self, upto: int) -> None:
-        """Events up to this seq are durable now."""
-        for seq in [seq for seq in self._pending if seq <= upto]:
+    def release(self, first: int, payloads: Sequence[bytes]) -> None:
+        """The events held from this seq on are durable now, written as these payloads."""
+        for seq, payload in enumerate(payloads, first):
             event = self._pending.pop(seq)
             if isinstance(event, ev.Started):  # its attempt begins now
-                self._remember(seq, "arguments", event.arguments)
+                self._remember(seq, "arguments", event.arguments, payload)
                 continue
             ref = output_ref(event)
             if ref is not None:
-                self._remember(seq, "output", ref)
+                self._remember(seq, "output", ref, payload)
 
     def drop_pending(self) -> None:
         """The events held did not become durable."""
@@ -140,14 +142,16 @@ class Values:
             self._cache.move_to_end((seq, what))
             return found[0]
         event = self._pending.get(seq)
-        if event is None:
-            event = decode(self._journal.record(self._run, seq).payload)
-        return self._remember(seq, what, _ref_of(event, what))
+        if event is not None:
+            return self.load(_ref_of(event, what))
+        payload = self._journal.record(self._run, seq).payload
+        return self._remember(seq, what, _ref_of(decode(payload), what), payload)
 
-    def _remember(self, seq: int, what: str, ref: Ref | None) -> Json:
+    def _remember(self, seq: int, what: str, ref: Ref | None, payload: bytes) -> Json:
+        """The value of a reference that stands in an event with this payload."""
         value = self.load(ref)
-        size = ref.size if isinstance(ref, Stored) else _rough_size(value)
-        if seq not in self._pending and size <= self._limit // 4:
+        size = ref.size if isinstance(ref, Stored) else 2 * len(payload)  # objects take more
+        if size <= self._limit // 4:
             self._cache[seq, what] = (value, size)
             self._size += size
             while self._size > self._limit:
@@ -170,15 +174,6 @@ def _ref_of(event: Event, what: str) -> Ref | None:
             return event.spec
         case _:
             return output_ref(event)
-
-
-def _rough_size(value: Json) -> int:
-    """Some measure of memory, cheap for the usual small values."""
-    if isinstance(value, str):
-        return len(value) + 50
-    if isinstance(value, list | dict):
-        return 1000 if _fits(value, 500) else len(json_bytes(value)) * 2 + 100
-    return 50
 
 
 def _fits(value: Json, most: int) -> bool:
