@@ -67,7 +67,7 @@ class Transaction:
         self._clock = clock
         self._streams: dict[str, _Stream] = {}
         self._outcomes: dict[tuple[int, str], Appended] = {}
-        self._new_events: list[tuple[int, int, str | None, bytes, int]] = []
+        self._new_events: list[tuple[int, int, str | None, bytearray, int]] = []
         self._new_outcomes: list[tuple[int, str, int, int]] = []
 
     def look_up(self, runs: Sequence[str]) -> None:
@@ -210,8 +210,9 @@ class Transaction:
         id_ = append.id if is_placed else None
         for payload in append.events:
             stream.tail += 1
-            row = (number, stream.tail, id_, payload, crc32(payload, stream.tail))
-            self._new_events.append(row)
+            crc = crc32(payload, stream.tail)
+            # bytes are taken to a search for an adapter before they are bound
+            self._new_events.append((number, stream.tail, id_, bytearray(payload), crc))
             id_ = None
         outcome = Appended(first, stream.tail)
         if not is_placed:
