@@ -302,10 +302,11 @@ class Drive:
     # -- decide and append ------------------------------------------------------------------------
 
     def _decide(self, facts: Sequence[Event], arrived: Sequence[Event]) -> Decision:
-        self._decider.may_spend(self._it.account.left(self._now()))
+        now = self._now()
+        self._decider.may_spend(self._it.account.left(now))
         if self.callers is not None:
             self._decider.bound_by(self.callers)
-        turn = self._decider.decide(self._now(), facts, arrived)
+        turn = self._decider.decide(now, facts, arrived)
         answer = None
         while True:
             try:
@@ -352,8 +353,8 @@ class Drive:
     async def _append(self, decision: Decision) -> None:
         events = decision.events
         self._hold(events)
-        parks = self._parks(decision)
-        row = self._new_row(decision, parks=parks)
+        parks, cost = self._parks(decision), cost_of(events)
+        row = self._new_row(decision, cost, parks=parks)
         fresh = list(self._it.values.fresh_blobs)
         append = Append(
             id=self._it.ids.token(),
@@ -435,8 +436,9 @@ class Drive:
                 writes.append(RegisterWrite(RESTORED, self._it.run, None))
             if isinstance(event, ev.Ended) and event.output is not None:
                 instance = self._state.instances[event.path]
-                is_first = instance.agent in instance.agents[:1] or not instance.agents
-                if instance.cache and is_first and event.status == "succeeded" and not event.undo:
+                if not instance.cache or event.status != "succeeded" or event.undo:
+                    continue
+                if instance.agent in instance.agents[:1] or not instance.agents:
                     writes.append(self._it.cache.write(instance, event))
         writes += self._it.measured.writes(self._it.run, decision.events)
         writes += self._it.account.writes(own_usd(self._state), self._decider.reserved_usd)
@@ -461,9 +463,9 @@ class Drive:
         started = self._state.started
         return [RegisterWrite(READY, started.ready, None)] if started and started.ready else []
 
-    def _new_row(self, decision: Decision, *, parks: bool) -> RunRow:
+    def _new_row(self, decision: Decision, spent: float, *, parks: bool) -> RunRow:
         row = self._row
-        cost = row.cost_usd + cost_of(decision.events)
+        cost = row.cost_usd + spent
         finished = self._state.finished
         status = self._state.status
         asking = [] if parks else asked_here(self._state, self._it.plan, decision.waits)
