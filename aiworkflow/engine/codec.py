@@ -162,6 +162,9 @@ _ROWS = {
 
 _FIELDS = {type_: {name: read for name, _, _, read in shape} for type_, shape in _SHAPES.items()}
 
+# `json.loads` looks for spaces around it first, and there are none
+_READ = json.JSONDecoder().raw_decode
+
 
 def encode(event: Event) -> bytes:
     """The event as compact JSON in UTF-8."""
@@ -192,7 +195,11 @@ def decode(payload: bytes) -> Event:
     Raises:
         UnknownEvent: its type or version is newer than this code.
     """
-    data = cast("dict[str, Json]", json.loads(payload.decode("utf-8", "surrogatepass")))
+    text = payload.decode("utf-8", "surrogatepass")
+    found, end = _READ(text)
+    if end != len(text):
+        raise json.JSONDecodeError("Extra data", text, end)
+    data = cast("dict[str, Json]", found)
     name = cast("str", data.pop("t"))
     version = cast("int", data.pop("v", 1))
     type_ = _TYPES.get(name)
