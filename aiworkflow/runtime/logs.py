@@ -61,8 +61,11 @@ class AttemptLog:
         self._masking = masking
         self._masked: MaskedStream | None = None
         self._file: FileIO | None = None
-        self._path = f"{folder}/{stem}.log"  # as a Path it takes longer than to write to it
         self._content: list[bytes] | None = []
+
+    @property
+    def _path(self) -> str:
+        return f"{self._folder}/{self.stem}.log"  # as a Path it takes longer than to write to it
 
     def write(self, text: str) -> None:
         """Add text; past the limit it is dropped, with a note."""
