@@ -90,6 +90,8 @@ class Drive:
         self._facts[:0] = as_restored(self._it.journal, self._it.run, first)
         try:
             with self._it.lease.watching(self._it.run, self._lose):
+                # what others have appended until then refuses our first append
+                self._look_at = asyncio.get_running_loop().time() + _POLL_S
                 try:
                     await self._turns()
                 finally:
