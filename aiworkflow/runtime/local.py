@@ -11,7 +11,6 @@ from aiworkflow.engine import events as ev
 from aiworkflow.engine.carried import Stored
 from aiworkflow.errors import UsageError
 from aiworkflow.journal import Append, Journal, RunRow, new_run_id
-from aiworkflow.plan import plan_from_json
 from aiworkflow.runtime import imported
 from aiworkflow.runtime.account import Account
 from aiworkflow.runtime.asks import Board
@@ -39,7 +38,7 @@ from aiworkflow.runtime.shelf import Shelf
 from aiworkflow.runtime.spending import Spending
 from aiworkflow.runtime.spread import first_of_child, ready_key_of_child
 from aiworkflow.runtime.values import Values, json_bytes
-from aiworkflow.runtime.workspace import load_files, snapshot
+from aiworkflow.runtime.workspace import load_files
 from aiworkflow.runtime.workspaces import Workspaces
 
 if TYPE_CHECKING:
@@ -106,7 +105,7 @@ class LocalRuntime:
         self.workspaces = Workspaces(journal, folders, environ, masking, left)
         self.holding = Holding(folders.state / "drivers", journal, clock, ids, lease_s)
         self.spreads = False
-        self._shelf = Shelf(journal, clock)
+        self._shelf = Shelf(journal, clock, folders.state / "bundles")
         self.measured = Measured(journal)
         self.breakers = Breakers(
             journal,
@@ -144,7 +143,7 @@ class LocalRuntime:
         values = Values(self.journal, run, inline_bytes=new.settings.limits["inline_output"])
         started = self.started(run, new, values)
         row = row_of(started)
-        bundle = snapshot(self.folders.state / "bundles", new.files)
+        bundle = self._shelf.bundle(started.files, new.files)
         drive = self.drive(
             run, 1, new.plan, RunState(), values, new.settings, bundle, row, started, attached
         )
@@ -215,8 +214,7 @@ class LocalRuntime:
         """
         started, plan, values = self._child(run, parent, path, digest, given, turn, tree)
         settings = InForce.from_json(cast("dict[str, Json]", values.load(started.settings)))
-        files = load_files(self.journal.blobs, started.files)
-        bundle = snapshot(self.folders.state / "bundles", files)
+        bundle = self._shelf.bundle(started.files)
         row = row_of(started)
         drive = self.drive(
             run, 1, plan, RunState(), values, settings, bundle, row, started, attached, restored
@@ -254,7 +252,7 @@ class LocalRuntime:
         """The start of a child run; what it names is stored."""
         called = cast("dict[str, str]", parent.children[digest])
         blobs = self.journal.blobs
-        plan = plan_from_json(json.loads(blobs.get(called["plan"])))
+        plan = self._shelf.plan(called["plan"])
         data = json.loads(blobs.get(called["settings"]))
         settings = InForce.from_json(data)
         inputs = self._check_inputs(plan.name, plan.inputs, given)
@@ -367,13 +365,12 @@ class LocalRuntime:
         Args:
             values, row: those of the run, where they are at hand.
         """
-        blobs = self.journal.blobs
-        plan = plan_from_json(json.loads(blobs.get(started.plan)))
+        plan = self._shelf.plan(started.plan)
         reader = Values(self.journal, run, inline_bytes=0)
         settings = InForce.from_json(cast("dict[str, Json]", reader.load(started.settings)))
         if values is None:
             values = Values(self.journal, run, inline_bytes=settings.limits["inline_output"])
-        bundle = snapshot(self.folders.state / "bundles", load_files(blobs, started.files))
+        bundle = self._shelf.bundle(started.files)
         row = row or self.journal.run(run)
         return self.drive(
             run,

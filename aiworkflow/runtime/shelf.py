@@ -1,23 +1,29 @@
-"""What the starts of one bundle's runs have in common: stored once, not with each of many runs."""
+"""What runs of one bundle have in common: stored once and read once, not with each of many runs."""
 
 from __future__ import annotations
 
+import json
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
-from aiworkflow.plan import plan_to_json
+from aiworkflow.plan import plan_from_json, plan_to_json
 from aiworkflow.records import record
 from aiworkflow.runtime.values import Values, json_bytes
-from aiworkflow.runtime.workspace import keep_files
+from aiworkflow.runtime.workspace import keep_files, load_files, snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
+    from aiworkflow.bundle.workflow import BundleFile
     from aiworkflow.clock import Clock
     from aiworkflow.engine.carried import Json, Ref
     from aiworkflow.journal import Journal
     from aiworkflow.plan.graph import Plan
     from aiworkflow.runtime.given import Called, NewRun
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 _FRESH_S: Final = 60.0  # far less than what a sweep spares
 _MOST: Final = 64
@@ -39,12 +45,41 @@ class Stored:
 
 
 class Shelf:
-    """Remembers for a while what was stored. A sweep spares what was stored a moment ago."""
+    """Remembers for a while what was stored. A sweep spares what was stored a moment ago.
 
-    def __init__(self, journal: Journal, clock: Clock) -> None:
+    Args:
+        bundles: the folder of the bundles' files as they were when their runs started.
+    """
+
+    def __init__(self, journal: Journal, clock: Clock, bundles: Path) -> None:
         self._journal = journal
         self._clock = clock
+        self._bundles = bundles
         self._known: OrderedDict[int, tuple[float, NewRun, Stored]] = OrderedDict()
+        self._plans: OrderedDict[str, Plan] = OrderedDict()
+        self._folders: OrderedDict[str, Path] = OrderedDict()
+
+    def plan(self, blob: str) -> Plan:
+        """The plan in a blob. Plans are not changed: runs that are driven here may share one."""
+        found = self._plans.get(blob)
+        if found is None:
+            found = plan_from_json(json.loads(self._journal.blobs.get(blob)))
+        _keep(self._plans, blob, found)
+        return found
+
+    def bundle(self, manifest: str, files: Sequence[BundleFile] | None = None) -> Path:
+        """The folder of the files that a blob lists.
+
+        Args:
+            files: the same, where they are at hand.
+        """
+        found = self._folders.get(manifest)
+        if found is None or not found.is_dir():  # somebody may clear the state folder
+            if files is None:
+                files = load_files(self._journal.blobs, manifest)
+            found = snapshot(self._bundles, files)
+        _keep(self._folders, manifest, found)
+        return found
 
     def of(self, new: NewRun, run: str) -> Stored:
         """What a run refers to; it is durable when this returns.
@@ -57,9 +92,7 @@ class Shelf:
         if found is not None and _is_same(found[1], new) and 0 <= now - found[0] < _FRESH_S:
             return found[2]
         stored = self._store(new, run)
-        self._known[id(new.plan)] = (now, new, stored)
-        while len(self._known) > _MOST:
-            self._known.popitem(last=False)
+        _keep(self._known, id(new.plan), (now, new, stored))
         return stored
 
     def _store(self, new: NewRun, run: str) -> Stored:
@@ -84,6 +117,14 @@ class Shelf:
         plan = self._journal.blobs.put(plan_bytes(one.plan))
         files, digests = keep_files(self._journal.blobs, one.files)
         return plan, files, [plan, *digests]
+
+
+def _keep(known: OrderedDict[K, V], key: K, value: V) -> None:
+    """Remember something; of too many the one that was asked for the longest ago is forgotten."""
+    known[key] = value
+    known.move_to_end(key)
+    if len(known) > _MOST:
+        known.popitem(last=False)
 
 
 def plan_bytes(plan: Plan) -> bytes:
