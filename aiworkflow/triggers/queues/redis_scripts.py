@@ -76,8 +76,10 @@ for i = 1, 10 do
     local again = redis.call(
       'XAUTOCLAIM', KEYS[i], group, consumer, lease, '0', 'COUNT', most - #found)
     for _, one in ipairs(again[2]) do
-      local times = redis.call('XPENDING', KEYS[i], group, one[1], one[1], 1)
-      found[#found + 1] = {10 - i, one[1], times[1][4], one[2]}
+      if one then  -- Redis 6.2 tells of what was trimmed, as nothing
+        local times = redis.call('XPENDING', KEYS[i], group, one[1], one[1], 1)
+        found[#found + 1] = {10 - i, one[1], times[1][4], one[2]}
+      end
     end
   end
   if most > #found then
