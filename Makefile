@@ -18,7 +18,7 @@ demo: $(LEAST)
 test: $(STAMP)
 	@# hypothesis writes its tables of characters once, before two processes would
 	@$(BIN)/python -c 'from hypothesis import strategies as st; st.characters(codec="utf-8").validate()'
-	$(BIN)/python -m pytest -q -n 3 --dist worksteal $(if $(EXHAUSTIVE),--timeout=3600) tests
+	$(BIN)/python -m pytest -q -n 4 --dist worksteal $(if $(EXHAUSTIVE),--timeout=3600) tests
 
 ## check: ruff, mypy --strict and the import contracts
 check: $(STAMP)

@@ -155,7 +155,7 @@ def _check_text(arguments: Sequence[str]) -> None:
             shown = word.encode("utf-8", "replace").decode()
             raise UsageError(
                 f"`{shown}` on the command line is not UTF-8 text",
-                hint="a file with such a name has to be renamed",
+                hint="write it in UTF-8; a file with such a name has to be renamed",
             )
 
 

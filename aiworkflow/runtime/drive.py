@@ -32,7 +32,7 @@ from aiworkflow.runtime.folding import PAGE, fold
 from aiworkflow.runtime.patience import patiently
 from aiworkflow.runtime.placing import needs, needs_no_more
 from aiworkflow.runtime.pulse import LeaseLost
-from aiworkflow.runtime.ready import FOR_A_WORKER, READY
+from aiworkflow.runtime.ready import FOR_A_WORKER, no_longer_ready
 from aiworkflow.runtime.restored import RESTORED, as_restored
 from aiworkflow.runtime.spread import may_go_on, wake_parent, wake_version
 from aiworkflow.runtime.waits import WAKE, Waits, asked_here, child_id, waiting_for
@@ -355,8 +355,8 @@ class Drive:
     async def _append(self, decision: Decision) -> None:
         events = decision.events
         self._hold(events)
-        parks, cost = self._parks(decision), cost_of(events)
-        row = self._new_row(decision, cost, parks=parks)
+        parks = self._parks(decision)
+        row = self._new_row(decision, parks=parks)
         fresh = list(self._it.values.fresh_blobs)
         append = Append(
             id=self._it.ids.token(),
@@ -449,7 +449,7 @@ class Drive:
             gone = [RegisterWrite(DOUBT, row.key, None) for row in known]
             over = [*gone, RegisterWrite(WAKE, self._it.run, None), *self._it.lane.leave()]
             over += [*needs_no_more(self._it.run, self._it.plan), *wake_parent(self._state.started)]
-            return [*writes, *self._no_longer_ready(), *over]
+            return [*writes, *no_longer_ready(self._state.started), *over]
         if not parks:
             return writes
         doubts = [self._state.instances[path] for path in decision.doubts]
@@ -458,16 +458,11 @@ class Drive:
         if self._holding:  # whoever works next goes on with it
             at, self._wake_version = "{}", None
         writes.append(RegisterWrite(WAKE, self._it.run, at, self._wake_version))
-        return [*writes, *self._no_longer_ready()]
+        return [*writes, *no_longer_ready(self._state.started)]
 
-    def _no_longer_ready(self) -> list[RegisterWrite]:
-        """Of a run that was submitted: workers find it by its wake from here on."""
-        started = self._state.started
-        return [RegisterWrite(READY, started.ready, None)] if started and started.ready else []
-
-    def _new_row(self, decision: Decision, spent: float, *, parks: bool) -> RunRow:
+    def _new_row(self, decision: Decision, *, parks: bool) -> RunRow:
         row = self._row
-        cost = row.cost_usd + spent
+        cost = row.cost_usd + cost_of(decision.events)
         finished = self._state.finished
         status = self._state.status
         asking = [] if parks else asked_here(self._state, self._it.plan, decision.waits)

@@ -15,6 +15,7 @@ from aiworkflow.records import record
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from aiworkflow.engine.events import RunStarted
     from aiworkflow.journal import Register
 
 READY: Final = "ready"
@@ -68,3 +69,8 @@ def read_ready(row: Register) -> ReadyRow:
         lane=str(value.get("lane", "")),
         labels=tuple(cast("Sequence[str]", value.get("labels", ()))),
     )
+
+
+def no_longer_ready(started: RunStarted | None) -> list[RegisterWrite]:
+    """Of a run that was submitted and is driven: workers find it by its wake from here on."""
+    return [RegisterWrite(READY, started.ready, None)] if started and started.ready else []

@@ -138,4 +138,4 @@ def test_a_report_puts_the_arms_beside_each_other(project: Project) -> None:
     assert good["cost_usd"]["value"] > 0
     assert project.run("agents", "report", "flow", "--limit", "1", "--json").json != done.json
     text = project.run("agents", "report", "flow").out
-    assert text.startswith("ask\n  agent")
+    assert text.startswith("ask\n  AGENT")

@@ -257,7 +257,7 @@ def test_what_a_person_says_was_taken_back_is_done_again(project: Project) -> No
         (("--from", "b", "--set", "log=NaN"), "--set log takes JSON: NaN is not JSON"),
         (
             ("--from", "b", "--set", 'log="\udcff"'),
-            "`log` cannot be used: it holds half a surrogate",
+            "on the command line is not UTF-8 text",
         ),
         (("--from", "b", "--input", "n=x"), "must be a whole number"),
         (("--on", "nowhere"), "there is no revision `nowhere`"),

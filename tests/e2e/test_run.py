@@ -72,7 +72,7 @@ def test_bytes_that_are_no_text_are_no_input(project: Project) -> None:
     project.workflow(SAY, head=INPUTS)
     refused = project.run("run", "flow", "-i", "count=3", "-i", "who=a\udcff")  # the byte 0xff
     assert refused.code == 2
-    assert "`who`: it is not UTF-8 text" in refused.err
+    assert "`who=a?` on the command line is not UTF-8 text" in refused.err
     assert not project.run("runs", "list", "--json").json["runs"]
 
 
@@ -93,7 +93,7 @@ def test_half_a_character_out_of_json_fails_its_step_and_not_the_report(project:
         ("what=1e999", "`what`: it holds inf, which is no number of JSON"),
         ('what="\\ud800"', "`what`: it holds half a surrogate pair, which is no text"),
         ("what=" + "[" * 500 + "]" * 500, "`what`: it is nested more than 100 levels deep"),
-        ("who=\udcff", "`who`: it is not UTF-8 text"),
+        ("who=\udcff", "`who=?` on the command line is not UTF-8 text"),
     ],
 )
 def test_an_input_that_no_journal_can_hold_is_refused(

@@ -319,7 +319,7 @@ ODD_DATA = {
     '{"a": 1, "a": 2}': "the key `a` is there twice in one object",
     "[" * 5000 + "]" * 5000: "it is nested deeper than 100 levels",
     r'"\ud800"': "half a surrogate pair",
-    '"\udcff"': "what comes with event `deployed` cannot be used: it holds half a surrogate pair",
+    '"\udcff"': "on the command line is not UTF-8 text",
 }
 
 

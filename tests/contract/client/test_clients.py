@@ -131,7 +131,7 @@ class TestLostAnswers:
         async with aiworkflow.connect(server=server.url, environ={}) as client:
             run = await client.start("undoable")
             await run.result()
-        with Cutting(server.port, cuts=1) as line:
+        with Cutting(server.port, cuts=1, of=b"POST") as line:
             async with aiworkflow.connect(server=line.url, environ={}) as client:
                 with pytest.raises(UnavailableError, match="whether it was done is not known"):
                     await client.undo(run.id)
@@ -162,10 +162,14 @@ class TestLostAnswers:
 
 
 class Cutting:
-    """Forwards to a port, and cuts the first connections off, after some bytes of the answer."""
+    """Forwards to a port, and cuts the first connections off, after some bytes of the answer.
 
-    def __init__(self, port: int, *, cuts: int, after: int = 0) -> None:
-        self.port, self.left, self.after = port, cuts, after
+    Of requests that begin with some bytes only, where these are given.
+    """
+
+    def __init__(self, port: int, *, cuts: int, after: int = 0, of: bytes = b"") -> None:
+        self.port, self.left, self.after, self.of = port, cuts, after, of
+        self.asked = b""
         self.open: list[socket.socket] = []
         self.threads: list[threading.Thread] = []
 
@@ -203,12 +207,13 @@ class Cutting:
 
     def pass_on(self, here: socket.socket, there: socket.socket) -> None:
         while data := here.recv(65536):
+            self.asked = data
             there.sendall(data)
 
     def give_back(self, there: socket.socket, here: socket.socket, cut: bool) -> None:
         passed = 0
         while data := there.recv(65536):
-            if cut and passed + len(data) > self.after:
+            if cut and self.asked.startswith(self.of) and passed + len(data) > self.after:
                 self.left -= 1
                 here.sendall(data[: self.after - passed])
                 here.shutdown(socket.SHUT_RDWR)
