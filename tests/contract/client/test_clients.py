@@ -169,7 +169,7 @@ class Cutting:
 
     def __init__(self, port: int, *, cuts: int, after: int = 0, of: bytes = b"") -> None:
         self.port, self.left, self.after, self.of = port, cuts, after, of
-        self.asked = b""
+        self.asked: dict[socket.socket, bytes] = {}
         self.open: list[socket.socket] = []
         self.threads: list[threading.Thread] = []
 
@@ -207,13 +207,15 @@ class Cutting:
 
     def pass_on(self, here: socket.socket, there: socket.socket) -> None:
         while data := here.recv(65536):
-            self.asked = data
+            if data.startswith((b"GET ", b"POST ")):  # else more of the one before
+                self.asked[here] = data
             there.sendall(data)
 
     def give_back(self, there: socket.socket, here: socket.socket, cut: bool) -> None:
         passed = 0
         while data := there.recv(65536):
-            if cut and self.asked.startswith(self.of) and passed + len(data) > self.after:
+            is_meant = self.asked.get(here, b"").startswith(self.of)
+            if cut and is_meant and passed + len(data) > self.after:
                 self.left -= 1
                 here.sendall(data[: self.after - passed])
                 here.shutdown(socket.SHUT_RDWR)
