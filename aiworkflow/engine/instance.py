@@ -86,7 +86,7 @@ class Instance:
         children: by node id of a group, by index of an `each`, by round of an `until`.
         stopping: why nothing new starts below, or "".
         scope: of a branch: its view of the state; None where it shares its parent's.
-        mark: of a group or `until`: the state when it began, to come back to.
+        mark: of a group or `until`: where the state stood when it began, to come back to.
         done_seq: seq of the event with which it succeeded.
         undo_seq: seq of the event that holds the arguments of its undo; 0 where it has none.
         undo: the attempt to take it back; `undone` what came of that: `done`, `failed` or "".

@@ -160,15 +160,13 @@ def _restart(state: RunState, event: ev.Replanned) -> None:
         }
 
     for found in state.instances.values():
-        mark = found.mark
-        if mark is not None:
-            before = (state.scope(found).writes or ())[: mark.writes]
-            mark.writes = sum(stays(name) for name, _ in before)
-            mark.values = now(mark.values)
-            mark.others = [write for write in mark.others if stays(write[0])]
-    for found in state.instances.values():
         scope = found.scope
-        if scope is not None:
-            scope.values = now(scope.values)
-            if scope.writes is not None:
-                scope.writes = [write for write in scope.writes if stays(write[0])]
+        if scope is None:
+            continue
+        scope.values = now(scope.values)
+        before, count = scope.base
+        if scope.writes is not None:
+            count = sum(stays(name) for name, _ in scope.writes[:count])
+            scope.writes = [write for write in scope.writes if stays(write[0])]
+        scope.base = now(before), count
+        scope.log = [write for write in scope.log if stays(write.name)]

@@ -36,8 +36,6 @@ def resume(state: RunState, event: ev.RunResumed) -> Instance | None:
             found.status = RUNNING
             found.at = event.at  # deadlines count from here
             found.clear()
-            if found.mark is not None:
-                state.scope(found).keep(found.mark)
     for path in event.anew:
         state.instances[path].visit_again()
     if event.undo:

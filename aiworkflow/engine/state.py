@@ -200,8 +200,6 @@ class RunState:
     def _delayed(self, event: ev.Delayed) -> Instance:
         found = self.instances[event.path]
         found.delayed(event.until, event.because)
-        if found.mark is not None:
-            self.scope(found).keep(found.mark)
         return found
 
     def _changed(self, event: ev.Changed) -> Instance | None:
@@ -453,8 +451,8 @@ class RunState:
             found.failures += 1
         elif event.status == SUCCEEDED:
             found.done_seq = self.seq
-        if found.mark is not None:
-            self.scope(found).let_go(found.mark)
+            if found.mark is not None:
+                self.scope(found).let_go(found.mark)
         return found
 
     def _merge(self, instance: Instance, event: ev.Closed) -> None:
