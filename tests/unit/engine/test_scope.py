@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from aiworkflow.bundle.policies import Goto
 from aiworkflow.bundle.workflow import Kind, OnError
 from aiworkflow.engine import RunState, before, carried_over, decode, has_begun
+from aiworkflow.engine.instance import Instance
+from aiworkflow.engine.scope import Scope
 
 
 def _load(name: str, file: str) -> Any:
@@ -127,3 +129,24 @@ def test_a_fork_has_the_state_of_what_it_takes_over(
 
 def statuses(state: RunState) -> dict[str, str]:
     return {path: one.status for path, one in state.instances.items() if one.at_rest and path}
+
+
+def test_groups_beside_each_other_take_out_their_own_writes_each() -> None:
+    """One begins while the writes of the other stand, which are void later."""
+    scope = Scope({"sum": 0}, branch=True)
+    one, other = (Instance(name, name, None, "group") for name in ("g", "h"))
+    by_one, by_other = Instance("g.a", "a", one, "leaf"), Instance("h.b", "b", other, "leaf")
+
+    def reduced(name: str, operands: Any) -> Any:
+        return scope.values[name] + sum(operands)  # type: ignore[operator]
+
+    first = scope.mark(one)
+    scope.write(by_one, "sum", 10, [10])
+    second = scope.mark(other)
+    scope.write(by_other, "sum", 15, [5])
+    assert first is not None
+    assert second is not None
+    scope.go_back(first, reduced)
+    assert (scope.values, scope.writes) == ({"sum": 5}, [("sum", 5)])
+    scope.go_back(second, reduced)
+    assert (scope.values, scope.writes) == ({"sum": 0}, [])
