@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _COUNTED_EVERY_S: Final = 2.0
 _PAGE: Final = 1000
+_BETWEEN_PAGES_S: Final = 0.02  # a page each for all that come together would be a pause for each
 
 
 class Overloaded(UnavailableError):
@@ -97,13 +98,15 @@ class RunStarter:
     def _refuse_when_full(self) -> None:
         """Count what waits, now and then and a page at a time: a long line stops nobody else."""
         now = self._client.project.clock.now().timestamp()
-        if self._after or not 0 <= now - self._counted_at < _COUNTED_EVERY_S:
+        pause = _BETWEEN_PAGES_S if self._after else _COUNTED_EVERY_S
+        if not 0 <= now - self._counted_at < pause:
+            self._counted_at = now
             most = min(_PAGE, self._most - self._count)
             rows = self._client.journal.registers(READY, after=self._after, limit=most)
             self._count += len(rows)
             if len(rows) < most or self._count >= self._most:
                 self._is_full = self._count >= self._most
-                self._counted_at, self._count, self._after = now, 0, ""
+                self._count, self._after = 0, ""
             else:
                 self._after = rows[-1].key
         if self._is_full:

@@ -33,7 +33,7 @@ def on_bad_disk(project: Project, *fault: object, env: dict[str, str]) -> Done:
     done = subprocess.run(
         command,
         cwd=project.root,
-        env={**project.env, **env},
+        env={**project.env, "PYTHONDONTWRITEBYTECODE": "1", **env},  # else its writes count, too
         capture_output=True,
         text=True,
         timeout=120,

@@ -30,6 +30,7 @@ from aiworkflow.journal.contract import (
     UnknownRun,
 )
 from aiworkflow.journal.grouped import Grouped, answer
+from aiworkflow.journal.sqlite.checkpoint import PAGE_BYTES
 from aiworkflow.journal.sqlite.failures import PATIENCE_S, is_busy, patiently, unavailable, wait_s
 from aiworkflow.journal.sqlite.transaction import Transaction
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
     from aiworkflow.clock import Clock
     from aiworkflow.journal.grouped import Group, Outcome
+    from aiworkflow.journal.sqlite.checkpoint import Checkpoints
 
 REFUSALS: Final = (Fenced, Moved, Closed, Conflict, UnknownRun)
 SLOW_COMMIT_S: Final = 0.002
@@ -47,7 +49,7 @@ SLOW_COMMIT_S: Final = 0.002
 class Pace:
     """Whether commits are slow of late: most of the last eight took longer than a limit.
 
-    Most, not the mean: now and then a commit also moves the WAL into the file.
+    Most, not the mean: now and then a commit waits for something else.
 
     Attributes:
         is_slow: whether the thread is worth its price.
@@ -70,6 +72,7 @@ class Commits(Grouped):
     Args:
         begin: begins a write transaction on it; raises JournalUnavailable if that makes no sense.
         pace: decides between the event loop and the thread.
+        checkpoints: told how much each commit has written.
     """
 
     def __init__(
@@ -80,6 +83,7 @@ class Commits(Grouped):
         *,
         clock: Clock,
         pace: Pace,
+        checkpoints: Checkpoints,
     ) -> None:
         super().__init__()
         self._db = db
@@ -88,6 +92,8 @@ class Commits(Grouped):
         self._begin = begin
         self._clock = clock
         self.pace = pace
+        self._checkpoints = checkpoints
+        self._written = 0
         self._busy_since: float | None = None
         self._busy_tries = 0
 
@@ -192,6 +198,7 @@ class Commits(Grouped):
         """Begin a transaction and write all that is not refused."""
         outcomes: list[Outcome] = []
         self._begin()
+        before = self._db.total_changes
         transaction = Transaction(self._cursor, self._clock)
         transaction.look_up([append.run for append in appends])
         for append in appends:
@@ -200,12 +207,16 @@ class Commits(Grouped):
             except REFUSALS as refusal:
                 outcomes.append(refusal)
         transaction.finish()
+        rows = self._db.total_changes - before
+        payloads = sum([len(payload) for append in appends for payload in append.events])
+        self._written = rows * PAGE_BYTES + payloads
         return outcomes
 
     def _end(self) -> None:
         began = time.perf_counter()
         self._cursor.execute("COMMIT")
         self.pace.note(time.perf_counter() - began)
+        self._checkpoints.wrote(self._written)
 
     def _settled(self, append: Append, error: sqlite3.Error) -> Outcome:
         """After a failed transaction: was this append made after all?"""

@@ -34,6 +34,7 @@ from aiworkflow.journal.contract import (
     StreamState,
     UnknownRun,
 )
+from aiworkflow.journal.sqlite.checkpoint import PAGE_BYTES, Checkpoints
 from aiworkflow.journal.sqlite.commit import Commits, Pace
 from aiworkflow.journal.sqlite.connect import connect, open_database, prepare_writing
 from aiworkflow.journal.sqlite.failures import damaged, patiently, unavailable
@@ -89,7 +90,15 @@ class SqliteJournal:
         self._signals = 0
         self._id = ""
         self._is_checked = False
-        self._commits = Commits(self._db, self.path, self._begin, clock=clock, pace=pace or Pace())
+        self._checkpoints = Checkpoints(self.path)
+        self._commits = Commits(
+            self._db,
+            self.path,
+            self._begin,
+            clock=clock,
+            pace=pace or Pace(),
+            checkpoints=self._checkpoints,
+        )
 
     @property
     def id(self) -> str:
@@ -404,8 +413,10 @@ class SqliteJournal:
 
         def write() -> None:
             self._begin()
+            before = self._db.total_changes
             work(self._db.cursor())
             self._db.execute("COMMIT")
+            self._checkpoints.wrote((self._db.total_changes - before) * PAGE_BYTES)
 
         self._commits.drain()
         try:
@@ -421,6 +432,7 @@ class SqliteJournal:
             return
         self._commits.close()
         self._is_closed = True
+        self._checkpoints.close()
         if self._reader is not None:
             self._reader.close()
         self._db.close()

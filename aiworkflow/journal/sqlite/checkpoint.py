@@ -1,0 +1,91 @@
+"""Checkpoints beside the writer: what the WAL holds is moved into the file by a thread of its own.
+
+SQLite would do it within the commit that makes the WAL long enough, and who waits for that commit,
+and all behind it, would wait for some thousand pages as well. Nothing depends on when it happens:
+what is not moved yet is read from the WAL, and is on the disk there.
+
+The WAL is begun anew by the first write after a checkpoint that left nothing in it. While others write
+all the time there is always something left; so once the WAL is long, and little is left, the last of
+it is moved while nobody can write.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
+    from pathlib import Path
+
+PAGE_BYTES: Final = 4096
+_EVERY_BYTES: Final = 1000 * PAGE_BYTES
+_LONG_PAGES: Final = 2000
+_FEW_PAGES: Final = 300
+_MOST_PASSES: Final = 4
+
+
+class Checkpoints:
+    """Checkpoints of one file, made by a thread that begins with the first that is due.
+
+    Args:
+        path: the file, which another connection of this process keeps open.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._written = 0
+        self._executor: ThreadPoolExecutor | None = None
+        self._pass: Future[None] | None = None
+        self._db: sqlite3.Connection | None = None
+
+    def wrote(self, size: int) -> None:
+        """A commit has written about so many bytes: a page a row and what rows hold beyond it, say."""
+        self._written += size
+        if self._written < _EVERY_BYTES or not (self._pass is None or self._pass.done()):
+            return
+        from concurrent.futures import ThreadPoolExecutor
+
+        self._written = 0
+        if self._executor is None:
+            self._executor = ThreadPoolExecutor(1, "aiworkflow-checkpoint")
+        self._pass = self._executor.submit(self._move)
+
+    def close(self) -> None:
+        """End the thread."""
+        if self._executor is not None:
+            self._executor.shutdown()
+            self._executor = None
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+
+    def _move(self) -> None:
+        try:
+            if self._db is None:
+                self._db = _connect(self._path)
+            length, left = _checkpoint(self._db, "PASSIVE")
+            for _ in range(1, _MOST_PASSES):
+                if left <= _FEW_PAGES:
+                    break
+                length, left = _checkpoint(self._db, "PASSIVE")
+            if length > _LONG_PAGES and left <= _FEW_PAGES:
+                _checkpoint(self._db, "FULL")
+        except sqlite3.Error:
+            # It stays in the WAL, and the next one tries again. Who writes hears of a disk that fails.
+            return
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """A connection that makes no file, should it have been moved meanwhile."""
+    name = f"file:{quote(str(path))}?mode=rw"
+    db = sqlite3.connect(name, uri=True, timeout=0, isolation_level=None, check_same_thread=False)
+    db.execute("PRAGMA synchronous=FULL")
+    return db
+
+
+def _checkpoint(db: sqlite3.Connection, mode: str) -> tuple[int, int]:
+    """Move what can be moved. How many pages the WAL holds, and how many of them are not moved."""
+    ((_, length, moved),) = db.execute(f"PRAGMA wal_checkpoint({mode})")
+    return length, length - moved

@@ -1,0 +1,142 @@
+"""Checkpoints beside the writer: the WAL stays short, and no commit waits for them."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from aiworkflow.clock import SystemClock, SystemIds
+from aiworkflow.journal import Append, RegisterWrite
+from aiworkflow.journal.sqlite import SqliteJournal
+from aiworkflow.journal.sqlite.checkpoint import PAGE_BYTES, Checkpoints
+from aiworkflow.journal.sqlite.connect import connect, prepare_writing
+from aiworkflow.journal.sqlite.failures import patiently
+
+CLOCK = SystemClock()
+MUCH = 1000 * PAGE_BYTES
+MOUTHFUL = MUCH // 40
+LONGEST = 10 * MUCH  # of the WAL; what is written is many times that
+
+
+@pytest.fixture
+def db(tmp_path: Path):
+    db = connect(tmp_path / "a file?.db")
+    db.execute("PRAGMA journal_mode=WAL")
+    db.execute("PRAGMA wal_autocheckpoint=0")
+    db.execute("CREATE TABLE t (x BLOB)")
+    yield db
+    db.close()
+
+
+def path_of(db: sqlite3.Connection) -> Path:
+    return Path(db.execute("PRAGMA database_list").fetchone()[2])
+
+
+def wal_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}-wal")
+
+
+def write(db: sqlite3.Connection, size: int) -> None:
+    patiently(lambda: db.execute("INSERT INTO t VALUES (?)", (bytes(size),)))
+
+
+def rows_without_wal(path: Path, to: Path) -> int:
+    """What the file alone holds."""
+    shutil.copy(path, to)
+    with closing(sqlite3.connect(to)) as db:
+        try:
+            ((count,),) = db.execute("SELECT count(*) FROM t")
+        except sqlite3.OperationalError:  # not even the table
+            return 0
+    return int(count)
+
+
+def test_what_was_written_is_moved_into_the_file(db: sqlite3.Connection, tmp_path: Path) -> None:
+    checkpoints = Checkpoints(path_of(db))
+    write(db, MUCH)
+    checkpoints.wrote(MUCH - 1)
+    checkpoints.close()
+    assert rows_without_wal(path_of(db), tmp_path / "before.db") == 0
+
+    checkpoints.wrote(1)
+    checkpoints.close()
+    assert rows_without_wal(path_of(db), tmp_path / "after.db") == 1
+
+
+def test_the_wal_stays_short_while_somebody_writes_all_the_time(db: sqlite3.Connection) -> None:
+    prepare_writing(db)
+    checkpoints = Checkpoints(path_of(db))
+    longest = 0
+    for _ in range(1600):
+        write(db, MOUTHFUL)
+        checkpoints.wrote(MOUTHFUL)
+        longest = max(longest, wal_of(path_of(db)).stat().st_size)
+    checkpoints.close()
+    assert longest < LONGEST
+    assert db.execute("SELECT count(*), sum(length(x)) FROM t").fetchone() == (
+        1600,
+        1600 * MOUTHFUL,
+    )
+    assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_who_reads_for_long_is_not_disturbed_and_nothing_is_lost(db: sqlite3.Connection) -> None:
+    checkpoints = Checkpoints(path_of(db))
+    with closing(connect(path_of(db))) as reader:
+        reader.execute("BEGIN")
+        assert reader.execute("SELECT count(*) FROM t").fetchone() == (0,)
+        for _ in range(160):
+            write(db, MOUTHFUL)
+            checkpoints.wrote(MOUTHFUL)
+        assert reader.execute("SELECT count(*) FROM t").fetchone() == (0,)
+        reader.execute("COMMIT")
+        assert reader.execute("SELECT count(*) FROM t").fetchone() == (160,)
+    checkpoints.close()
+
+
+def test_a_file_that_was_moved_is_not_made_anew(db: sqlite3.Connection) -> None:
+    path = path_of(db)
+    checkpoints = Checkpoints(path)
+    write(db, MUCH)
+    path.rename(path.with_name("elsewhere.db"))
+    checkpoints.wrote(MUCH)
+    checkpoints.close()
+    assert not path.exists()
+
+
+def test_it_goes_on_after_one_that_failed(db: sqlite3.Connection, tmp_path: Path) -> None:
+    path = path_of(db)
+    checkpoints = Checkpoints(path)
+    write(db, MUCH)
+    path.rename(path.with_name("elsewhere.db"))
+    checkpoints.wrote(MUCH)
+    path.with_name("elsewhere.db").rename(path)
+    checkpoints.wrote(MUCH)
+    checkpoints.close()
+    assert rows_without_wal(path, tmp_path / "after.db") == 1
+
+
+@pytest.mark.parametrize("how", ["appends", "registers"])
+@pytest.mark.parametrize("commits_move", [True, False])
+def test_a_journal_keeps_its_wal_short(tmp_path: Path, how: str, commits_move: bool) -> None:
+    journal = SqliteJournal(tmp_path, clock=CLOCK, ids=SystemIds(CLOCK))
+    journal.append_now(Append("first", "r", (b"{}",), epoch=1, after=0, driver="d"))
+    before = journal.path.stat().st_size
+    if not commits_move:
+        journal._db.execute("PRAGMA wal_autocheckpoint=0")  # noqa: SLF001  the thread alone
+    longest = 0
+    for number in range(600):
+        if how == "appends":
+            journal.append_now(Append(f"{number}", "r", (b" " * MOUTHFUL,)))
+        else:
+            value = "x" * (MOUTHFUL // 25)
+            journal.put([RegisterWrite("s", f"{number}/{n}", value) for n in range(25)])
+        longest = max(longest, wal_of(journal.path).stat().st_size)
+    grown = journal.path.stat().st_size - before
+    journal.close()
+    assert grown > 3 * MUCH  # while it was open
+    assert longest < LONGEST or not commits_move
