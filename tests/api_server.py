@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -110,12 +110,13 @@ def serving(project: Project, *words: str) -> Iterator[Server]:
             server.kill()
 
 
-def until(done: object, seconds: float = 20.0) -> None:
-    """Wait until something is true."""
+def until(done: Callable[[], Any], seconds: float = 60.0) -> Any:
+    """Wait until something is true; what it is then."""
     end = time.monotonic() + seconds
-    while not done():  # type: ignore[operator]
-        assert time.monotonic() < end, "it does not come about"
+    while not (found := done()):
+        assert time.monotonic() < end, f"it does not come about: {found}"
         time.sleep(0.02)
+    return found
 
 
 def held(client: Any) -> Any:

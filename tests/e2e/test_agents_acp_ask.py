@@ -7,12 +7,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.api_server import until
 from tests.e2e.test_serve import Server, submit
 from tests.support import Project
 
@@ -45,14 +45,6 @@ def traced(project: Project, what: str) -> list[dict[str, Any]]:
 
 def asked(project: Project) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = project.run("approvals", "list", "--json").json["approvals"]
-    return found
-
-
-def until(done) -> Any:
-    give_up = time.monotonic() + 60
-    while not (found := done()):
-        assert time.monotonic() < give_up, found
-        time.sleep(0.05)
     return found
 
 

@@ -80,7 +80,10 @@ def test_an_event_is_sent_by_the_server_to_itself(there: There) -> None:
     run = sent.json["answer"]["run"]
     until(lambda: there.run("runs", "show", run, "--json").json["status"] == "succeeded", 60)
     assert there.run("runs", "show", run, "--json").json["steps"]["one"]["output"] == "hello me"
-    first = there.run("webhook", "list", "--json").json["webhooks"][0]["deliveries"][0]["id"]
+    deliveries = until(  # they are written once a second
+        lambda: there.run("webhook", "list", "--json").json["webhooks"][0]["deliveries"]
+    )
+    first = deliveries[0]["id"]
     again = there.run("webhook", "replay", first, "--json", scope="run")
     assert again.code == 0, again
     other = again.json["answer"]["run"]

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from tests.api_server import until
 from tests.e2e.test_mcp import free_port, http_server
 from tests.support import COMMAND, ROOT, Project
 
@@ -51,14 +52,6 @@ def flow(
         f"## Book\n\n```yaml step\nid: book\nuses: mcp:s/{tool}\n{more}```\n",
         head=f'allow: {{write: ["mcp:s/{tool}"]}}\n',
     )
-
-
-def until(done) -> Any:
-    give_up = time.monotonic() + 60
-    while not (found := done()):
-        assert time.monotonic() < give_up
-        time.sleep(0.05)
-    return found
 
 
 def asked(project: Project) -> list[dict[str, Any]]:
