@@ -20,6 +20,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from tests.api_server import until as wait_until
 from tests.certificates import certificates
 from tests.support import Project, script
 
@@ -56,7 +57,10 @@ class Server:
                 return found
         raise AssertionError(f"never said {message!r}: {said}")
 
-    def deliver(self, number: int, delivery: str, secret: str = SECRET) -> tuple[int, Any]:
+    def deliver(
+        self, number: int, delivery: str, secret: str = SECRET, until: Any = None
+    ) -> tuple[int, Any]:
+        """Send an event; its status and answer, or 0 and what is waited for instead of these."""
         body = json.dumps({"action": "opened", "number": number}).encode()
         signature = hmac.digest(secret.encode(), body, "sha256").hex()
         headers = {
@@ -68,8 +72,18 @@ class Server:
             http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         ) as connection:
             connection.request("POST", "/github", body, headers)
+            if until is not None:
+                return 0, wait_until(until)
             with connection.getresponse() as answer:
                 return answer.status, json.loads(answer.read())
+
+    def delivered(self, *given: Any) -> tuple[int, Any]:
+        """The same again until there is a place for it."""
+        give_up = time.monotonic() + 60
+        while (found := self.deliver(*given))[0] == 503:
+            assert time.monotonic() < give_up
+            time.sleep(0.02)
+        return found
 
     def kill(self) -> None:
         self.process.kill()
@@ -364,3 +378,20 @@ def test_a_client_shows_its_certificate(project: Project, hooks: list[Server]) -
     assert statuses == [404, 202, 404]
     tried = project.run("webhook", "test", "flow", "--url", server.url)
     assert (tried.code, "a client with a certificate" in tried.err) == (2, True)
+
+
+def test_a_sender_that_hangs_up_leaves_its_place_and_its_run(
+    project: Project, hooks: list[Server]
+) -> None:
+    project.write(".aiworkflow/config.yaml", "serve: {log: json, webhooks: {max_requests: 1}}\n")
+    head = FLOW.replace("    events:", "    respond: {wait: 1h}\n    events:")
+    project.workflow("## A\n\n```yaml step\nid: a\nwait: {event: go}\n```\n", head=head)
+    hooks.append(Server(project))
+
+    def waiting() -> Any:
+        return project.run("runs", "list", "--status", "waiting", "--json").json["runs"]
+
+    _, [run] = hooks[0].deliver(1, "first", until=waiting)
+    status, answer = hooks[0].delivered(2, "second", "wrong")  # refused: there was a place
+    assert (status, answer) == (404, {"error": "not found"})
+    assert [one["run"] for one in waiting()] == [run["run"]]

@@ -43,12 +43,14 @@ class Given:
         data: what `trigger` holds of it, but for what its sender calls it.
         raw: its body, as it came.
         now: when it came, seconds since the epoch.
+        is_gone: whether its sender hangs up meanwhile; only asked where the answer waits for the run.
     """
 
     headers: Mapping[str, str]
     data: Mapping[str, Json]
     raw: bytes
     now: float
+    is_gone: Callable[[], bool] = lambda: False
 
 
 @record
@@ -120,11 +122,12 @@ class Acceptance:
         key = f"id {event.delivery}" if event.delivery else self._key_of_body(route, given)
         data = {name: value for name, value in trigger.items() if name not in {"type", "at"}}
         happened = Occurrence(key, given.now, data)
-        return await self._start(route, happened, event, trigger, about)
+        return await self._start(route, given, happened, event, trigger, about)
 
     async def _start(
         self,
         route: Route,
+        given: Given,
         happened: Occurrence,
         event: Event,
         trigger: Mapping[str, Json],
@@ -151,7 +154,7 @@ class Acceptance:
         outcome_ = None
         wait_s = route.respond.wait_s
         if wait_s is not None:
-            outcome_ = await self._outcomes.of(started.run, wait_s)
+            outcome_ = await self._outcomes.of(started.run, wait_s, given.is_gone)
         is_new = started.is_new
         outcome = "started" if is_new else "known"
         about = Taken(outcome, "", started.run, about.event, about.delivery)

@@ -10,7 +10,7 @@ from aiworkflow.jsontext import compact
 from aiworkflow.records import field, record
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from aiworkflow.bundle.webhook import Respond
     from aiworkflow.engine.carried import Json
@@ -83,8 +83,12 @@ class Outcome:
 class Outcomes(Protocol):
     """Waits for runs."""
 
-    async def of(self, run: str, wait_s: float) -> Outcome | None:
-        """What a run has come to; None where it is not over after so many seconds."""
+    async def of(self, run: str, wait_s: float, is_gone: Callable[[], bool]) -> Outcome | None:
+        """What a run has come to; None where it is not over after so many seconds.
+
+        Args:
+            is_gone: whether nobody waits for it any more.
+        """
         ...
 
 

@@ -164,7 +164,13 @@ class WebhookApp:
         ]  # fmt: skip
         if not genuine:
             return self._refuse(path, address, next(filter(None, reasons), "the body is too large"))
-        return await self._take(genuine, scope, request, address, now)
+        if all(route.respond.wait_s is None for route in genuine):
+            return await self._take(genuine, scope, request, address, now, lambda: False)
+        gone = asyncio.ensure_future(_hang_up(receive))
+        try:
+            return await self._take(genuine, scope, request, address, now, gone.done)
+        finally:
+            gone.cancel()
 
     async def _body(
         self, pairs: Sequence[tuple[bytes, bytes]], receive: Receive, most: int
@@ -204,8 +210,9 @@ class WebhookApp:
         return answer
 
     async def _take(
-        self, routes: Sequence[Route], scope: Scope, request: Request, address: str, now: float
-    ) -> Answer:
+        self, routes: Sequence[Route], scope: Scope, request: Request, address: str, now: float,
+        is_gone: Callable[[], bool],
+    ) -> Answer:  # fmt: skip
         """What becomes of a genuine request, at each route that found it so."""
         content_type = request.headers.get("content-type", "")
         try:
@@ -228,7 +235,7 @@ class WebhookApp:
         answers: list[Answer] = []
         runs: list[Json] = []
         for route in routes:
-            given = accept.Given(request.headers, data, request.body, now)
+            given = accept.Given(request.headers, data, request.body, now, is_gone)
             answer, taken = await self._accept(route, given)
             self._remember(
                 route, scope, request, address, now, answer, taken.outcome, taken.reason,
@@ -283,6 +290,12 @@ class WebhookApp:
             _log.info("run started", extra={**about, "run": run})
         else:
             _log.debug("webhook", extra={**about, "outcome": outcome, "run": run or None})
+
+
+async def _hang_up(receive: Receive) -> None:
+    """Return when the sender of a whole request has gone."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def _url(scope: Scope, headers: Mapping[str, str]) -> str:

@@ -17,7 +17,7 @@ from aiworkflow.triggers.webhook.route import Route
 from aiworkflow.trust.secrets import EnvironmentSecrets
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from aiworkflow.client.client import Client
     from aiworkflow.triggers.contract import Armed, Starter
@@ -143,12 +143,12 @@ class _RunOutcomes:
         self._client = client
         self.is_closed = False
 
-    async def of(self, run: str, wait_s: float) -> Outcome | None:
+    async def of(self, run: str, wait_s: float, is_gone: Callable[[], bool]) -> Outcome | None:
         """See `Outcomes.of`."""
         try:
             async with asyncio.timeout(wait_s):
                 while self._client.journal.run(run).finished is None:
-                    if self.is_closed:
+                    if self.is_closed or is_gone():
                         return None
                     await asyncio.sleep(_POLL_S)
         except TimeoutError:

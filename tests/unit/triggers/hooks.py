@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING, Any, Self
 
@@ -85,9 +86,10 @@ class Hooks:
         method: str = "POST",
         address: str = "192.0.2.1",
         query: str = "",
+        hangs_up: asyncio.Event | None = None,
         **more: object,
     ) -> Reply:
-        """A request as it stands."""
+        """A request as it stands; after it, perhaps, its sender hangs up."""
         pairs = headers.items() if hasattr(headers, "items") else headers
         chunks = [body] if isinstance(body, bytes) else list(body)
         received = [
@@ -97,7 +99,10 @@ class Hooks:
         sent: list[dict[str, Any]] = []
 
         async def receive() -> Any:
-            return received.pop(0)
+            if received:
+                return received.pop(0)
+            await (hangs_up or asyncio.Event()).wait()
+            return {"type": "http.disconnect"}
 
         async def send(message: Any) -> None:
             sent.append(message)

@@ -718,6 +718,24 @@ def test_a_server_that_ends_waits_for_no_run(tmp_path: Path) -> None:
     with_hooks(tmp_path, hooked("respond: {wait: 1h}"), test)
 
 
+def test_a_sender_that_has_hung_up_keeps_no_place(tmp_path: Path) -> None:
+    async def test(it: Hooks) -> None:
+        hangs_up = asyncio.Event()
+        asking = asyncio.ensure_future(it.send("/h", {}, hangs_up=hangs_up))
+        while not it.runs():
+            await asyncio.sleep(0.01)
+        assert (await it.send("/h", {}, delivery="d-2")).status == 503
+        hangs_up.set()
+        assert (await asking).json == {"run": it.runs()[0]}
+        assert it.source.app.busy == 0
+        assert len(it.runs()) == 1  # it goes on all the same
+
+    settings = tmp_path / ".aiworkflow" / "config.yaml"
+    settings.parent.mkdir()
+    settings.write_text("serve: {webhooks: {max_requests: 1}}\n")
+    with_hooks(tmp_path, hooked("respond: {wait: 1h}"), test)
+
+
 def test_a_journal_that_does_not_answer_holds_up_no_end(tmp_path: Path) -> None:
     from aiworkflow.journal import JournalUnavailable
 
