@@ -115,10 +115,13 @@ SELECT run, bundle, status, started, finished, cost_usd, "commit", dirty, digest
 FROM runs WHERE bundle = :bundle AND status = :status AND run < :before ORDER BY run DESC LIMIT :limit
 
 -- name: add_blob
-INSERT INTO blobs (digest) VALUES (?) ON CONFLICT DO NOTHING
+INSERT INTO blobs (digest) VALUES (?)
+
+-- name: find_blob
+SELECT number FROM blobs WHERE digest = ?
 
 -- name: use_blob
-INSERT INTO blob_uses (blob, stream) SELECT number, ? FROM blobs WHERE digest = ? ON CONFLICT DO NOTHING
+INSERT INTO blob_uses (blob, stream) VALUES (?, ?) ON CONFLICT DO NOTHING
 
 -- name: is_blob_used
 SELECT 1 FROM blobs WHERE digest = ? AND EXISTS (SELECT 1 FROM blob_uses WHERE blob = number)

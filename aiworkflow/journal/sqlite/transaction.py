@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from aiworkflow.clock import Clock
 
 _FIND_STREAM: Final = SQL["find_stream"]
+_FIND_BLOB: Final = SQL["find_blob"]
 _FIND_OUTCOME: Final = SQL["find_outcome"]
 _ADD_EVENT: Final = SQL["add_event"]
 _ADD_OUTCOME: Final = SQL["add_outcome"]
@@ -66,17 +67,22 @@ class Transaction:
         self._db = db
         self._clock = clock
         self._streams: dict[str, _Stream] = {}
+        self._new_runs: set[str] = set()
+        self._blobs: dict[str, int] = {}
         self._outcomes: dict[tuple[int, str], Appended] = {}
         self._new_events: list[tuple[int, int, str | None, bytearray, int]] = []
         self._new_outcomes: list[tuple[int, str, int, int]] = []
+        self._new_uses: list[tuple[int, int]] = []
 
     def look_up(self, runs: Sequence[str]) -> None:
         """Find the streams of several appends with one query."""
         if len(runs) < _FEW:
             return
+        self._new_runs.update(runs)
         for run, *row in self._db.execute(SQL["find_streams"], (json.dumps(runs),)).fetchall():
             number, epoch, driver, tail = row
             self._streams[run] = _Stream(number, epoch, driver, tail or 0)
+            self._new_runs.discard(run)
 
     def add(self, append: Append) -> Appended:
         """Check an append, then write it, but for what `finish` writes.
@@ -108,6 +114,8 @@ class Transaction:
     def finish(self) -> None:
         """Write what was held back."""
         self._write_events()
+        if self._new_uses:
+            self._db.executemany(SQL["use_blob"], self._new_uses)
         if self._new_outcomes:
             now = int(self._clock.now().timestamp())
             self._db.executemany(_ADD_OUTCOME, [(*row, now) for row in self._new_outcomes])
@@ -137,7 +145,7 @@ class Transaction:
 
     def _find(self, run: str) -> _Stream | None:
         stream = self._streams.get(run)
-        if stream is None:
+        if stream is None and run not in self._new_runs:
             row = self._db.execute(_FIND_STREAM, (run,)).fetchone()
             if row is None:
                 return None
@@ -226,9 +234,22 @@ class Transaction:
         if append.row is not None:
             self._db.execute(SQL["put_run"], _RUN_ROW(append.row))
         for digest in append.blobs:
-            self._db.execute(SQL["add_blob"], (digest,))
-            self._db.execute(SQL["use_blob"], (number, digest))
+            self._new_uses.append((self._blob(digest), number))
         return outcome
+
+    def _blob(self, digest: str) -> int:
+        """The number of a blob; the runs of a bundle have its files in common."""
+        number = self._blobs.get(digest)
+        if number is None:
+            row = self._db.execute(_FIND_BLOB, (digest,)).fetchone()
+            if row is None:
+                self._db.execute(SQL["add_blob"], (digest,))
+                number = self._db.lastrowid
+            else:
+                number = row[0]
+            assert number is not None
+            self._blobs[digest] = number
+        return number
 
     def _put(self, write: RegisterWrite) -> None:
         if write.value is None:
