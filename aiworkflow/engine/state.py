@@ -117,6 +117,11 @@ class RunState:
         """Whether this run did it, and not the one that it was forked from."""
         return self.started is None or instance.done_seq > self.started.copied + 1
 
+    def let_go(self) -> None:
+        """Nothing is decided or folded any more: what an instance holds does not hold the instance."""
+        for instance in self.instances.values():
+            instance.parent = None
+
     # -- folding ----------------------------------------------------------------------------------
 
     def apply(self, event: Event) -> Instance | None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import weakref
 from typing import TYPE_CHECKING
 
 from aiworkflow.engine import Left, RunState, Spent, Total, undoable
@@ -48,9 +49,6 @@ class ChildRuns:
     Args:
         spending: told of the child runs that are driven.
         tree: the worktree that the run acts in; child runs act there too.
-
-    Attributes:
-        caller: the drive of the run; set once that is put together.
     """
 
     def __init__(
@@ -66,18 +64,29 @@ class ChildRuns:
         self._runtime = runtime
         self._started = started
         self._spending = spending
-        self.caller: Drive | None = None
+        self._caller: weakref.ref[Drive] | None = None
         self._attached = attached
         self._restored = restored
         self._tree = tree
 
+    @property
+    def caller(self) -> Drive | None:
+        """The drive of the run; None until that is put together."""
+        return None if self._caller is None else self._caller()
+
+    def serve(self, caller: Drive) -> None:
+        """Know the drive of the run, which has these child runs as long as it lasts."""
+        self._caller = weakref.ref(caller)
+
     def left_around(self, path: str) -> Left:
         """What may still be spent within all budgets around a step, beyond what is reserved."""
-        return self.caller.left_around(path) if self.caller is not None else Left()
+        caller = self.caller
+        return caller.left_around(path) if caller is not None else Left()
 
     def left_today(self) -> float | None:
         """US dollars that the project may still spend today; None for no bound."""
-        return self.caller.left_today() if self.caller is not None else None
+        caller = self.caller
+        return caller.left_today() if caller is not None else None
 
     def beyond(self, instance: Instance, more: Total) -> None:
         """An attempt under way has used so much more than it has reserved."""
@@ -138,8 +147,8 @@ class ChildRuns:
 
     def _again(self, run: str, status: str, turn: int) -> tuple[Drive | Onward, Sequence[ev.Event]]:
         """A child run goes on; what it has taken back itself, it does again."""
-        runtime, actor = self._runtime, self._started.actor
-        budget = self.caller.raised if self.caller is not None else {}
+        runtime, actor, caller = self._runtime, self._started.actor, self.caller
+        budget = caller.raised if caller is not None else {}
         if status != "rolled_back":
             try:
                 return runtime.resume(run, actor, attached=self._attached, turn=turn, budget=budget)
@@ -236,6 +245,7 @@ class ChildRuns:
         undo: Mapping[str, Json] | None = None
         if next(undoable(state), None) is not None:
             undo = {"child": run}
+        state.let_go()
         if row.status == "succeeded":
             values = Values(self._runtime.journal, run, inline_bytes=0)
             return Outcome(values.load(finished.outputs), usage, undo=undo)

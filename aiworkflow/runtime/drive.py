@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from aiworkflow.engine import (
     Decider,
@@ -100,6 +100,10 @@ class Drive:
         finally:
             if self._alarm is not None:
                 self._alarm.cancel()
+            # else what refers to itself waits for the collector, which stops all other runs for it
+            self._attempts = self._evaluator = self.callers = None
+            self._decider.bound_by(Left)
+            self._state.let_go()
         return self._row
 
     async def _end_attempts(self) -> None:
@@ -117,8 +121,9 @@ class Drive:
             raise asyncio.CancelledError
 
     def _new_decider(self) -> Decider:
-        decider = Decider(self._it.plan, self._state, self._it.bounds)
-        decider.count_below(lambda path: self._it.spending.below(self._state, path))
+        state, spending = self._state, self._it.spending
+        decider = Decider(self._it.plan, state, self._it.bounds)
+        decider.count_below(lambda path: spending.below(state, path))
         return decider
 
     def total(self) -> Total:
@@ -153,8 +158,8 @@ class Drive:
         """Ask the run to stop as a person would; the run ends `cancelled` and can be resumed."""
         if not self._stopping:
             self._stopping = True
-            asked = ev.CancelRequested(self._now(), self._row.actor or "user", "interrupted")
-            self._facts.append(asked)
+            actor = self._row.actor or "user"
+            self._facts.append(ev.CancelRequested(self._now(), actor, "interrupted"))
             self._wake()
 
     def hold(self) -> None:
@@ -314,8 +319,7 @@ class Drive:
             try:
                 question = turn.send(answer) if answer is not None else next(turn)
             except StopIteration as done:
-                decision: Decision = done.value
-                return decision
+                return cast("Decision", done.value)
             self._hold(self._decider.events)
             if self._evaluator is None:
                 self._evaluator = self._it.evaluator(self._state)

@@ -467,7 +467,7 @@ class LocalRuntime:
                 attached=attached,
             )
         )
-        children.caller = made
+        children.serve(made)
         return made
 
 

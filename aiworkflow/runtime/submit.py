@@ -101,7 +101,7 @@ async def submit(runtime: LocalRuntime, new: NewRun, order: Order) -> Submission
         except Conflict as conflict:  # it was delivered before, or somebody was faster
             if conflict.space not in {ONCE, LANE}:
                 raise
-            refused = conflict
+            refused = conflict.with_traceback(None)
         else:
             return Submission(run, is_new=True)
         known = _known(runtime, order.key)

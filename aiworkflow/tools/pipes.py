@@ -69,6 +69,7 @@ class Pipe:
             self.is_closed = True
             self._loop.remove_reader(self._file.fileno())
             self._file.close()
+            del self._take  # of whoever has this pipe: the two would hold each other
 
 
 class Log:

@@ -326,7 +326,7 @@ def test_requests_with_one_key_at_once_are_one(client: httpx2.Client, run: str) 
 
 
 def test_a_run_is_gone_on_with_once(client: httpx2.Client, server: Server) -> None:
-    code = "test -e go || exit 3\necho once >> effects\nsleep 3"
+    code = "test -e go || exit 3\necho once >> effects\nuntil test -e end; do sleep 0.05; done"
     server.project.workflow(script("bad", code), name="fails")
     run = client.post("/runs", json={"bundle": "fails"}).json()["run"]
     until(lambda: client.get(f"/runs/{run}/status").json()["status"] == "failed")
@@ -339,6 +339,7 @@ def test_a_run_is_gone_on_with_once(client: httpx2.Client, server: Server) -> No
     busy = [one.json() for one in answers if one.status_code == 409]
     assert {one["code"] for one in busy} == {"held"}
     assert "is being driven by this process already" in busy[0]["detail"]
+    server.project.write("end", "")
     until(lambda: client.get(f"/runs/{run}/status").json()["status"] == "succeeded")
     assert (server.project.root / "effects").read_text() == "once\n"
     assert client.get("/journal/check").json()["ok"]

@@ -14,7 +14,7 @@ BODY = (
     '```bash step\necho "[1, $N]"\n```\n\n'
     + group(
         "all",
-        "each: '{{ steps.count.output }}'\n",
+        "each: '{{ steps.count.output }}'\nmax_parallel: 1\n",
         script(
             "say", 'echo "item $X"\necho noise >&2\ntest $X != 9', "env: {X: '{{ item }}'}\n", 3
         ),
@@ -142,7 +142,7 @@ def test_two_runs_beside_each_other(flow: Project) -> None:
     two = flow.run("run", "flow", "-i", "n=9", "--json").json["run"]
     found = flow.run("runs", "diff", one, two, "--json").json
     assert found["inputs"] == [{"name": "n", "a": 3, "b": 9}]
-    assert found["state"] == [{"name": "seen", "a": [1, 3], "b": []}]
+    assert found["state"] == [{"name": "seen", "a": [1, 3], "b": [1]}]
     assert {"name": "status", "a": "waiting", "b": "failed"} in found["head"]
     steps = {one["step"]: one for one in found["steps"]}
     assert "all[0].say" not in steps

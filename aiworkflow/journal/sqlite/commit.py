@@ -205,7 +205,8 @@ class Commits(Grouped):
             try:
                 outcomes.append(transaction.add(append))
             except REFUSALS as refusal:
-                outcomes.append(refusal)
+                # whoever appended gets it; with these frames, which know it, it would hold itself
+                outcomes.append(refusal.with_traceback(None))
         transaction.finish()
         rows = self._db.total_changes - before
         payloads = sum([len(payload) for append in appends for payload in append.events])
