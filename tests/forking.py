@@ -110,9 +110,18 @@ class Forks:
         self._lock = threading.Lock()
 
     def run(
-        self, words: Sequence[str], cwd: Path, env: Mapping[str, str], stdin: str, timeout: float
+        self,
+        words: Sequence[str],
+        cwd: Path,
+        env: Mapping[str, str],
+        stdin: str,
+        timeout: float,
+        script: Path | None = None,
     ) -> tuple[int, str, str]:
         """Exit code, output and errors of a command.
+
+        Args:
+            script: what is run with these words instead of the command.
 
         Raises:
             subprocess.TimeoutExpired: it was killed.
@@ -124,7 +133,8 @@ class Forks:
             read, write = os.pipe()
             reads.append(write if number == 0 else read)
             given.append(read if number == 0 else write)
-        request = json.dumps({"words": [*words], "cwd": str(cwd), "env": {**env}}).encode()
+        about = {"words": [*words], "cwd": str(cwd), "env": {**env}}
+        request = json.dumps({**about, "script": script and str(script)}).encode()
         with self._lock:
             socket.send_fds(self._socket, [struct.pack("I", len(request))], given)
             for at in range(0, len(request), 60_000):
@@ -256,13 +266,15 @@ def _become(request: dict[str, object], fds: Sequence[int]) -> None:
         2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False
     )
     sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr
-    sys.argv = [str(ROOT / "aiworkflow" / "__main__.py"), *request["words"]]  # type: ignore[misc]
+    script = str(request["script"] or ROOT / "aiworkflow" / "__main__.py")
+    sys.argv = [script, *request["words"]]  # type: ignore[misc]
     sys.path[0] = str(request["cwd"])
-    os._exit(_main())
+    os._exit(_main(request["script"] and script))
 
 
-def _main() -> int:
+def _main(script: object) -> int:
     import atexit
+    import runpy
     import traceback
 
     from aiworkflow.__main__ import main
@@ -270,7 +282,10 @@ def _main() -> int:
     code: object = 0
     try:
         try:
-            main()
+            if script:
+                runpy.run_path(str(script), run_name="__main__")
+            else:
+                main()
         except SystemExit as done:
             code = done.code
         except BaseException:

@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+from tests.forking import forks, must_be_fresh
 from tests.support import Done, Project, group, script
 
 KILL_AT = Path(__file__).with_name("kill_at.py")
@@ -90,14 +91,18 @@ def assert_done_once(done: Done, project: Project, where: object = "") -> None:
 
 
 def killed(project: Project, at: int, moment: str, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(KILL_AT), str(at), moment, *words],
-        cwd=project.root,
-        env=project.env,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    given = [str(at), moment, *words]
+    if must_be_fresh(words, project.env):
+        return subprocess.run(
+            [sys.executable, str(KILL_AT), *given],
+            cwd=project.root,
+            env=project.env,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+    done = forks().run(given, project.root, project.env, "", 120, KILL_AT)
+    return subprocess.CompletedProcess(given, *done)
 
 
 def ledger(project: Project) -> tuple[Counter[str], Counter[str]]:
