@@ -12,12 +12,13 @@ from aiworkflow.runtime.given import Elsewhere
 from aiworkflow.runtime.workspace import Revision
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from aiworkflow.runtime.given import NewRun
 
 
 _REMOTE = "refs/remotes/origin"
+_ROW = "--format=%(refname) %(objectname) %(symref) %(HEAD)"  # "*" for the branch that HEAD names
 
 
 def acting_in(new: NewRun, root: str | Path, environ: Mapping[str, str]) -> NewRun:
@@ -44,9 +45,11 @@ def head_of(folder: Path, environ: Mapping[str, str], branch: str = "") -> str:
     # a folder within another repository is not that one
     here = {"GIT_CEILING_DIRECTORIES": str(folder.resolve().parent)}
     try:
-        if git.ask("rev-parse", "--git-dir", env=here)[0]:
+        code, out, _ = git.ask("for-each-ref", _ROW, "refs/heads", _REMOTE, env=here)
+        if code and git.ask("rev-parse", "--git-dir", env=here)[0]:
             raise _none(folder)
-        commit = _named(git, branch, is_bare=not (folder / ".git").exists())
+        rows = [line.split(" ") for line in out.decode("utf-8", "replace").splitlines()]
+        commit = _named([] if code else rows, branch, is_bare=not (folder / ".git").exists())
         commit = commit or (None if branch else git.commit_of("HEAD"))
         if commit is not None:
             return commit
@@ -64,20 +67,19 @@ def _none(folder: Path) -> UsageError:
     )
 
 
-def _named(git: Git, branch: str, *, is_bare: bool) -> str | None:
-    """The commit of a branch, or of the default branch of where it was cloned from.
+def _named(rows: Sequence[Sequence[str]], branch: str, *, is_bare: bool) -> str | None:
+    """The commit of a branch; without a name, of the default branch of where it was cloned from.
 
-    A clone's own branch counts first, a mirror's only if nothing else is there: what it has fetched is
-    newer.
+    Where that is not known, of the branch that HEAD names. A clone's own branch counts first, a
+    mirror's only if nothing else is there: what it has fetched is newer.
+
+    Args:
+        rows: the branches, as `_ROW` has them.
     """
-    words = ("for-each-ref", "--format=%(refname) %(objectname) %(symref)")
-    code, out, _ = git.ask(*words, "refs/heads", _REMOTE)
-    if code:
-        return None
-    rows = [line.split(" ") for line in out.decode("utf-8", "replace").splitlines()]
+    of_head = [] if branch else [row[1] for row in rows if row[3] == "*"]
     if not branch:
         default = next((row[2] for row in rows if row[0] == f"{_REMOTE}/HEAD"), "")
         branch = default.removeprefix(f"{_REMOTE}/")
     known = {row[0]: row[1] for row in rows}
     found = [known.get(f"refs/heads/{branch}"), known.get(f"{_REMOTE}/{branch}")]
-    return next((one for one in (reversed(found) if is_bare else found) if one), None)
+    return next((one for one in [*(reversed(found) if is_bare else found), *of_head] if one), None)
