@@ -53,7 +53,6 @@ if TYPE_CHECKING:
     from aiworkflow.runtime.worktrees import Worktree
 
 _LOOK_EVERY_S = 0.5
-_AHEAD = 2  # repositories that are prepared while others have all the slots
 
 
 class Sweep:
@@ -84,7 +83,8 @@ class Sweep:
         spent = (self._runs.spent(place, one) for place, one in enumerate(self._swept))
         self._purse = Purse(order.max_usd, sum(spent))
         self._slots = asyncio.Semaphore(order.max_parallel)
-        self._ahead = asyncio.Semaphore(order.max_parallel + _AHEAD)
+        # while all slots are taken as many again are prepared, since their runs may end all at once
+        self._ahead = asyncio.Semaphore(2 * order.max_parallel)
         self._running: dict[str, Run] = {}
         self._due: frozenset[str] = frozenset()
         self._stopped = ""
@@ -195,7 +195,8 @@ class Sweep:
             return True
         failed = sum(one.status == FAILED for one in self._swept)
         if self.order.stop_after and failed >= self.order.stop_after:
-            self._stopped = f"{failed} repositories failed (--stop-after-failures)"
+            count = "1 repository" if failed == 1 else f"{failed} repositories"
+            self._stopped = f"{count} failed (--stop-after-failures)"
         elif self._purse.is_empty:
             self._stopped = self._spent_up
         return bool(self._stopped)
@@ -225,6 +226,8 @@ class Sweep:
         async with self._slots:
             turn.set()
             if self._is_over():
+                if tree is not None:  # no run will ever take it away
+                    await asyncio.to_thread(tree.remove)
                 return None
             row = await self._driven(self.order.run_of(place, attempt), new, row)
             del tree

@@ -176,3 +176,16 @@ def test_a_run_that_a_worker_goes_on_with_is_waited_for(fleet: Fleet) -> None:
         worker.communicate(timeout=60)
     assert statuses(json.loads(said)) == ["succeeded"]
     assert fleet.git("r000", "show", f"{found['branch']}:a.txt") == "two"
+
+
+def test_nothing_is_left_of_what_was_prepared_and_never_began(tmp_path: Path) -> None:
+    fleet = Fleet(tmp_path, 6)
+    fleet.project.workflow(script("change", "exit 1"), head=HEAD)
+    words = ["flow", "--all", "--max-parallel", "1", "--stop-after-failures", "1"]
+    found = fleet.sweep(*words, code=1)
+    assert found["stopped"] == "1 repository failed (--stop-after-failures)"
+    runs = [one["run"] for one in found["repositories"] if one["run"]]
+    trees = fleet.project.root / ".aiworkflow/state/worktrees"
+    assert [one.name for one in trees.iterdir() if one.is_dir()] == runs
+    for name in fleet.names[1:]:
+        assert len(fleet.git(name, "worktree", "list").splitlines()) == 1
