@@ -37,7 +37,8 @@ from aiworkflow.triggers.queues.contract import (
     check_message,
     moment,
 )
-from aiworkflow.triggers.queues.rabbitmq_line import Channel, Delivery, Link, Lost, Silent
+from aiworkflow.triggers.queues.rabbitmq_line import Channel, Delivery, Lost, Silent
+from aiworkflow.triggers.queues.rabbitmq_link import Link
 from aiworkflow.triggers.queues.rabbitmq_new import Young, grow, is_there, make
 
 if TYPE_CHECKING:
@@ -392,7 +393,7 @@ class RabbitQueue:
             try:
                 return await do()
             except Silent as error:
-                raise self._link.silent(error.queue or self.name) from error
+                raise self._link.silent(Silent(error.queue or self.name)) from error
             except Lost as error:
                 why = error
                 if error.reply == 404:  # somebody has removed a queue
@@ -400,7 +401,7 @@ class RabbitQueue:
                     self._giving = None
                     self._delays.clear()
                 elif error.reply not in _PASSING:
-                    break
+                    raise self._link.refused(str(error)) from error
         raise self._link.unavailable(str(why)) from why
 
 

@@ -1,21 +1,20 @@
 """A line to RabbitMQ: a connection and its channels, with futures in place of pika's callbacks.
 
 pika's connection lives in the event loop that asks, so nothing of it is touched from another thread.
-What is under way when a channel or the connection goes fails with `Lost`. `Link` makes a new line when
-the old one is gone, after longer and longer pauses, each of a random length.
+What is under way when a channel or the connection goes fails with `Lost`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import ssl
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
 from aiworkflow.errors import UsageError
 from aiworkflow.records import record
-from aiworkflow.triggers.queues.contract import QueueUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,16 +22,16 @@ if TYPE_CHECKING:
     from pika import BasicProperties, ConnectionParameters
     from pika.adapters.asyncio_connection import AsyncioConnection
     from pika.channel import Channel as PikaChannel
-    from pika.spec import Basic
+    from pika.frame import Method
+    from pika.spec import Basic, Connection
 
-    from aiworkflow.clock import Clock, Ids
     from aiworkflow.triggers.queues.address import Address
 
 _CONNECT_S: Final = 5.0
 _ANSWER_S: Final = 20.0
-_PATIENCE_S: Final = 6.0
 _HEARTBEAT_S: Final = 30
-_LONGEST_PAUSE_S: Final = 5.0
+_NOT_ALLOWED: Final = 530
+_SAID: Final = re.compile(r"\(\d+\) ['\"](.+)['\"]")  # in pika's text of what the server said
 _DEFAULT_PORT: Final = {"amqp": 5672, "amqps": 5671}
 
 
@@ -53,7 +52,7 @@ class Silent(Lost):
 
     def __init__(self, queue: str) -> None:
         self.queue = queue
-        super().__init__(0, f"no answer within {_ANSWER_S:g} s")
+        super().__init__(0, f"said nothing of the queue `{queue}` for {_ANSWER_S:g} s")
 
 
 class RefusedLogin(Exception):
@@ -303,11 +302,24 @@ class Channel:
 
 
 class Line:
-    """A connection that is open, or was."""
+    """A connection that is open, or was.
+
+    Attributes:
+        blocked: why the server takes no messages by it; "" where it does.
+    """
 
     def __init__(self, raw: AsyncioConnection, closed: asyncio.Event) -> None:
         self._raw = raw
         self._closed = closed
+        self.blocked = ""
+        raw.add_on_connection_blocked_callback(self._now_blocked)
+        raw.add_on_connection_unblocked_callback(self._now_free)
+
+    def _now_blocked(self, _: object, frame: Method[Connection.Blocked]) -> None:
+        self.blocked = frame.method.reason or "it does not say why"
+
+    def _now_free(self, _: object, __: object) -> None:
+        self.blocked = ""
 
     @property
     def is_open(self) -> bool:
@@ -354,8 +366,6 @@ async def connect(address: Address) -> Line:
     """A line to a server. Raises Lost, RefusedLogin; UsageError: pika is missing."""
     try:
         from pika.adapters.asyncio_connection import AsyncioConnection
-        from pika.exceptions import AuthenticationError, ProbableAccessDeniedError
-        from pika.exceptions import ProbableAuthenticationError as Denied
     except ImportError as error:
         raise UsageError(
             "queues on RabbitMQ need a package that is not installed",
@@ -373,9 +383,7 @@ async def connect(address: Address) -> Line:
     def is_not(_: object, error: BaseException | str) -> None:
         closed.set()
         if not opened.done():
-            refused = (AuthenticationError, Denied, ProbableAccessDeniedError)
-            is_login = isinstance(error, refused)
-            opened.set_exception(RefusedLogin() if is_login else Lost(0, type(error).__name__))
+            opened.set_exception(_why_not(error))
 
     raw = AsyncioConnection(_parameters(address), is_open, is_not, is_not, custom_ioloop=loop)
     try:
@@ -384,6 +392,19 @@ async def connect(address: Address) -> Line:
     except TimeoutError:
         raise Lost(0, "no answer") from None
     return Line(raw, closed)
+
+
+def _why_not(error: BaseException | str) -> Exception:
+    """What is raised for a line that could not be opened."""
+    from pika.exceptions import AuthenticationError, ProbableAccessDeniedError
+    from pika.exceptions import ProbableAuthenticationError as Denied
+
+    if isinstance(error, (AuthenticationError, Denied)):
+        return RefusedLogin()
+    if isinstance(error, ProbableAccessDeniedError):  # it knows the login, but not the virtual host
+        said = _SAID.search(str(error.args[0]) if error.args else "")
+        return Lost(_NOT_ALLOWED, said[1] if said else "no access to the virtual host")
+    return Lost(0, type(error).__name__)
 
 
 def _parameters(address: Address) -> ConnectionParameters:
@@ -411,63 +432,3 @@ def _parameters(address: Address) -> ConnectionParameters:
         client_properties={"connection_name": "aiworkflow"},
         **more,  # type: ignore[arg-type]  # of two types
     )
-
-
-class Link:
-    """The line to one server, made anew when it is gone."""
-
-    def __init__(self, address: Address, *, clock: Clock, ids: Ids) -> None:
-        self._address = address
-        self._clock = clock
-        self._ids = ids
-        self._line: Line | None = None
-        self._lock = asyncio.Lock()
-
-    async def line(self) -> Line:
-        """A line that is open. Raises QueueUnavailable when there is none for a while."""
-        async with self._lock:
-            if self._line is not None and self._line.is_open:
-                return self._line
-            until = self._clock.monotonic() + _PATIENCE_S
-            pause = 0.05
-            while True:
-                try:
-                    self._line = await connect(self._address)
-                except Lost as error:
-                    if self._clock.monotonic() + pause > until:
-                        raise self.unavailable(str(error)) from error
-                except RefusedLogin as error:
-                    raise QueueUnavailable(
-                        f"the queue at {self._address.shown} refuses the login",
-                        hint="set the secret that `login` names to `user:password`",
-                    ) from error
-                else:
-                    return self._line
-                await asyncio.sleep(self.jittered(pause))
-                pause = min(pause * 2, _LONGEST_PAUSE_S)
-
-    def jittered(self, pause: float) -> float:
-        """Between half of a pause and the whole."""
-        return pause * (0.5 + int(self._ids.token()[:8], 16) / 2**33)
-
-    def silent(self, queue: str) -> QueueUnavailable:
-        """What is raised when the server answers, but not for a queue."""
-        return QueueUnavailable(
-            f"the server at {self._address.shown} said nothing of the queue `{queue}`"
-            f" for {_ANSWER_S:g} s",
-            hint=f"see on the server, with `rabbitmq-queues quorum_status {queue}`, whether it has a"
-            " leader: without one it serves nobody",
-        )
-
-    def unavailable(self, why: str) -> QueueUnavailable:
-        """What is raised when it does not answer."""
-        return QueueUnavailable(
-            f"the queue at {self._address.shown} does not answer ({why})",
-            hint="start the server, or correct the `url` of the queue",
-        )
-
-    async def close(self) -> None:
-        """Let go of the line."""
-        if self._line is not None:
-            await self._line.close()
-            self._line = None

@@ -237,6 +237,55 @@ def test_a_wrong_login_is_said_so_and_not_shown(kind: str, request: pytest.Fixtu
     assert "hidden" not in f"{error.value!r} {error.value.__cause__!r}"
 
 
+def test_what_rabbitmq_refuses_is_said_in_its_words(rabbit: PrivateRabbit) -> None:
+    """A virtual host that is not there is no wrong login, and a server that says no does answer."""
+    import pika
+
+    name = f"t.{secrets.token_hex(4)}"
+    stream = {"x-queue-type": "stream"}
+    connection = pika.BlockingConnection(pika.URLParameters(rabbit.url))
+    connection.channel().queue_declare(name, durable=True, arguments=stream)
+    connection.close()
+
+    async def go(url: str, match: str) -> None:
+        queue = rabbit_queue(url, name)
+        try:
+            with pytest.raises(QueueUnavailable, match=match) as error:
+                await queue.purge()
+        finally:
+            await queue.close()
+        assert error.value.hint is not None
+        assert "correct the `url`" in error.value.hint
+
+    asyncio.run(go(f"{rabbit.url}nowhere", "refuses: NOT_ALLOWED - vhost nowhere not found"))
+    asyncio.run(go(rabbit.url, "refuses: NOT_IMPLEMENTED - queue.purge"))
+
+
+def test_an_alarm_of_rabbitmq_is_said(
+    folder: Path, certificates: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes no messages while it is short of memory; its queues have their leaders."""
+    monkeypatch.setattr(rabbitmq_line, "_ANSWER_S", 3.0)
+    server = PrivateRabbit(folder, certificates)
+    with (folder / "rabbitmq.conf").open("a") as conf:
+        conf.write("vm_memory_high_watermark.absolute = 1MB\n")
+    server.begin()
+
+    async def go() -> None:
+        queue = rabbit_queue(server.url, "t")
+        try:
+            await queue.publish(Message("a", b"1"))
+        finally:
+            await queue.close()
+
+    try:
+        with pytest.raises(QueueUnavailable, match="takes no messages now: low on memory") as error:
+            asyncio.run(go())
+        assert "alarms" in str(error.value.hint)
+    finally:
+        server.kill()
+
+
 def test_postgresql_may_be_killed(cluster: Cluster, folder: Path) -> None:
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # a restart holds up the loop
     url = f"{cluster.url}&schema=queue"
