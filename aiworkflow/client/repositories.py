@@ -46,8 +46,8 @@ def head_of(folder: Path, environ: Mapping[str, str], branch: str = "") -> str:
     here = {"GIT_CEILING_DIRECTORIES": str(folder.resolve().parent)}
     try:
         code, out, _ = git.ask("for-each-ref", _ROW, "refs/heads", _REMOTE, env=here)
-        if code and git.ask("rev-parse", "--git-dir", env=here)[0]:
-            raise _none(folder)
+        if code and (asked := git.ask("rev-parse", "--git-dir", env=here))[0]:
+            raise _none(folder, asked[2])
         rows = [line.split(" ") for line in out.decode("utf-8", "replace").splitlines()]
         commit = _named([] if code else rows, branch, is_bare=not (folder / ".git").exists())
         commit = commit or (None if branch else git.commit_of("HEAD"))
@@ -61,7 +61,12 @@ def head_of(folder: Path, environ: Mapping[str, str], branch: str = "") -> str:
     raise UsageError(f"the repository `{folder}` has no {what}", hint="look at: git branch --all")
 
 
-def _none(folder: Path) -> UsageError:
+def _none(folder: Path, said: str) -> UsageError:
+    if "dubious ownership" in said:
+        return UsageError(
+            f"the repository `{folder}` belongs to another user, and git does not trust it",
+            hint=f"if you do: git config --global --add safe.directory '{folder}'",
+        )
     return UsageError(
         f"`{folder}` is no git repository", hint="give the topmost folder of a git repository"
     )

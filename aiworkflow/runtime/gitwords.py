@@ -48,6 +48,7 @@ _OTHERS: Final = (
     "NO_PROXY",
 )
 _SAID: Final = 300
+_WRONG: Final = re.compile(r"^(?:fatal|error): ", re.MULTILINE)
 _PATIENCE_S: Final = 10.0  # a look for a commit may ask a server, where a clone is partial
 _TOKEN: Final = re.compile(r"://[^/@\s]+@")  # what the user's own configuration may put into a URL
 
@@ -123,7 +124,7 @@ class Git:
         """
         code, out, said = self.ask(*words, given=given, env=env)
         if code:
-            raise GitFailed(f"`git {_shown(words)}` failed: {said[-_SAID:] or f'exit {code}'}")
+            raise GitFailed(f"`git {_shown(words)}` failed: {gist(said) or f'exit {code}'}")
         return out
 
     def into(self, file: IO[bytes], *words: str) -> None:
@@ -134,7 +135,7 @@ class Git:
         """
         code, _, said = self.ask(*words, into=file)
         if code:
-            raise GitFailed(f"`git {_shown(words)}` failed: {said[-_SAID:] or f'exit {code}'}")
+            raise GitFailed(f"`git {_shown(words)}` failed: {gist(said) or f'exit {code}'}")
 
     def text(self, *words: str, env: Mapping[str, str] | None = None) -> str:
         """What git prints, as one text without its final line feed."""
@@ -149,6 +150,12 @@ class Git:
         words = ("--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
         code, out, _ = self.ask("rev-parse", *words, patience_s=_PATIENCE_S)
         return None if code else out.decode("ascii", "replace").strip().splitlines()[-1]
+
+
+def gist(said: str) -> str:
+    """What git said, from where it says what was wrong: advice that follows may be long."""
+    begin = _WRONG.search(said)
+    return said[begin.start() if begin else 0 :][:_SAID]
 
 
 def _shown(words: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiworkflow.errors import disk_failed
 from aiworkflow.records import record
-from aiworkflow.runtime.gitwords import Git, GitFailed
+from aiworkflow.runtime.gitwords import Git, GitFailed, gist
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -125,7 +125,7 @@ class Worktree:
                     "at which the run began",
                     hint="fetch it there, then go on with: aiworkflow runs resume RUN",
                 )
-            raise GitFailed(f"git cannot make the worktree `{self.folder}`: {said}")
+            raise GitFailed(f"git cannot make the worktree `{self.folder}`: {gist(said)}")
         (inner / _READY).touch()
         self.standing = self.beginning()
 

@@ -189,3 +189,18 @@ def test_nothing_is_left_of_what_was_prepared_and_never_began(tmp_path: Path) ->
     assert [one.name for one in trees.iterdir() if one.is_dir()] == runs
     for name in fleet.names[1:]:
         assert len(fleet.git(name, "worktree", "list").splitlines()) == 1
+
+
+def test_what_git_says_of_a_branch_that_it_cannot_make_is_told_from_its_beginning(
+    fleet: Fleet,
+) -> None:
+    fleet.project.workflow(script("change", "echo two > a.txt"), head=HEAD)
+    lock = fleet.folder / "r000/.git/refs/heads/mine.lock"
+    lock.touch()
+    found = fleet.sweep("flow", "--repo", "r000", "--branch", "mine", code=1)
+    said = found["repositories"][0]["error"]["message"]
+    assert "failed: fatal: " in said
+    assert "Unable to create" in said
+    assert str(lock) in said
+    lock.unlink()
+    assert statuses(fleet.sweep("retry-failed", "last")) == ["succeeded"]

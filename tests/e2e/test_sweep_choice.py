@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -53,6 +54,19 @@ def test_what_is_wrong_with_a_repository_is_said(fleet: Fleet) -> None:
     ):
         found = swept(fleet, entry)
         assert (found["status"], text in found["said"]) == ("failed", True), found
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_a_repository_of_another_user_is_no_missing_one(fleet: Fleet) -> None:
+    folder = fleet.folder / "r000"
+    os.chown(folder, 65534, 65534)
+    os.chown(folder / ".git", 65534, 65534)
+    found = swept(fleet, "{path: ../fleet/r000}")
+    assert "belongs to another user, and git does not trust it" in found["said"]
+    done = fleet.run("repos", "add", str(folder), "--name", "other")
+    assert f"git config --global --add safe.directory '{folder}'" in done.err
+    fleet.project.git("config", "--global", "--add", "safe.directory", str(folder))
+    assert swept(fleet, "{path: ../fleet/r000}")["status"] == "succeeded"
 
 
 def test_the_branch_of_the_list_is_worked_on_also_in_a_bare_repository(fleet: Fleet) -> None:
