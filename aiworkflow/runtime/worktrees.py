@@ -145,7 +145,8 @@ class Worktree:
         inner = common / "worktrees" / self.folder.name
         building = common / f"aiworkflow-{self.folder.name}"
         try:
-            for left in (inner, building):  # of one that was broken off
+            # of one that was broken off; what is out of sight already is nobody's
+            for left in (inner, building, *common.glob("aiworkflow-gone-*")):
                 shutil.rmtree(left, ignore_errors=True)
             building.mkdir()
             (building / "HEAD").write_text(f"{self._start}\n")

@@ -116,9 +116,15 @@ def test_what_was_broken_off_while_it_was_made_is_no_obstacle(project: Project) 
     (inner / "aiworkflow-ready").unlink()
     (inner / "locked").write_text("initializing")
     (tree.folder / ".git").unlink()
+    gone = (
+        project.root / ".git" / "aiworkflow-gone-other"
+    )  # whoever removed it was killed on the way
+    gone.mkdir()
+    (gone / "index").touch()
     assert not tree.exists
     tree.make()
     assert tree.look() == tree.beginning()
+    assert not gone.exists()
 
 
 def test_commits_and_branches_of_steps_are_kept(project: Project, tmp_path: Path) -> None:
