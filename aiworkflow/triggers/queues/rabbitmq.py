@@ -37,12 +37,12 @@ from aiworkflow.triggers.queues.contract import (
     check_message,
     moment,
 )
-from aiworkflow.triggers.queues.rabbitmq_line import Channel, Delivery, Lost, Silent
+from aiworkflow.triggers.queues.rabbitmq_line import Channel, Delivery, Lost, NotKept, Silent
 from aiworkflow.triggers.queues.rabbitmq_link import Link
 from aiworkflow.triggers.queues.rabbitmq_new import Young, grow, is_there, make
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from aiworkflow.clock import Clock, Ids
     from aiworkflow.triggers.queues.address import Address
@@ -59,6 +59,10 @@ _SHORTEST_POLL_S: Final = 0.005
 _LONGEST_POLL_S: Final = 0.1
 _TRIES: Final = 4
 _PASSING: Final = {0, 320, 541}  # the line broke, the server is stopped, or it failed
+_BY_SERVER: Final = {
+    "maxlen": "the server's queue was full (`max-length` of a policy)",
+    "expired": "it was older than the server's queue allows (`message-ttl` of a policy)",
+}
 _LOOKS: Final = 100
 _KEPT_S: Final = 3600.0  # a delay's queue outlives its messages by so much
 _DECLARED_S: Final = 60.0
@@ -401,7 +405,9 @@ class RabbitQueue:
                     self._giving = None
                     self._delays.clear()
                 elif error.reply not in _PASSING:
-                    raise self._link.refused(str(error)) from error
+                    raise self._link.refused(error) from error
+        if isinstance(why, NotKept):
+            raise self._link.refused(why) from why
         raise self._link.unavailable(str(why)) from why
 
 
@@ -443,10 +449,18 @@ def _message(one: Delivery, least: int) -> Message:
 def _dead(one: Delivery) -> Dead:
     headers = _headers(one)
     priority = one.properties.priority or 0
-    reason = headers.get(f"{_OURS}reason", "its takers died, one after the other")
+    reason = headers.get(f"{_OURS}reason") or _why_dead(headers)
     attempts = _number(headers.get(f"{_OURS}tries"))
     at = _moment(headers.get(f"{_OURS}died"))
     return Dead(_message(one, priority), str(reason), at, attempts)
+
+
+def _why_dead(headers: Mapping[str, object]) -> str:
+    """Why the server itself has set a message aside."""
+    deaths = headers.get("x-death")
+    last = deaths[0] if isinstance(deaths, list) and deaths else None
+    why = str(last.get("reason")) if isinstance(last, dict) else ""
+    return _BY_SERVER.get(why, "its takers died, one after the other")
 
 
 def _text(value: object) -> object:

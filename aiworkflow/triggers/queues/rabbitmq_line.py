@@ -55,6 +55,13 @@ class Silent(Lost):
         super().__init__(0, f"said nothing of the queue `{queue}` for {_ANSWER_S:g} s")
 
 
+class NotKept(Lost):
+    """The server answers that it could not keep a message."""
+
+    def __init__(self) -> None:
+        super().__init__(0, "it could not keep the message")
+
+
 class RefusedLogin(Exception):
     """The server does not take the login."""
 
@@ -224,7 +231,7 @@ class Channel:
             if future is None or future.done():
                 continue
             if isinstance(method, spec.Basic.Nack):
-                future.set_exception(Lost(0, "the server could not keep the message"))
+                future.set_exception(NotKept())
             elif id_ in self._returned:
                 self._returned.discard(id_)
                 future.set_exception(Lost(404, "the queue has been removed"))

@@ -9,7 +9,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from aiworkflow.triggers.queues.contract import QueueUnavailable
-from aiworkflow.triggers.queues.rabbitmq_line import Line, Lost, RefusedLogin, connect
+from aiworkflow.triggers.queues.rabbitmq_line import Line, Lost, NotKept, RefusedLogin, connect
 
 if TYPE_CHECKING:
     from aiworkflow.clock import Clock, Ids
@@ -42,7 +42,7 @@ class Link:
                     self._line = await connect(self._address)
                 except Lost as error:
                     if error.reply:
-                        raise self.refused(str(error)) from error
+                        raise self.refused(error) from error
                     if self._clock.monotonic() + pause > until:
                         raise self.unavailable(str(error)) from error
                 except RefusedLogin as error:
@@ -84,13 +84,16 @@ class Link:
             hint="see on the server, with `rabbitmq-diagnostics alarms`, what it is short of",
         )
 
-    def refused(self, why: str) -> QueueUnavailable:
+    def refused(self, why: Lost) -> QueueUnavailable:
         """What is raised when it answers, and says no."""
-        return QueueUnavailable(
-            f"the server at {self._address.shown} refuses: {why}",
-            hint="correct the `url` of the queue, or give the user of `login` the right to configure, "
-            "write and read its queues",
-        )
+        if isinstance(why, NotKept):
+            hint = "see whether a policy bounds the queue (`max-length`), or most of its nodes are down"
+        else:
+            hint = (
+                "correct the `url` of the queue, or give the user of `login` the right to configure, "
+                "write and read its queues"
+            )
+        return QueueUnavailable(f"the server at {self._address.shown} refuses: {why}", hint=hint)
 
     async def close(self) -> None:
         """Let go of the line."""

@@ -261,6 +261,42 @@ def test_what_rabbitmq_refuses_is_said_in_its_words(rabbit: PrivateRabbit) -> No
     asyncio.run(go(rabbit.url, "refuses: NOT_IMPLEMENTED - queue.purge"))
 
 
+def test_a_bound_of_a_queue_on_rabbitmq_is_said(rabbit: PrivateRabbit) -> None:
+    """Where it takes nothing more, and where it sets something aside by itself."""
+    import pika
+
+    name = f"t.{secrets.token_hex(4)}"
+    plain: dict[str, object] = {"x-queue-type": "quorum", "x-max-length": 1}
+    led = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": f"{name}.aiworkflow.dead"}
+    connection = pika.BlockingConnection(pika.URLParameters(rabbit.url))
+    channel = connection.channel()
+    full = {**plain, "x-overflow": "reject-publish"}
+    channel.queue_declare(f"{name}.aiworkflow.high", durable=True, arguments=full)
+    channel.queue_declare(name, durable=True, arguments={**plain, **led})
+    channel.queue_declare(
+        f"{name}.aiworkflow.urgent", durable=True, arguments={"x-message-ttl": 1, **led}
+    )
+    connection.close()
+
+    async def go() -> None:
+        queue = rabbit_queue(rabbit.url, name)
+        with pytest.raises(QueueUnavailable, match="refuses: it could not keep") as error:
+            for number in range(5):  # it takes some more than its length
+                await queue.publish(Message(f"high{number}", b"1", 2))
+        assert "max-length" in str(error.value.hint)
+        await queue.publish(Message("old", b"1", 9))
+        for number in range(3):
+            await queue.publish(Message(f"more{number}", b"1"))
+        found: dict[str, str] = {}
+        while not {"old", "more0"} <= set(found):
+            found = {one.message.id: one.reason for one in await queue.dead()}
+        assert "`message-ttl`" in found["old"]
+        assert "`max-length`" in found["more0"]
+        await queue.close()
+
+    asyncio.run(go())
+
+
 def test_an_alarm_of_rabbitmq_is_said(
     folder: Path, certificates: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
