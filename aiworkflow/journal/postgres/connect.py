@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from aiworkflow.journal.contract import JournalUnavailable
-from aiworkflow.journal.postgres.failures import UNDEFINED_TABLE, Lost, Refused, unavailable
+from aiworkflow.journal.postgres.failures import DENIED, UNDEFINED_TABLE, Lost, Refused, unavailable
 from aiworkflow.journal.postgres.line import Line
 
 if TYPE_CHECKING:
@@ -50,14 +50,25 @@ def open_line(address: Address, *, ids: Ids, patience_s: float = _OPENING_S) -> 
 
 
 def exists(address: Address, *, ids: Ids) -> bool:
-    """Whether there is a journal. Raises JournalUnavailable: the server does not answer."""
+    """Whether there is a journal.
+
+    Raises:
+        JournalUnavailable: the server does not answer, or there is none that the user may see, nor may
+            the user make one.
+    """
     line = Line(address, lambda: f"aiworkflow {ids.token()}")
     try:
-        return _look(line, 0.0)[0] > 0
+        if _look(line, 0.0)[0] > 0:
+            return True
+        ((may_make,),) = line.patiently(lambda: line.ask("may_make", address.schema), 0.0)
     except (Lost, Refused) as error:
         raise unavailable(error, address) from error
     finally:
         line.close()
+    if not may_make:
+        denied = Refused(DENIED, f"permission denied for schema {address.schema}")
+        raise unavailable(denied, address)
+    return False
 
 
 def _look(line: Line, patience_s: float) -> tuple[int, str]:

@@ -80,5 +80,12 @@ def _is_refusal(says: str) -> bool:
     What the server says itself begins with `FATAL` in any language; but one that is starting, stopping
     or full says so too, and then it is worth waiting.
     """
-    passing = ("starting up", "shutting down", "too many", "recovery", "slots are reserved")
+    passing = (
+        "starting up",
+        "shutting down",
+        "too many",
+        "recovery",
+        "slots are reserved",
+        "administrator command",
+    )
     return "FATAL" in says and not any(word in says for word in passing)

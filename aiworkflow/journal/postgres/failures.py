@@ -16,6 +16,7 @@ _LONGEST_WAIT_S: Final = 1.0
 _LOST: Final = ("08", "57P01", "57P02", "57P03", "57P05", "25006")
 _AGAIN: Final = ("40001", "40P01", "55P03")
 UNDEFINED_TABLE: Final = "42P01"
+DENIED: Final = "42501"
 
 
 class Lost(Exception):
@@ -73,12 +74,14 @@ def unavailable(error: Exception, address: Address) -> JournalUnavailable:
     if state.startswith("28"):
         return JournalUnavailable(
             f"the server does not let us in to the journal {where}: {says}",
-            hint="check the user, and the password in ~/.pgpass or PGPASSWORD",
+            hint="check that the database is there, and the user, and the password in ~/.pgpass or "
+            "PGPASSWORD",
         )
-    if state in {"42501", "3F000", "3D000"}:
+    if state in {DENIED, "3F000", "3D000"}:
         return JournalUnavailable(
             f"the journal {where} cannot be used: {says}",
-            hint="give the user the right to create the schema, or create it for the user",
+            hint="give the user the right to create the schema; where it is there already, make the "
+            "user its owner, and that of the tables in it",
         )
     if isinstance(error, Refused) and not error.is_lost:
         return JournalUnavailable(

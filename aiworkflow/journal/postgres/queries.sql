@@ -11,6 +11,12 @@ SELECT pg_advisory_xact_lock(hashtext('aiworkflow migration'), hashtext($1::text
 SELECT current_setting('server_version_num')::integer, current_setting('server_encoding'),
 to_regnamespace($1::text) IS NOT NULL, to_regclass($1::text || '.formats') IS NOT NULL
 
+-- name: may_make
+SELECT CASE WHEN to_regnamespace($1::text) IS NULL
+THEN has_database_privilege(current_database(), 'CREATE')
+ELSE has_schema_privilege(to_regnamespace($1::text), 'USAGE')
+AND has_schema_privilege(to_regnamespace($1::text), 'CREATE') END
+
 -- name: add_format
 INSERT INTO formats (format) VALUES ($1::integer)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from aiworkflow.journal import Conflict, JournalUnavailable, Moved, RegisterWrite, StreamState
 from aiworkflow.journal.postgres import PostgresJournal
 from aiworkflow.journal.postgres.address import read_address
+from aiworkflow.journal.postgres.connect import exists
 from aiworkflow.journal.postgres.schemas import drop, put_in_place, with_schema
 from tests.contract.journal.harness import first, payloads
 from tests.contract.journal.test_stores import IDS
@@ -105,3 +107,20 @@ def test_a_schema_is_changed_in_what_is_shown_too() -> None:
     assert other.shown == "postgresql://me@host:5433/db?schema=two"
     assert "search_path=two" in other.settings["options"]
     assert other.settings["password"] == "secret"
+
+
+def test_what_a_user_may_neither_see_nor_make_is_not_called_none_yet(url: str) -> None:
+    """Neither a database that takes no schema of the user's, nor the schema of somebody else."""
+    role = f"t_{secrets.token_hex(8)}"
+    theirs = read_address(f"{url}&options=-crole%3D{role}")
+    execute(f'CREATE ROLE "{role}"')
+    try:
+        with pytest.raises(JournalUnavailable, match="permission denied") as error:
+            exists(theirs, ids=IDS)
+        assert "the right to create the schema" in str(error.value.hint)
+        PostgresJournal(read_address(url), ids=IDS).close()
+        assert exists(read_address(url), ids=IDS)
+        with pytest.raises(JournalUnavailable, match="permission denied"):
+            exists(theirs, ids=IDS)
+    finally:
+        execute(f'DROP ROLE "{role}"')
