@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from aiworkflow.engine.carried import Json
 
 
-def shown(wait: OpenWait) -> list[str]:
-    """All there is to know before answering, as lines."""
+def shown(wait: OpenWait, *, fields: bool = True) -> list[str]:
+    """All there is to know before answering, as lines; `fields` with what an answer consists of."""
     from aiworkflow.client.views import when
     from aiworkflow.steady import steady
 
@@ -33,6 +33,7 @@ def shown(wait: OpenWait) -> list[str]:
                 lines += _block(name, value)
     elif wait.arguments is not None:
         lines += _block("items", wait.arguments)
+    lines += [f"field     {steady(_described(one))}" for one in wait.fields if fields]
     lines.append(f"by        {', '.join(wait.by) or 'anyone'}")
     if wait.quorum > 1:
         voters = f": {', '.join(wait.voters)}" if wait.voters else ""
@@ -56,7 +57,8 @@ def ask_here(client: Client, result: RunResult, out: Out) -> bool:
     from aiworkflow.client.views import PEOPLE
 
     waits = client.waits.open(result.run, (*PEOPLE, "break"))
-    answered = [_ask_one(client, wait, out) for wait in waits]
+    # what is for others is not asked: an answer would be refused after it was typed
+    answered = [_ask_one(client, wait, out) for wait in waits if client.waits.is_mine(wait)]
     return any(answered)
 
 
@@ -143,13 +145,24 @@ def ask_fields(wait: OpenWait, out: Out) -> dict[str, str]:
     return {one.name: text for one in wait.fields if (text := _ask_field(one, out)) is not None}
 
 
-def _ask_field(one: Field, out: Out) -> str | None:
-    from aiworkflow.expr import coerce, describe
+def _about(one: Field) -> str:
+    """A field by its name, with what it takes and what it is without an answer."""
+    from aiworkflow.expr import describe
 
     default = "" if one.required else f", {json.dumps(one.default)} if empty"
+    return f"{one.name} ({describe(one.schema)}{default})"
+
+
+def _described(one: Field) -> str:
+    return f"{_about(one)}  {one.description}" if one.description else _about(one)
+
+
+def _ask_field(one: Field, out: Out) -> str | None:
+    from aiworkflow.expr import coerce
+
     about = f"{one.description}\n" if one.description else ""
     while True:
-        text = _line_in(f"{about}{one.name} ({describe(one.schema)}{default}): ")
+        text = _line_in(f"{about}{_about(one)}: ")
         if not text and not one.required:
             return None
         try:
@@ -163,7 +176,7 @@ def _ask_field(one: Field, out: Out) -> str | None:
 def show(wait: OpenWait, out: Out) -> None:
     """Show a wait beside the prompts, on standard error."""
     out.note("")
-    for line in shown(wait):
+    for line in shown(wait, fields=False):  # each is asked for by itself
         out.note(line)
 
 

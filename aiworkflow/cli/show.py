@@ -202,7 +202,8 @@ def waiting_lines(run: str, wait: Mapping[str, Json]) -> list[str]:
         case "ask":
             return [
                 f"`{step}` asks a question{by}",
-                f"answer it: aiworkflow runs answer {run}/{step}",
+                f"look at it: aiworkflow approvals show {run}/{step}",
+                f"answer it: aiworkflow runs answer {run}/{step} --field NAME=VALUE",
             ]
         case _:
             agreed = ""
@@ -334,6 +335,14 @@ def show_run(project: Where, run: str, out: Out) -> None:
         if result.error is not None:
             where = f" in `{result.error.step}`" if result.error.step else ""
             out.result(f"\n{out.paint('error', 'red')}{where}: {result.error.message}")
+            if result.error.hint:
+                out.result(f"{out.paint('help', 'cyan')}: {result.error.hint}")
+        waits = () if standing["imported"] else result.waiting_for
+        if waits:
+            out.result("")
+        for wait in waits:
+            for line in waiting_lines(result.run, wait):
+                out.result(line)
         if result.standing:
             out.result("\n" + "\n".join(standing_lines(result)))
         if result.outputs:

@@ -344,10 +344,8 @@ class Waits:
                 "a step of a run cannot answer for a person",
                 hint=f"answer `{wait.id}` from a terminal of your own",
             )
-        if not wait.by:
-            return
         actor, roles = self._project.actor, self._project.roles
-        if actor in wait.by or any(actor in roles.get(role, ()) for role in wait.by):
+        if self._is_for(wait, actor):
             return
         listed = ", ".join(f"`{one}`" for one in wait.by)
         role = next((one for one in wait.by if one in roles), wait.by[0])
@@ -356,3 +354,13 @@ class Waits:
             hint="you are who AIWORKFLOW_ACTOR, else your login, says; who has a role stands in "
             f".aiworkflow/config.yaml: `roles: {{{role}: [{actor}]}}`",
         )
+
+    def _is_for(self, wait: OpenWait, actor: str) -> bool:
+        roles = self._project.roles
+        return not wait.by or actor in wait.by or any(actor in roles.get(it, ()) for it in wait.by)
+
+    def is_mine(self, wait: OpenWait) -> bool:
+        """Whether whoever asks can still answer: it is for them, and they have not agreed to it yet."""
+        actor = self._project.actor
+        is_person = not self._project.environ.get("AIWORKFLOW_KEY")
+        return is_person and self._is_for(wait, actor) and actor not in wait.voters

@@ -259,6 +259,54 @@ def test_a_person_at_a_terminal_is_asked(project: Project) -> None:
     assert shown["steps"]["last"]["output"] == "lid:4"
 
 
+def typed_ahead(project: Project, actor: str, *words: str) -> str:
+    """What stands on the terminal of somebody who has pressed Enter once."""
+    head, tail = pty.openpty()
+    os.write(head, b"\n")
+    ran = subprocess.run(
+        [*COMMAND, *words],
+        cwd=project.root,
+        env={**project.env, "TERM": "dumb", "AIWORKFLOW_ACTOR": actor},
+        stdin=tail,
+        stderr=tail,
+        stdout=subprocess.PIPE,
+        timeout=30,
+        check=False,
+    )
+    os.close(tail)
+    assert ran.returncode == 3
+    seen = b""
+    try:
+        while more := os.read(head, 65_536):
+            seen += more
+    except OSError:
+        pass  # its other end is closed
+    os.close(head)
+    return seen.decode()
+
+
+def test_nobody_is_asked_for_what_is_for_others_or_what_they_have_agreed_to(
+    project: Project,
+) -> None:
+    gated(project, "by: [ann, ben], quorum: 2")
+    assert "approve? [y]es" not in typed_ahead(project, "cleo", "run", "flow")
+    assert project.run("approvals", "approve", "last", AIWORKFLOW_ACTOR="ann").code == 3
+    assert "approve? [y]es" not in typed_ahead(project, "ann", "runs", "resume", "last")
+    assert "approve? [y]es" in typed_ahead(project, "ben", "runs", "resume", "last")
+
+
+def test_a_question_is_told_with_what_an_answer_consists_of(project: Project) -> None:
+    project.workflow(ASK + ECHO)
+    assert project.run("run", "flow").code == 3
+    run = project.run("runs", "list", "--json").json["runs"][0]["run"]
+    shown = project.run("runs", "show", "last").out
+    assert f"aiworkflow approvals show {run}/ask" in shown
+    assert f"aiworkflow runs answer {run}/ask --field NAME=VALUE" in shown
+    asked = project.run("approvals", "show", "last/ask").out
+    assert "field     name (string)" in asked
+    assert "field     size (integer, 3 if empty)" in asked
+
+
 # -- time and events ------------------------------------------------------------------------------
 
 
