@@ -286,7 +286,9 @@ class Project:
 
     def _path_of(self, bundle: str | Path) -> Path:
         path = Path(bundle)
-        if path.is_file() or has_document(path):
+        if path.is_file():  # a bundle may be named by its document, which is what one has open
+            return path.parent if path.name in ("workflow.md", "main.md") else path
+        if has_document(path):
             return path
         within = self.root / "bundles" / path
         is_name = path.name and not path.is_absolute()  # `.` is no name of a bundle
@@ -302,6 +304,8 @@ class Project:
         create = "create one: aiworkflow workflow create NAME --bundle --output bundles"
         listed = f"bundles here: {', '.join(known)}" if known else create
         hint = did_you_mean(path.name, known) or listed
+        if path.name and path.with_name(f"{path.name}.md").is_file():
+            hint = f"did you mean `{bundle}.md`?"
         raise UsageError(f"there is no bundle `{bundle}`", hint=hint)
 
     def _label(self, path: Path) -> str:

@@ -101,6 +101,17 @@ def test_where_a_bundle_is_is_not_guessed_from_a_dot(project: Project) -> None:
     assert (done.code, "bundle `.` has an error" in done.err) == (2, True), done.err
 
 
+def test_a_bundle_may_be_named_by_its_document(project: Project) -> None:
+    project.workflow(script("a", "echo 1"))
+    done = project.run("run", "bundles/flow/workflow.md", "--json")
+    assert (done.code, done.json["bundle"]) == (0, "bundles/flow"), done.err
+
+
+def test_a_lone_file_that_is_named_without_its_ending_is_suggested(project: Project) -> None:
+    project.write("notes.md", "# Notes\n")
+    assert project.run("run", "notes").err.endswith("\n  help: did you mean `notes.md`?\n")
+
+
 def test_a_step_that_is_not_there_is_said_with_a_way_out(project: Project) -> None:
     project.workflow(script("one", "true"))
     run = project.run("run", "flow", "--json").json["run"]
