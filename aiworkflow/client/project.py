@@ -310,8 +310,9 @@ class Project:
 
     def _label(self, path: Path) -> str:
         absolute = Path(normpath(path.absolute()))  # one name for it, from wherever it is called
-        if absolute.is_relative_to(self.root):
-            return absolute.relative_to(self.root).as_posix() or "."
+        for one in (absolute, absolute.parent.resolve() / absolute.name, absolute.resolve()):
+            if one.is_relative_to(self.root):  # named through a link: by what that leads to
+                return one.relative_to(self.root).as_posix() or "."
         return str(absolute)
 
     def check(

@@ -52,7 +52,9 @@ def locate(start: Path) -> Location:
     Git's repository wins: a linked worktree or one of its folders belongs to the main working tree.
     Without git it is the nearest parent with `.aiworkflow/`, else the directory itself.
     """
-    start = start.absolute()
+    # one name for it: `--project ..`, a link and the folder itself are the same project, whose
+    # bundles are called by their paths from here
+    start = start.resolve()
     if not start.is_dir():
         start = start.parent
     parents = (start, *start.parents)

@@ -107,6 +107,18 @@ def test_a_bundle_may_be_named_by_its_document(project: Project) -> None:
     assert (done.code, done.json["bundle"]) == (0, "bundles/flow"), done.err
 
 
+def test_a_bundle_is_called_the_same_whichever_way_leads_to_it(project: Project) -> None:
+    project.workflow(script("a", "echo 1"))
+    link = project.root.parent / "link"
+    link.symlink_to(project.root, target_is_directory=True)
+    for words in (
+        ("flow", "--project", f"../{project.root.name}"),
+        ("bundles/flow", "--project", str(link)),
+        (str(link / "bundles/flow"),),
+    ):
+        assert project.run("run", *words, "--json").json["bundle"] == "bundles/flow", words
+
+
 def test_a_lone_file_that_is_named_without_its_ending_is_suggested(project: Project) -> None:
     project.write("notes.md", "# Notes\n")
     assert project.run("run", "notes").err.endswith("\n  help: did you mean `notes.md`?\n")
