@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from aiworkflow.cli.command import Command, with_word
+from aiworkflow.cli.completing import bundle_names
 from aiworkflow.cli.options import (
     FallbackOption,
     JsonOption,
@@ -28,6 +29,7 @@ def replay(
         list[str] | None,
         typer.Argument(
             metavar="[BUNDLE | add RUN]",
+            autocompletion=bundle_names,
             help="A bundle; all bundles without it. `add RUN` makes a case of a run that was.",
         ),
     ] = None,
@@ -109,7 +111,11 @@ def add(
 def lock(
     bundle: Annotated[
         str | None,
-        typer.Argument(metavar="[BUNDLE]", help="A bundle; all that are locked without it."),
+        typer.Argument(
+            metavar="[BUNDLE]",
+            help="A bundle; all that are locked without it.",
+            autocompletion=bundle_names,
+        ),
     ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Write nothing; exit status 1 when it has drifted.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aiworkflow.cli.command import Command, Group
+from aiworkflow.cli.completing import bundle_names
 from aiworkflow.cli.options import (
     FallbackOption,
     JsonOption,
@@ -50,7 +51,10 @@ def report(
         str | None, typer.Option("--until", metavar="DAY", help="Up to this day, itself included.")
     ] = None,
     bundle: Annotated[
-        list[str] | None, typer.Option("--bundle", metavar="BUNDLE", help="Only this bundle.")
+        list[str] | None,
+        typer.Option(
+            "--bundle", metavar="BUNDLE", help="Only this bundle.", autocompletion=bundle_names
+        ),
     ] = None,
     step: Annotated[
         list[str] | None, typer.Option("--step", metavar="STEP", help="Only this step.")
@@ -117,7 +121,12 @@ def diff(
     ] = None,
     bundle: Annotated[
         str | None,
-        typer.Option("--bundle", metavar="BUNDLE", help="Which, unless there is only one."),
+        typer.Option(
+            "--bundle",
+            metavar="BUNDLE",
+            help="Which, unless there is only one.",
+            autocompletion=bundle_names,
+        ),
     ] = None,
     run: Annotated[
         list[str] | None,

@@ -104,7 +104,7 @@ def root(
 
 def run(arguments: Sequence[str]) -> int:
     """Run a command line; its exit status. The last door for errors."""
-    from aiworkflow.errors import AIWorkflowError, disk_failed
+    from aiworkflow.errors import AIWorkflowError, UsageError, disk_failed
 
     verbose = any(word in {"-v", "--verbose"} for word in arguments)
     _write_what_can_be()
@@ -126,7 +126,14 @@ def run(arguments: Sequence[str]) -> int:
         sys.stderr.close()
         return EXIT_FAILED
     except OSError as error:
-        failed = disk_failed(error, f"cannot write {error.filename or 'a file of the run'}")
+        failed: AIWorkflowError | None = disk_failed(
+            error, f"cannot write {error.filename or 'a file of the run'}"
+        )
+        if "--install-completion" in arguments:  # it writes below the home folder, and nothing else
+            failed = UsageError(
+                f"cannot write {error.filename}: {error.strerror}",
+                hint="keep what `aiworkflow --show-completion` prints where your shell reads it",
+            )
         if failed is None or verbose:
             return _bug(error, verbose=verbose)
         _report(failed, arguments)

@@ -31,6 +31,15 @@ BundleArgument = Annotated[
         autocompletion=bundle_names,
     ),
 ]
+RunsOfOption = Annotated[
+    str | None,
+    typer.Option(
+        "--bundle",
+        metavar="BUNDLE",
+        help="Only runs of this bundle.",
+        autocompletion=bundle_names,
+    ),
+]
 RunArgument = Annotated[
     str,
     typer.Argument(

@@ -16,6 +16,7 @@ from aiworkflow.cli.options import (
     QuietOption,
     ReasonOption,
     RunArgument,
+    RunsOfOption,
     StatusOption,
     VerboseOption,
     WaitArgument,
@@ -36,9 +37,7 @@ app = typer.Typer(
 @app.command("list", cls=Command)
 def list_(
     status: StatusOption = None,
-    bundle: Annotated[
-        str | None, typer.Option("--bundle", metavar="BUNDLE", help="Only runs of this bundle.")
-    ] = None,
+    bundle: RunsOfOption = None,
     limit: Annotated[
         int, typer.Option("--limit", "-n", metavar="N", min=1, max=1000, help="How many.")
     ] = 20,

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from aiworkflow.cli.command import Command, Group
+from aiworkflow.cli.completing import bundle_names
 from aiworkflow.cli.options import JsonOption, ProjectOption, QuietOption, VerboseOption
 
 app = typer.Typer(
@@ -20,7 +21,12 @@ app = typer.Typer(
 
 BundleOption = Annotated[
     str | None,
-    typer.Option("--bundle", metavar="BUNDLE", help="With the tools and servers of this bundle."),
+    typer.Option(
+        "--bundle",
+        metavar="BUNDLE",
+        help="With the tools and servers of this bundle.",
+        autocompletion=bundle_names,
+    ),
 ]
 ToolArgument = Annotated[
     str,

@@ -107,6 +107,15 @@ def test_a_bundle_may_be_named_by_its_document(project: Project) -> None:
     assert (done.code, done.json["bundle"]) == (0, "bundles/flow"), done.err
 
 
+def test_completion_that_cannot_be_installed_says_what_else_to_do(project: Project) -> None:
+    home = project.root / "home"
+    home.write_text("a file")
+    told = {"HOME": str(home), "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    done = project.run("--install-completion", "bash", **told)
+    assert done.code == 2
+    assert "aiworkflow --show-completion" in done.err
+
+
 def test_a_bundle_is_called_the_same_whichever_way_leads_to_it(project: Project) -> None:
     project.workflow(script("a", "echo 1"))
     link = project.root.parent / "link"

@@ -228,6 +228,8 @@ def test_the_shell_is_offered_bundles_and_runs(project: Project) -> None:
     run = project.run("run", "flow", "--json").json["run"]
     assert offered("aiworkflow run ") == ["flow", "other"]
     assert offered("aiworkflow bundle validate o") == ["other"]
+    for words in ("bundle test", "bundle lock", "runs list --bundle", "cost report --bundle"):
+        assert offered(f"aiworkflow {words} o") == ["other"], words
     assert offered("aiworkflow run ./bundles/o") == []  # the shell has files for that
     assert offered("aiworkflow runs show ") == ["last", run]
     assert offered(f"aiworkflow runs resume {run[:-3]}") == [run]
