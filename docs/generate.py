@@ -110,7 +110,7 @@ def expressions() -> str:
         )
         for name, function in table.items():
             parts.append(
-                f"| `{form.format(name)}` | {cell(function.doc)} | {code(function.example)} | {code(json.dumps(function.result, ensure_ascii=False))} |"
+                f"| {code(form.format(name))} | {cell(function.doc)} | {code(function.example)} | {code(json.dumps(function.result, ensure_ascii=False))} |"
             )
     return "\n".join(parts) + "\n"
 

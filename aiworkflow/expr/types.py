@@ -14,7 +14,7 @@ from dataclasses import field
 from typing import Final, TypeAlias, cast
 
 from aiworkflow.expr.validator import TooManyReferences, validator_for
-from aiworkflow.jsontext import MOST_DEPTH, is_deep
+from aiworkflow.jsontext import MOST_DEPTH, NotJson, strict_json
 from aiworkflow.records import record
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
@@ -285,14 +285,10 @@ def _number(text: str, *, whole: bool) -> int | float:
 def _from_json_text(schema: Schema, text: str) -> Json:
     where = f"must be JSON for {describe(schema)}"
     try:
-        found = cast("Json", json.loads(text, parse_constant=_no_constant))
-    except RecursionError:
-        raise ValueError(f"{where}: it is nested too deep") from None
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}") from None
-    if is_deep(found):
-        raise ValueError(f"{where}: it is nested too deep")
-    return found
+        return strict_json(text)
+    except NotJson as error:
+        how = '; a list is written ["a", "b"]' if isinstance(schema, ListOf) else ""
+        raise ValueError(f"{where}: {error}{how}") from None
 
 
 def _no_constant(name: str) -> float:

@@ -97,9 +97,9 @@ def test_what_json_has_no_number_for_is_no_number(value: float) -> None:
 def test_text_of_a_command_line_that_does_not_fit_is_a_value_error() -> None:
     with pytest.raises(ValueError, match="must be one of a, b, not `c`"):
         coerce(Enum(("a", "b")), "c")
-    with pytest.raises(ValueError, match=r"must be JSON for \[string\]: it is nested too deep"):
+    with pytest.raises(ValueError, match=r"must be JSON for \[string\]: it is nested deeper"):
         coerce(ListOf(Text()), "[" * 100_000)
-    with pytest.raises(ValueError, match=r"must be JSON for \[string\]: it is nested too deep"):
+    with pytest.raises(ValueError, match=r"must be JSON for \[string\]: it is nested deeper"):
         coerce(ListOf(Text()), "[" * 101 + "]" * 101)
     with pytest.raises(ValueError, match="must be a number, not `1111"):
         coerce(Number(), "1" * 1_000_000 + "x")

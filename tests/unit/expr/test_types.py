@@ -128,7 +128,13 @@ def test_text_from_a_command_line(schema: Schema, text: str, expected: object) -
         (Number(), "nan", "must be a number, not `nan`"),
         (Number(), "1e999", "must be a number, not `1e999`"),
         (Boolean(), "maybe", "must be true or false, not `maybe`"),
-        (ListOf(Text()), "a,b", "must be JSON for [string]: "),
+        (
+            ListOf(Text()),
+            "a,b",
+            "must be JSON for [string]: expecting value at line 1, column 1, near `a,b`; "
+            'a list is written ["a", "b"]',
+        ),
+        (JsonSchema({"type": "object"}), '{"a": 1, "a": 2}', "must be JSON for object: "),
         (ListOf(Number()), "[NaN]", "must be JSON for [number]: NaN is not JSON"),
     ],
 )
