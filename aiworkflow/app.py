@@ -221,7 +221,7 @@ def _connect_stage(project: Project, stage: Stage) -> Client:
     def open_store() -> Journal:
         return open_journal("memory", stage.state, clock=stage.clock, ids=stage.ids)
 
-    return Client(found, open_store, make_runtime, kept, _triggers)
+    return Client(found, open_store, make_runtime, kept, _triggers, keeps_records=False)
 
 
 def run(

@@ -228,7 +228,7 @@ CONFIG_KEYS: Final[tuple[Key, ...]] = (
     _row("breaker", BREAKER, "When an agent, a tool or a host that fails is left alone for a while.", "{threshold: 5, cool_down: 30s}"),
     _row("workspace", Choice(("here", "worktree")), "Where runs work: in the project as it is, or each in a git worktree of its own at the project's commit. Without it: `here` by hand and from watches, `worktree` from other triggers.", "worktree"),
     _row("roles", MapOf(OneOrMany(Text("a person", r"[\w@.+-]+", 100), "a person, or a list of people"), "roles to people", r"[\w.-]+", "one word"), "Who has which role, for `approve` and `ask`.", "{approver: [anna, ben]}"),
-    _row("records", Text("a directory", r"[^\n]*\S[^\n]*", 500), "Directory where records of runs are written.", "docs/runs"),
+    _row("records", Text("a directory", r"[^\n]*\S[^\n]*", 500), "Folder of the project where each run that is over writes its record, as Markdown.", "docs/runs"),
     _row("journal", OneOrMany(_JOURNAL, f"{_JOURNAL.expects}, or a list of these"), "Where runs are kept; of a list the first, the others by `--journal-fallback`.", "postgresql://db.example.org/runs"),
     _row("workers", WORKERS, "How runs are shared among processes and machines.", "{labels: [gpu], max_runs: 100}"),
     _row("sandbox", Plain("the name of a sandbox, or a map"), "The sandbox that scripts run in.", "container", True),

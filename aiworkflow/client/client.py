@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Self
 
 from aiworkflow.client.asking import Asking
 from aiworkflow.client.drives import Drives
+from aiworkflow.client.keeping import keeper
 from aiworkflow.client.kept import Kept
 from aiworkflow.client.project import Checked, Project
 from aiworkflow.client.records import Records
@@ -64,6 +65,7 @@ class Client(Asking, Records):
         runtime: makes the runtime on that journal, given what to call after each append.
         kept: what stays alive between the steps of its runs; entered and left with the client.
         triggers: what starts its runs by itself, as seen through a client.
+        keeps_records: whether `records` of the settings counts; not where runs are only tried.
     """
 
     def __init__(
@@ -73,11 +75,14 @@ class Client(Asking, Records):
         runtime: Callable[[Journal, Callable[[str], None]], LocalRuntime],
         kept: AbstractAsyncContextManager[object],
         triggers: Callable[[Client], Triggers],
+        *,
+        keeps_records: bool = True,
     ) -> None:
         super().__init__(project, journal)
         self.is_remote = False
         self._kept = kept
         self._triggers = triggers
+        self._keeps_records = keeps_records
         self._make_runtime = runtime
         self._runtime: LocalRuntime | None = None
         self._drives = Drives()
@@ -137,6 +142,8 @@ class Client(Asking, Records):
         """What drives runs in this process."""
         if self._runtime is None:
             self._runtime = self._make_runtime(self.journal, self._drives.tell)
+            if self._keeps_records:
+                self._runtime.keep_record = keeper(self._handle, self.project.root)
         return self._runtime
 
     # -- starting and resuming --------------------------------------------------------------------

@@ -37,6 +37,7 @@ def in_force(settings: Layered) -> InForce:
         agent=options.agent,
         choice=options.choice,
         timeout_s=options.timeout_s,
+        records=options.records or "",
         budget=_budget(settings),
         breaker={
             "threshold": options.breaker.threshold,

@@ -43,6 +43,7 @@ class InForce:
         servers: the MCP servers that its workflow uses, by name, as plain data.
         pins: tools of servers that must be as they were pinned: `server/tool` → digest.
         timeout_s: longest time of the run, seconds; None for what the plan says.
+        records: the folder where its record is written when it is over; "" for none.
     """
 
     env: Mapping[str, str]
@@ -57,6 +58,7 @@ class InForce:
     choice: Mapping[str, Json] = field(default_factory=dict)
     pins: Mapping[str, str] = field(default_factory=dict)
     timeout_s: float | None = None
+    records: str = ""
 
     @property
     def daily_usd(self) -> float | None:
@@ -79,6 +81,7 @@ class InForce:
             "choice": dict(self.choice),
             "pins": dict(self.pins),
             "timeout_s": self.timeout_s,
+            "records": self.records,
         }
 
     def bounds(self) -> Bounds:
@@ -104,6 +107,7 @@ class InForce:
             choice=cast("Mapping[str, Json]", data.get("choice", {})),
             pins=cast("Mapping[str, str]", data.get("pins", {})),
             timeout_s=cast("float | None", data.get("timeout_s")),
+            records=str(data.get("records", "")),
         )
 
 

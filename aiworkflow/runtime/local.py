@@ -99,6 +99,7 @@ class LocalRuntime:
         self._environ = environ
         self._performers = performers
         self._on_append = on_append
+        self.keep_record: Callable[[str, str], None] = lambda _run, _folder: None
         self._check_inputs = check_inputs
         self._roster = roster
         self._daily_usd = daily_usd
@@ -386,6 +387,11 @@ class LocalRuntime:
             restored=state.restored or self.journal.register(RESTORED, run) is not None,
         )
 
+    async def _came_to_rest(self, row: RunRow, tree: OwnTree | None, records: str) -> None:
+        await self.workspaces.clear(row, tree)
+        if records and row.finished is not None and row.trigger != "workflow":
+            self.keep_record(row.run, records)  # that of a called run is part of its caller's
+
     # -- putting a drive together -----------------------------------------------------------------
 
     def drive(
@@ -463,7 +469,7 @@ class LocalRuntime:
                 on_append=lambda: self._on_append(run),
                 spending=spending,
                 board=doors.board,
-                clear=lambda row: self.workspaces.clear(row, tree),
+                clear=lambda row: self._came_to_rest(row, tree, settings.records),
                 attached=attached,
             )
         )

@@ -189,7 +189,8 @@ class Catalogue:
             )
             return checked.label, None, text
         assert checked.workflow is not None
-        armed = _armed(checked.label, checked.workflow.triggers, new.plan.digest)
+        triggers, records = checked.workflow.triggers, new.settings.records
+        armed = _armed(checked.label, triggers, new.plan.digest, records)
         return checked.label, Loaded(checked.label, new, tuple(armed), checked), ""
 
     def _fingerprint(self) -> object:
@@ -202,7 +203,9 @@ class Catalogue:
         return (_commit(project), tuple(_stamp(path) for path in watched))
 
 
-def _armed(label: str, triggers: Sequence[Trigger], digest: str) -> Iterator[Armed]:
+def _armed(
+    label: str, triggers: Sequence[Trigger], digest: str, records: str = ""
+) -> Iterator[Armed]:
     """The entries of a bundle's `on`, each by its name, and by what it listens to."""
     kinds: Counter[str] = Counter()
     twins: Counter[tuple[str, str]] = Counter()
@@ -212,7 +215,8 @@ def _armed(label: str, triggers: Sequence[Trigger], digest: str) -> Iterator[Arm
         said = [trigger.options.get(one) for one in _LISTENS_TO.get(trigger.type, ())]
         to = " ".join(str(one) for one in said if one is not None)
         twins[trigger.type, to] += 1
-        yield Armed(name, label, trigger, digest, to and to + _number(twins[trigger.type, to]))
+        listens_to = to and to + _number(twins[trigger.type, to])
+        yield Armed(name, label, trigger, digest, listens_to, records)
 
 
 def _number(count: int) -> str:

@@ -32,6 +32,7 @@ class Armed:
         listens_to: what it goes by where events, lanes and what is remembered are told apart: not its
             place among others, so that all that is known again after another entry was put before it;
             "" for its name.
+        records: where the records of the bundle's runs are written, within the project; "" for nowhere.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Armed:
     trigger: Trigger
     digest: str = ""
     listens_to: str = ""
+    records: str = ""
 
     @property
     def key(self) -> str:

@@ -245,6 +245,32 @@ def test_settings_of_the_command_line_hold(project: Project) -> None:
 # -- records --------------------------------------------------------------------------------------
 
 
+def test_records_of_the_settings_gets_the_record_of_each_run_that_is_over(
+    project: Project,
+) -> None:
+    project.workflow(script("say", "echo hi"))
+    project.workflow("## Call\n\n```yaml step\nworkflow: ../flow\n```\n", name="caller")
+    project.write(".aiworkflow/config.yaml", "records: docs/runs\n")
+    project.write("bundles/flow/tests/one/case.yaml", "inputs: {}\n")
+    project.write("inputs.jsonl", "{}\n")
+    runs = [project.run("run", name, "--json").json["run"] for name in ("flow", "caller")]
+    submitted = project.run("run", "flow", "--detach", "--json").json["run"]
+    assert project.run("worker", "--once").code == 0
+    line = json.loads(project.run("run", "flow", "--batch", "inputs.jsonl").out)["run"]
+    assert project.run("bundle", "test").code == 0  # these are no runs
+    folder = project.root / "docs/runs"
+    assert {one.stem for one in folder.iterdir()} == {*runs, submitted, line}
+    assert "status: succeeded" in (folder / f"{submitted}.md").read_text()
+
+
+def test_a_record_that_cannot_be_written_is_said_and_the_run_is_what_it_is(
+    project: Project,
+) -> None:
+    project.workflow(script("say", "echo hi"))
+    done = project.run("run", "flow", "--set", "records=bundles/flow/workflow.md")
+    assert (done.code, "its record cannot be written to" in done.err) == (0, True), done.err
+
+
 @pytest.mark.parametrize("given", ["0", "1001"])
 def test_a_run_that_could_begin_no_step_is_refused(project: Project, given: str) -> None:
     project.workflow(script("say", "echo hi"))

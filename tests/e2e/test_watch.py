@@ -189,6 +189,15 @@ def test_ten_thousand_files_are_one_run_and_a_kill_loses_none(project: Project) 
     assert seen["files"] == dict.fromkeys(names, "created")
 
 
+def test_records_of_runs_start_no_other(project: Project) -> None:
+    project.write(".aiworkflow/config.yaml", "records: data/runs\n")
+    shown = project.run("watch", "test", "data/runs/x.md", "data/a.csv", "--json").json
+    assert shown["watches"][0]["paths"] == {
+        "data/runs/x.md": "is ignored",
+        "data/a.csv": "matches",
+    }
+
+
 def test_what_would_start_is_shown(project: Project) -> None:
     project.write("data/a.csv", "1")
     shown = project.run(

@@ -9,6 +9,7 @@ system may have kept something back, or a rule of what is ignored has changed, a
 from __future__ import annotations
 
 import hashlib
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final, cast
 
 from aiworkflow.jsontext import compact
@@ -89,6 +90,8 @@ class Watched:
         self.armed = armed
         paths = cast("list[str]", options["paths"])
         ignore = cast("list[str]", options.get("ignore", []))
+        if armed.records:  # a run ends with its record, which would start the next one
+            ignore = [*ignore, f"/{PurePosixPath(armed.records)}/"]
         gitignore = bool(options.get("gitignore", True))
         self.debounce_s = duration(options.get("debounce", _DEBOUNCE_S))
         usual = max(_MAX_WAIT_S, self.debounce_s)
