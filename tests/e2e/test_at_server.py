@@ -172,6 +172,11 @@ def test_the_token_may_stand_in_a_file(there: There, tmp_path: Path) -> None:
     file.write_text(there.token + "\n")
     more = {"AIWORKFLOW_SERVER": there.server.url, "AIWORKFLOW_TOKEN_FILE": str(file)}
     assert there.here.run("runs", "list", **more).code == 0
+    for token in ("", "awf_none"):
+        told = {"AIWORKFLOW_TOKEN": token} if token else {}
+        refused = there.here.run("--server", there.server.url, "runs", "list", **told)
+        assert refused.code == 4
+        assert "set AIWORKFLOW_TOKEN, or AIWORKFLOW_TOKEN_FILE" in refused.err, refused.err
     wrong = there.here.run("--server", "ftp://x", "runs", "list")
     assert wrong.code == 2
     assert "begins with http://" in wrong.err

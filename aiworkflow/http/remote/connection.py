@@ -374,6 +374,11 @@ def checked(answer: httpx2.Response) -> bytes:
             f"the server answers {answer.status_code}, and nothing that can be read",
             hint="is it one of aiworkflow? look at the address",
         ) from None
+    if answer.status_code == 401:  # whoever speaks HTTP is told of a header, which no command has
+        problem["hint"] = (
+            "set AIWORKFLOW_TOKEN, or AIWORKFLOW_TOKEN_FILE to a file that holds it; "
+            "`aiworkflow token create` makes one, where the server is"
+        )
     raise error_of(problem, str(detail))
 
 
