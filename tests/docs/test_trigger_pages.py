@@ -20,7 +20,7 @@ def test_the_page_about_schedules(tmp_path: Path) -> None:
     project.workflow(script("one", "true"), name="workdays", head=short)
     project.workflow(script("one", 'echo "$INPUT_DAY"'), name="nightly", head=long)
     lines = commands(page)
-    assert len(lines) == 6
+    assert len(lines) == 7
     for line in lines:
         done = shell(project, line)
         assert done.returncode == 0, (line, done.stdout, done.stderr)
