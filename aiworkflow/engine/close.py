@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aiworkflow.bundle.workflow import Group
+from aiworkflow.bundle.workflow import Group, OnError
 from aiworkflow.engine import events as ev
 from aiworkflow.engine.branches import pending_writes
 from aiworkflow.engine.carried import Failure, Json
@@ -74,18 +74,26 @@ def close_instance(desk: Desk, instance: Instance, node: Node) -> Asking:
             status, error = FAILED, located(failure, instance.path)
         elif (yield from join_branches(desk, instance, node, writes, merged)):
             return
-    if instance.join is not None and instance.join.status == FAILED:
+    if status == SUCCEEDED and instance.join is not None and instance.join.status == FAILED:
         status, error = FAILED, instance.join.error
     if status == FAILED and roll_back(desk, instance, node, error):
         return
     is_whole = instance.form != "each" and instance.round is None
     may_again = status == FAILED and is_whole
+    is_last = True
     if may_again and error is not None and begins_again(instance, node, error):
         kept = not_taken_back(desk, instance)
+        is_last = bool(kept)
         if kept:  # to begin again would do it twice
             error, may_again = _with_left(error, kept), False
+    joined = False
+    if status == FAILED and is_last and instance.forks and node.on_error is OnError.CONTINUE:
+        found = yield from join_what_succeeded(desk, instance, node, merged)
+        if found is None:
+            return
+        joined = found
     order = node.children if instance.forks and instance.form == "group" else ()
-    desk.emit(ev.Closed(desk.now, instance.path, status, output, error, merged, order))
+    desk.emit(ev.Closed(desk.now, instance.path, status, output, error, merged, order, joined))
     desk.drop_frontier(instance)
     yield from prepare_undo(desk, instance)
     if may_again and try_again(desk, instance):
@@ -97,6 +105,22 @@ def _with_left(error: Failure, left: Sequence[str]) -> Failure:
     listed = ", ".join(f"`{path}`" for path in left)
     text = f"{error.message} (not tried again: {listed} could not be taken back)"
     return Failure(error.kind, text, error.exit_code, error.step, error.hint)
+
+
+def join_what_succeeded(
+    desk: Desk, instance: Instance, node: Node, merged: dict[str, Json]
+) -> Generator[Question, Answer, bool | None]:
+    """The join of a fork that failed while the run goes on: what succeeded in it counts.
+
+    Returns:
+        Whether its writes can be merged; None while reducers of tools/ are under way.
+    """
+    writes = pending_writes(instance, node.children)
+    if not writes or misfit(desk, instance, writes) is not None:
+        return False
+    if (yield from join_branches(desk, instance, node, writes, merged)):
+        return None
+    return instance.join is None or instance.join.status == SUCCEEDED
 
 
 def join_branches(

@@ -396,6 +396,7 @@ class Closed:
         output: of a group with `result`; otherwise it is made of the children's.
         merged: values that reducers of tools/ gave at the join, by name.
         order: of a parallel group: its children in plan order, in which their writes merge.
+        joined: of one that failed: whether what its branches wrote that succeeded counts all the same.
     """
 
     at: float
@@ -405,6 +406,7 @@ class Closed:
     error: Failure | None = None
     merged: Mapping[str, Json] = field(default_factory=lambda: MappingProxyType({}))
     order: tuple[str, ...] = ()
+    joined: bool = False
 
 
 _OfRuns: TypeAlias = RunStarted | RunResumed | Replanned | Changed | CancelRequested | RunFinished

@@ -446,7 +446,7 @@ class RunState:
     def _closed(self, event: ev.Closed) -> Instance:
         found = self.instances[event.path]
         found.over(event.at)
-        if event.status == SUCCEEDED and found.forks:
+        if (event.status == SUCCEEDED or event.joined) and found.forks:
             self._merge(found, event)
         found.status = event.status
         found.error = event.error

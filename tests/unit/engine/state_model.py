@@ -1,7 +1,8 @@
 """What the state must be, told from the events alone: which writes of `set` count in the end.
 
-A write counts once all branches around it are joined. It is void when its branch has not succeeded at the
-join, when a group around it is tried again, or when a `goto` begins again a branch that was not joined.
+A write counts once all branches around it are joined: what holds them has succeeded, or failed and the run
+goes on. It is void when its branch has not succeeded at the join, when a group around it that had begun
+before it is tried again, or when a `goto` begins again a branch that was not joined.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from aiworkflow.engine.fork import is_below
 
 @dataclass
 class Write:
-    """One `set`: its path, and the branches around it that are not joined yet, the innermost first."""
+    """One `set`: its number among the events, its path, and the branches around it that are not joined yet, the innermost first."""
 
+    at: int
     path: str
     branches: list[tuple[str, str]]  # what holds the branch, and the branch
 
@@ -26,24 +28,29 @@ def counted(events: Iterable[object]) -> list[str]:
     parents: dict[str, str] = {}
     forks: dict[str, bool] = {}
     status: dict[str, str] = {}
+    begun: dict[str, int] = {}
     writes: list[Write] = []
-    for event in events:
+    for at, event in enumerate(events):
         match event:
             case ev.Entered():
                 parents[event.path] = event.parent
                 forks[event.path] = event.forks
+                begun[event.path] = at
             case ev.Assigned():
                 parents[event.path] = event.parent
                 status[event.path] = "succeeded"
-                writes.append(Write(event.path, _around(event.path, parents, forks)))
+                writes.append(Write(at, event.path, _around(event.path, parents, forks)))
             case ev.Ended():
                 status[event.path] = event.status
             case ev.Closed():
                 status[event.path] = event.status
-                if event.status == "succeeded":
+                if event.status == "succeeded" or event.joined:
                     writes = [one for one in writes if _joined(one, event.path, status)]
             case ev.Repeated(names=()):
-                writes = [one for one in writes if not is_below(one.path, (event.path,))]
+                since = begun[event.path]
+                writes = [
+                    one for one in writes if one.at < since or not is_below(one.path, (event.path,))
+                ]
             case ev.Repeated():
                 prefix = f"{event.path}." if event.path else ""
                 again = tuple(f"{prefix}{name}" for name in event.names)
@@ -72,7 +79,7 @@ def _around(path: str, parents: dict[str, str], forks: dict[str, bool]) -> list[
 
 
 def _joined(write: Write, holder: str, status: dict[str, str]) -> bool:
-    """Whether a write still stands when what holds branches has succeeded; its branch is joined then."""
+    """Whether a write still stands when what holds branches is joined."""
     if write.branches and write.branches[0][0] == holder:
         _, branch = write.branches.pop(0)
         return status.get(branch) == "succeeded"

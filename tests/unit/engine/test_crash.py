@@ -50,12 +50,13 @@ class Made:
 
 
 @st.composite
-def plans(draw: st.DrawFn, *, sets: int = 4, again: int = 3) -> Made:
+def plans(draw: st.DrawFn, *, sets: int = 4, again: int = 3, goes_on: bool = True) -> Made:
     """Plans of all forms.
 
     Args:
         sets: one of so many steps and one writes into the state.
         again: one of so many groups and one is tried again.
+        goes_on: whether runs go on after groups that have failed.
     """
     names = iter(f"s{n}" for n in range(1000))
     answers: dict[tuple[str, str], Any] = {}
@@ -118,6 +119,8 @@ def plans(draw: st.DrawFn, *, sets: int = 4, again: int = 3) -> Made:
                     more["approve"] = Approval()
                 if draw(st.integers(0, 4)) == 0:
                     more["on_error"] = OnError.ROLLBACK
+                elif goes_on and draw(st.integers(0, 3)) == 0:
+                    more["on_error"] = OnError.CONTINUE
                 found += sim.group(name, *inner, parent=parent, **more)
             else:
                 found.append(leaf(parent))

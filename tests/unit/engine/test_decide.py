@@ -552,6 +552,34 @@ def test_a_join_runs_its_reducer_in_tools_once() -> None:
     assert run.state.status == "succeeded"
 
 
+def test_a_fork_that_fails_while_the_run_goes_on_keeps_what_its_branches_gave() -> None:
+    of_group = group(
+        "g",
+        assign("p", "own", parent="g"),
+        step("bad", parent="g"),
+        parallel=True,
+        on_error=OnError.CONTINUE,
+    )
+    of_items = assign("e", "sum", after=("g",), each=each(), on_error=OnError.CONTINUE)
+    run = Simulation(
+        plan(*of_group, of_items),
+        answers={
+            ("given", "g.p"): {"operands": {"own": 1}, "given": {"own": 1}},
+            ("merged", "g/join"): {"own": 99},
+            ("each", "e"): [1, 2, 3],
+            ("set", "e[0]"): {"sum": 1},
+            ("set", "e[1]"): Failure("expression", "no"),
+            ("set", "e[2]"): {"sum": 2},
+        },
+        channels=CHANNELS,
+        outcomes={"g.bad": "failed"},
+    ).run()
+    assert run.statuses["g"] == run.statuses["e"] == "failed"
+    assert run.state.root.scope.values["own"] == 99
+    assert run.state.root.scope.values["sum"] == 3
+    assert run.state.status == "succeeded"
+
+
 def test_a_reducer_that_fails_fails_the_join() -> None:
     built = plan(*group("g", assign("p", "own", parent="g"), parallel=True))
     run = Simulation(
