@@ -94,11 +94,8 @@ class WorkflowBuilder:
                 f"workflow `{self._name}` has no steps",
                 hint="add one with .script(…), .agent(…) or .tool(…)",
             )
-        # JSON is YAML, and survives every quoting
-        head = "\n".join(
-            f"{key}: {json.dumps(value, ensure_ascii=False)}"
-            for key, value in self._frontmatter.items()
-        )
+        # JSON survives every quoting
+        head = "\n".join(f"{key}: {_as_yaml(value)}" for key, value in self._frontmatter.items())
         return BuiltWorkflow(
             self._name, f"---\n{head}\n---\n\n# {self._name}\n\n" + "\n".join(self._sections)
         )
@@ -107,11 +104,22 @@ class WorkflowBuilder:
         if _HEADING.search(id_):
             raise UsageError(f"a step's id cannot hold a line break: {id_!r}")
         lines = "\n".join(
-            f"{_written(key)}: {json.dumps(value, ensure_ascii=False)}"
-            for key, value in {"id": id_, **settings}.items()
+            f"{_written(key)}: {_as_yaml(value)}" for key, value in {"id": id_, **settings}.items()
         )
         self._sections.append(f"## {id_}\n\n```yaml step\n{lines}\n```\n\n{body}\n")
         return self
+
+
+def _as_yaml(value: Json) -> str:
+    """A value on one line: as JSON, but what cannot stand or be seen in YAML as an escape of YAML."""
+    text = json.dumps(value, ensure_ascii=False)
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else _escape(ord(one)) for one in text)
+
+
+def _escape(number: int) -> str:
+    return f"\\u{number:04x}" if number <= 0xFFFF else f"\\U{number:08x}"
 
 
 def _written(keyword: str) -> str:

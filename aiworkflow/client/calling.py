@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 from aiworkflow.bundle.workflow import Effect, Json
 from aiworkflow.client.project import BundleInvalid, Checked
 from aiworkflow.client.tools import ask_servers, declared, find_tool, server_settings
+from aiworkflow.diagnostics import Severity
 from aiworkflow.errors import RefusedError, UsageError
 from aiworkflow.expr import coerce
 from aiworkflow.tools.mcp.lock import LOCK
@@ -65,7 +66,45 @@ async def prepared_call(
     given = dict(arguments) | {one: _value_of(text, one, tool) for one, text in texts.items()}
     if not agreed and tool.effect != "read":
         raise CallNotAgreed(tool)
-    return _call_of(project, tool, given, checked if tool.origin != "built in" else None)
+    called = _call_of(project, tool, given, checked if tool.origin != "built in" else None)
+    _check_arguments(called, tool)
+    return called
+
+
+def _check_arguments(called: Checked, tool: Offered) -> None:
+    """Say what is wrong with a call in its own words: who makes it has never seen the workflow of it.
+
+    Raises:
+        UsageError: the arguments are not those of the tool.
+    """
+    found = [
+        one
+        for one in called.report.sorted()
+        if one.severity is Severity.ERROR and one.place.path.endswith(".md")
+    ]
+    of_arguments = [
+        one for one in found if not one.code.startswith("AW7")
+    ]  # else what follows of it
+    if not found:
+        return
+    texts = [one.message for one in of_arguments]
+    if not texts and tool.name.startswith("http."):
+        texts = ["`url` names no host"]
+    if texts:
+        raise UsageError(
+            "; ".join(texts), hint=f"see what it takes: aiworkflow tools show {tool.name}"
+        )
+
+
+def _as_data(value: Json) -> Json:
+    """An argument as it stands in a workflow: what looks like a template there is the text itself."""
+    if isinstance(value, str) and "{{" in value:
+        return f"{{{{ {json.dumps(value, ensure_ascii=False)} }}}}"
+    if isinstance(value, list):
+        return [_as_data(one) for one in value]
+    if isinstance(value, dict):
+        return {name: _as_data(one) for name, one in value.items()}
+    return value
 
 
 async def _found(project: Project, name: str, checked: Checked | None) -> Offered:
@@ -98,7 +137,8 @@ def _call_of(
     written = WorkflowBuilder(
         _NAME, description=f"A call of {tool.name} by hand.", allow=cast("Json", allow)
     )
-    written.tool("call", tool.name, arguments).output("output", "{{ steps.call.output }}")
+    as_data = {name: _as_data(value) for name, value in arguments.items()}
+    written.tool("call", tool.name, as_data).output("output", "{{ steps.call.output }}")
     built = written.build()
     if checked is None or checked.workflow is None:
         return dataclasses.replace(project.check(built), label=f"call of {tool.name}")

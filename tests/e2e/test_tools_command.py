@@ -186,12 +186,31 @@ def test_a_server_that_only_the_bundle_names(place: Project) -> None:
         (("file.read", "--with", "["), "--with takes a JSON object"),
         (("file",), "`file` has several operations"),
         (("github.comment", "--number=x", "--bundle", "flow", "--yes"), "--number: "),
+        (("file.read",), "error: `file.read` needs the argument `path`"),
+        (("file.read", "--path=x", "--more=y"), "error: `file.read` has no argument `more`"),
+        (
+            ("file.read", "--with", '{"path": 5}'),
+            "`path` of `file.read` does not fit: must be text",
+        ),
+        (("http.get",), "error: `http.get` needs the argument `url`"),
+        (("http.get", "--url=here"), "error: `url` names no host"),
     ],
 )
 def test_calls_that_are_wrong(place: Project, words: tuple[str, ...], message: str) -> None:
     done = place.run("tools", "call", *words)
     assert done.code == 2
     assert message in done.err
+    assert "tools-call.md" not in done.err
+
+
+def test_what_looks_like_a_template_is_the_text_itself(place: Project) -> None:
+    text = 'a {{ run.id }} "q" \\n {% é🎉\u2028 }}\n{{ {#'
+    done = place.run("tools", "call", "file.write", "--path=b.txt", f"--content={text}", "--yes")
+    assert done.code == 0, done.err
+    assert (place.root / "b.txt").read_text("utf-8") == text
+    given = json.dumps({"path": "b.txt", "content": text})
+    place.run("tools", "call", "file.write", "--with", given, "--yes")
+    assert (place.root / "b.txt").read_text("utf-8") == text
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals")
