@@ -87,6 +87,15 @@ class Bug(AIWorkflowError):
     exit_code = EXIT_FAILED
 
 
+def name_refused(error: OSError) -> UsageError | None:
+    """The error for a name that no file can have; None if something else is the matter."""
+    if error.errno != errno.ENAMETOOLONG:
+        return None
+    name = str(error.filename or "")
+    shown = f"`{name[:60]}…` ({len(name):,} characters)" if name else "a name"
+    return UsageError(f"{shown} is too long for a file", hint="give a shorter name")
+
+
 def disk_failed(error: OSError, doing: str) -> DiskFailed | None:
     """The error for a disk that is full or fails; None if something else is the matter.
 

@@ -7,12 +7,15 @@ needs no check; paths are taken as texts and looked at by the commands.
 from __future__ import annotations
 
 import os
+from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from typer import Typer, echo
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
+
+from aiworkflow.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +33,55 @@ class _AsItIs:
         return list(value) if param.multiple or param.nargs == -1 else value
 
 
+class _Whole:
+    """Stands in for typer's check of a whole number, whose text is that of another library."""
+
+    @staticmethod
+    def coerce(value: Any, param: Any, ctx: Any) -> Any:
+        """The number; None where none was given.
+
+        Raises:
+            UsageError: it is none, or out of bounds.
+        """
+        del ctx
+        if value is None or isinstance(value, int):
+            return value
+        least, most = param.min, param.max
+        try:
+            found = int(value)
+        except ValueError:
+            found = None
+        if (
+            found is None
+            or (least is not None and found < least)
+            or (most is not None and found > most)
+        ):
+            bounds = f" of at least {least:,}" if most is None else f" from {least:,} to {most:,}"
+            raise UsageError(f"{param.opts[0]} takes a whole number{bounds}, not `{value}`")
+        return found
+
+
+class _OneOf:
+    """Stands in for typer's check of a word that is one of several."""
+
+    @staticmethod
+    def coerce(value: Any, param: Any, ctx: Any) -> Any:
+        """The word.
+
+        Raises:
+            UsageError: it is another one.
+        """
+        del ctx
+        kind = param.type_descriptor.annotation
+        if value is None or isinstance(value, kind):
+            return value
+        words = [str(one) for one in kind]
+        if value not in words:
+            listed = f"{', '.join(words[:-1])} or {words[-1]}"
+            raise UsageError(f"{_written(param)} is {listed}, not `{value}`")
+        return kind(value)
+
+
 _WHOLE: Final = 10_000
 """Longer than any sentence: nothing is cut off."""
 
@@ -42,8 +94,9 @@ class _Plain:
         found: list[Any] = super().get_params(ctx)  # type: ignore[misc]
         for param in found:
             descriptor = getattr(param, "type_descriptor", None)
-            if getattr(descriptor, "annotation", None) in _UNCHECKED:
-                param._runtime_param = _AsItIs()  # noqa: SLF001  typer offers no other way
+            check = _check_of(getattr(descriptor, "annotation", None))
+            if check is not None:
+                param._runtime_param = check  # noqa: SLF001  typer offers no other way
             if param.param_type_name == "argument":
                 param.display_type_rich = _no_type  # its name says more than `<str>`
                 param._rich_display_name = partial(_written, param)  # noqa: SLF001  the same
@@ -52,6 +105,15 @@ class _Plain:
 
 
 _UNCHECKED = (str, list[str], bool)
+
+
+def _check_of(kind: Any) -> _AsItIs | _Whole | _OneOf | None:
+    """What checks values of a kind in typer's place; None for typer itself."""
+    if kind in _UNCHECKED:
+        return _AsItIs()
+    if kind is int:
+        return _Whole()
+    return _OneOf() if isinstance(kind, type) and issubclass(kind, StrEnum) else None
 
 
 def _no_type(ctx: Any) -> None:

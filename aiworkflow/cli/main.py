@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import typer
@@ -15,6 +14,8 @@ from aiworkflow.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from aiworkflow.errors import AIWorkflowError
 
 # name → (module, one line); the order is that of `--help`
 COMMANDS: Mapping[str, tuple[str, str]] = {
@@ -104,10 +105,28 @@ def root(
 
 def run(arguments: Sequence[str]) -> int:
     """Run a command line; its exit status. The last door for errors."""
-    from aiworkflow.errors import AIWorkflowError, UsageError, disk_failed
+    from aiworkflow.cli.streams import (
+        NotWritten,
+        no_reader,
+        not_written,
+        take_streams,
+        written_out,
+    )
+
+    take_streams()
+    try:
+        return written_out(_run(arguments))
+    except BrokenPipeError:
+        return no_reader()
+    except NotWritten as error:
+        return not_written(error)
+
+
+def _run(arguments: Sequence[str]) -> int:
+    from aiworkflow.cli.streams import NotWritten
+    from aiworkflow.errors import AIWorkflowError
 
     verbose = any(word in {"-v", "--verbose"} for word in arguments)
-    _write_what_can_be()
     try:
         _check_text(arguments)
         status = app(args=list(arguments), prog_name="aiworkflow", standalone_mode=False)
@@ -121,32 +140,30 @@ def run(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         sys.stderr.write("\ninterrupted\n")
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # the reader (`| head`) has gone; nothing is wrong
-        sys.stderr.close()
-        return EXIT_FAILED
+    except (BrokenPipeError, NotWritten):
+        raise
     except OSError as error:
-        failed: AIWorkflowError | None = disk_failed(
-            error, f"cannot write {error.filename or 'a file of the run'}"
-        )
-        if "--install-completion" in arguments:  # it writes below the home folder, and nothing else
-            failed = UsageError(
-                f"cannot write {error.filename}: {error.strerror}",
-                hint="keep what `aiworkflow --show-completion` prints where your shell reads it",
-            )
+        failed = _failed_disk(error, arguments)
         if failed is None or verbose:
-            return _bug(error, verbose=verbose)
+            return _bug(error, arguments, verbose=verbose)
         _report(failed, arguments)
         return failed.exit_code
     except Exception as error:
-        return _bug(error, verbose=verbose)
+        return _bug(error, arguments, verbose=verbose)
     return int(status) if isinstance(status, int) else 0
 
 
-def _write_what_can_be() -> None:
-    """Have `?` stand for what a terminal has no character for; else printing it would fail."""
-    if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
-        sys.stdout.reconfigure(errors="replace")
+def _failed_disk(error: OSError, arguments: Sequence[str]) -> AIWorkflowError | None:
+    """What to say of an error of the system; None where it is one of ours."""
+    from aiworkflow.errors import UsageError, disk_failed, name_refused
+
+    if "--install-completion" in arguments:  # it writes below the home folder, and nothing else
+        return UsageError(
+            f"cannot write {error.filename}: {error.strerror}",
+            hint="keep what `aiworkflow --show-completion` prints where your shell reads it",
+        )
+    what = f"cannot write {error.filename or 'a file of the run'}"
+    return name_refused(error) or disk_failed(error, what)
 
 
 def _check_text(arguments: Sequence[str]) -> None:
@@ -188,14 +205,11 @@ def _report(error: Any, arguments: Sequence[str]) -> None:
     Out(as_json="--json" in arguments).error(error)
 
 
-def _bug(error: Exception, *, verbose: bool) -> int:
+def _bug(error: Exception, arguments: Sequence[str], *, verbose: bool) -> int:
     if verbose:
         raise error
-    from aiworkflow.steady import steady
+    from aiworkflow.errors import Bug
 
-    said = steady(f"{type(error).__name__}: {error}")
-    sys.stderr.write(
-        f"error: aiworkflow itself has failed: {said}\n"
-        "  help: run the command again with -v and report what it prints\n"
-    )
+    said = f"aiworkflow itself has failed: {type(error).__name__}: {error}"
+    _report(Bug(said, hint="run the command again with -v and report what it prints"), arguments)
     return EXIT_FAILED

@@ -5,6 +5,7 @@ Nothing here drives a run.
 
 from __future__ import annotations
 
+from re import fullmatch
 from typing import TYPE_CHECKING
 
 from aiworkflow.client.finding import find_run, root_of
@@ -15,6 +16,7 @@ from aiworkflow.client.signals import Signals
 from aiworkflow.client.waits import Waits
 from aiworkflow.diagnostics.suggest import did_you_mean
 from aiworkflow.errors import UsageError
+from aiworkflow.journal.runid import FORM
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -82,8 +84,13 @@ class Records:
             bundle: only runs of it: by its name, its path, or what its runs call it.
 
         Raises:
-            UsageError: there is no such status.
+            UsageError: there is no such status, or `before` is no `next` of a page.
         """
+        if before is not None and not fullmatch(FORM, before):
+            raise UsageError(
+                f"`{before}` is not where a page of runs ends",
+                hint="give the `next` of the page before",
+            )
         known = [str(one) for one in Status]
         for word in status:
             if word not in known:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from aiworkflow.client.result import Status
+from aiworkflow.journal.runid import FORM
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +24,7 @@ ANYTHING: Final[Schema] = {}
 TEXTS: Final[Schema] = {"type": "object", "additionalProperties": {"type": "string"}}
 STATUSES: Final = tuple(str(one) for one in Status)
 STATUS: Final[Schema] = {"type": "string", "enum": [*STATUSES]}
-CURSOR: Final = r"[0-9a-z]{10}-[0-9a-z]{1,40}"
+CURSOR: Final = FORM
 """The form of a cursor, which is the id of a run or a sweep."""
 
 

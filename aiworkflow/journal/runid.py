@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from aiworkflow.clock import Ids
     from aiworkflow.journal.contract import Journal
 
+FORM: Final = r"[0-9a-z]{10}-[0-9a-z]{1,40}"
+"""How ids of runs and of sweeps are written, as a pattern."""
+
 _DIGITS: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 _MARKED: Final = re.compile(r"[0-9a-z]{10}-([0-9a-z]{4})[0-9a-z]{10}")
 

@@ -49,6 +49,69 @@ def test_where_not_every_character_can_stand_a_command_still_prints(project: Pro
     assert shown.json["bundles"][0]["description"] == "Grüße, 日本語 und 👩\u200d💻"
 
 
+def in_a_shell(project: Project, line: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """A line of a shell, where `$DO` is the command."""
+    words = " ".join(COMMAND)
+    return subprocess.run(
+        ["bash", "-c", line],
+        cwd=project.root,
+        env={**project.env, "DO": words, **env},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("errors", ["2>&-", "2>/dev/full", "2> >(true)"])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_run_goes_on_where_nobody_reads_how_it_goes(
+    project: Project, errors: str, unbuffered: str
+) -> None:
+    project.workflow(script("a", "sleep 0.2") + script("b", "echo done > done.txt"))
+    done = in_a_shell(project, f"$DO run flow {errors}", PYTHONUNBUFFERED=unbuffered)
+    assert done.returncode == 0, done.stderr
+    assert (project.root / "done.txt").read_text() == "done\n"
+
+
+@pytest.mark.parametrize("words", ["version", "version --json", "nope --json", "--help"])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_what_cannot_be_printed_is_said_to_be_so(
+    project: Project, words: str, unbuffered: str
+) -> None:
+    full = in_a_shell(project, f"$DO {words} > /dev/full", PYTHONUNBUFFERED=unbuffered)
+    said = "error: cannot write to standard output: No space left on device\n"
+    assert (full.returncode, full.stderr) == (1, said)
+    closed = in_a_shell(project, f"$DO {words} >&-", PYTHONUNBUFFERED=unbuffered)
+    assert closed.returncode == (2 if "nope" in words else 0)
+    assert closed.stderr == ""
+    gone = in_a_shell(project, f"$DO {words} > >(true)", PYTHONUNBUFFERED=unbuffered)
+    assert gone.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("run", "a" * 300), "` (300 characters) is too long for a file"),
+        (("run", "flow", "--record", "a" * 300), "` (300 characters) is too long for a file"),
+        (("runs", "list", "--limit=x"), "--limit takes a whole number from 1 to 1,000, not `x`"),
+        (("runs", "list", "-n", "0"), "--limit takes a whole number from 1 to 1,000, not `0`"),
+        (("runs", "list", "--before=x"), "`x` is not where a page of runs ends"),
+        (("schema", "x"), "PART is frontmatter, step, tools, config or repos, not `x`"),
+    ],
+)
+def test_a_value_that_will_not_do_is_said_with_what_would(
+    project: Project, words: tuple[str, ...], message: str
+) -> None:
+    project.workflow(script("a", "echo 1"))
+    done = project.run(*words)
+    assert done.code == 2
+    assert message in done.err
+    as_json = project.run(*words, "--json")
+    assert as_json.code == 2
+    assert message in as_json.json["error"]["message"]
+
+
 def test_an_argument_that_is_no_text_is_refused(project: Project) -> None:
     for more in ((), ("--json",)):
         done = subprocess.run(
