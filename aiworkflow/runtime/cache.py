@@ -19,8 +19,12 @@ from aiworkflow.journal import Register, RegisterWrite
 from aiworkflow.jsontext import compact
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from aiworkflow.clock import Clock
+    from aiworkflow.engine import RunState
     from aiworkflow.engine.carried import Json
+    from aiworkflow.engine.events import Event
     from aiworkflow.journal import Journal
     from aiworkflow.plan.graph import Node
 
@@ -40,12 +44,15 @@ class Cache:
         self._clock = clock
         self._run = run
         self._agents = agents
+        self._held: dict[str, Answer] = {}
 
     def find(self, node: Node, known: Json) -> Answer:
         """The key of a step on these values; with an earlier output, if there is one."""
         agents = self._agents if isinstance(node.action, AgentCall) else None
         text = compact([node.digest, agents, known])
         key = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+        if (held := self._held.get(key)) is not None:
+            return held
         found = self._journal.register(CACHE, key)
         if found is not None and self._is_fresh(found, node):
             data = cast("dict[str, Json]", json.loads(found.value))
@@ -61,12 +68,37 @@ class Cache:
         at = float(json.loads(register.value)["at"])
         return self._clock.now().timestamp() - at <= node.cache.ttl_s
 
-    def write(self, instance: Instance, ended: ev.Ended) -> RegisterWrite:
-        """The register of an output that was just made."""
+    def hold(self, event: Event, state: RunState) -> None:
+        """An output of this turn may be used again in it, before it is durable."""
+        if (made := _made(event, state)) is not None:
+            instance, ended = made
+            about: dict[str, Json] = {"key": instance.cache, "source": self._source(instance)}
+            self._held[instance.cache] = Answer(about, ended.output)
+
+    def writes(self, events: Iterable[Event], state: RunState) -> list[RegisterWrite]:
+        """The registers of outputs that were just made."""
+        self._held.clear()
+        return [self._write(*made) for event in events if (made := _made(event, state)) is not None]
+
+    def _source(self, instance: Instance) -> str:
+        return f"{self._run}/{instance.path}"
+
+    def _write(self, instance: Instance, ended: ev.Ended) -> RegisterWrite:
         assert ended.output is not None
         value = {
             "output": ref_to_json(ended.output),
-            "source": f"{self._run}/{instance.path}",
+            "source": self._source(instance),
             "at": ended.at,
         }
         return RegisterWrite(CACHE, instance.cache, compact(value))
+
+
+def _made(event: Event, state: RunState) -> tuple[Instance, ev.Ended] | None:
+    """The step of an output that is to be found by later; of several agents only the first's is."""
+    if not isinstance(event, ev.Ended) or event.output is None:
+        return None
+    instance = state.instances[event.path]
+    if not instance.cache or event.status != "succeeded" or event.undo:
+        return None
+    is_first = instance.agent in instance.agents[:1] or not instance.agents
+    return (instance, event) if is_first else None

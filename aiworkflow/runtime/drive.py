@@ -329,6 +329,7 @@ class Drive:
         """What was decided in this turn is visible to its expressions before it is durable."""
         for offset in range(self._held, len(events)):
             self._it.values.hold(self._tail + 1 + offset, events[offset])
+            self._it.cache.hold(events[offset], self._state)
         self._held = len(events)
 
     _held = 0
@@ -413,6 +414,7 @@ class Drive:
                 events=[encode(event) for event in facts],
                 epoch=self._it.epoch,
                 registers=self._it.ledger.writes(facts, self._state)
+                + self._it.cache.writes(facts, self._state)
                 + self._it.account.writes(own_usd(self._state)),
                 row=self._row if cost else None,
                 blobs=fresh,
@@ -434,18 +436,13 @@ class Drive:
         """Open waits as rows: a signaller needs no more than these."""
         writes = self._waits.writes(decision.events, self._tail, self._it.values)
         writes += self._it.ledger.writes(decision.events, self._state)
+        writes += self._it.cache.writes(decision.events, self._state)
         if self._saved_row is None:  # the first append of this drive
             writes += self._it.lane.enter()
             writes += needs(self._it.run, self._it.plan) if self._is_new else []
         for event in decision.events:
             if isinstance(event, ev.RunResumed) and event.restored:
                 writes.append(RegisterWrite(RESTORED, self._it.run, None))
-            if isinstance(event, ev.Ended) and event.output is not None:
-                instance = self._state.instances[event.path]
-                if not instance.cache or event.status != "succeeded" or event.undo:
-                    continue
-                if instance.agent in instance.agents[:1] or not instance.agents:
-                    writes.append(self._it.cache.write(instance, event))
         writes += self._it.measured.writes(self._it.run, decision.events)
         writes += self._it.account.writes(own_usd(self._state), self._decider.reserved_usd)
         if decision.finished and self._state.finished is not None:  # else another plan comes next

@@ -100,3 +100,14 @@ def test_items_each_have_their_own(project: Project) -> None:
     done = project.run("run", "flow", "--json").json
     assert done["steps"]["a"]["output"] == ["1", "2", "1"]
     assert ran(project) == 2
+
+
+@pytest.mark.parametrize("size", [1, 300_000])
+def test_the_item_after_an_equal_one_uses_its_output(project: Project, size: int) -> None:
+    """One ends and the next begins in the same turn, before the output of the first is durable."""
+    code = f"echo x >> ran; printf '%0{size}d' \"$(wc -l < ran)\""
+    settings = 'each: "[1, 1, 2, 2]"\nmax_parallel: 1\ncache: {key: "{{ item }}"}\n'
+    project.workflow(script("a", code, settings))
+    done = project.run("run", "flow", "--json").json
+    assert [one.lstrip("0") for one in done["steps"]["a"]["output"]] == ["1", "1", "2", "2"]
+    assert ran(project) == 2
