@@ -26,6 +26,7 @@ _INFO: Final = re.compile(r"\S+")
 _ATX: Final = re.compile(r" {0,3}#{1,6}[ \t]*")
 _NOTE: Final = re.compile(r" {0,3}>[ \t]*\[!NOTE\][ \t]*", re.IGNORECASE)
 _FENCE_LINE: Final = re.compile(r"^(\s*)(`{3,}|~{3,})[ \t]*(\S+)[ \t]+step\b", re.MULTILINE)
+_SECOND: Final = frozenset({"step", "undo"})
 NOT_LANGUAGES: Final = {"step": "yaml", "yml": "yaml", "text": "bash"}
 
 
@@ -237,6 +238,18 @@ class _Builder:
                 f"`{fence.info}` is no step block: the language comes first",
                 f"write `{right} step`, or the language of the code",
             )
+        elif (
+            len(words) > 1
+            and words[1] not in _SECOND
+            and words[1].lower() in _SECOND
+            and all("=" in word for word in words[2:])
+        ):
+            self.report.error(
+                "AW204",
+                place,
+                f"`{fence.info}` is no step block, and would never run",
+                f"write `{first} {words[1].lower()}`: `{words[1].lower()}` is lower case",
+            )
 
     def _misplaced(self, fence: Fence, where: str, hint: str) -> None:
         place = self.source.place(fence.at, fence.at + len(fence.info))
@@ -244,7 +257,7 @@ class _Builder:
 
     def _nested_fence(self, token: Token) -> None:
         words = token.info.split()
-        if len(words) > 1 and words[1] in {"step", "undo"}:
+        if len(words) > 1 and words[1] in _SECOND:
             assert token.map is not None
             line = self.base + token.map[0]
             at = self.source.offset(line)

@@ -354,10 +354,10 @@ class _Checker:
 
     def _maybe_null(self, reference: Reference, name: str, use: Use) -> None:
         """A field of an output that is null when its step was skipped, failed or never ran."""
-        if len(reference.path) < 4 or reference.path[2] != "output" or reference.guarded:
+        if not _is_field(reference):
             return
         because = self._null_because(name, use)
-        if because is None or self._asks_about(use.step, name):
+        if because is None or self._asks_about(use, name):
             return
         self.report.warning(
             "AW116",
@@ -372,9 +372,10 @@ class _Checker:
             return "this is the first round"
         around = {ROOT, use.step, *(self._above(use.step) if use.step else ())}
         asked = {
-            self.drafts[at].step.condition.text.strip()  # type: ignore[union-attr]
+            part.strip()
             for at in around
-            if at in self.drafts and self.drafts[at].step.condition is not None
+            if at in self.drafts and (asks := self.drafts[at].step.condition) is not None
+            for part in (asks.text, *asks.text.split(" and "))
         }
         at = name
         while at not in around:
@@ -408,18 +409,32 @@ class _Checker:
             at = self.drafts[at].parent
         return False
 
-    def _asks_about(self, step: str, name: str) -> bool:
-        """Whether the `if` of a step, or of what is around it, looks at another step."""
+    def _asks_about(self, use: Use, name: str) -> bool:
+        """Whether the `if` of a step, or of what is around it, looks at another step.
+
+        In an `if` itself a field of the output is no guard of itself.
+        """
+        step = use.step
         while step != ROOT:
             draft = self.drafts[step]
             if draft.step.condition is not None and any(
                 found.path[:2] == ("steps", name)
+                and not (_is_field(found) and use.source is draft.step.condition)
                 for found in self.readings.of(draft.step.condition)
             ):
                 return True
             step = draft.parent
         return False
 
+
+def _is_field(reference: Reference) -> bool:
+    """Whether it is a field of an output that is read without a guard."""
+    is_field = len(reference.path) >= _FIELD and reference.path[2] == "output"
+    return is_field and not reference.guarded
+
+
+_FIELD: Final = 4
+"""How long the path of a field of an output is at least: `steps.a.output.x`."""
 
 _LISTED: Final[Mapping[type, str]] = {
     Text: "split it: `… | lines` or `… | split(',')`",
