@@ -21,7 +21,8 @@ from aiworkflow.bundle.yaml_text import yaml_text
 from aiworkflow.client.expected import Expected, read_expected
 from aiworkflow.diagnostics.suggest import did_you_mean
 from aiworkflow.errors import UsageError
-from aiworkflow.jsontext import NotJson, strict_json
+from aiworkflow.expr import kind
+from aiworkflow.jsontext import NotJson, compact, strict_json
 from aiworkflow.records import field, record
 from aiworkflow.steps.inquiry import APPROVE, ASK, inquiry_from_json
 from aiworkflow.steps.replay import Recording
@@ -155,7 +156,7 @@ def read_case(folder: Path, shown: str) -> Case:
         name=folder.name,
         inputs=_map(data, "inputs", shown),
         trigger=_map(data, "trigger", shown),
-        env={name: str(value) for name, value in _map(data, "env", shown).items()},
+        env=_env(_map(data, "env", shown), shown),
         people={
             path: tuple(
                 _said(one, path, shown) for one in (said if isinstance(said, list) else [said])
@@ -192,6 +193,19 @@ def _map(data: Mapping[str, Json], name: str, shown: str) -> dict[str, Json]:
         return {}
     if not isinstance(found, dict):
         raise UsageError(f"{shown}/case.yaml: `{name}` needs names and values")
+    return found
+
+
+def _env(data: Mapping[str, Json], shown: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, value in data.items():
+        if not isinstance(value, str):
+            written = "" if value is None else compact(value).replace('"', '\\"')
+            raise UsageError(
+                f"{shown}/case.yaml: `env.{name}` takes text, not {kind(value)}",
+                hint=f'write `{name}: "{written}"`',
+            )
+        found[name] = value
     return found
 
 

@@ -62,6 +62,23 @@ def test_what_a_killed_writer_left_is_no_case(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "kind", "hint"),
+    [
+        ("null", "null", 'write `A: ""`'),
+        ("5", "a number", 'write `A: "5"`'),
+        ("true", "a boolean", 'write `A: "true"`'),
+        ("[x]", "a list", 'write `A: "[\\"x\\"]"`'),
+    ],
+)
+def test_a_variable_of_a_case_is_text(tmp_path: Path, value: str, kind: str, hint: str) -> None:
+    (tmp_path / "case.yaml").write_text(f"env: {{A: {value}}}\n")
+    with pytest.raises(UsageError) as raised:
+        read_case(tmp_path, "tests/one")
+    assert raised.value.message == f"tests/one/case.yaml: `env.A` takes text, not {kind}"
+    assert raised.value.hint == hint
+
+
+@pytest.mark.parametrize(
     ("one", "other"),
     [("a.md", "a.yaml"), ("a.json", "a.yaml"), ("a.1.yaml", "a.yaml"), ("b/c.2.md", "b/c.2.json")],
 )
