@@ -10,6 +10,7 @@ fails.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from aiworkflow.engine import events as ev
@@ -43,16 +44,31 @@ def choose(
         if over is None:
             return offer
         if over.budget.on_exceed != "switch":
-            return over
-        found = found or over
+            return _told(desk, path, offers, offer, over)
+        found = found or _told(desk, path, offers, offer, over)
     assert found is not None
     return found
+
+
+def _told(desk: Desk, path: str, offers: Sequence[Offer], offer: Offer, over: Excess) -> Excess:
+    """An excess that says whose attempt it was, where one before that might have fitted was down."""
+    before = _before(desk, path, offers, offer)
+    if not before:
+        return over
+    return replace(over, text=f"{over.text}: for `{offer.agent}`, after {', '.join(before)}")
 
 
 def why_chosen(desk: Desk, path: str, offers: Sequence[Offer], chosen: Offer) -> str:
     """Why an agent makes an attempt: its place in the order, and what became of those before."""
     if not chosen.agent:
         return ""
+    reasons = _before(desk, path, offers, chosen)
+    after = f"after {', '.join(reasons)}" if reasons else ""
+    return "; ".join(filter(None, (chosen.why, after)))
+
+
+def _before(desk: Desk, path: str, offers: Sequence[Offer], chosen: Offer) -> list[str]:
+    """What became of the agents that stand before one in the order."""
     known = desk.state.instances.get(path)
     tried = () if known is None else known.tried
     reasons = []
@@ -67,8 +83,7 @@ def why_chosen(desk: Desk, path: str, offers: Sequence[Offer], chosen: Offer) ->
             reasons.append(f"{offer.agent} is left alone")
         else:
             reasons.append(f"{offer.agent} does not fit into the budget")
-    after = f"after {', '.join(reasons)}" if reasons else ""
-    return "; ".join(filter(None, (chosen.why, after)))
+    return reasons
 
 
 def _in_order(offers: Sequence[Offer], known: Instance | None) -> Sequence[Offer]:

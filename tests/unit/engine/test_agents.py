@@ -135,6 +135,15 @@ def test_with_switch_the_first_that_fits_is_used() -> None:
     assert run.state.finished.error.kind == "budget"
 
 
+def test_a_budget_says_whose_attempt_it_was_when_the_one_before_is_down() -> None:
+    run = Offered(one(), bounds=Bounds(budget=Budget(1.5)))
+    run.alone = frozenset({"a"})
+    said = run.start().state.finished.error.message
+    assert said.endswith("of its budget of $1.5: for `b`, after a is left alone")
+    alone = Offered(one(), bounds=Bounds(budget=Budget(1.5))).start()
+    assert alone.state.finished.error.message.endswith("of its budget of $1.5")
+
+
 def test_the_innermost_budget_that_does_not_switch_stops() -> None:
     bounds = Bounds(budget=Budget(3.0, on_exceed="switch"))
     run = Offered(one(budget=Budget(1.5)), bounds=bounds).start()
