@@ -208,6 +208,9 @@ class _Checker:
             "output": "`output` is known in `undo` only",
         }
         hint = hints.get(name)
+        each = self.drafts[use.step].step.each if use.setting == "approve" else None
+        if each is not None and name in {each.name, "index"}:
+            hint = "with `each` people are asked once, and are shown all items"
         if hint is None and name in self.drafts:
             hint = f"write `steps.{name}.output`"
         if hint is None and name in self.inputs:

@@ -172,7 +172,11 @@ class Scopes:
         for source in sources(undo_arguments(step)):
             yield use(source, "undo.with", visible=visible | {name}, undo=True)
         if step.approve is not None and step.approve.message is not None:
-            yield use(step.approve.message, "approve")
+            if step.each is None or isinstance(step.action, Gate):
+                yield use(step.approve.message, "approve")
+            else:  # people are asked once, before there is an item
+                env = outer_env | (_env_names(step) - of_items(step.env, step.each.name))
+                yield use(step.approve.message, "approve", items=items, env=env)
         for source in sources(step.cache.key if step.cache is not None else None):
             yield use(source, "cache.key")
 
@@ -328,6 +332,16 @@ def action_values(step: Step) -> Iterator[tuple[str, Value]]:
                 yield "wait.match", match
         case _:
             return
+
+
+def of_items(env: Mapping[str, Value], item: str) -> frozenset[str]:
+    """Names of an `env` whose values read the item that an `each` names so, or its index."""
+    return frozenset(
+        name
+        for name, value in env.items()
+        for source in sources(value)
+        if any(found.path[0] in {item, "index"} for found in references(source))
+    )
 
 
 def _env_names(step: Step) -> frozenset[str]:

@@ -5,6 +5,7 @@ What comes out is recorded with the decision it leads to and never computed agai
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from aiworkflow.bundle.workflow import (
@@ -22,6 +23,7 @@ from aiworkflow.engine import Answer, Asked, Failure, Instance, Question
 from aiworkflow.expr import EvaluationError, Expression, evaluate, kind, references, render, resolve
 from aiworkflow.jsontext import compact
 from aiworkflow.plan.graph import ROOT, Node
+from aiworkflow.plan.scopes import of_items
 from aiworkflow.runtime.breaks import condition
 from aiworkflow.runtime.estimate import Sent
 from aiworkflow.runtime.sessions import session_before
@@ -84,7 +86,8 @@ class Evaluator:
             case Asked.UNTIL:
                 assert isinstance(node.action, Group)
                 assert node.action.until is not None
-                return Answer(self._truth(node.action.until, node, here, None))
+                names = view.names(here, None, self._own_env(node, here, None))
+                return Answer(bool(evaluate(node.action.until, names)))
             case Asked.BREAK:
                 return Answer(self._truth(condition(question.text), node, here, question.index))
             case Asked.ITEMS:
@@ -103,7 +106,7 @@ class Evaluator:
                 return Answer(cast("Json", self._operands(node, here, question.index)))
             case Asked.RESULT:
                 assert isinstance(node.action, Group)
-                names = view.names(here, None, self._outer_env(node, here))
+                names = view.names(here, None, self._own_env(node, here, None))
                 return Answer(ref=view.values.ref(resolve(node.action.result, names)))
             case Asked.OUTPUTS:
                 names = view.names(here, None, self._outer_env(node, here))
@@ -133,8 +136,13 @@ class Evaluator:
     # -- waits ------------------------------------------------------------------------------------
 
     def _wait(self, node: Node, here: Instance, question: Question) -> Answer:
-        env, _ = self._declared_env(node, here, question.index)
-        names = self._view.names(here, question.index, cast("Mapping[str, Json]", env))
+        asked = node
+        if node.each is not None and question.index is None:  # people are asked once for all items
+            of_each = of_items(node.env, node.each.name)
+            whole = {name: value for name, value in node.env.items() if name not in of_each}
+            asked = replace(node, env=whole)
+        env = self._own_env(asked, here, question.index)
+        names = self._view.names(here, question.index, env)
         shown, due = describe_wait(node, names, question.wait)
         return Answer(due, self._view.values.ref(shown))
 
@@ -144,8 +152,8 @@ class Evaluator:
         if node.cache.key is None:
             known: Json = values.load(question.arguments)
         else:
-            env, _ = self._declared_env(node, here, question.index)
-            names = self._view.names(here, question.index, cast("Mapping[str, Json]", env))
+            env = self._own_env(node, here, question.index)
+            names = self._view.names(here, question.index, env)
             known = resolve(node.cache.key, names)
         return self._cache.find(node, known)
 
@@ -280,8 +288,13 @@ class Evaluator:
         ]
         return layers
 
+    def _own_env(self, node: Node, here: Instance, index: int | None) -> Mapping[str, Json]:
+        """`env` as what a step does sees it: with its own layer."""
+        env, _ = self._declared_env(node, here, index)
+        return cast("Mapping[str, Json]", env)
+
     def _outer_env(self, node: Node, here: Instance) -> Mapping[str, Json]:
-        """`env` as an `if`, `each`, `until` or `result` of a step sees it: without its own layer."""
+        """`env` as an `if` or `each` of a step sees it: without its own layer."""
         holder = self._view.plan.nodes[node.parent] if node.id != ROOT else node
         if not self._env and not self._view.plan.env and not holder.env and holder.id == ROOT:
             return {}
@@ -293,7 +306,7 @@ class Evaluator:
     def _operands(self, node: Node, here: Instance, index: int | None) -> dict[str, Json]:
         """The operands of a `set`, each computed from the state before the step."""
         assert isinstance(node.action, Assign)
-        names = self._view.names(here, index, self._outer_env(node, here))
+        names = self._view.names(here, index, self._own_env(node, here, index))
         return {key: resolve(value, names) for key, value in node.action.values.items()}
 
     @staticmethod

@@ -270,6 +270,26 @@ def test_env_has_layers_and_each_sees_the_outer_ones(project: Project) -> None:
     assert result["steps"]["g.s"]["output"] == "front front+ front+!"
 
 
+def test_what_a_step_does_sees_its_own_env(project: Project) -> None:
+    body = (
+        '## S\n\n```yaml step\nid: s\neach: "[1, 2]"\nmax_parallel: 1\n'
+        'env: {X: "{{ item }}{{ env.W }}"}\nset: {log: "{{ env.X }}"}\n```\n\n'
+        + group(
+            "g", 'env: {G: "g{{ env.W }}"}\nresult: "{{ env.G }}"\n', script("h", "echo", level=3)
+        )
+        + group(
+            "u",
+            'env: {N: "2"}\nuntil: round == (env.N | int)\nmax_rounds: 3\nresult: "{{ round }}"\n',
+            script("v", "echo", level=3),
+        )
+    )
+    head = (
+        "env: {W: w}\nstate: {log: {reduce: append}}\n"
+        'outputs: {log: "{{ state.log }}", g: "{{ steps.g.output }}", u: "{{ steps.u.output }}"}\n'
+    )
+    assert ran(project, body, head=head)["outputs"] == {"log": ["1w", "2w"], "g": "gw", "u": 2}
+
+
 def test_a_script_sees_nothing_that_was_not_given(project: Project) -> None:
     project.workflow(script("s", "env"))
     out = project.run("run", "flow", "--json", SECRET_THING="hidden").json["steps"]["s"]["output"]

@@ -88,6 +88,38 @@ def test_what_was_done_before_is_not_told_again_when_a_run_goes_on(project: Proj
     assert "✓ before" in whole.err and "goes on" not in whole.err
 
 
+def test_of_all_items_people_are_asked_once_also_where_variables_are_of_the_item(
+    project: Project,
+) -> None:
+    settings = (
+        "each: \"['x', 'y']\"\nas: file\nenv: {FILE: \"{{ file }} {{ index }}\", MORE: both}\n"
+        'approve: {message: "Publish {{ env.MORE }}?"}\n'
+    )
+    project.workflow(script("a", 'echo "$FILE"', settings))
+    done = project.run("run", "flow", "--json")
+    assert done.code == 3, done.err
+    [wait] = waits(project)
+    assert wait["message"] == "Publish both?"
+    approved = project.run("approvals", "approve", "last", "--json")
+    assert approved.json["steps"]["a"]["output"] == ["x 0", "y 1"]
+
+
+@pytest.mark.parametrize(
+    ("message", "hint"),
+    [
+        ("{{ item }}", "with `each` people are asked once, and are shown all items"),
+        ("{{ index }}", "with `each` people are asked once, and are shown all items"),
+        ("{{ env.FILE }}", "there is no environment variable `FILE`"),
+    ],
+)
+def test_a_message_about_all_items_can_name_none(project: Project, message: str, hint: str) -> None:
+    settings = 'each: "[1]"\nenv: {FILE: "{{ item }}"}\napprove: {message: "' + message + '"}\n'
+    project.workflow(script("a", "echo 1", settings))
+    done = project.run("bundle", "validate", "flow")
+    assert done.code == 2
+    assert hint in done.err
+
+
 def test_a_quorum_needs_different_people(project: Project) -> None:
     gated(project, "quorum: 2")
     done = project.run("run", "flow")
