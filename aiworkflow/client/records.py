@@ -162,9 +162,9 @@ class Records:
     @property
     def waits(self) -> Waits:
         """What runs of this project wait for, and answering it."""
-        return Waits(self.journal, self.project, self.find)
+        return Waits(self.journal, self.project, self.find, self.plan_of)
 
     @property
     def signals(self) -> Signals:
         """Telling runs of this project to stop, and what became of steps in doubt."""
-        return Signals(self.journal, self.project, self.find)
+        return Signals(self.journal, self.project, self.find, self.plan_of)

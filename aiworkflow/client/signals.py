@@ -11,17 +11,19 @@ from aiworkflow.engine import events as ev
 from aiworkflow.engine.carried import Inline
 from aiworkflow.errors import UsageError
 from aiworkflow.expr import check, describe, from_json
-from aiworkflow.journal import Append, Closed, Journal, Register, RegisterWrite, Require
+from aiworkflow.journal import Append, Closed, Journal, Moved, Register, RegisterWrite, Require
+from aiworkflow.runtime.consents import consents_of, read_events, refuse_after
 from aiworkflow.runtime.doubts import DOUBT
 from aiworkflow.runtime.given import check_state
 from aiworkflow.runtime.imported import refuse_imported
 from aiworkflow.runtime.waits import WAKE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from aiworkflow.client.project import Project
     from aiworkflow.engine.carried import Json
+    from aiworkflow.plan.graph import Plan
 
 RESOLUTIONS = ("done", "redo", "failed", "undo")
 
@@ -31,12 +33,20 @@ class Signals:
 
     Args:
         find: the full id of a run, given as a person writes it.
+        plan_of: the plan that is in force in a run.
     """
 
-    def __init__(self, journal: Journal, project: Project, find: Callable[[str], str]) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        project: Project,
+        find: Callable[[str], str],
+        plan_of: Callable[[str], Plan],
+    ) -> None:
         self._journal = journal
         self._project = project
         self._find = find
+        self._plan_of = plan_of
 
     def cancel(self, run: str, reason: str = "") -> str:
         """Ask a run to stop; the process that drives it does. Returns the run's full id.
@@ -110,6 +120,7 @@ class Signals:
 
         Raises:
             UsageError: the run is over, has no such value, or cannot go on with it.
+            RefusedError: people were asked already, and saw the state as it was.
         """
         found = self._find(run)
         row = self._journal.run(found)
@@ -121,8 +132,26 @@ class Signals:
         started = decode(self._journal.record(found, 1).payload)
         assert isinstance(started, ev.RunStarted)
         check_state(started.channels, values)
-        self._append(found, ev.Changed(self._now(), dict(values), self._project.actor))
-        return found
+        event = ev.Changed(self._now(), dict(values), self._project.actor)
+        consents = consents_of(self._journal, found, self._plan_of(found))
+        if not consents.are_there:
+            self._append(found, event)
+            return found
+        seen = 0
+
+        def more() -> Iterator[ev.Event]:
+            nonlocal seen
+            for number, one in read_events(self._journal, found, seen):
+                seen = number
+                yield one
+
+        while True:
+            refuse_after(consents.asked(more()), found, "the state")
+            try:
+                self._append(found, event, after=seen)
+            except Moved:
+                continue  # people may have been asked just now
+            return found
 
     def _check_output(self, run: str, step: str, key: str, output: Json) -> None:
         row = self._journal.register(DOUBT, key)
@@ -167,11 +196,13 @@ class Signals:
         *,
         requires: Sequence[Require] = (),
         registers: Sequence[RegisterWrite] = (),
+        after: int | None = None,
     ) -> None:
         self._journal.append_now(
             Append(
                 id=self._project.ids.token(),
                 run=run,
+                after=after,
                 events=[encode(event)],
                 requires=requires,
                 registers=[*registers, RegisterWrite(WAKE, run, "{}")],

@@ -18,6 +18,7 @@ from aiworkflow.errors import RefusedError, UsageError
 from aiworkflow.journal import Append, Closed, Conflict, Journal, Register, RegisterWrite, Require
 from aiworkflow.plan import field_from_json
 from aiworkflow.records import record
+from aiworkflow.runtime.consents import consents_of
 from aiworkflow.runtime.values import Values, json_bytes
 from aiworkflow.runtime.waits import WAIT, WAKE, closing
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from aiworkflow.bundle.workflow import Field
     from aiworkflow.client.project import Project
     from aiworkflow.engine.carried import Json
+    from aiworkflow.plan.graph import Plan
 
 
 class _Row(TypedDict):
@@ -127,12 +129,20 @@ class Waits:
 
     Args:
         find: the full id of a run, given as a person writes it.
+        plan_of: the plan that is in force in a run.
     """
 
-    def __init__(self, journal: Journal, project: Project, find: Callable[[str], str]) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        project: Project,
+        find: Callable[[str], str],
+        plan_of: Callable[[str], Plan],
+    ) -> None:
         self._journal = journal
         self._project = project
         self._find = find
+        self._plan_of = plan_of
 
     # -- looking ----------------------------------------------------------------------------------
 
@@ -258,12 +268,26 @@ class Waits:
             how: `continue`, `step` (stop again before the next step) or `skip` (leave this one out).
 
         Raises:
-            UsageError: the run has stopped at no breakpoint there. RefusedError: a step asks.
+            UsageError: the run has stopped at no breakpoint there. RefusedError: a step of a run
+                asks, or people would not be asked what the workflow has them asked.
         """
         wait = self.one(reference, {"break"}, "breakpoint")
         self._check_person(wait)
+        if how == "skip":
+            self._check_skip(wait)
         self._close(wait, how, None)
         return wait
+
+    def _check_skip(self, wait: OpenWait) -> None:
+        opened = decode(self._journal.record(wait.run, cast("_Row", wait.row)["seq"]).payload)
+        assert isinstance(opened, ev.Opened)
+        consents = consents_of(self._journal, wait.run, self._plan_of(wait.run))
+        asking = consents.within(opened.node)
+        if asking:
+            raise RefusedError(
+                f"`{wait.step}` cannot be left out: people are asked there, at `{asking}`",
+                hint=f"let it go on, and have them answer: aiworkflow runs continue {wait.id}",
+            )
 
     def _vote(self, reference: str, verdict: str, comment: str) -> OpenWait:
         for _ in range(_TRIES):

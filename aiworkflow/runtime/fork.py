@@ -15,12 +15,14 @@ from aiworkflow.engine import (
     encode,
     has_begun,
     in_force,
+    is_below,
     outlook,
 )
 from aiworkflow.engine import events as ev
 from aiworkflow.errors import UsageError
 from aiworkflow.journal import Append, Conflict, new_run_id
 from aiworkflow.plan import plan_from_json
+from aiworkflow.runtime.consents import Consents, refuse_after
 from aiworkflow.runtime.given import InForce, check_state
 from aiworkflow.runtime.lanes import Lane, lane_of
 from aiworkflow.runtime.local import row_of
@@ -64,7 +66,8 @@ def fork_run(
     Raises:
         Conflict: the same event has made one meanwhile.
         UnknownRun. UsageError: the run has not come to the step, or there is no such value.
-        Overlap: a run with the same `concurrency` key is going.
+        Overlap: a run with the same `concurrency` key is going. RefusedError: people were asked
+            before the step about inputs and state that are to be others.
     """
     events = [decode(record.payload) for record in _all_events(runtime.journal, run)]
     first = events[0]
@@ -77,7 +80,7 @@ def fork_run(
     prefix = before(events, step)
     then, last = _in_force(first, prefix), _in_force(first, events)
     blobs = runtime.journal.blobs
-    plan = plan_from_json(json.loads(blobs.get(then.plan)))
+    plan = before_plan = plan_from_json(json.loads(blobs.get(then.plan)))
     reader = Values(runtime.journal, run, inline_bytes=0)
     fork = new_run_id(runtime.ids, runtime.journal)
     now = runtime.clock.now().timestamp()
@@ -108,13 +111,19 @@ def fork_run(
         workspace={**begins.workspace, "of": fork} if begins.workspace else {},
     )
     copied: list[ev.Event] = [started, *carried]
+    again: tuple[str, ...] = ()
     if is_other:
         around = version_of(then, plan, reader)
         aim = plan_from_json(json.loads(blobs.get(goal.plan)))
         becomes = version_of(goal, aim, reader)
         changes, found = outlook(folded_of(copied), around, becomes)
         copied.append(replanned(now, actor, goal, changes, found))
+        again = (*found.redo, *found.dropped)
         started, plan = _in_force(started, copied), aim
+    if state or _are_others(values.load(goal.inputs), reader.load(then.inputs)):
+        stays = [one for one in carried if not is_below(getattr(one, "path", ""), again)]
+        asked = Consents(runtime.journal, before_plan, then.children).asked(stays)
+        refuse_after(asked, run, "inputs and state")
     if state:
         check_state(started.channels, state)
         copied.append(ev.Changed(now, dict(state), actor))
@@ -141,6 +150,12 @@ def fork_run(
     bundle = snapshot(runtime.folders.state / "bundles", files)
     drive = runtime.drive(fork, 1, plan, folded, values, settings, bundle, row, started, attached)
     return fork, drive, [ev.RunResumed(now, 1, actor)]
+
+
+def _are_others(inputs: Json, before: Json) -> bool:
+    """Whether an input that there was has another value."""
+    assert isinstance(inputs, dict) and isinstance(before, dict)  # noqa: PT018
+    return any(name in inputs and inputs[name] != value for name, value in before.items())
 
 
 def folded_of(events: Sequence[ev.Event]) -> RunState:

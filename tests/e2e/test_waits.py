@@ -469,3 +469,69 @@ def test_what_a_server_takes_up_first_is_left_to_it(
         others[0].communicate()
     assert (status, (project.root / "times").read_text()) == (0, "x\n")
     assert f"`gate` of run {run} is approved" in capsys.readouterr().out
+
+
+# -- what was agreed to stays as it was -----------------------------------------------------------
+
+AMOUNT = "inputs: {n: {type: integer, default: 5}}\nstate: {m: {reduce: last}}\n"
+PAY = script("pay", 'echo "$INPUT_N $M"', 'env: {M: "{{ state.m }}"}\n')
+ASKING = {
+    "gate": "## Gate\n\n```yaml step\nid: gate\napprove: true\n```\n\nPay {{ inputs.n }}?\n\n",
+    "ask": "## Gate\n\n```yaml step\nid: gate\nask: {fields: {ok: boolean}, by: [anna]}\n```\n\nPay?\n\n",
+    "group": "## All\n\n```yaml step\nid: all\n```\n\n### Gate\n\n```yaml step\nid: gate\napprove: true\n"
+    "```\n\nPay?\n\n",
+    "child": "## Gate\n\n```yaml step\nid: gate\nworkflow: ../consent\n```\n\n",
+}
+
+
+def asking(project: Project, kind: str) -> None:
+    consent = "## Agreed\n\n```yaml step\nid: agreed\napprove: true\n```\n\nPay?\n"
+    project.workflow(consent, name="consent")
+    start = "## Start\n\n```yaml step\nid: start\nset: {m: 1}\n```\n\n"
+    project.workflow(start + ASKING[kind] + PAY, head=AMOUNT)
+
+
+@pytest.mark.parametrize("kind", ASKING)
+def test_a_step_that_asks_people_is_not_left_out(project: Project, kind: str) -> None:
+    asking(project, kind)
+    place = "all" if kind == "group" else "gate"
+    project.run("run", "flow", "--break", place)
+    done = project.run("runs", "continue", "last", "--skip")
+    assert done.code == 4
+    assert f"`{place}` cannot be left out: people are asked there" in done.err
+    assert project.run("runs", "continue", "last", "--json").json["status"] == "waiting"
+
+
+@pytest.mark.parametrize("kind", ASKING)
+def test_what_people_are_asked_about_is_not_changed_behind_them(
+    project: Project, kind: str
+) -> None:
+    asking(project, kind)
+    first = project.run("run", "flow", "--break", "pay", "--break", "start", "--json").json["run"]
+    changed = project.run("runs", "continue", first, "--set", "m=2")
+    assert changed.code == 3, changed.err  # nobody was asked yet
+    if kind == "ask":
+        project.run("runs", "answer", first, "--field", "ok=true", USER="anna")
+    else:
+        [wait] = waits(project)
+        project.run("approvals", "approve", wait["approval"])
+    done = project.run("runs", "continue", first, "--set", "m=666")
+    assert done.code == 4
+    assert "the state cannot be changed by hand any more: people were asked at" in done.err
+    assert "gate" in done.err
+    for given in (["--input", "n=999"], ["--set", "m=777"]):
+        forked = project.run("runs", "fork", first, "--from", "pay", *given)
+        assert forked.code == 4
+        assert "inputs and state cannot be changed by hand any more" in forked.err
+    same = project.run("runs", "fork", first, "--from", "pay", "--json")
+    assert same.json["steps"]["pay"]["output"] == "5 1"
+
+
+def test_a_fork_from_where_people_are_asked_asks_them_again(project: Project) -> None:
+    asking(project, "gate")
+    project.run("run", "flow", "--break", "pay")
+    project.run("approvals", "approve", "last")
+    done = project.run("runs", "fork", "last", "--from", "gate", "--input", "n=999", "--json")
+    assert done.json["waiting_for"] == [{"kind": "gate", "step": "gate"}]
+    [wait] = [one for one in waits(project) if one["run"] == done.json["run"]]
+    assert wait["message"].strip() == "Pay 999?"
