@@ -1,9 +1,9 @@
 """What people agree to is what they were shown: it is not left out, nor changed behind them.
 
-A gate, a question to certain people, and consent to a group are about what comes after them. Whoever
-may start and steer runs need not be one of those who are asked: so such a step is not left out at a
-breakpoint, and when it has been asked, neither state nor inputs are changed by hand. Consent to a
-single step needs none of this: what it is given was rendered before, and is kept.
+A gate, a question to certain people, and consent to a group or to all items of a step are about what
+comes after them. Whoever may start and steer runs need not be one of those who are asked: so a gate or
+a question is not left out at a breakpoint, and when people were asked, neither state nor inputs are
+changed by hand. Consent to a single step needs none of this: what it is given was rendered before.
 """
 
 from __future__ import annotations
@@ -78,7 +78,8 @@ class Consents:
             case Child() as child:
                 return self._of_child(child)
             case action:
-                return node.approve is not None and isinstance(action, Group)
+                is_for_all = isinstance(action, Group) or node.each is not None
+                return node.approve is not None and is_for_all
 
     def _of_child(self, child: Child) -> bool:
         entry = self._called.get(self._plan.children.get(child.path, ""))

@@ -18,6 +18,7 @@ from aiworkflow.cli.asking import vote
 from aiworkflow.cli.out import Out
 from aiworkflow.cli.where import Where, connect
 from aiworkflow.client.client import Client
+from aiworkflow.errors import RefusedError
 from tests.support import COMMAND, Project, script
 
 GATE = "## Gate\n\n```yaml step\nid: gate\napprove: {SETTINGS}\n```\n\nReally publish?\n\n"
@@ -535,3 +536,18 @@ def test_a_fork_from_where_people_are_asked_asks_them_again(project: Project) ->
     assert done.json["waiting_for"] == [{"kind": "gate", "step": "gate"}]
     [wait] = [one for one in waits(project) if one["run"] == done.json["run"]]
     assert wait["message"].strip() == "Pay 999?"
+
+
+def test_consent_to_all_items_is_for_the_state_that_there_was(project: Project) -> None:
+    each = "each: '{{ [1, 2] }}'\napprove: true\nenv: {M: \"{{ state.m }}\"}\n"
+    start = "## Start\n\n```yaml step\nid: start\nset: {m: 1}\n```\n\n"
+    project.workflow(start + script("pay", 'echo "$M"', each), head="state: {m: {reduce: last}}\n")
+    run = project.run("run", "flow", "--json").json["run"]
+    done = project.run("runs", "fork", run, "--from", "pay", "--set", "m=2", "--json")
+    assert done.json["status"] == "waiting"  # nobody was asked in the fork yet
+    project.run("approvals", "approve", run)
+    assert project.run("runs", "show", run, "--json").json["steps"]["pay"]["output"] == ["1", "1"]
+    client = connect(Where(str(project.root)))
+    with pytest.raises(RefusedError, match="people were asked at `pay`"):
+        client.signals.change(done.json["run"], {"m": 3})
+    client.close()
