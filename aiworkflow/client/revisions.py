@@ -39,14 +39,27 @@ def laid_out(git: Git, revision: str) -> Iterator[Path]:
     """All files of a revision in a folder, as long as it is used.
 
     Raises:
-        UsageError: there is no such revision. GitFailed: git said no.
+        UsageError: there is no such revision, or it cannot be laid out. GitFailed: git said no.
     """
     import tarfile
     import tempfile
 
+    def within(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo | None:
+        """Links that lead out of the repository are left out: nothing is read by way of them."""
+        try:
+            return tarfile.data_filter(member, folder)
+        except (tarfile.AbsoluteLinkError, tarfile.LinkOutsideDestinationError):
+            return None
+
     archive = git.get("archive", "--format=tar", f"{commit_of(git, revision)}^{{tree}}")
     with tempfile.TemporaryDirectory() as folder:
         found = Path(folder).resolve()
-        with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-            tar.extractall(found, filter="data")
+        try:
+            with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+                tar.extractall(found, filter=within)  # noqa: S202  each is looked at
+        except tarfile.TarError as error:
+            raise UsageError(
+                f"the files of `{revision}` cannot be laid out: {error}",
+                hint="look at them with `git show`; no path may lead out of the repository",
+            ) from error
         yield found

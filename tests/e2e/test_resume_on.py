@@ -106,6 +106,31 @@ def test_a_script_that_is_mended_after_it_failed_is_all_that_is_done(project: Pr
     assert done.json["replan"]["undo"] == []
 
 
+def test_links_that_lead_out_of_the_repository_are_in_nobodys_way(project: Project) -> None:
+    (project.root / "absolute").symlink_to("/etc/hostname")
+    (project.root / "relative").symlink_to("../../elsewhere")
+    project.git("add", "absolute", "relative")
+    run = begin(project, note("a") + FAILS)
+    commit(project, note("a") + WORKS)
+    done = project.run("runs", "resume", run, "--on", "HEAD", "--yes", "--json")
+    assert (done.code, done.json["status"]) == (0, "succeeded"), done.err
+    assert project.run("runs", "fork", run, "--on", "HEAD~1", "--json").code == 1
+
+
+def test_a_bundle_that_leads_out_of_the_repository_is_not_read(
+    project: Project, tmp_path: Path
+) -> None:
+    run = begin(project, note("a") + FAILS)
+    outside = tmp_path / "outside"
+    (project.root / "bundles").rename(outside)
+    (project.root / "bundles").symlink_to(outside)
+    project.git("add", "-A")
+    project.git("commit", "-q", "-m", "elsewhere")
+    done = project.run("runs", "resume", run, "--on", "HEAD", "--yes")
+    assert done.code == 2
+    assert "aiworkflow itself has failed" not in done.err
+
+
 def test_what_reads_a_changed_step_is_taken_back_and_done_again(project: Project) -> None:
     body = note("a") + note("b") + reader("c", "steps.a.output") + FAILS
     begin(project, body)
