@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from aiworkflow.client.journals import open_existing, own_journal
+from aiworkflow.client.portable import own_file
 from aiworkflow.errors import UnavailableError, UsageError
 from aiworkflow.journal.copying import Counts, all_streams, copy_journal, fingerprint
 from aiworkflow.journal.open import is_postgres, journal_folder, place_shown
@@ -132,13 +133,23 @@ def _copy_files(project: Project, where: str, folder: Path) -> None:
 
 
 def _give_name(folder: Path, target: Path) -> None:
-    """Bring what is built to where it was asked for; it appears there whole. Raises OSError."""
+    """Bring what is built to where it was asked for, for this user alone; it appears there whole.
+
+    Raises:
+        OSError: it cannot be written there.
+    """
+    for name in (MANIFEST, DATABASE):
+        (folder / name).chmod(0o600)
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     mode = next((mode for ending, mode in _ARCHIVES.items() if target.name.endswith(ending)), None)
     try:
         if mode is not None:
-            with tarfile.open(part, mode) as archive:  # type: ignore[call-overload]
+            part.unlink(missing_ok=True)
+            with (
+                own_file(part) as file,
+                tarfile.open(fileobj=file, mode=mode) as archive,  # type: ignore[call-overload]
+            ):
                 for name in (MANIFEST, DATABASE, "blobs"):
                     if (folder / name).exists():
                         archive.add(folder / name, name)

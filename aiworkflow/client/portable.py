@@ -14,7 +14,7 @@ import re
 import zipfile
 import zlib
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, Self, cast
+from typing import IO, TYPE_CHECKING, Final, Self, cast
 
 from aiworkflow.errors import UsageError
 from aiworkflow.journal.blobs import digest_of
@@ -104,8 +104,7 @@ def write_portable(
     Raises:
         UsageError: there is a file already, or none can be written there.
     """
-    if path.exists():
-        raise UsageError(f"`{path}` exists already", hint="name another file, or remove it first")
+    refuse_taken(path)
     manifest = {
         "format": FORMAT,
         "aiworkflow": version,
@@ -125,7 +124,8 @@ def write_portable(
     }
     building = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with zipfile.ZipFile(building, "w", zipfile.ZIP_DEFLATED) as file:
+        building.unlink(missing_ok=True)
+        with own_file(building) as raw, zipfile.ZipFile(raw, "w", zipfile.ZIP_DEFLATED) as file:
             _put(file, _MANIFEST, json.dumps(manifest, indent=1).encode() + b"\n")
             for one, lines in runs:
                 _put(file, f"runs/{one.run}.jsonl", lines)
@@ -136,6 +136,26 @@ def write_portable(
         raise UsageError(f"cannot write `{path}`: {error.strerror or error}") from error
     finally:
         building.unlink(missing_ok=True)
+
+
+def refuse_taken(path: Path) -> None:
+    """Overwrite nothing.
+
+    Raises:
+        UsageError: there is a file already.
+    """
+    if path.exists():
+        raise UsageError(f"`{path}` exists already", hint="name another file, or remove it first")
+
+
+def own_file(path: Path) -> IO[bytes]:
+    """A new file that this user alone can read, as the journal that its content comes from.
+
+    Raises:
+        OSError: it cannot be made, or is there already.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    return os.fdopen(os.open(path, flags, 0o600), "w+b")
 
 
 def _put(file: zipfile.ZipFile, name: str, content: bytes) -> None:

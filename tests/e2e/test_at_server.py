@@ -67,6 +67,8 @@ def test_a_run_is_followed_and_its_result_is_the_commands(there: There) -> None:
     assert "hello you" in there.run("runs", "diff", run, other).out
     file = there.here.root / "one.run.zip"
     assert there.run("runs", "export", run, str(file)).code == 0
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert "exists already" in there.run("runs", "export", run, str(file)).err
     assert file.read_bytes()[:2] == b"PK"
 
 

@@ -37,6 +37,11 @@ def one_run(project: Project) -> str:
     return str(done.json["run"])
 
 
+def test_no_other_user_reads_an_export(project: Project) -> None:
+    one_run(project)
+    assert exported(project).stat().st_mode & 0o777 == 0o600
+
+
 def test_a_run_is_carried_over_whole(project: Project, other: Project) -> None:
     run = one_run(project)
     file = exported(project)

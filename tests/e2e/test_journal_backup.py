@@ -53,6 +53,8 @@ def test_a_backup_is_restored_where_there_is_none(kept: Project, tmp_path: Path,
     target = tmp_path / name
     made = kept.run("journal", "backup", str(target), "--json")
     assert (made.code, made.json["runs"]) == (0, 2), made.err
+    files = [target, *target.rglob("*")]
+    assert not [one for one in files if one.stat().st_mode & 0o077]  # no other user reads it
     other = Project(tmp_path / "other")
     done = restore(other, str(target))
     assert (done.code, done.json["aside"]) == (0, None), done.err

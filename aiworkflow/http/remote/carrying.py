@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aiworkflow.client.portable import own_file, refuse_taken
 from aiworkflow.errors import UsageError
 from aiworkflow.http.remote.reading import path_of
 
@@ -31,16 +32,18 @@ class RemoteCarrier:
         """Write a run to a file here.
 
         Raises:
-            UsageError: several were asked for, or the file cannot be written.
+            UsageError: several were asked for, or the file is there already or cannot be written.
         """
         if len(runs) != 1:
             raise UsageError("a server gives one run at a time", hint="export each by itself")
         run = self._find(runs[0])
         query = None if with_children else {"without_children": "true"}
-        content = self._connection.get_bytes(path_of(run, "export"), query)
         target = Path(path) if path is not None else Path(f"{run}.run.zip")
+        refuse_taken(target)
+        content = self._connection.get_bytes(path_of(run, "export"), query)
         try:
-            target.write_bytes(content)
+            with own_file(target) as file:
+                file.write(content)
         except OSError as error:
             raise UsageError(f"cannot write `{target}`: {error.strerror}") from error
         return target, [run]
