@@ -28,7 +28,9 @@ def snapshot(cwd: Path, environ: Mapping[str, str]) -> dict[str, str] | None:
     None where `cwd` is in no git working tree. Files that git ignores are not looked at, and our own
     never: to open and close a database that this process has open would end its locks on it.
     """
-    command = ["git", "-c", "core.quotepath=off", "status", "--porcelain=v1", "-z", "-uall"]
+    # an agent may have written git's own settings: what those name is not begun by us
+    safe = ("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null")
+    command = ["git", *safe, "status", "--porcelain=v1", "-z", "-uall"]
     env = {name: environ[name] for name in ("PATH", "HOME", "LANG") if name in environ} | {
         "GIT_OPTIONAL_LOCKS": "0"
     }

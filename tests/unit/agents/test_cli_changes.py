@@ -116,3 +116,12 @@ def test_a_journal_that_is_open_keeps_its_locks(tree: Path, name: str) -> None:
         )
         other = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True)
     assert b"BlockingIOError" in other.stderr
+
+
+def test_what_git_is_told_to_begin_by_its_settings_is_not_begun(tree: Path) -> None:
+    monitor = tree / "monitor"
+    monitor.write_text(f"#!/bin/sh\ntouch {tree}/sub/begun\n")
+    monitor.chmod(0o755)
+    git(tree, "config", "core.fsmonitor", str(monitor))
+    assert snapshot(tree, ENV) is not None
+    assert not (tree / "sub/begun").exists()
