@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _OWN_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _SCHEME: Final = "bearer "
+_OF_PROXIES: Final = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 
 
 def check_host(context: Context, headers: Mapping[str, str]) -> None:
@@ -55,6 +56,8 @@ def who_asks(context: Context, route: Route, headers: Mapping[str, str], address
     if not shown:
         if context.must_show or context.tokens.are_there():
             raise _unauthorized("this needs a token")
+        if any(name in headers for name in _OF_PROXIES):
+            raise _unauthorized("a proxy brings this, perhaps for others than this machine")
         caller = Caller(context.client.project.actor, SCOPES, address)
     else:
         caller = _of_token(context, shown, address)

@@ -257,6 +257,17 @@ def test_wrong_tokens_lock_out_nobody_who_has_a_good_one(tmp_path: Path) -> None
             assert client.get("/version").status_code == 200
 
 
+@pytest.mark.parametrize(
+    "name", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "X-Forwarded-Host", "Via"]
+)
+def test_what_a_proxy_brings_needs_a_token(
+    server: Server, client: httpx2.Client, name: str
+) -> None:
+    assert client.get("/version").status_code == 200  # of this machine, which needs none
+    refused = problem(client.get("/version", headers={name: "for=192.0.2.1"}), 401, "unauthorized")
+    assert "proxy" in refused["detail"]
+
+
 def test_a_reader_that_reads_nothing_makes_room(tmp_path: Path) -> None:
     project = Project(tmp_path / "project")
     project.workflow(
