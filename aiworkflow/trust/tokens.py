@@ -32,6 +32,9 @@ SCOPES: Final = ("read", "run", "approve", "admin")
 TOKEN: Final = "token"  # noqa: S105  the name of a space
 """The space of registers of tokens; keys are their sha256."""
 
+NAMED: Final = "token-name"
+"""The space of registers of their names, so that two that are made at once have two."""
+
 DEFAULT_DAYS: Final = 90
 LONGEST_DAYS: Final = 3650
 _BYTES: Final = 32
@@ -106,16 +109,19 @@ class Tokens:
                 "a token lasts more than no time, and at most ten years",
                 hint=f"say for how many days: 1 to {LONGEST_DAYS:,}",
             )
+        named = self._journal.register(NAMED, name)
         if any(one.name == name for one in self.every()):
-            raise UsageError(
-                f"there is a token `{name}` already",
-                hint=f"revoke it first (aiworkflow token revoke {name}), or take another name",
-            )
+            raise _taken(name)
         text = PREFIX + base64.urlsafe_b64encode(self._random(_BYTES)).rstrip(b"=").decode()
         now = self._clock.now().timestamp()
         kept = tuple(scope for scope in SCOPES if scope in scopes)
         made = Token(name, kept, now, now + days * _DAY_S, None, by, _digest(text))
-        self._journal.put([RegisterWrite(TOKEN, made.digest, _text(made), expect=0)])
+        write = RegisterWrite(TOKEN, made.digest, _text(made), expect=0)
+        version = named.version if named is not None else 0
+        try:
+            self._journal.put([write, RegisterWrite(NAMED, name, made.digest, expect=version)])
+        except Conflict:  # somebody makes one of this name at the same moment
+            raise _taken(name) from None
         return text, made
 
     def every(self) -> list[Token]:
@@ -128,16 +134,17 @@ class Tokens:
         return bool(self._journal.registers(TOKEN))
 
     def revoke(self, name: str) -> Token:
-        """Forget a token; it is good for nothing from here on.
+        """Forget a token, and any other of its name; they are good for nothing from here on.
 
         Raises:
             UsageError: there is none of this name.
         """
         known = self.every()
-        for one in known:
-            if one.name == name:
-                self._journal.put([RegisterWrite(TOKEN, one.digest, None)])
-                return one
+        found = [one for one in known if one.name == name]
+        if found:
+            writes = [RegisterWrite(TOKEN, one.digest, None) for one in found]
+            self._journal.put([*writes, RegisterWrite(NAMED, name, None)])
+            return found[0]
         from aiworkflow.diagnostics.suggest import did_you_mean
 
         names = [one.name for one in known]
@@ -180,6 +187,13 @@ class Tokens:
             self._journal.put([RegisterWrite(TOKEN, row.key, _text(used), expect=row.version)])
         except Conflict:
             return  # somebody else did, or it was revoked
+
+
+def _taken(name: str) -> UsageError:
+    return UsageError(
+        f"there is a token `{name}` already",
+        hint=f"revoke it first (aiworkflow token revoke {name}), or take another name",
+    )
 
 
 def _digest(text: str) -> str:

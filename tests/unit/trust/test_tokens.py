@@ -103,3 +103,21 @@ def test_what_cannot_be_made(
     with pytest.raises(UsageError, match=says) as refused:
         tokens.create(name, scopes, days=days)
     assert refused.value.hint
+
+
+def test_of_two_that_are_made_at_once_one_gets_the_name(
+    journal: Journal, clock: JumpingClock
+) -> None:
+    other = Tokens(journal, clock)
+    meanwhile: list[str] = []
+
+    def random(count: int) -> bytes:
+        meanwhile.append(other.create("ci", ["read"])[0])
+        return b"x" * count
+
+    with pytest.raises(UsageError, match="there is a token `ci` already"):
+        Tokens(journal, clock, random).create("ci", ["admin"])
+    assert [one.scopes for one in other.every()] == [("read",)]
+    other.revoke("ci")
+    assert other.find(meanwhile[0]) is None
+    assert other.create("ci", ["run"])[1].name == "ci"
