@@ -1,9 +1,10 @@
 """Secrets from environment variables, and the masking of their values in all that is written.
 
 A value is hidden in every form it is likely to appear in: as it is, line by line, as base64 in each
-of the three alignments it can have inside a longer text (`Authorization: Basic …`), URL-encoded and
-JSON-escaped. All occurrences are found first, also overlapping ones, and then replaced together, so
-that hiding one never leaves a piece of another. Time is linear in the text for each form.
+of the three alignments it can have inside a longer text (`Authorization: Basic …`) and in the lines
+that programs break it into, URL-encoded and JSON-escaped. All occurrences are found first, also
+overlapping ones, and then replaced together, so that hiding one never leaves a piece of another. Time
+is linear in the text for each form.
 
 Not covered: a program that encodes a secret in another way, or prints it in pieces with something
 between. Masking is a net under the rope; the rope is that a secret reaches only what asks for it.
@@ -13,13 +14,15 @@ from __future__ import annotations
 
 import base64
 import json
+import re
+import string
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote, quote_plus
 
 from aiworkflow.errors import RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from aiworkflow.bundle.workflow import Json
 
@@ -28,6 +31,10 @@ SHORTEST = 4  # hiding shorter ones would hide half of all text, and they are no
 _SHORTEST_LINE = 8  # of a secret with several lines; `}` alone is none
 _SHORTEST_CUT = 5  # fewer characters of a secret say little, and words end with them by chance
 _PROBE = 8
+_BROKEN_LINE = (
+    40  # programs break base64 after 64 or 76 characters, of which a prompt may take some
+)
+_BASE64 = string.ascii_letters + string.digits + "+/-_="
 
 
 class SecretMissing(RefusedError):
@@ -71,6 +78,7 @@ class EnvironmentSecrets:
         self._environ = environ
         self._names: set[str] = set()
         self._forms: dict[str, int] = {}  # every form of every value → how far repetitions can be
+        self._foldable: set[str] = set()  # those that may be broken into lines: base64
 
     def get(self, name: str) -> str:
         """The value; from now on it is masked.
@@ -97,8 +105,10 @@ class EnvironmentSecrets:
     def note(self, value: str) -> None:
         """Mask a value from now on that no variable holds; one that is too short cannot be."""
         if len(value.strip()) >= SHORTEST:
-            for form in _forms(value):
+            forms, encoded = _forms(value)
+            for form in forms:
                 self._forms.setdefault(form, _period(form))
+            self._foldable |= encoded
 
     def mask(self, text: str) -> str:
         """`text` with every secret handed out so far replaced by `***`."""
@@ -131,16 +141,50 @@ class EnvironmentSecrets:
                 ranges.append((at, at + len(form)))
                 # the next one can begin no nearer than the form repeats itself
                 at = text.find(form, at + period)
+        if self._foldable and "\n" in text:
+            ranges += self._folded(text)
         if len(ranges) < 2:
             return ranges
         return _merged(ranges)
 
-    def unfinished(self, text: str) -> int:
-        """How many characters at the end of `text` may be the beginning of a secret."""
+    def unfinished(self, text: str, *, before: int = 0) -> int:
+        """How many characters at the end of `text` may be the beginning of a secret.
+
+        Args:
+            before: so many characters of base64 stood before `text` in its first line.
+        """
         longest = 0
         for form in self._forms:
             longest = max(longest, _begun(form, text, longest))
-        return longest
+        return max(longest, self._unfinished_lines(text, before=before))
+
+    def _folded(self, text: str) -> Iterable[tuple[int, int]]:
+        """Where base64 of secrets is in `text` that lines have broken."""
+        joined = _joined(text)
+        breaks: list[int] = []
+        for form in self._foldable:
+            at = joined.find(form)
+            if at >= 0 and not breaks:
+                breaks = _breaks(text)
+            while at >= 0:
+                start, last = _place(at, breaks), _place(at + len(form) - 1, breaks)
+                yield start, last + 1
+                at = joined.find(form, at + self._forms[form])
+
+    def _unfinished_lines(self, text: str, *, before: int) -> int:
+        """As `unfinished`, of base64 that goes on from one line to the next."""
+        most = 2 * max(map(len, self._foldable), default=0)
+        start = _lines_of_base64(text, most, before=before) if most else len(text)
+        if start == len(text):
+            return 0
+        tail = text[start:]
+        joined = _joined(tail)
+        begun = 0
+        for form in self._foldable:
+            begun = max(begun, _begun(form, joined, begun))
+        if not begun:
+            return 0
+        return len(tail) - _place(len(joined) - begun, _breaks(tail))
 
 
 class MaskedStream:
@@ -149,6 +193,7 @@ class MaskedStream:
     def __init__(self, secrets: Masks) -> None:
         self._secrets = secrets
         self._kept = ""
+        self._before = 0  # so many characters of base64 stood before it in its line
         self._hidden = (
             0  # so many characters of what is kept belong to a secret already shown as ***
         )
@@ -162,7 +207,13 @@ class MaskedStream:
             shown, self._kept = self._kept[:end], self._kept[end:]
             return self._secrets.mask(shown)
         self._kept += text
-        return self._release(self._secrets, self._secrets.unfinished(self._kept))
+        hold = self._secrets.unfinished(self._kept, before=self._before)
+        end = len(self._kept) - hold
+        begin = self._kept.rfind("\n", 0, end) + 1
+        line = self._kept[begin:end]
+        run = len(line) - len(line.rstrip(_BASE64))
+        self._before = run + (self._before if begin == 0 and run == end else 0)
+        return self._release(self._secrets, hold)
 
     def end(self) -> str:
         """Nothing more comes; what was held back."""
@@ -211,20 +262,65 @@ def mask_json(secrets: Masks, value: Json) -> Json:
     return value
 
 
-def _forms(value: str) -> set[str]:
-    """Every form a value is hidden in."""
+def _joined(text: str) -> str:
+    return text.replace("\n", "").replace("\r", "")
+
+
+def _place(at: int, breaks: Sequence[int]) -> int:
+    """Where a character stands in a text, by its place when the line breaks are taken out."""
+    low, high = 0, len(breaks)
+    while low < high:  # of the breaks, those before it: the one numbered n has n of them before it
+        middle = (low + high) // 2
+        if breaks[middle] - middle <= at:
+            low = middle + 1
+        else:
+            high = middle
+    return at + low
+
+
+def _breaks(text: str) -> list[int]:
+    return [found.start() for found in re.finditer(r"[\r\n]", text)]
+
+
+def _lines_of_base64(text: str, most: int, *, before: int) -> int:
+    """Where the lines of base64 begin with which `text` ends, its last one not whole.
+
+    Where it does not end so: the end of `text`.
+    """
+    last = text.rfind("\n") + 1
+    if last == 0 or text[last:].strip(_BASE64):
+        return len(text)
+    start = last
+    while start > 0 and len(text) - start < most:
+        begin = text.rfind("\n", 0, start - 1) + 1
+        line = text[begin:start].rstrip("\r\n")
+        run = len(line) - len(line.rstrip(_BASE64))
+        is_whole = run == len(line)
+        if run + (before if begin == 0 and is_whole else 0) < _BROKEN_LINE:
+            break
+        start = begin + len(line) - run
+        if not is_whole:
+            break
+    return start if start < last else len(text)
+
+
+def _forms(value: str) -> tuple[set[str], set[str]]:
+    """Every form a value is hidden in, and those of them that are base64."""
     plain = {value, value.strip()}
     if "\n" in value:
         plain |= {
             line.strip() for line in value.splitlines() if len(line.strip()) >= _SHORTEST_LINE
         }
     found = set(plain)
+    base64_: set[str] = set()
     for text in plain:
         found.update(_encoded(text))
-    return {form for form in found if len(form) >= SHORTEST}
+        base64_.update(_in_base64(text))
+    forms = {form for form in found | base64_ if len(form) >= SHORTEST}
+    return forms, {form for form in base64_ if len(form) >= _PROBE}
 
 
-def _encoded(text: str) -> Iterable[str]:
+def _in_base64(text: str) -> Iterable[str]:
     data = text.encode("utf-8", "surrogateescape")
     for wide in (base64.b64encode, base64.urlsafe_b64encode):
         yield wide(data).decode().rstrip("=")
@@ -234,6 +330,10 @@ def _encoded(text: str) -> Iterable[str]:
             first = -(-before * 8 // 6)
             last = (before + len(data)) * 8 // 6
             yield whole[first:last]
+
+
+def _encoded(text: str) -> Iterable[str]:
+    data = text.encode("utf-8", "surrogateescape")
     for url in {quote(data, safe=""), quote(data), quote_plus(data)}:
         yield url
         yield _lower_escapes(url)

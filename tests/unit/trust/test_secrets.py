@@ -179,3 +179,54 @@ def test_a_secret_that_was_cut_is_hidden_as_far_as_it_goes(end):
     assert secrets.mask_cut("no such key: sk-very-se" + end) == "no such key: ***" + end
     assert secrets.mask_cut("sk-very-secret-1 is no key" + end) == "*** is no key" + end
     assert secrets.mask_cut("this is sk" + end) == "this is sk" + end
+
+
+LONG = (
+    "github_pat_11ABCDEFG0abcdefghijkl_mnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789abcdefghi"
+)
+
+
+def broken(text: str, width: int, end: str) -> str:
+    whole = base64.b64encode(text.encode()).decode()
+    return "".join(whole[at : at + width] + end for at in range(0, len(whole), width))
+
+
+@pytest.mark.parametrize("width", [8, 60, 64, 76])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("before", ["", "x", "xy", "x-access-token:", "y" * 50])
+def test_base64_is_found_in_the_lines_that_programs_break_it_into(
+    width: int, end: str, before: str
+) -> None:
+    shown = broken(f"{before}{LONG}\n", width, end)
+    masked = secrets(TOKEN=LONG).mask(f"said:\n{shown}after")
+    assert masked.startswith("said:\n")
+    assert masked.endswith(f"{end}after")
+    left = "".join(masked.removeprefix("said:\n").removesuffix("after").split())
+    assert len(left) < len(base64.b64encode(before.encode())) + len("***") + 6
+
+
+@given(
+    st.sampled_from([60, 64, 76]),
+    st.text("xy:", max_size=70),
+    st.text("ab c\n", max_size=50),
+    st.lists(st.integers(1, 90), max_size=8),
+)
+def test_base64_in_lines_is_hidden_however_it_arrives(
+    width: int, before: str, around: str, cuts: list[int]
+) -> None:
+    found = secrets(TOKEN=LONG)
+    text = f"{around}\n{broken(before + LONG, width, chr(10))}{around}"
+    stream, shown, rest = MaskedStream(found), "", text
+    for cut in cuts:
+        shown += stream.feed(rest[:cut])
+        rest = rest[cut:]
+    for line in rest.splitlines(keepends=True):
+        shown += stream.feed(line)
+    shown += stream.end()
+    assert shown == found.mask(text)
+
+
+def test_lines_that_are_no_base64_are_not_held_back() -> None:
+    stream = MaskedStream(secrets(TOKEN=LONG))
+    for line in ("a test passes: " + "Z" * 60 + " Z\n", "Z\n", "Z2l0aHVi\n"):
+        assert stream.feed(line) == line
