@@ -68,17 +68,21 @@ class Cache:
         at = float(json.loads(register.value)["at"])
         return self._clock.now().timestamp() - at <= node.cache.ttl_s
 
-    def hold(self, event: Event, state: RunState) -> None:
+    def hold(self, ended: ev.Ended, state: RunState) -> None:
         """An output of this turn may be used again in it, before it is durable."""
-        if (made := _made(event, state)) is not None:
-            instance, ended = made
+        instance = _made(ended, state)
+        if instance is not None:
             about: dict[str, Json] = {"key": instance.cache, "source": self._source(instance)}
             self._held[instance.cache] = Answer(about, ended.output)
 
     def writes(self, events: Iterable[Event], state: RunState) -> list[RegisterWrite]:
         """The registers of outputs that were just made."""
         self._held.clear()
-        return [self._write(*made) for event in events if (made := _made(event, state)) is not None]
+        return [
+            self._write(instance, event)
+            for event in events
+            if isinstance(event, ev.Ended) and (instance := _made(event, state)) is not None
+        ]
 
     def _source(self, instance: Instance) -> str:
         return f"{self._run}/{instance.path}"
@@ -93,12 +97,9 @@ class Cache:
         return RegisterWrite(CACHE, instance.cache, compact(value))
 
 
-def _made(event: Event, state: RunState) -> tuple[Instance, ev.Ended] | None:
-    """The step of an output that is to be found by later; of several agents only the first's is."""
-    if not isinstance(event, ev.Ended) or event.output is None:
+def _made(ended: ev.Ended, state: RunState) -> Instance | None:
+    """The step whose output is to be found by later; of several agents only the first's is."""
+    instance = state.instances[ended.path]
+    if not instance.cache or ended.output is None or ended.status != "succeeded" or ended.undo:
         return None
-    instance = state.instances[event.path]
-    if not instance.cache or event.status != "succeeded" or event.undo:
-        return None
-    is_first = instance.agent in instance.agents[:1] or not instance.agents
-    return (instance, event) if is_first else None
+    return instance if instance.agent in instance.agents[:1] or not instance.agents else None

@@ -328,8 +328,9 @@ class Drive:
     def _hold(self, events: Sequence[Event]) -> None:
         """What was decided in this turn is visible to its expressions before it is durable."""
         for offset in range(self._held, len(events)):
-            self._it.values.hold(self._tail + 1 + offset, events[offset])
-            self._it.cache.hold(events[offset], self._state)
+            self._it.values.hold(self._tail + 1 + offset, event := events[offset])
+            if isinstance(event, ev.Ended):
+                self._it.cache.hold(event, self._state)
         self._held = len(events)
 
     _held = 0
