@@ -7,6 +7,11 @@ what is not moved yet is read from the WAL, and is on the disk there.
 The WAL is begun anew by the first write after a checkpoint that left nothing in it. While others write
 all the time there is always something left; so once the WAL is long, and little is left, the last of
 it is moved while nobody can write.
+
+A WAL that is begun anew in the moment in which a checkpoint begins can be taken for moved by SQLite up
+to 3.51.2, so that what is written into it is lost (the "WAL-reset bug"). It takes a checkpoint right
+after one that left nothing, which is what is done here. So another connection reads meanwhile: as long
+as it does, no WAL is begun anew; and if there is nothing to move, nothing is moved.
 """
 
 from __future__ import annotations
@@ -39,6 +44,7 @@ class Checkpoints:
         self._executor: ThreadPoolExecutor | None = None
         self._pass: Future[None] | None = None
         self._db: sqlite3.Connection | None = None
+        self._guard: sqlite3.Connection | None = None
 
     def wrote(self, size: int) -> None:
         """A commit has written about so many bytes: a page a row and what rows hold beyond it, say."""
@@ -57,21 +63,24 @@ class Checkpoints:
         if self._executor is not None:
             self._executor.shutdown()
             self._executor = None
-        if self._db is not None:
-            self._db.close()
-            self._db = None
+        for db in (self._guard, self._db):
+            if db is not None:
+                db.close()
+        self._guard = self._db = None
 
     def _move(self) -> None:
         try:
             if self._db is None:
                 self._db = _connect(self._path)
-            length, left = _checkpoint(self._db, "PASSIVE")
+            if self._guard is None:
+                self._guard = _connect(self._path)
+            length, left = _checkpoint(self._db, self._guard, "BEGIN")
             for _ in range(1, _MOST_PASSES):
                 if left <= _FEW_PAGES:
                     break
-                length, left = _checkpoint(self._db, "PASSIVE")
-            if length > _LONG_PAGES and left <= _FEW_PAGES:
-                _checkpoint(self._db, "FULL")
+                length, left = _checkpoint(self._db, self._guard, "BEGIN")
+            if length > _LONG_PAGES and 0 < left <= _FEW_PAGES:
+                _checkpoint(self._db, self._guard, "BEGIN IMMEDIATE")
         except sqlite3.Error:
             # It stays in the WAL, and the next one tries again. Who writes hears of a disk that fails.
             return
@@ -85,7 +94,19 @@ def _connect(path: Path) -> sqlite3.Connection:
     return db
 
 
-def _checkpoint(db: sqlite3.Connection, mode: str) -> tuple[int, int]:
-    """Move what can be moved. How many pages the WAL holds, and how many of them are not moved."""
-    ((_, length, moved),) = db.execute(f"PRAGMA wal_checkpoint({mode})")
+def _checkpoint(db: sqlite3.Connection, guard: sqlite3.Connection, begin: str) -> tuple[int, int]:
+    """Move what can be moved. How many pages the WAL holds, and how many of them are not moved.
+
+    Args:
+        guard: reads meanwhile, or keeps others from writing, as its `begin` says.
+    """
+    guard.execute(begin)
+    try:
+        guard.execute(
+            "PRAGMA schema_version"
+        ).fetchone()  # a transaction begins with the first read
+        ((_, length, moved),) = db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+    finally:
+        if guard.in_transaction:
+            guard.execute("ROLLBACK")
     return length, length - moved

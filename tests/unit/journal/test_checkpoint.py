@@ -5,7 +5,9 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from contextlib import closing
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,6 +40,11 @@ def path_of(db: sqlite3.Connection) -> Path:
 
 def wal_of(path: Path) -> Path:
     return path.with_name(f"{path.name}-wal")
+
+
+def salt_of(path: Path) -> bytes:
+    """What another WAL has another of."""
+    return wal_of(path).read_bytes()[16:24]
 
 
 def write(db: sqlite3.Connection, size: int) -> None:
@@ -118,6 +125,40 @@ def test_it_goes_on_after_one_that_failed(db: sqlite3.Connection, tmp_path: Path
     checkpoints.wrote(MUCH)
     checkpoints.close()
     assert rows_without_wal(path, tmp_path / "after.db") == 1
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+@pytest.mark.parametrize("pages", [1000, 2500])
+def test_nothing_is_moved_of_a_wal_that_is_begun_anew_meanwhile(
+    db: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch, pages: int, times: int
+) -> None:
+    """SQLite up to 3.51.2 may take the new one for moved, and lose what is written into it."""
+    path = path_of(db)
+    moved_of_new = []
+
+    class Late(sqlite3.Connection):
+        """Another writes in the moment in which a checkpoint begins."""
+
+        def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+            if "wal_checkpoint" not in sql:
+                return super().execute(sql, *values)
+            before = salt_of(path)
+            try:
+                db.execute("INSERT INTO t VALUES ('meanwhile')")
+            except sqlite3.OperationalError as error:
+                assert "locked" in str(error)  # noqa: PT017  it keeps writers out: as well
+            found = super().execute(sql, *values).fetchall()
+            if salt_of(path) != before:
+                moved_of_new.append(found[0][2])
+            return super().execute("SELECT ?, ?, ?", found[0])
+
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Late))
+    checkpoints = Checkpoints(path)
+    write(db, pages * PAGE_BYTES)
+    for _ in range(times):
+        checkpoints.wrote(MUCH)
+        checkpoints.close()
+    assert not any(moved_of_new)
 
 
 @pytest.mark.parametrize("how", ["appends", "registers"])
