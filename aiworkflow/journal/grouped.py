@@ -85,7 +85,12 @@ class Grouped(ABC):
         if self._executor is None:
             self._executor = ThreadPoolExecutor(1, "aiworkflow-journal")
         loop = group[-1][1].get_loop()
-        done = self._executor.submit(work)
+        try:
+            done = self._executor.submit(work)
+        except RuntimeError:  # no thread is to be had: the loop waits for the disk
+            self._executor = None
+            answer(group, work())
+            return
         self._in_thread = (group, done)
 
         def tell(_: object) -> None:

@@ -51,12 +51,17 @@ class Checkpoints:
         self._written += size
         if self._written < _EVERY_BYTES or not (self._pass is None or self._pass.done()):
             return
-        from concurrent.futures import ThreadPoolExecutor
-
         self._written = 0
-        if self._executor is None:
-            self._executor = ThreadPoolExecutor(1, "aiworkflow-checkpoint")
-        self._pass = self._executor.submit(self._move)
+        try:
+            from concurrent.futures import ThreadPoolExecutor
+
+            if self._executor is None:
+                self._executor = ThreadPoolExecutor(1, "aiworkflow-checkpoint")
+            self._pass = self._executor.submit(self._move)
+        except (RuntimeError, OSError, ImportError):
+            # No thread is to be had, or no file to load one from. What was written is written; a commit
+            # moves the WAL when it is too long.
+            self._executor = None
 
     def close(self) -> None:
         """End the thread."""

@@ -10,7 +10,14 @@ from pathlib import Path
 import pytest
 
 from aiworkflow.clock import SystemClock, SystemIds
-from aiworkflow.journal import Append, Appended, JournalUnavailable, RunRow, UnknownRun
+from aiworkflow.journal import (
+    Append,
+    Appended,
+    JournalUnavailable,
+    RegisterWrite,
+    RunRow,
+    UnknownRun,
+)
 from aiworkflow.journal.sqlite import SqliteJournal
 from aiworkflow.journal.sqlite.commit import Pace
 from aiworkflow.journal.sqlite.connect import connect
@@ -287,3 +294,35 @@ def test_when_the_disk_is_fast_again_commits_return_to_the_loop(tmp_path: Path) 
     assert not pace.is_slow
     assert journal.stream("r").tail == 12
     journal.close()
+
+
+def no_thread(self: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+@pytest.mark.parametrize("is_slow", [False, True])
+def test_where_no_thread_is_to_be_had_commits_are_made_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_slow: bool
+) -> None:
+    """The thread for slow disks and the one for checkpoints: in a container with few processes allowed."""
+    pace = slow_pace() if is_slow else Pace(limit_s=60.0)
+    journal = SqliteJournal(tmp_path, clock=CLOCK, ids=IDS, pace=pace)
+    journal.append_now(first("r"))
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+
+    async def main() -> list[int]:
+        appended = []
+        for _ in range(8):
+            one = journal.append(append("r", b"x" * 1_000_000))
+            appended.append((await asyncio.wait_for(one, 20)).last)
+        return appended
+
+    assert asyncio.run(main()) == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert journal.append_now(append("r", b"x" * 5_000_000)).last == 9
+    journal.put([RegisterWrite("s", f"{n}", "x" * 5000) for n in range(1200)])
+    assert journal.register("s", "1199") is not None
+
+    monkeypatch.undo()
+    assert journal.append_now(append("r", b"x" * 5_000_000)).last == 10
+    journal.close()
+    assert not journal.path.with_name("journal.db-wal").exists()
