@@ -10,8 +10,10 @@ it is moved while nobody can write.
 
 A WAL that is begun anew in the moment in which a checkpoint begins can be taken for moved by SQLite up
 to 3.51.2, so that what is written into it is lost (the "WAL-reset bug"). It takes a checkpoint right
-after one that left nothing, which is what is done here. So another connection reads meanwhile: as long
-as it does, no WAL is begun anew; and if there is nothing to move, nothing is moved.
+after one that left nothing, of this process or another. So another connection reads meanwhile: as long
+as it does, no WAL is begun anew; and if there is nothing to move, nothing is moved. SQLite's own
+checkpoints, which nobody could guard so, are off for all connections (see `connect`), but for that of
+the last one that closes, when there is no other.
 """
 
 from __future__ import annotations
@@ -26,9 +28,12 @@ if TYPE_CHECKING:
 
 PAGE_BYTES: Final = 4096
 _EVERY_BYTES: Final = 1000 * PAGE_BYTES
+_MOST_BYTES: Final = 4 * _EVERY_BYTES
 _LONG_PAGES: Final = 2000
+_LONGEST_PAGES: Final = 6000
 _FEW_PAGES: Final = 300
 _MOST_PASSES: Final = 4
+_TURN_MS: Final = 50  # for so long the end of a commit is waited for, to keep others from writing
 
 
 class Checkpoints:
@@ -40,7 +45,10 @@ class Checkpoints:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._wal = path.with_name(f"{path.name}-wal")
         self._written = 0
+        self._has_written = False
+        self._length = 0  # of the WAL, in pages, at the last look; 0 when it is begun anew
         self._executor: ThreadPoolExecutor | None = None
         self._pass: Future[None] | None = None
         self._db: sqlite3.Connection | None = None
@@ -49,9 +57,21 @@ class Checkpoints:
     def wrote(self, size: int) -> None:
         """A commit has written about so many bytes: a page a row and what rows hold beyond it, say."""
         self._written += size
-        if self._written < _EVERY_BYTES or not (self._pass is None or self._pass.done()):
+        self._has_written = True
+        if self._written < _EVERY_BYTES:
             return
-        self._written = 0
+        is_over = self._pass is None or self._pass.done()
+        if is_over and self._length <= _LONGEST_PAGES:
+            self._written = 0
+            self._begin()
+        elif is_over or self._written >= _MOST_BYTES:
+            # It is written so fast that the thread is behind, or finds no moment when nobody writes.
+            if self._pass is not None:
+                self._pass.result()
+            self._written = 0
+            self._move()
+
+    def _begin(self) -> None:
         try:
             from concurrent.futures import ThreadPoolExecutor
 
@@ -59,19 +79,29 @@ class Checkpoints:
                 self._executor = ThreadPoolExecutor(1, "aiworkflow-checkpoint")
             self._pass = self._executor.submit(self._move)
         except (RuntimeError, OSError, ImportError):
-            # No thread is to be had, or no file to load one from. What was written is written; a commit
-            # moves the WAL when it is too long.
+            # No thread is to be had, or no file to load one from: it takes its time here.
             self._executor = None
+            self._move()
 
     def close(self) -> None:
-        """End the thread."""
+        """End the thread; move now and then what many processes have written, each a little."""
         if self._executor is not None:
             self._executor.shutdown()
             self._executor = None
+        if self._has_written and self._is_long():
+            self._move()
         for db in (self._guard, self._db):
             if db is not None:
                 db.close()
         self._guard = self._db = None
+
+    def _is_long(self) -> bool:
+        """Whether the WAL may be long; its file stays as large as it was once."""
+        try:
+            size = self._wal.stat().st_size
+        except OSError:
+            return False
+        return size > _LONG_PAGES * PAGE_BYTES
 
     def _move(self) -> None:
         try:
@@ -79,13 +109,15 @@ class Checkpoints:
                 self._db = _connect(self._path)
             if self._guard is None:
                 self._guard = _connect(self._path)
-            length, left = _checkpoint(self._db, self._guard, "BEGIN")
-            for _ in range(1, _MOST_PASSES):
+                self._guard.execute(f"PRAGMA busy_timeout={_TURN_MS}")
+            left = 0
+            for _ in range(_MOST_PASSES):
+                self._length, left = _checkpoint(self._db, self._guard, "BEGIN")
                 if left <= _FEW_PAGES:
                     break
-                length, left = _checkpoint(self._db, self._guard, "BEGIN")
-            if length > _LONG_PAGES and 0 < left <= _FEW_PAGES:
+            if self._length > _LONG_PAGES and left <= _FEW_PAGES:  # beside what came meanwhile
                 _checkpoint(self._db, self._guard, "BEGIN IMMEDIATE")
+                self._length = 0
         except sqlite3.Error:
             # It stays in the WAL, and the next one tries again. Who writes hears of a disk that fails.
             return

@@ -29,7 +29,6 @@ FORMAT: Final = 3
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 SCHEMA: Final = Path(__file__).parent / "schema.sql"
 _LARGEST_WAL: Final = 64 * 1024 * 1024
-_MOST_PAGES: Final = 4000  # a commit makes the checkpoint only when the thread for it is behind
 _COMMENT: Final = re.compile(r"^\s*--.*$", re.MULTILINE)
 
 
@@ -66,7 +65,7 @@ def prepare_writing(db: sqlite3.Connection) -> None:
         raise sqlite3.OperationalError("the file system has no shared memory for its WAL")
     db.execute("PRAGMA synchronous=FULL")
     db.execute(f"PRAGMA journal_size_limit={_LARGEST_WAL}")
-    db.execute(f"PRAGMA wal_autocheckpoint={_MOST_PAGES}")
+    db.execute("PRAGMA wal_autocheckpoint=0")  # see `checkpoint`
 
 
 def migrate(

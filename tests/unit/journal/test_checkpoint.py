@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import threading
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -27,8 +28,7 @@ LONGEST = 10 * MUCH  # of the WAL; what is written is many times that
 @pytest.fixture
 def db(tmp_path: Path):
     db = connect(tmp_path / "a file?.db")
-    db.execute("PRAGMA journal_mode=WAL")
-    db.execute("PRAGMA wal_autocheckpoint=0")
+    prepare_writing(db)
     db.execute("CREATE TABLE t (x BLOB)")
     yield db
     db.close()
@@ -75,7 +75,6 @@ def test_what_was_written_is_moved_into_the_file(db: sqlite3.Connection, tmp_pat
 
 
 def test_the_wal_stays_short_while_somebody_writes_all_the_time(db: sqlite3.Connection) -> None:
-    prepare_writing(db)
     checkpoints = Checkpoints(path_of(db))
     longest = 0
     for _ in range(1600):
@@ -161,23 +160,63 @@ def test_nothing_is_moved_of_a_wal_that_is_begun_anew_meanwhile(
     assert not any(moved_of_new)
 
 
-@pytest.mark.parametrize("how", ["appends", "registers"])
-@pytest.mark.parametrize("commits_move", [True, False])
-def test_a_journal_keeps_its_wal_short(tmp_path: Path, how: str, commits_move: bool) -> None:
-    journal = SqliteJournal(tmp_path, clock=CLOCK, ids=SystemIds(CLOCK))
-    journal.append_now(Append("first", "r", (b"{}",), epoch=1, after=0, driver="d"))
-    before = journal.path.stat().st_size
-    if not commits_move:
-        journal._db.execute("PRAGMA wal_autocheckpoint=0")  # noqa: SLF001  the thread alone
+def fill(journal: SqliteJournal, how: str, times: int) -> int:
+    """Write in many commits. How long the WAL was at most, in bytes."""
     longest = 0
-    for number in range(600):
+    for number in range(times):
         if how == "appends":
             journal.append_now(Append(f"{number}", "r", (b" " * MOUTHFUL,)))
         else:
             value = "x" * (MOUTHFUL // 25)
             journal.put([RegisterWrite("s", f"{number}/{n}", value) for n in range(25)])
         longest = max(longest, wal_of(journal.path).stat().st_size)
+    return longest
+
+
+def opened(folder: Path) -> SqliteJournal:
+    return SqliteJournal(folder, clock=CLOCK, ids=SystemIds(CLOCK))
+
+
+@pytest.mark.parametrize("how", ["appends", "registers"])
+@pytest.mark.parametrize("has_threads", [True, False])
+def test_a_journal_keeps_its_wal_short(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str, has_threads: bool
+) -> None:
+    journal = opened(tmp_path)
+    journal.append_now(Append("first", "r", (b"{}",), epoch=1, after=0, driver="d"))
+    before = journal.path.stat().st_size
+    if not has_threads:
+
+        def refuse(self: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+    longest = fill(journal, how, 600)
     grown = journal.path.stat().st_size - before
     journal.close()
     assert grown > 3 * MUCH  # while it was open
-    assert longest < LONGEST or not commits_move
+    assert longest < LONGEST
+
+
+def test_many_that_write_a_little_each_keep_it_short_together(tmp_path: Path) -> None:
+    server = opened(tmp_path)  # so that none of them is the last to close it
+    server.append_now(Append("first", "r", (b"{}",), epoch=1, after=0, driver="d"))
+    longest = 0
+    for _ in range(20):
+        command = opened(tmp_path)
+        longest = max(longest, fill(command, "appends", 30))
+        command.close()
+    server.close()
+    assert longest < LONGEST
+
+
+def test_who_writes_makes_no_checkpoint_within_a_commit(tmp_path: Path) -> None:
+    """SQLite's own are not guarded; see `checkpoint`."""
+    journal = opened(tmp_path)
+    journal.append_now(Append("first", "r", (b"{}",), epoch=1, after=0, driver="d"))
+    size = journal.path.stat().st_size
+    assert journal._db.execute("PRAGMA wal_autocheckpoint").fetchone() == (0,)  # noqa: SLF001
+    journal.append_now(Append("much", "r", (b" " * (MUCH - MUCH // 10),)))
+    assert journal.path.stat().st_size == size
+    journal.close()
+    assert journal.path.stat().st_size > size
