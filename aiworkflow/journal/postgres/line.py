@@ -78,6 +78,7 @@ class Line:
         self._error: Refused | None = None
         self._is_asking = False
         self._is_broken = False
+        self._away: tuple[float, float] | None = None
         self.is_closed = False
 
     # -- the connection ---------------------------------------------------------------------------
@@ -136,6 +137,20 @@ class Line:
         self.is_closed = True
         self._drop()
 
+    @property
+    def patience_s(self) -> float:
+        """How long a question is worth waiting for: all that ask a server that is away share one wait.
+
+        An event loop that waited for each of them would do nothing else while the server is away.
+        """
+        now = time.monotonic()
+        return max(0.0, PATIENCE_S - (now - self._away_since(now)))
+
+    def _away_since(self, now: float) -> float:
+        """Since when the server is away, as far as that is known."""
+        first, last = self._away or (now, now)
+        return first if now - last <= PATIENCE_S else now
+
     def patiently(self, work: Callable[[], Rows], patience_s: float = PATIENCE_S) -> Rows:
         """Do something that may be done twice; again on a new connection when the line breaks.
 
@@ -148,7 +163,7 @@ class Line:
             try:
                 if self._connection is None or self._is_broken:
                     self.connect()
-                return work()
+                rows = work()
             except Refused as error:
                 if not (error.is_lost or error.is_passing):
                     raise
@@ -158,8 +173,13 @@ class Line:
                     raise
             except Lost:
                 self._drop()
-                if time.monotonic() - began > patience_s:
+                now = time.monotonic()
+                self._away = (self._away_since(now), now)
+                if now - began > patience_s:
                     raise
+            else:
+                self._away = None
+                return rows
             time.sleep(wait_s(tries, os.urandom(1)[0]))
             tries += 1
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 import os
 import time
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from aiworkflow.journal.contract import (
@@ -263,7 +264,8 @@ class PostgresJournal:
         try:
             if self._in_snapshot:  # which is gone with its connection
                 return self._line.ask(name, *values)
-            return self._line.patiently(lambda: self._line.ask(name, *values))
+            asked = partial(self._line.ask, name, *values)
+            return self._line.patiently(asked, self._line.patience_s)
         except (Lost, Refused) as error:
             if self._in_snapshot:
                 self._line.give_up()

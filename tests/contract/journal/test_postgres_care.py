@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
 
 from aiworkflow.journal import Conflict, JournalUnavailable, Moved, RegisterWrite, StreamState
-from aiworkflow.journal.postgres import PostgresJournal
+from aiworkflow.journal.postgres import PostgresJournal, line
 from aiworkflow.journal.postgres.address import read_address
 from aiworkflow.journal.postgres.connect import exists
+from aiworkflow.journal.postgres.dial import dial
+from aiworkflow.journal.postgres.failures import Lost
 from aiworkflow.journal.postgres.schemas import drop, put_in_place, with_schema
 from tests.contract.journal.harness import first, payloads
 from tests.contract.journal.test_stores import IDS
@@ -124,3 +126,37 @@ def test_what_a_user_may_neither_see_nor_make_is_not_called_none_yet(url: str) -
             exists(theirs, ids=IDS)
     finally:
         execute(f'DROP ROLE "{role}"')
+
+
+def test_who_asks_a_server_that_is_known_to_be_away_waits_no_more(
+    journal: PostgresJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The event loop of a server asks often: it would do nothing but wait."""
+    tried: list[bool] = []
+    away = 10**6
+
+    def dialled(settings: Mapping[str, str]) -> object:
+        tried.append(True)
+        if len(tried) <= away:
+            raise Lost("nobody is there")
+        return dial(settings)
+
+    monkeypatch.setattr(line, "PATIENCE_S", 1.0)
+    monkeypatch.setattr(line, "dial", dialled)
+    journal._line.give_up()
+    with pytest.raises(JournalUnavailable, match="does not answer"):
+        journal.streams()
+    assert len(tried) > 2
+    for _ in range(3):
+        tried.clear()
+        with pytest.raises(JournalUnavailable, match="does not answer"):
+            journal.streams()
+        assert len(tried) == 1
+    tried.clear()
+    away = 0
+    assert journal.streams() == []
+    journal._line.give_up()
+    tried.clear()
+    away = 2  # it was there in between, so this is waited for
+    assert journal.streams() == []
+    assert len(tried) == 3
