@@ -153,7 +153,7 @@ def purge_queue(name: str, url: str | None, where: Where, out: Out, *, is_sure: 
 
     async def go(client: Client) -> Shown:
         queues = client.triggers.queues
-        if not is_sure:
+        if not is_sure and name:  # without a name it is refused below
             (one,) = cast("list[Shown]", (await queues.standing(name, url=url))["queues"])
             count = _messages(int(str(one["ready"])) + int(str(one["delayed"] or 0)))
             raise UsageError(

@@ -54,6 +54,10 @@ def run_bundle(request: RunRequest, out: Out) -> int:
     given = read_inputs(request.inputs_file)
     chosen = overrides(request.agent, request.settings)
     project = request.project.with_journal(chosen.get("journal"))
+    if request.record == "":
+        raise UsageError(
+            "`--record` names nothing", hint="name a case, or a folder such as `runs/`"
+        )
     case = request.record if request.record and is_case(request.record) else None
     if request.force and case is None:
         raise UsageError(

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import field
 from typing import Final, TypeAlias, cast
 
-from aiworkflow.expr.validator import TooManyReferences, validator_for
+from aiworkflow.expr.validator import TooManyReferences, in_our_words, validator_for
 from aiworkflow.jsontext import MOST_DEPTH, NotJson, strict_json
 from aiworkflow.records import record
 
@@ -212,7 +212,7 @@ def _check_json_schema(
     try:
         for error in validator_for(schema.document, value).iter_errors(value):
             where = tuple(error.absolute_path)
-            found.append(Problem((*path, *where), error.message[:300]))
+            found.append(Problem((*path, *where), in_our_words(error, shown)))
             if len(found) >= _MOST_PROBLEMS:
                 return
     except Unresolvable as error:
@@ -249,8 +249,12 @@ def coerce(schema: Schema, text: str) -> Json:
             if text in _BOOLEANS:
                 return _BOOLEANS[text]
             raise ValueError(f"must be true or false, not `{text}`")
-        case JsonSchema(document) if document.get("type") == "string":
+        case JsonSchema({"type": "string"}):
             return text
+        case JsonSchema({"type": "integer" | "number" as type_}):
+            return _number(text, whole=type_ == "integer")
+        case JsonSchema({"type": "boolean"}):
+            return coerce(Boolean(), text)
         case Anything():
             try:
                 return cast("Json", json.loads(text, parse_constant=_no_constant))
@@ -338,6 +342,9 @@ _WORDS: Mapping[str, Schema] = {
 _NAMES = {type(schema): word for word, schema in _WORDS.items()}
 
 
+_MOST_LISTED: Final = 20
+
+
 def describe(schema: Schema) -> str:
     """The schema in the author's short form: `{score: integer, notes: [string]}`."""
     match schema:
@@ -354,6 +361,9 @@ def describe(schema: Schema) -> str:
             )
             return f"{{{inner_text}}}"
         case JsonSchema(document):
+            listed = document.get("enum")
+            if isinstance(listed, list) and len(listed) <= _MOST_LISTED:
+                return " | ".join(one if isinstance(one, str) else shown(one) for one in listed)
             rest = {k: v for k, v in document.items() if k != "type"}
             kind = document.get("type", "value")
             text = ", ".join(f"{k}: {shown(v)}" for k, v in rest.items())

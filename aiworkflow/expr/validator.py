@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from jsonschema import ValidationError
     from jsonschema.protocols import Validator
@@ -71,3 +71,29 @@ def _size(value: Json) -> int:
         elif isinstance(one, list):
             pending.extend(one)
     return total
+
+
+def in_our_words(error: ValidationError, shown: Callable[[object], str]) -> str:
+    """What a value must be, for what is wrong most often; else the words of the library.
+
+    Args:
+        shown: a value in a message.
+    """
+    wanted = error.validator_value
+    if error.validator == "enum" and isinstance(wanted, list):
+        listed = ", ".join(one if isinstance(one, str) else shown(one) for one in wanted)
+        return f"must be one of {listed}, not {shown(error.instance)}"[:300]
+    if error.validator == "type" and isinstance(wanted, str) and wanted in _TYPES:
+        return f"must be {_TYPES[wanted]}, not {shown(error.instance)}"
+    return error.message[:300]
+
+
+_TYPES: Final = {
+    "string": "text",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "array": "a list",
+    "object": "an object",
+    "null": "null",
+}

@@ -94,6 +94,8 @@ def test_what_cannot_be_printed_is_said_to_be_so(
     [
         (("run", "a" * 300), "` (300 characters) is too long for a file"),
         (("run", "flow", "--record", "a" * 300), "` (300 characters) is too long for a file"),
+        (("run", "flow", "--record="), "`--record` names nothing"),
+        (("queue", "purge", ""), "`` is no name of a queue"),
         (("runs", "list", "--limit=x"), "--limit takes a whole number from 1 to 1,000, not `x`"),
         (("runs", "list", "-n", "0"), "--limit takes a whole number from 1 to 1,000, not `0`"),
         (("runs", "list", "--before=x"), "`x` is not where a page of runs ends"),

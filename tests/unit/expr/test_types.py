@@ -111,6 +111,9 @@ def test_a_thousand_problems_are_told_as_twenty() -> None:
         (Nullable(Integer()), "null", None), (Nullable(Integer()), "", None),
         (Anything(), "[1]", [1]), (Anything(), "plain", "plain"), (ListOf(Text()), '["a"]', ["a"]),
         (Enum(("a",)), "a", "a"), (JsonSchema({"type": "string"}), "1", "1"),
+        (JsonSchema({"type": "integer", "minimum": 1}), " 7 ", 7),
+        (JsonSchema({"type": "number", "minimum": 1}), ".5", 0.5),
+        (JsonSchema({"type": "boolean", "const": True}), "yes", True),
     ],
 )  # fmt: skip
 def test_text_from_a_command_line(schema: Schema, text: str, expected: object) -> None:
@@ -124,6 +127,8 @@ def test_text_from_a_command_line(schema: Schema, text: str, expected: object) -
     [
         (Integer(), "1_0", "must be a whole number, not `1_0`"),
         (Integer(), "1.0", "must be a whole number, not `1.0`"),
+        (JsonSchema({"type": "integer", "minimum": 1}), "x", "must be a whole number, not `x`"),
+        (JsonSchema({"type": "integer", "minimum": 1}), "1.0", "must be a whole number, not `1.0`"),
         (Integer(), "9" * 5000, "must be a whole number, not `99"),
         (Number(), "nan", "must be a number, not `nan`"),
         (Number(), "1e999", "must be a number, not `1e999`"),
@@ -146,6 +151,26 @@ def test_text_that_is_none_of_its_type(schema: Schema, text: str, message: str) 
 
 def test_a_schema_in_short_form() -> None:
     assert describe(REVIEW) == "{score: integer, risk: low | high, notes?: [string], by: string?}"
+
+
+@pytest.mark.parametrize(
+    ("document", "value", "message"),
+    [
+        ({"type": "string", "enum": ["low", "high"]}, "mid", 'must be one of low, high, not "mid"'),
+        ({"enum": [1, None]}, "1", 'must be one of 1, null, not "1"'),
+        ({"type": "integer", "minimum": 1}, "5", 'must be a whole number, not "5"'),
+        ({"type": "array", "items": {"type": "string"}}, {}, "must be a list, not an object"),
+    ],
+)
+def test_what_a_json_schema_wants_is_said_in_our_words(
+    document: dict[str, object], value: object, message: str
+) -> None:
+    [problem] = check(JsonSchema(document), value)  # type: ignore[arg-type]
+    assert problem.message == message
+
+
+def test_the_values_of_an_enumeration_are_listed() -> None:
+    assert describe(JsonSchema({"type": "string", "enum": ["low", "high"]})) == "low | high"
 
 
 def pattern(text: str) -> JsonSchema:
