@@ -256,6 +256,7 @@ class ChildRuns:
         raise StepError(
             "cancelled" if row.status == "cancelled" else kind,
             f"child run {run} {row.status}{where}: {text}",
+            process_exit=error.exit_code if error is not None else None,
             usage=usage,
             undo=undo,
             hint=f"look closer: aiworkflow runs show {run}",

@@ -41,8 +41,16 @@ def test_a_child_that_fails_fails_the_step_and_says_where(project: Project) -> N
     done = project.run("run", "flow", "--json")
     assert done.code == 1
     error = done.json["steps"]["call"]["error"]
-    assert error["kind"] == "exit"
+    assert (error["kind"], error["exit_code"]) == ("exit", 5)
     assert "failed in `double`" in error["message"]
+
+
+def test_a_child_is_tried_again_by_the_exit_code_it_ended_with(project: Project) -> None:
+    code = 'test -e once || { touch once; exit 5; }; echo "{\\"twice\\": 1}"'
+    family(project, script("double", code), more="retry: {times: 1, base: 1ms, on: [exit:5]}\n")
+    done = project.run("run", "flow", "--json")
+    assert done.code == 0, done.err
+    assert done.json["steps"]["call"]["attempts"] == 2
 
 
 def test_inputs_of_a_child_are_checked_before_the_run(project: Project) -> None:
