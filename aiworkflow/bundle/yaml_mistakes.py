@@ -8,6 +8,7 @@ All patterns are linear: no line, however long, takes more than one pass.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from aiworkflow.records import record
 
@@ -76,7 +77,8 @@ def explain(text: str, problem: int, context: int, said: str, while_: str) -> Mi
         _indentation(text, problem, said),
     ):
         if found is not None:
-            return found
+            # a line with two mistakes is not shown with what stands for the other
+            return found if MASK not in found.hint else replace(found, hint="quote the value")
     return _generic(text, problem, said)
 
 
@@ -192,6 +194,8 @@ def _tab(text: str, problem: int, said: str) -> Mistake | None:
 def _alias_or_anchor(text: str, context: int, while_: str) -> Mistake | None:
     if "alias" not in while_ and "anchor" not in while_:
         return None
+    if (found := _after_quote(text, context)) is not None:  # `if: 'a' * 3`
+        return found
     sign = text[context : context + 1]
     start, stop, fixed = _token(text, context)
     if sign == "*":

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aiworkflow.bundle import yaml_build
+from aiworkflow.bundle.yaml_mistakes import MASK
 from aiworkflow.bundle.yamltree import Mapping, Scalar, Sequence, compose, plain, walk
 from aiworkflow.diagnostics import Report, Source
 
@@ -129,6 +130,8 @@ def test_the_range_of_a_block_map_ends_with_its_last_value(parser: str) -> None:
         ('if: "a" == x\nb: 1\n', ["AW320 1:9"]),
         ("if: 'it's'\n", ["AW320 1:9"]),
         ("if: [1] == x\n", ["AW320 1:9"]),
+        ("if: 'a' * 10**9 == 'x'\nb: 1\n", ["AW320 1:9"]),
+        ('if: "a" & b\n', ["AW320 1:9"]),
         ("each: {{ x }}\n", ["AW321 1:7"]),
         ("each: {{ x | f(a, b) }}\n", ["AW321 1:7"]),
         ("each: {{ @x }}\n", ["AW321 1:7"]),
@@ -182,6 +185,14 @@ def test_all_quoting_mistakes_of_a_text_are_found_in_one_pass(parser: str) -> No
     value, findings = read('each: {{ a["b"] }}\nif: !z\nc: * * *\nd: e: f\ng: 3\nh: "a" b\n')
     assert findings == ["AW321 1:7", "AW322 2:5", "AW324 3:4", "AW326 4:5", "AW320 6:8"]
     assert value == {"each": None, "if": None, "c": None, "d": None, "g": 3, "h": None}
+
+
+def test_no_hint_shows_what_stands_for_another_mistake() -> None:
+    for text in ("a: {b: 'x' * 3, c: 'y' * 4, d: @z}\n", "a: 'b' * 'c' * @d 'e'\n"):
+        report = Report()
+        compose(Source("f", text), 0, len(text), report)
+        assert report.diagnostics
+        assert not any(MASK in (one.hint or "") for one in report.diagnostics)
 
 
 def test_what_is_spoilt_says_so_and_the_rest_does_not() -> None:
