@@ -189,6 +189,24 @@ def test_one_failed_item_fails_the_each_unless_it_continues(project: Project) ->
     assert result["outputs"]["e"] == ["0", None, "2"]
 
 
+def test_what_items_wrote_counts_when_the_run_goes_on_after_one_that_failed(
+    project: Project,
+) -> None:
+    """Also by a reducer of our own, and once, when the run fails later and is resumed."""
+    write = "### S\n\n```yaml step\nid: s\nset: {n: '{{ item }}', own: '{{ item }}'}\n```\n\n"
+    check = script("f", "test $I != 2", 'env: {I: "{{ item }}"}\n', level=3)
+    body = group("e", 'each: "[1, 2, 3]"\non_error: continue\n', write, check)
+    head = (
+        "state: {n: {reduce: sum}, own: {reduce: keep.all}}\n"
+        'outputs: {n: "{{ state.n }}", own: "{{ state.own }}"}\n'
+    )
+    project.workflow(body + script("last", "test -e there"), head=head, keep=KEEP)
+    assert project.run("run", "flow").code == 1
+    project.write("there", "")
+    done = project.run("runs", "resume", "last", "--json")
+    assert done.json["outputs"] == {"n": 4, "own": [1, 3]}
+
+
 def test_until_repeats_and_is_bounded(project: Project) -> None:
     counting = script("n", "echo x >> n; wc -l < n", "output: integer\n", level=3)
     result = ran(project, group("u", "until: steps.n.output >= 3\nmax_rounds: 5\n", counting))
