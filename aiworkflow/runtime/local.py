@@ -332,6 +332,11 @@ class LocalRuntime:
                 hint="start a new run with `aiworkflow bundle run`",
             )
         if undo and next(undoable(state), None) is None:
+            if state.status == "rolled_back":
+                raise UsageError(
+                    f"what can be taken back of run {run} has been already",
+                    hint=f"look at it with `aiworkflow runs show {run}`",
+                )
             raise UsageError(
                 f"run {run} has done nothing that can be taken back",
                 hint="a step that can be has an `undo`",

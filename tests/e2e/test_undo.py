@@ -64,7 +64,7 @@ def test_a_person_takes_back_what_a_savepoint_kept(project: Project) -> None:
     assert notes(project)[3:] == ["undo c", "undo b", "undo a"]
     assert done.json["status"] == "rolled_back"
     assert done.json["standing"] == []
-    assert "nothing that can be taken back" in project.run("runs", "undo", "last").err
+    assert "has been already" in project.run("runs", "undo", "last").err
 
 
 def test_a_caller_takes_back_what_a_savepoint_kept_in_a_child_run(project: Project) -> None:
@@ -103,7 +103,7 @@ def test_each_visit_of_what_a_goto_repeats_is_taken_back(project: Project) -> No
     assert len(set(undone)) == 2, "each has a key of its own"
     assert done.json["standing"] == ["stays~1", "stays"]
     assert done.json["steps"]["a~1"]["undone"] is True
-    assert "nothing that can be taken back" in project.run("runs", "undo", "last").err
+    assert "has been already" in project.run("runs", "undo", "last").err
     assert project.run("journal", "check").code == 0
 
 
@@ -287,7 +287,7 @@ def test_a_run_that_succeeded_is_taken_back_days_later_without_its_bundle(projec
     assert notes(project) == ["do a", "do b", "undo b", "undo a"]
     again = project.run("runs", "undo", "last")
     assert again.code == 2
-    assert "nothing that can be taken back" in again.err
+    assert "has been already" in again.err
 
 
 def test_only_what_has_ended_is_taken_back(project: Project) -> None:
