@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiworkflow.errors import UsageError
@@ -33,6 +34,8 @@ def open_existing(project: Project, where: str) -> Journal:
         UsageError: there is none, or no such kind of journal. JournalUnavailable.
     """
     state = project.folders.state
+    if where not in {"sqlite", "memory"} and "/" not in where and Path(where).is_dir():
+        where = f"./{where}"  # as a setting it would be no journal: there a folder has a slash
     if not journal_exists(where, state, ids=project.ids):
         raise UsageError(
             f"there is no journal in {place_shown(where, state)}",

@@ -41,6 +41,13 @@ def kept(request: pytest.FixtureRequest, project: Project) -> Iterator[Project]:
         yield project
 
 
+def test_a_folder_with_a_backup_is_checked_by_its_name(project: Project) -> None:
+    fill(project)
+    assert project.run("journal", "backup", "my-backup").code == 0
+    done = project.run("journal", "check", "my-backup")
+    assert (done.code, "all is whole: 2 runs" in done.out + done.err) == (0, True), done
+
+
 def restore(project: Project, source: str, *words: str) -> Done:
     return project.run("journal", "restore", source, "--json", *words)
 
