@@ -109,5 +109,8 @@ def sync(
     found = in_loop(Where(project), lambda client: client.sweeps.sync(tag or (), out.note))
     out.object(found)
     synced, failed = cast("list[str]", found["synced"]), cast("dict[str, str]", found["failed"])
-    out.say(f"{len(synced)} up to date, {len(failed)} failed")
+    counts = f"{len(synced)} up to date, {len(failed)} failed"
+    out.say(
+        counts if synced or failed else "nothing to fetch: no repository with a `url` is chosen"
+    )
     return EXIT_FAILED if failed else EXIT_OK

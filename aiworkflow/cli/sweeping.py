@@ -333,7 +333,8 @@ def _say_plan(found: _Shown, out: Out) -> None:
     if not out.json:
         out.result(table(rows, ("REPOSITORY", "", "", "WHERE")))
         most = found["max_parallel"]
-        out.say(f"{len(rows)} repositories, at most {most} at once; nothing was started")
+        many = "1 repository" if len(rows) == 1 else f"{len(rows)} repositories"
+        out.say(f"{many}, at most {most} at once; nothing was started")
 
 
 # -- what was asked -------------------------------------------------------------------------------

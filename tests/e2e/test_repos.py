@@ -24,6 +24,8 @@ def test_repositories_are_added_and_listed(project: Project) -> None:
     added = project.run("repos", "add", url, "--tag", "python", "--branch", "develop", "--json")
     assert (added.json["name"], added.json["url"], added.json["here"]) == ("till", url, False)
     text = (project.root / "repos.yaml").read_text()
+    only = project.run("repos", "sync", "--tag", "web")
+    assert (only.code, "no repository with a `url` is chosen" in only.out + only.err) == (0, True)
     assert text.splitlines()[1] == '  - {path: "../shop", tags: ["python", "web"]}'
     listed = project.run("repos", "list", "--tag", "web", "--json").json["repositories"]
     assert [one["name"] for one in listed] == ["shop"]
