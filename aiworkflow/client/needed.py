@@ -32,7 +32,7 @@ def check_agents(plan: Plan, settings: InForce, resolve: AgentProblems) -> None:
     Raises:
         UsageError: no agent is configured for a step, or those named cannot do what it asks.
     """
-    wanted: list[AgentSpec] = []
+    wanted: dict[AgentSpec, str] = {}  # who each is asked by, for a person who looks for it
     every = tuple(agent_spec(one) for one in (*settings.agent, *settings.agents))
     for node in plan.nodes.values():
         action = node.action
@@ -58,7 +58,14 @@ def check_agents(plan: Plan, settings: InForce, resolve: AgentProblems) -> None:
         if is_chosen:  # those that cannot be used are left out when one is chosen
             problems = resolve(specs, settings.agents, for_tools=False)
             specs = specs if len(problems) == len(specs) else ()
-        wanted.extend(spec for spec in specs if spec not in wanted)
-    problems = resolve(wanted, settings.agents, for_tools=False) if wanted else ()
+        says = "as the workflow says"
+        if not action.agents:
+            says = "as --agent or a setting says: aiworkflow bundle info BUNDLE --settings"
+        for spec in specs:
+            wanted.setdefault(spec, f"step `{node.id}` asks it, {says}")
+    problems = resolve([*wanted], settings.agents, for_tools=False) if wanted else ()
+    if len(problems) == 1:
+        named = (one for one in wanted if resolve([one], settings.agents, for_tools=False))
+        raise UsageError(problems[0], hint=wanted[next(named, next(iter(wanted)))])
     if problems:
-        raise UsageError(problems[0] if len(problems) == 1 else "\n".join(problems))
+        raise UsageError("\n".join(problems))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.contract.agents.model_server import ModelServer
 from tests.support import Project
 
@@ -98,3 +100,18 @@ def test_an_unknown_agent_is_said(project: Project) -> None:
     assert done.code == 2
     assert "there is no agent `anthropc`" in done.err
     assert "did you mean `anthropic`?" in done.err
+
+
+@pytest.mark.parametrize(
+    ("head", "words", "says"),
+    [
+        ("agent: anthropc/m\n", (), "step `say` asks it, as the workflow says"),
+        ("", ("--agent", "anthropc/m"), "step `say` asks it, as --agent or a setting says: aiw"),
+    ],
+)
+def test_whoever_names_an_agent_that_is_not_there_is_told_where(
+    project: Project, head: str, words: tuple[str, ...], says: str
+) -> None:
+    project.workflow("## Say\n\nSay hello.\n\n```yaml step\nid: say\n```\n", head=head)
+    done = project.run("run", "flow", *words)
+    assert (done.code, f"  help: {says}" in done.err) == (2, True), done.err
