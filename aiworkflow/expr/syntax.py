@@ -221,10 +221,9 @@ def _complaint(text: str, at: int, said: str) -> Complaint:
             "AW405", at, end, f"the expression ends at `{word}` before it is complete",
             "write what is missing before it",
         )  # fmt: skip
-    return Complaint(
-        "AW405", at, end, f"`{word}` cannot stand here",
-        "join the parts with an operator, or remove one" if word[:1].isalnum() else None,
-    )  # fmt: skip
+    hint = "join the parts with an operator, or remove one" if word[:1].isalnum() else None
+    hint = {"=": "write `==` to compare", "}": "an expression ends with `}}`"}.get(word, hint)
+    return Complaint("AW405", at, end, f"`{word}` cannot stand here", hint)
 
 
 def _foreign(text: str, at: int) -> Complaint | None:

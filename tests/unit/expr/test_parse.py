@@ -51,6 +51,8 @@ def in_expression(text: str) -> list[str]:
         ("a == null", "AW404 6 `null` means nothing here | write `none`"),
         ("a == True", "AW404 6 `True` means nothing here | write `true`"),
         ("a b", "AW405 3 `b` cannot stand here | join the parts with an operator, or remove one"),
+        ("a = b", "AW405 3 `=` cannot stand here | write `==` to compare"),
+        ("{{ a }", "AW405 6 `}` cannot stand here | an expression ends with `}}`"),
         ("a +", "AW406 3 the expression ends before it is complete | write what is missing"),
         ("(a", "AW406 1 `(` is never closed | close it with `)`"),
         ("[1, (2]", "AW406 5 `(` is never closed | close it with `)`"),
