@@ -29,6 +29,7 @@ def init(
     """
     from aiworkflow.cli.given import writing
     from aiworkflow.cli.out import Out
+    from aiworkflow.settings.locate import locate
     from aiworkflow.share.scaffold import init_project
 
     out = Out(as_json=as_json, verbose=verbose, quiet=quiet)
@@ -40,4 +41,12 @@ def init(
         out.say(f"made {path}")
     if not made:
         out.say(f"{root} is a project already; nothing was changed")
+    around = locate(root)
+    if root.resolve() not in {around.root, around.worktree}:
+        out.note(
+            f"warning: nothing reads it yet: the project here is the git repository {around.root}\n"
+            f"  help: make that one a project: aiworkflow init {around.root}; "
+            f"or make this folder a repository of its own: git init {root}"
+        )
+        return
     out.say("\nnext: aiworkflow workflow create my-first --bundle --output bundles")

@@ -31,7 +31,12 @@ def test_init_makes_a_project_and_keeps_what_is_there(project: Project) -> None:
 
 
 def test_init_takes_a_folder(project: Project) -> None:
-    assert project.run("init", "elsewhere").code == 0
+    made = project.run("init", "elsewhere")
+    assert made.code == 0
+    assert f"the project here is the git repository {project.root}\n" in made.err
+    assert "git repository" not in project.run("init", "../apart").err
+    project.git("init", "-q", "elsewhere")
+    assert "git repository" not in project.run("init", "elsewhere").err
     assert (project.root / "elsewhere/.aiworkflow/config.yaml").is_file()
     assert not (project.root / ".aiworkflow").exists()
 
