@@ -306,6 +306,8 @@ class Project:
         hint = did_you_mean(path.name, known) or listed
         if path.name and path.with_name(f"{path.name}.md").is_file():
             hint = f"did you mean `{bundle}.md`?"
+        elif is_name and ("bundles" / path).exists():
+            hint = f"did you mean `bundles/{bundle}`? names are those below {self.root}/bundles"
         raise UsageError(f"there is no bundle `{bundle}`", hint=hint)
 
     def _label(self, path: Path) -> str:

@@ -198,6 +198,13 @@ def test_a_lone_file_that_is_named_without_its_ending_is_suggested(project: Proj
     assert project.run("run", "notes").err.endswith("\n  help: did you mean `notes.md`?\n")
 
 
+def test_a_bundle_below_another_folder_is_suggested_by_its_path(project: Project) -> None:
+    deep = Project(project.root / "deep", git=False)
+    deep.write("bundles/other/workflow.md", "")
+    done = deep.run("run", "other")
+    assert "help: did you mean `bundles/other`? names are those below" in done.err
+
+
 def test_a_step_that_is_not_there_is_said_with_a_way_out(project: Project) -> None:
     project.workflow(script("one", "true"))
     run = project.run("run", "flow", "--json").json["run"]
