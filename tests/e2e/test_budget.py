@@ -47,6 +47,9 @@ def test_a_stopped_run_goes_on_with_a_higher_budget(project: Project) -> None:
         assert run(project, server).code == 4
         again = run(project, server, "runs", "resume", "last", "--json")
         assert again.code == 4, "nothing has changed"
+        said = run(project, server, "runs", "resume", "last").err
+        assert "runs resume RUN --budget usd=…" in said
+        assert "go on from there" not in said, "as it was it would fail again"
         done = run(project, server, "runs", "resume", "last", "--budget", "usd=2.5", "--json")
         assert done.code == 0, done.err
         assert len(server.requests) == 3
