@@ -140,7 +140,7 @@ def _found(name: str, project: Project, checked: Checked | None) -> list[Offered
     tools, asked = _asked(project, checked, [name[4:].partition("/")[0]])
     for one in asked:
         if one.state == "fails":
-            raise UsageError(f"MCP server `{one.name}` does not answer: {one.text}")
+            raise UsageError(one.text, hint=one.hint)
     return find_tool(tools, name)
 
 

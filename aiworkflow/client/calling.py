@@ -114,7 +114,7 @@ async def _found(project: Project, name: str, checked: Checked | None) -> Offere
         known, asked = await ask_servers(project, servers, [name[4:].partition("/")[0]])
         for server in asked:
             if server.state == "fails":
-                raise UsageError(f"MCP server `{server.name}` does not answer: {server.text}")
+                raise UsageError(server.text, hint=server.hint)
     for one in find_tool(known, name):
         if one.name == name:
             return one

@@ -81,6 +81,7 @@ class Asked:
     Attributes:
         state: `answers`, `fails`, or `not asked`.
         text: why it fails, or how it can be asked.
+        hint: what to do where it fails.
     """
 
     name: str
@@ -89,6 +90,7 @@ class Asked:
     state: str
     tools: int = 0
     text: str = ""
+    hint: str | None = None
 
     def to_json(self) -> dict[str, Json]:
         """As `tools list --json` prints it."""
@@ -215,7 +217,7 @@ async def ask_servers(
                 how = f"ask it: aiworkflow tools list --server {server.name}"
                 asked.append(Asked(*about, "not asked", text=how))
         elif isinstance(answer, ToolError):
-            asked.append(Asked(*about, "fails", text=answer.message))
+            asked.append(Asked(*about, "fails", text=answer.message, hint=answer.hint))
         else:
             asked.append(Asked(*about, "answers", len(answer)))
             tools += [_of_server(server, one) for one in answer]

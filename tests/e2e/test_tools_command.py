@@ -82,6 +82,10 @@ def test_a_server_that_does_not_answer_does_not_hide_the_others(place: Project) 
     assert "fails: MCP server `bad` has ended with exit code 1" in done.err
     assert "mcp:old/echo" in done.out
     assert place.run("tools", "list", "--server", "bad").code == 1
+    for words in (("show", "mcp:bad/x"), ("call", "mcp:bad/x", "--yes")):
+        done = place.run("tools", *words)
+        assert done.code == 2
+        assert "has ended with exit code 1\n  help: try it by hand: false" in done.err, done.err
     done = place.run("tools", "list", "--server", "odl")
     assert done.code == 2
     assert "there is no MCP server `odl`" in done.err
