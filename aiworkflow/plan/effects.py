@@ -22,7 +22,7 @@ from aiworkflow.expr import Expression, Template, references
 from aiworkflow.expr import tree as t
 from aiworkflow.plan.calls import Calls
 from aiworkflow.records import record
-from aiworkflow.settings.layers import covers
+from aiworkflow.settings.layers import covers, covers_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -140,9 +140,11 @@ class Effects:
             case AgentCall(tools=tools) as call:
                 found = self._acting(step, call, self._agent(step, tools, allow), allow)
                 place = step.where.get("tools") or step.where.get("agent") or step.place
-            case Child():
-                found = self._child(step, step.action)
+            case Child() as call:
+                found = self._child(step, call)
                 place = step.where.get("workflow") or step.place
+                self._check_called(call, found, place, allow)
+                return found
             case _:
                 return Reach(step.effect or Effect.READ)
         self._check(found, place, allow)
@@ -155,7 +157,8 @@ class Effects:
             return outer
         for kind in ("write", "network", "secrets", "paths"):
             for at, one in enumerate(getattr(own, kind)):
-                if not any(_includes(wide, one) for wide in getattr(outer, kind)):
+                within = covers_path if kind == "paths" else _includes
+                if not any(within(wide, one) for wide in getattr(outer, kind)):
                     place = step.where.get(f"allow.{kind}.{at}") or step.where.get(f"allow.{kind}")
                     self.report.error(
                         "AW706",
@@ -380,6 +383,22 @@ class Effects:
                 text = f"this step writes `{path}`, which `allow.paths` does not name"
                 self.report.error("AW705", place, text, self._add("paths", f'"{path}"', allow))
 
+    def _check_called(self, call: Child, reach: Reach, place: Place, allow: Allow) -> None:
+        """A called workflow goes by its own `allow`: what the run decides is all that this covers."""
+        known = tuple(one for one in reach.network if one != ANY_HOST)
+        self._check(dataclasses.replace(reach, network=known, paths=()), place, allow)
+        plan = self.children.get(call.path)
+        if plan is None or self.is_unread:
+            return
+        for kind, code, entries, within in (
+            ("network", "AW703", plan.allow.network if ANY_HOST in reach.network else (), covers),
+            ("paths", "AW705", plan.allow.paths, covers_path),
+        ):
+            for one in entries:
+                if not any(within(wide, one) for wide in getattr(allow, kind)):
+                    text = f"`{call.path}` is allowed `{one}`, which `allow.{kind}` here does not cover"
+                    self.report.error(code, place, text, self._add(kind, f'"{one}"', allow))
+
     def _add(self, kind: str, one: str, allow: Allow) -> str:
         if allow is self.workflow.allow:
             return f"add it to the frontmatter: `allow: {{{kind}: [{one}]}}`"
@@ -430,6 +449,6 @@ def _path_allowed(path: str, patterns: tuple[str, ...]) -> bool:
     """Whether a path is allowed, as far as it can be told without knowing the file system."""
     for pattern in patterns:
         bare = pattern.removeprefix("./")
-        if covers(bare, path) or re.search(r"[*?\[{]", bare.removesuffix("/**")):
+        if covers_path(bare, path) or re.search(r"[*?\[{]", bare.removesuffix("/**")):
             return True
     return False

@@ -149,7 +149,7 @@ class Layered:
                 said = _allowed(stratum, permission)
                 if said is None:
                     continue
-                narrower = said if held is None else narrow(held, said)
+                narrower = said if held is None else narrow(permission, held, said)
                 if narrower != held:
                     origin = Origin(stratum.layer, stratum.where(f"allow.{permission}"))
                 held = narrower
@@ -200,26 +200,56 @@ def _allowed(stratum: Stratum, permission: str) -> list[str] | None:
     return [str(one) for one in said] if isinstance(said, list) else [str(said)]
 
 
-def narrow(first: Sequence[str], second: Sequence[str]) -> list[str]:
+def narrow(permission: str, first: Sequence[str], second: Sequence[str]) -> list[str]:
     """What both lists of permissions allow: of each pair, the narrower one."""
-    held = [one for one in first if any(covers(other, one) for other in second)]
+    within = covers_path if permission == "paths" else covers
+    held = [one for one in first if any(within(other, one) for other in second)]
     held += [
-        one for one in second if one not in held and any(covers(other, one) for other in first)
+        one for one in second if one not in held and any(within(other, one) for other in first)
     ]
     return held
 
 
+def covers_path(wide: str, small: str) -> bool:
+    """Whether a pattern of paths includes another, as far as can be told from the two alone.
+
+    `*` stays within a folder here, and a dot is a character like any other.
+    """
+    wide, small = _bare(wide), _bare(small)
+    if wide in {small, "**"}:
+        return True
+    if wide.endswith("/**"):
+        return small.startswith(wide[:-2])
+    outer, inner = wide.split("/"), small.split("/")
+    return len(outer) == len(inner) and all(map(_covers_name, outer, inner))
+
+
+def _bare(pattern: str) -> str:
+    bare = pattern.removeprefix("./")
+    if bare in {"", "."}:
+        return "**"
+    return f"{bare}**" if bare.endswith("/") else bare
+
+
+def _covers_name(wide: str, small: str) -> bool:
+    """The same of one name in a path."""
+    if wide == small or "**" in {wide, small} or not small:
+        return wide == small
+    for end, is_there in ((wide[1:], small.endswith), (wide[:-1], small.startswith)):
+        if wide in {f"*{end}", f"{end}*"} and not set(end) & set("*?[]"):
+            return is_there(end)
+    return False
+
+
 def covers(wide: str, small: str) -> bool:
-    """Whether a permission includes another: `*.host`, `tool.*`, `dir/**`, host without port."""
-    if wide in {small, "*", "**"}:
+    """Whether a permission includes another: `*.host`, `tool.*`, host without port."""
+    if wide in {small, "*"}:
         return True
     if wide.startswith("*."):
         host = small if ":" in wide else small.rsplit(":", 1)[0]
         return host.endswith(wide[1:])
     if wide.endswith(".*"):
         return small.startswith(wide[:-1])
-    if wide.endswith("/**"):
-        return small.startswith(wide[:-2])
     return ":" not in wide and small.startswith(wide + ":")
 
 

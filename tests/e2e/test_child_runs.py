@@ -25,6 +25,35 @@ def family(
     project.workflow(CALL.replace("MORE", more) + after, head=PARENT + WRITES + head)
 
 
+@pytest.mark.parametrize(
+    ("allowed", "wider", "uses"),
+    [
+        ('{paths: ["out/*"]}', '{paths: ["**"]}', "file.write\nwith: {path: src/x, content: a}"),
+        ('{paths: ["*"]}', '{paths: ["**"]}', "file.write\nwith: {path: src/x, content: a}"),
+        ("{network: [a.org]}", "{network: [b.org]}", 'http.get\nwith: {url: "{{ inputs.u }}"}'),
+        (
+            '{network: ["a.org:443"]}',
+            "{network: [a.org]}",
+            'http.get\nwith: {url: "{{ inputs.u }}"}',
+        ),
+    ],
+)
+def test_a_child_may_do_nothing_that_its_caller_may_not(
+    project: Project, allowed: str, wider: str, uses: str
+) -> None:
+    body = f"## Do\n\n```yaml step\nid: do\nuses: {uses}\n```\n"
+    call = "## Call\n\n```yaml step\nid: call\nworkflow: ../kid\nwith: {u: x}\n```\n"
+    head = 'inputs: {u: {type: string, default: "https://a.org"}}\n'
+    project.workflow(body, name="kid", head=f"{head}allow: {wider}\n")
+    project.workflow(call, head=f"allow: {allowed}\n")
+    done = project.run("bundle", "validate", "flow")
+    assert done.code == 2
+    assert "here does not cover" in done.err + done.out
+    project.workflow(body, name="kid", head=f"{head}allow: {allowed}\n")
+    again = project.run("bundle", "validate", "flow")
+    assert "here does not cover" not in again.err + again.out
+
+
 def test_a_child_gets_inputs_and_gives_outputs(project: Project) -> None:
     family(project)
     done = project.run("run", "flow", "--json")

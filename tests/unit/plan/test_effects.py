@@ -211,6 +211,8 @@ def test_a_step_and_a_group_can_only_narrow() -> None:
     head = "allow: {network: [api.github.com, x.org], secrets: [A]}\n"
     assert findings(step("a", "allow: {network: [evil.com]}\n"), head) == ["AW706 evil.com"]
     outer = "allow: {network: [x.org]}\n"
+    files = step("a", 'allow: {paths: ["**"]}\n')
+    assert findings(files, 'allow: {paths: ["*"]}\n') == ['AW706 "**"']
     inner = step("a", "allow: {network: [api.github.com]}\n", level=3)
     assert findings(group("g", outer, inner), head) == ["AW706 api.github.com"]
     assert findings(group("g", "allow: {network: [y.org]}\n", step("a", level=3)), head) == [
