@@ -21,9 +21,14 @@ _MOST_HEADERS: Final = 64
 _LONGEST_VALUE: Final = 1024
 # names of headers and of parameters in an address whose values say who somebody is
 _TELLING: Final = re.compile(
-    r"auth|cookie|credential|hmac|key|pass|secret|session|sign|token|cert|(?:^|[-_.])sig(?:$|[-_.])|^code$",
+    r"assertion|auth|bearer|cookie|credential|hmac|jwt|key|pass|secret|session|sign|token|cert"
+    r"|(?:^|[-_.])(?:dpop|otp|saml|sig)(?:$|[-_.])|^code$",
     re.IGNORECASE,
 )
+_CREDENTIALS: Final = re.compile(
+    r"\s*(?:basic|bearer|dpop|negotiate)\s|\s*eyJ[\w-]+\.[\w-]+\.", re.IGNORECASE | re.ASCII
+)
+"""What a header's value begins with that lets somebody in, whatever the header is called."""
 _HARMLESS: Final = frozenset({"x-event-key", "idempotency-key"})
 
 
@@ -98,7 +103,8 @@ def safe_headers(headers: Mapping[str, str], telling: Collection[str] = ()) -> d
     """
     found: dict[str, Json] = {}
     for name, value in headers.items():
-        if name not in telling and not _is_telling(name) and len(found) < _MOST_HEADERS:
+        is_secret = name in telling or _is_telling(name) or _CREDENTIALS.match(value) is not None
+        if not is_secret and len(found) < _MOST_HEADERS:
             found[name] = value[:_LONGEST_VALUE]
     return found
 

@@ -126,12 +126,14 @@ def test_no_name_that_may_tell_a_secret_is_shown() -> None:
         "authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "apikey", "x-auth",
         "x-hub-signature", "stripe-signature", "x-gitlab-token", "x-shopify-hmac-sha256", "x-secret",
         "x-amz-security-token", "x-session-id", "client-cert", "x-password", "passwd", "sig", "code",
-        "api_sig", "x-sig",
+        "api_sig", "x-sig", "cf-access-jwt-assertion", "x-goog-iap-jwt-assertion", "dpop", "x-otp",
     ]  # fmt: skip
     assert safe_headers(dict.fromkeys(telling, "v")) == {}
     assert read_query("&".join(f"{name}=v" for name in telling).encode()) == {}
     known = ["x-event-key", "idempotency-key", "x-github-event", "user-agent", "content-type"]
     assert list(safe_headers(dict.fromkeys(known, "v"))) == known
+    for value in ("Bearer abc", "basic YTpi", "eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0.c2ln"):
+        assert safe_headers({"x-from": value, "x-other": "basics"}) == {"x-other": "basics"}
     many = safe_headers({f"x-{number}": "v" * 5000 for number in range(200)})
     assert len(many) == 64
     assert max(len(str(value)) for value in many.values()) == 1024
