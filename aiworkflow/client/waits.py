@@ -375,7 +375,7 @@ class Waits:
         role = next((one for one in wait.by if one in roles), wait.by[0])
         raise RefusedError(
             f"`{actor}` may not answer `{wait.id}`: it is for {listed}",
-            hint="you are who AIWORKFLOW_ACTOR, else your login, says; who has a role stands in "
+            hint="you are who your token, AIWORKFLOW_ACTOR or your login says; who has a role is in "
             f".aiworkflow/config.yaml: `roles: {{{role}: [{actor}]}}`",
         )
 
