@@ -119,7 +119,7 @@ class Tokens:
         write = RegisterWrite(TOKEN, made.digest, _text(made), expect=0)
         version = named.version if named is not None else 0
         try:
-            self._journal.put([write, RegisterWrite(NAMED, name, made.digest, expect=version)])
+            self._journal.put([write, RegisterWrite(NAMED, name, json.dumps(made.digest), version)])
         except Conflict:  # somebody makes one of this name at the same moment
             raise _taken(name) from None
         return text, made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,8 @@ def test_of_two_that_are_made_at_once_one_gets_the_name(
     with pytest.raises(UsageError, match="there is a token `ci` already"):
         Tokens(journal, clock, random).create("ci", ["admin"])
     assert [one.scopes for one in other.every()] == [("read",)]
+    for row in journal.all_registers():
+        json.loads(row.value)  # as everything that checks a journal expects
     other.revoke("ci")
     assert other.find(meanwhile[0]) is None
     assert other.create("ci", ["run"])[1].name == "ci"
