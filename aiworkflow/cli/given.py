@@ -18,15 +18,20 @@ if TYPE_CHECKING:
 
 
 def pairs(words: Sequence[str], option: str) -> dict[str, str]:
-    """`name=value` words as a map. Raises UsageError naming all that are none."""
+    """`name=value` words as a map.
+
+    Raises:
+        UsageError: some are none, or give one name two values.
+    """
     found: dict[str, str] = {}
     wrong = []
     for word in words:
-        name, equals, value = word.partition("=")
+        given, equals, value = word.partition("=")
+        name = given.strip()
         if not equals or not name:
             wrong.append(word)
-        else:
-            found[name.strip()] = value
+        elif found.setdefault(name, value) != value:
+            raise UsageError(f"{option} gives `{name}` twice: `{found[name]}` and `{value}`")
     if wrong:
         listed = ", ".join(f"`{word}`" for word in wrong)
         raise UsageError(f"{option} takes NAME=VALUE, not {listed}")

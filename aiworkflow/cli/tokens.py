@@ -30,13 +30,14 @@ NameArgument = Annotated[
 def create(
     name: NameArgument,
     scope: Annotated[
-        str,
+        list[str] | None,
         typer.Option(
             "--scope",
             metavar="SCOPES",
-            help="What it is for, with commas between: read, run, approve, admin.",
+            help="What it is for: read, run, approve, admin, with commas between or once for each; "
+            "without it read,run.",
         ),
-    ] = "read,run",
+    ] = None,
     days: Annotated[
         str, typer.Option("--days", metavar="N", help="How long it can be used.")
     ] = "90",
@@ -56,7 +57,7 @@ def create(
     client = connect(project)
     try:
         tokens = Tokens(client.journal, client.project.clock)
-        scopes = [one.strip() for one in scope.split(",") if one.strip()]
+        scopes = [one.strip() for one in ",".join(scope or ["read,run"]).split(",") if one.strip()]
         text, made = tokens.create(name, scopes, days=lasting, by=client.project.actor)
     finally:
         client.close()

@@ -252,6 +252,19 @@ def test_with_a_token_everything_but_health_needs_one(server: Server) -> None:
     assert made["token"] not in listed
 
 
+@pytest.mark.parametrize(
+    ("words", "scopes"),
+    [
+        ([], ["read", "run"]),
+        (["--scope", "read, approve"], ["approve", "read"]),
+        (["--scope", "read", "--scope", "approve"], ["approve", "read"]),
+    ],
+)
+def test_what_a_token_is_for(project: Project, words: list[str], scopes: list[str]) -> None:
+    made = project.run("token", "create", "ci", *words, "--json").json
+    assert sorted(made["scopes"]) == scopes
+
+
 def test_a_stream_ends_when_its_token_is_revoked(tmp_path: Path) -> None:
     project = Project(tmp_path / "project")
     project.workflow(script("long", "sleep 60"))

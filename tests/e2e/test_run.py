@@ -130,6 +130,14 @@ def test_a_word_without_equals_is_wrong_usage(project: Project) -> None:
     assert "--input takes NAME=VALUE, not `count`, `=x`" in done.err
 
 
+def test_an_input_is_not_given_two_values(project: Project) -> None:
+    project.workflow(SAY, head=INPUTS)
+    done = project.run("run", "flow", "-i", "who=me", "-i", "count=1", "-i", "count=2")
+    assert (done.code, "--input gives `count` twice: `1` and `2`" in done.err) == (2, True)
+    assert not project.run("runs", "list", "--json").json["runs"]
+    assert project.run("run", "flow", "-i", "who=me", "-i", "count=1", "-i", "count=1").code == 0
+
+
 def test_the_json_object_is_that_of_the_contract_and_alone(project: Project) -> None:
     project.workflow(SAY + script("skip", "true", "if: false\n"), head=INPUTS)
     done = project.run("run", "flow", "-i", "count=1", "-i", "who=x", "--json")
