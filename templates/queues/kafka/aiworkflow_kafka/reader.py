@@ -340,7 +340,8 @@ class Reader:
             share.ledger.take(one.offset)
         is_written = False
         try:
-            is_written = self._commit(moved | {share.part: share.ledger for share, _ in chosen})
+            taken = {share.part: share.ledger for share, _ in chosen}
+            is_written = self._commit(moved | taken, may_wait=True)
         finally:
             if not is_written:
                 for share, one in chosen:
@@ -459,8 +460,11 @@ class Reader:
             if held is not None:
                 held.until = until
 
-    def _commit(self, changed: dict[Part, Ledger]) -> bool:
+    def _commit(self, changed: dict[Part, Ledger], *, may_wait: bool = False) -> bool:
         """Write ledgers down; False if the partitions have gone to others.
+
+        Args:
+            may_wait: whether False also says that partitions are being dealt anew at this moment.
 
         Raises:
             QueueUnavailable.
@@ -477,6 +481,8 @@ class Reader:
         if error.code() in _LOST:
             self._shares.clear()
             self._is_lost = True
+            return False
+        if may_wait and error.code() == KafkaError.REBALANCE_IN_PROGRESS:
             return False
         if error.code() == KafkaError._TIMED_OUT:  # noqa: SLF001
             self._shares.clear()
