@@ -146,7 +146,7 @@ def test_ctrl_c_stops_it_there_and_resume_goes_on(there: There) -> None:
 
 
 def test_a_sweep_is_taken_back_until_that_is_stopped(there: There) -> None:
-    undo = f"test -e {there.here.root}/go || sleep 60; echo back >> {there.here.root}/undone"
+    undo = f"until test -e {there.here.root}/go; do sleep 0.05; done; echo back >> {there.here.root}/undone"
     there.fleet.project.workflow(script("make", "touch made") + f"```bash undo\n{undo}\n```\n", head=HEAD)  # fmt: skip
     sweep = there.sweep("flow", "--all")["sweep"]
     undone = there.here.root / "undone"

@@ -113,7 +113,7 @@ def test_state_of_a_branch_that_is_tried_again(project: Project, each: str) -> N
     steps = group("p", "parallel: true\non_error: continue\n", branch, other)
     project.workflow(steps, head=STATE)
     done = project.run("run", "flow", "--json")
-    assert done.json["outputs"] == {"seen": [], "sum": 0}, "they are not joined"
+    assert done.json["outputs"] == {"seen": [1] * times, "sum": 10 * times}  # what succeeded counts
 
 
 def test_state_of_a_try_that_failed_is_void_after_a_crash(project: Project) -> None:

@@ -308,7 +308,7 @@ class AgentSuite:
         ("calls", "says"),
         [
             (("rm", {}), "there is no tool `rm`"),
-            (("notes.add", {"text": 5}), "5 is not of type 'string'"),
+            (("notes.add", {"text": 5}), "must be text, not 5"),
             (("notes.add", {}), "'text' is a required property"),
         ],
     )
