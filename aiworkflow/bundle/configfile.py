@@ -92,8 +92,18 @@ def journal_problem(report: Report) -> UsageError | None:
             continue
         if one.message.startswith("`journal`"):
             return UsageError(one.message, hint=one.hint, place=one.place)
-        if one.code.startswith("AW3") or one.code == "AW654":  # no YAML, or not to be read at all
-            what = f"{one.message}; so it is not known where runs are kept"
+    return unread(report, "where runs are kept")
+
+
+def unread(report: Report, unknown: str) -> UsageError | None:
+    """Why nothing is known of the settings: the file is no YAML, or cannot be read at all.
+
+    Args:
+        unknown: what is not known, then.
+    """
+    for one in report.sorted():
+        if one.severity == "error" and (one.code.startswith("AW3") or one.code == "AW654"):
+            what = f"{one.message}; so it is not known {unknown}"
             return UsageError(what, hint=one.hint, place=one.place)
     return None
 

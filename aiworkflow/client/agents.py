@@ -22,6 +22,7 @@ from aiworkflow.agents import (
     known_agents,
 )
 from aiworkflow.agents.figures import Figures, together
+from aiworkflow.bundle.configfile import unread
 from aiworkflow.bundle.workflow import AgentSpec, agent_spec
 from aiworkflow.diagnostics import Report
 from aiworkflow.diagnostics.suggest import did_you_mean
@@ -111,9 +112,15 @@ def figures_json(found: Figures) -> dict[str, Json]:
 
 
 def survey(client: Client) -> list[KnownAgent]:
-    """Every agent known here: those of the settings, built in ones, programs on the PATH."""
+    """Every agent known here: those of the settings, built in ones, programs on the PATH.
+
+    Raises:
+        UsageError: the settings cannot be read.
+    """
     project = client.project
-    layered = project.layered(Report())
+    layered = project.layered(report := Report())
+    if (problem := unread(report, "which agents there are")) is not None:
+        raise problem
     agents, _ = layered.get("agents")
     said = agents if isinstance(agents, dict) else {}
     default, default_origin = layered.get("agent")

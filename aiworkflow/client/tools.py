@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from aiworkflow.bundle.builtins import BUILTINS
+from aiworkflow.bundle.configfile import unread
 from aiworkflow.bundle.servers import IMPORTED, McpServer
 from aiworkflow.bundle.workflow import Effect, Json
 from aiworkflow.client.servers import refuse_without_extra, servers_of
@@ -145,8 +146,15 @@ def _of_operation(tool: Tool, one: Operation, origin: str) -> Offered:
 
 
 def server_settings(project: Project, checked: Checked | None) -> dict[str, McpServer]:
-    """The MCP servers that hold for a bundle, or for the project alone."""
-    settings = checked.settings if checked is not None else project.layered(Report())
+    """The MCP servers that hold for a bundle, or for the project alone.
+
+    Raises:
+        UsageError: the settings cannot be read.
+    """
+    report = Report()
+    settings = checked.settings if checked is not None else project.layered(report)
+    if (problem := unread(report, "which MCP servers there are")) is not None:
+        raise problem
     return servers_of(settings, project.root)
 
 

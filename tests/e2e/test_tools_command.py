@@ -236,3 +236,23 @@ def test_on_a_terminal_it_is_asked_before_a_call_that_writes(place: Project, at:
                 terminal.until("the tool was not called")
                 assert terminal.process.wait(30) == 4
             assert (place.root / "b.txt").exists() is wanted
+
+
+@pytest.mark.parametrize(
+    ("words", "unknown"),
+    [
+        (("tools", "list"), "which MCP servers there are"),
+        (("tools", "list", "--server", "t"), "which MCP servers there are"),
+        (("agents", "list"), "which agents there are"),
+        (("agents", "show", "mine"), "which agents there are"),
+        (("agents", "check"), "which agents there are"),
+    ],
+)
+def test_a_list_is_not_given_short_where_the_settings_cannot_be_read(
+    project: Project, words: tuple[str, ...], unknown: str
+) -> None:
+    project.write(".aiworkflow/config.yaml", "agents: {mine: {cmd: [x]}\n")
+    done = project.run(*words)
+    assert (done.code, done.out) == (2, "")
+    assert " ".join(done.err.split()).startswith("error: .aiworkflow/config.yaml:1:9: `{` is not")
+    assert f"so it is not known {unknown}" in " ".join(done.err.split())
