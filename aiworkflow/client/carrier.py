@@ -21,6 +21,7 @@ from aiworkflow.engine import events as ev
 from aiworkflow.errors import UsageError
 from aiworkflow.journal import Append, UnknownRun
 from aiworkflow.journal.blobs import digest_of
+from aiworkflow.journal.paging import records_after
 from aiworkflow.records import record
 from aiworkflow.runtime.imported import IMPORTED, imported_note
 from aiworkflow.runtime.local import row_of
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from aiworkflow.engine.events import Event
     from aiworkflow.journal import Journal
 
-_PAGE = 1000
 _TRIES = 20
 
 
@@ -118,10 +118,7 @@ class Carrier:
         )
 
     def _read(self, run: str) -> _Read:
-        payloads: list[bytes] = []
-        while records := self._journal.read(run, len(payloads), _PAGE):
-            payloads.extend(one.payload for one in records)
-        return _folded(payloads)
+        return _folded([one.payload for one in records_after(self._journal, run)])
 
     def _packed(self, run: str, read: _Read) -> tuple[Carried, bytes]:
         row = self._journal.run(run)

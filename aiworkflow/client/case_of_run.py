@@ -26,6 +26,7 @@ from aiworkflow.engine import RunState, decode
 from aiworkflow.engine import events as ev
 from aiworkflow.errors import RefusedError, UsageError
 from aiworkflow.journal import UnknownRun
+from aiworkflow.journal.paging import records_after
 from aiworkflow.records import record
 from aiworkflow.runtime.values import Values
 from aiworkflow.runtime.waits import child_id
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     from aiworkflow.plan.graph import Node, Plan
     from aiworkflow.steps.inquiry import Inquiry
 
-_PAGE: Final = 1000
 _SECRET: Final = re.compile(r"(TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|(^|_)KEY|(^|_)PAT)($|_)")
 _LONG: Final = 8
 _STEP: Final = re.compile(r"\[\d+\]|#\d+")
@@ -192,11 +192,8 @@ class _Reader:
         return mask_json(self._secrets, value)
 
     def _events(self, run: str) -> Iterator[ev.Event]:
-        seq = 0
-        while records := self._client.journal.read(run, seq, _PAGE):
-            for one in records:
-                seq = one.seq
-                yield decode(one.payload)
+        for one in records_after(self._client.journal, run):
+            yield decode(one.payload)
 
     def _read(self, run: str) -> None:
         journal = self._client.journal

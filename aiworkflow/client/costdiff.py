@@ -21,6 +21,7 @@ from aiworkflow.engine import RunState, decode
 from aiworkflow.engine import events as ev
 from aiworkflow.errors import UsageError
 from aiworkflow.expr import EvaluationError, render
+from aiworkflow.journal.paging import records_after
 from aiworkflow.plan import seal
 from aiworkflow.records import record
 from aiworkflow.runtime.names import View
@@ -343,11 +344,8 @@ class _Recording:
 
 
 def _events(client: Client, run: str) -> Iterator[ev.Event]:
-    seq = 0
-    while records := client.journal.read(run, seq, 1000):
-        for one in records:
-            seq = one.seq
-            yield decode(one.payload)
+    for one in records_after(client.journal, run):
+        yield decode(one.payload)
 
 
 def _steps(old: _Version, new: _Version, recording: _Recording) -> Iterator[StepCosts]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aiworkflow.errors import UsageError
+from aiworkflow.journal.paging import records_after
 from aiworkflow.observe.detail import Detail, inspect_step
 from aiworkflow.observe.difference import Difference, Side, compare
 from aiworkflow.observe.eventline import Newer, read_event
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from aiworkflow.observe.moment import Moment
     from aiworkflow.plan.graph import Plan
 
-_PAGE = 1000
-
 
 class RunReader:
     """Reads the journal of one run."""
@@ -36,10 +35,8 @@ class RunReader:
 
     def events(self, after: int = 0) -> Iterator[Happened]:
         """The events from one on, a page at a time."""
-        while records := self._journal.read(self.run, after, _PAGE):
-            for record in records:
-                after = record.seq
-                yield read_event(record.payload)
+        for record in records_after(self._journal, self.run, after):
+            yield read_event(record.payload)
 
     def event(self, seq: int) -> Happened:
         """The event with this seq."""

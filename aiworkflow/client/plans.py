@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from aiworkflow.journal.paging import records_after
 from aiworkflow.plan import plan_from_json
 
 if TYPE_CHECKING:
     from aiworkflow.journal import Journal
     from aiworkflow.plan.graph import Plan
 
-_PAGE = 1000
 _MOST = 64
 
 
@@ -48,10 +48,8 @@ class Plans:
 
     def _last(self, run: str) -> str:
         """The blob of the plan that came last, of a run that went on with another one."""
-        seq, found = 0, ""
-        while records := self._journal.read(run, seq, _PAGE):
-            seq = records[-1].seq
-            for record in records:
-                if b'"replanned"' in record.payload[:32]:
-                    found = json.loads(record.payload)["plan"]
+        found = ""
+        for record in records_after(self._journal, run):
+            if b'"replanned"' in record.payload[:32]:
+                found = json.loads(record.payload)["plan"]
         return found

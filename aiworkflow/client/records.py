@@ -17,6 +17,7 @@ from aiworkflow.client.waits import Waits
 from aiworkflow.diagnostics.suggest import did_you_mean
 from aiworkflow.errors import UsageError
 from aiworkflow.journal.runid import FORM
+from aiworkflow.runtime.consents import Consents, consents_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -162,9 +163,12 @@ class Records:
     @property
     def waits(self) -> Waits:
         """What runs of this project wait for, and answering it."""
-        return Waits(self.journal, self.project, self.find, self.plan_of)
+        return Waits(self.journal, self.project, self.find, self._consents)
 
     @property
     def signals(self) -> Signals:
         """Telling runs of this project to stop, and what became of steps in doubt."""
-        return Signals(self.journal, self.project, self.find, self.plan_of)
+        return Signals(self.journal, self.project, self.find, self._consents)
+
+    def _consents(self, run: str) -> Consents:
+        return consents_of(self.journal, run, self.plan_of(run))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from aiworkflow.client.result import RunResult, result_of
 from aiworkflow.engine import Event, decode
+from aiworkflow.journal.paging import records_after
 from aiworkflow.observe import RunProgress
 from aiworkflow.observe.record import RecordData
 from aiworkflow.runtime.values import Values
@@ -143,11 +144,8 @@ class Run:
     def progress(self) -> RunProgress:
         """The run as a tree of steps, as it stands."""
         progress = RunProgress(self.plan_at)
-        seq = 0
-        while records := self._journal.read(self.id, seq, _PAGE):
-            for record in records:
-                seq = record.seq
-                progress.apply(decode(record.payload))
+        for record in records_after(self._journal, self.id):
+            progress.apply(decode(record.payload))
         return progress
 
     def data(self) -> RecordData:

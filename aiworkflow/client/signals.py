@@ -12,7 +12,8 @@ from aiworkflow.engine.carried import Inline
 from aiworkflow.errors import UsageError
 from aiworkflow.expr import check, describe, from_json
 from aiworkflow.journal import Append, Closed, Journal, Moved, Register, RegisterWrite, Require
-from aiworkflow.runtime.consents import consents_of, read_events, refuse_after
+from aiworkflow.journal.paging import records_after
+from aiworkflow.runtime.consents import refuse_after
 from aiworkflow.runtime.doubts import DOUBT
 from aiworkflow.runtime.given import check_state
 from aiworkflow.runtime.imported import refuse_imported
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from aiworkflow.client.project import Project
     from aiworkflow.engine.carried import Json
-    from aiworkflow.plan.graph import Plan
+    from aiworkflow.runtime.consents import Consents
 
 RESOLUTIONS = ("done", "redo", "failed", "undo")
 
@@ -33,7 +34,7 @@ class Signals:
 
     Args:
         find: the full id of a run, given as a person writes it.
-        plan_of: the plan that is in force in a run.
+        consents: which steps of a run ask people.
     """
 
     def __init__(
@@ -41,12 +42,12 @@ class Signals:
         journal: Journal,
         project: Project,
         find: Callable[[str], str],
-        plan_of: Callable[[str], Plan],
+        consents: Callable[[str], Consents],
     ) -> None:
         self._journal = journal
         self._project = project
         self._find = find
-        self._plan_of = plan_of
+        self._consents = consents
 
     def cancel(self, run: str, reason: str = "") -> str:
         """Ask a run to stop; the process that drives it does. Returns the run's full id.
@@ -133,7 +134,7 @@ class Signals:
         assert isinstance(started, ev.RunStarted)
         check_state(started.channels, values)
         event = ev.Changed(self._now(), dict(values), self._project.actor)
-        consents = consents_of(self._journal, found, self._plan_of(found))
+        consents = self._consents(found)
         if not consents.are_there:
             self._append(found, event)
             return found
@@ -141,9 +142,9 @@ class Signals:
 
         def more() -> Iterator[ev.Event]:
             nonlocal seen
-            for number, one in read_events(self._journal, found, seen):
-                seen = number
-                yield one
+            for record in records_after(self._journal, found, seen):
+                seen = record.seq
+                yield decode(record.payload)
 
         while True:
             refuse_after(consents.asked(more()), found, "the state")

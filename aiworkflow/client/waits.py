@@ -18,7 +18,6 @@ from aiworkflow.errors import RefusedError, UsageError
 from aiworkflow.journal import Append, Closed, Conflict, Journal, Register, RegisterWrite, Require
 from aiworkflow.plan import field_from_json
 from aiworkflow.records import record
-from aiworkflow.runtime.consents import consents_of
 from aiworkflow.runtime.values import Values, json_bytes
 from aiworkflow.runtime.waits import WAIT, WAKE, closing
 
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from aiworkflow.bundle.workflow import Field
     from aiworkflow.client.project import Project
     from aiworkflow.engine.carried import Json
-    from aiworkflow.plan.graph import Plan
+    from aiworkflow.runtime.consents import Consents
 
 
 class _Row(TypedDict):
@@ -129,7 +128,7 @@ class Waits:
 
     Args:
         find: the full id of a run, given as a person writes it.
-        plan_of: the plan that is in force in a run.
+        consents: which steps of a run ask people.
     """
 
     def __init__(
@@ -137,12 +136,12 @@ class Waits:
         journal: Journal,
         project: Project,
         find: Callable[[str], str],
-        plan_of: Callable[[str], Plan],
+        consents: Callable[[str], Consents],
     ) -> None:
         self._journal = journal
         self._project = project
         self._find = find
-        self._plan_of = plan_of
+        self._consents = consents
 
     # -- looking ----------------------------------------------------------------------------------
 
@@ -281,8 +280,7 @@ class Waits:
     def _check_skip(self, wait: OpenWait) -> None:
         opened = decode(self._journal.record(wait.run, cast("_Row", wait.row)["seq"]).payload)
         assert isinstance(opened, ev.Opened)
-        consents = consents_of(self._journal, wait.run, self._plan_of(wait.run))
-        asking = consents.within(opened.node)
+        asking = self._consents(wait.run).within(opened.node)
         if asking:
             raise RefusedError(
                 f"`{wait.step}` cannot be left out: people are asked there, at `{asking}`",

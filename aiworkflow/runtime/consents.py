@@ -15,10 +15,11 @@ from aiworkflow.bundle.workflow import Ask, Child, Gate, Group
 from aiworkflow.engine import decode
 from aiworkflow.engine import events as ev
 from aiworkflow.errors import RefusedError
+from aiworkflow.journal.paging import records_after
 from aiworkflow.plan import plan_from_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     from aiworkflow.engine import Event
     from aiworkflow.engine.carried import Json
@@ -95,18 +96,11 @@ def consents_of(journal: Journal, run: str, plan: Plan) -> Consents:
     assert isinstance(started, ev.RunStarted)
     called = dict(started.children)
     if plan.digest != started.digest:
-        for _, event in read_events(journal, run):
+        for record in records_after(journal, run):
+            event = decode(record.payload)
             if isinstance(event, ev.Replanned):
                 called.update(event.children)
     return Consents(journal, plan, called)
-
-
-def read_events(journal: Journal, run: str, after: int = 0) -> Iterator[tuple[int, Event]]:
-    """The events of a run after one, with their numbers."""
-    while records := journal.read(run, after):
-        for record in records:
-            yield record.seq, decode(record.payload)
-        after = records[-1].seq
 
 
 def refuse_after(step: str, run: str, what: str) -> None:

@@ -21,6 +21,7 @@ from aiworkflow.engine import (
 from aiworkflow.engine import events as ev
 from aiworkflow.errors import UsageError
 from aiworkflow.journal import Append, Conflict, new_run_id
+from aiworkflow.journal.paging import records_after
 from aiworkflow.plan import plan_from_json
 from aiworkflow.runtime.consents import Consents, refuse_after
 from aiworkflow.runtime.given import InForce, check_state
@@ -179,9 +180,9 @@ def _settings(started: ev.RunStarted, reader: Values) -> InForce:
 
 
 def _all_events(journal: Journal, run: str) -> Iterator[Record]:
-    seq = 0
-    while records := journal.read(run, seq):
-        yield from records
-        seq = records[-1].seq
-    if not seq:
+    is_there = False
+    for record in records_after(journal, run):
+        is_there = True
+        yield record
+    if not is_there:
         journal.run(run)  # says that there is none

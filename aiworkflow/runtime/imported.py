@@ -14,6 +14,7 @@ from aiworkflow.engine import RunState, decode
 from aiworkflow.engine import events as ev
 from aiworkflow.errors import UsageError
 from aiworkflow.journal import Append, RegisterWrite
+from aiworkflow.journal.paging import records_after
 from aiworkflow.runtime.values import Values
 from aiworkflow.runtime.waits import wait_rows
 
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 IMPORTED: Final = "imported"
 """The space of registers of runs that were imported and not adopted; keys are runs."""
-
-_PAGE = 1000
 
 
 def is_imported(journal: Journal, run: str) -> bool:
@@ -87,12 +86,11 @@ def _open_waits(journal: Journal, run: str) -> Iterator[RegisterWrite]:
     """The rows that let people answer what the run waits for."""
     state = RunState()
     opened: dict[str, tuple[int, ev.Opened]] = {}
-    while records := journal.read(run, state.seq, _PAGE):
-        for record in records:
-            event = decode(record.payload)
-            state.apply(event)
-            if isinstance(event, ev.Opened):
-                opened[event.path] = (record.seq, event)
+    for record in records_after(journal, run):
+        event = decode(record.payload)
+        state.apply(event)
+        if isinstance(event, ev.Opened):
+            opened[event.path] = (record.seq, event)
     if state.finished is not None:
         return
     values = Values(journal, run, inline_bytes=0)

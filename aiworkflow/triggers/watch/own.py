@@ -19,6 +19,7 @@ from aiworkflow.bundle.workflow import Child, Script, ToolCall
 from aiworkflow.engine import UnknownEvent, decode
 from aiworkflow.engine import events as ev
 from aiworkflow.journal import UnknownRun
+from aiworkflow.journal.paging import records_after
 from aiworkflow.records import record
 from aiworkflow.runtime.waits import child_id
 from aiworkflow.triggers.watch.patterns import Patterns
@@ -34,7 +35,6 @@ LATE_S: Final = 1.0
 """What the system tells is heard so much later at most."""
 
 _TICK_S: Final = 0.02  # file systems go by a clock that is a little behind
-_PAGE: Final = 1000
 _DEEPEST: Final = 20
 
 
@@ -138,14 +138,11 @@ def _of_run(
 
 
 def _events(journal: Journal, run: str) -> Iterator[ev.Event]:
-    seq = 0
-    while records := journal.read(run, seq, _PAGE):
-        seq = records[-1].seq
-        for one in records:
-            try:
-                yield decode(one.payload)
-            except UnknownEvent:
-                continue  # of a newer version: it says nothing of when steps are at work
+    for one in records_after(journal, run):
+        try:
+            yield decode(one.payload)
+        except UnknownEvent:
+            continue  # of a newer version: it says nothing of when steps are at work
 
 
 def changed_at(path: Path) -> float | None:
