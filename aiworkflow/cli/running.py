@@ -301,12 +301,10 @@ def report(result: RunResult, out: Out, more: Mapping[str, Json] | None = None) 
         out.note(f"  {line}")
     if result.status in {"failed", "cancelled"}:
         out.note(f"  look closer: aiworkflow runs show {result.run}")
-        is_undo = result.error is not None and result.error.kind == "undo"
-        what = "do again what was taken back, and go on" if is_undo else "go on from there"
-        error = result.error
-        if (
-            error is None or error.kind != "budget" or not error.hint
-        ):  # as it was it would fail again
+        kind = result.error.kind if result.error is not None else ""
+        what = "do again what was taken back, and go on" if kind == "undo" else "go on from there"
+        is_told = kind == "budget" and result.error is not None and bool(result.error.hint)
+        if not is_told:  # that says with which budget; as it was it would fail again
             out.note(f"  {what}: aiworkflow runs resume {result.run}")
     if result.outputs:
         out.result(outputs_text(result.outputs))

@@ -22,7 +22,6 @@ from aiworkflow.agents import (
     known_agents,
 )
 from aiworkflow.agents.figures import Figures, together
-from aiworkflow.bundle.configfile import unread
 from aiworkflow.bundle.workflow import AgentSpec, agent_spec
 from aiworkflow.diagnostics import Report
 from aiworkflow.diagnostics.suggest import did_you_mean
@@ -118,9 +117,7 @@ def survey(client: Client) -> list[KnownAgent]:
         UsageError: the settings cannot be read.
     """
     project = client.project
-    layered = project.layered(report := Report())
-    if (problem := unread(report, "which agents there are")) is not None:
-        raise problem
+    layered = project.known_settings("which agents there are")
     agents, _ = layered.get("agents")
     said = agents if isinstance(agents, dict) else {}
     default, default_origin = layered.get("agent")

@@ -82,12 +82,10 @@ def _check_arguments(called: Checked, tool: Offered) -> None:
         for one in called.report.sorted()
         if one.severity is Severity.ERROR and one.place.path.endswith(".md")
     ]
-    of_arguments = [
-        one for one in found if not one.code.startswith("AW7")
-    ]  # else what follows of it
     if not found:
         return
-    texts = [one.message for one in of_arguments]
+    # AW7…: what follows of a mistake, and not the mistake
+    texts = [one.message for one in found if not one.code.startswith("AW7")]
     if not texts and tool.name.startswith("http."):
         texts = ["`url` names no host"]
     if texts:

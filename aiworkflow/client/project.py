@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from aiworkflow.bundle import Reading, read_bundle, read_document
 from aiworkflow.bundle.children import read_children
-from aiworkflow.bundle.configfile import journal_problem, read_config_file
+from aiworkflow.bundle.configfile import journal_problem, read_config_file, unread
 from aiworkflow.bundle.files import has_document
 from aiworkflow.client.acting import acting
 from aiworkflow.client.builder import BuiltWorkflow
@@ -136,7 +136,7 @@ class Project:
         self._functions = functions
         self._folders = folders
         self._strata: list[Stratum] | None = None
-        self._journal_problem: UsageError | None = None  # of the files that were read for these
+        self._read = Report()  # what was found when the files were read for these
         self.strangers: Sequence[str] = ()
         self.acting: str | None = None
         self.offered: Sequence[str] = ()  # agents that were found, where nobody names one
@@ -198,7 +198,7 @@ class Project:
                 config = read_config_file(path, self._shown(path), read)
                 if config is not None:
                     found.append(Stratum(layer, config.values, config.where))
-            self._strata, self._journal_problem = found, journal_problem(read)
+            self._strata, self._read = found, read
             report.take(read)
         return self._strata
 
@@ -234,6 +234,20 @@ class Project:
             )
         return Layered(found)
 
+    def known_settings(self, unknown: str) -> Layered:
+        """The settings of the project alone, for what would be given short without them.
+
+        Args:
+            unknown: what is not known where they cannot be read.
+
+        Raises:
+            UsageError: they cannot be read.
+        """
+        found = self.layered(Report())
+        if (problem := unread(self._read, unknown)) is not None:
+            raise problem
+        return found
+
     def journals(self) -> Sequence[str]:
         """Where runs are kept: the first is used, the others only when that is asked for.
 
@@ -241,8 +255,8 @@ class Project:
             UsageError: config.yaml does not say it rightly; another journal must not be taken instead.
         """
         found = self.layered(Report()).options().journal
-        if self._journal_problem is not None:
-            raise self._journal_problem
+        if (problem := journal_problem(self._read)) is not None:
+            raise problem
         return found
 
     @property

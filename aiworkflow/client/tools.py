@@ -7,11 +7,9 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from aiworkflow.bundle.builtins import BUILTINS
-from aiworkflow.bundle.configfile import unread
 from aiworkflow.bundle.servers import IMPORTED, McpServer
 from aiworkflow.bundle.workflow import Effect, Json
 from aiworkflow.client.servers import refuse_without_extra, servers_of
-from aiworkflow.diagnostics import Report
 from aiworkflow.diagnostics.suggest import did_you_mean
 from aiworkflow.errors import UsageError
 from aiworkflow.expr import json_schema
@@ -151,11 +149,9 @@ def server_settings(project: Project, checked: Checked | None) -> dict[str, McpS
     Raises:
         UsageError: the settings cannot be read.
     """
-    report = Report()
-    settings = checked.settings if checked is not None else project.layered(report)
-    if (problem := unread(report, "which MCP servers there are")) is not None:
-        raise problem
-    return servers_of(settings, project.root)
+    if checked is not None:
+        return servers_of(checked.settings, project.root)
+    return servers_of(project.known_settings("which MCP servers there are"), project.root)
 
 
 async def offered(

@@ -16,6 +16,7 @@ import base64
 import json
 import re
 import string
+from bisect import bisect_right
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote, quote_plus
 
@@ -268,14 +269,8 @@ def _joined(text: str) -> str:
 
 def _place(at: int, breaks: Sequence[int]) -> int:
     """Where a character stands in a text, by its place when the line breaks are taken out."""
-    low, high = 0, len(breaks)
-    while low < high:  # of the breaks, those before it: the one numbered n has n of them before it
-        middle = (low + high) // 2
-        if breaks[middle] - middle <= at:
-            low = middle + 1
-        else:
-            high = middle
-    return at + low
+    # of the breaks, those before it: the one numbered n has n of them before it
+    return at + bisect_right(range(len(breaks)), at, key=lambda number: breaks[number] - number)
 
 
 def _breaks(text: str) -> list[int]:
