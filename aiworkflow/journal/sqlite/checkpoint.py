@@ -12,8 +12,8 @@ A WAL that is begun anew in the moment in which a checkpoint begins can be taken
 to 3.51.2, so that what is written into it is lost (the "WAL-reset bug"). It takes a checkpoint right
 after one that left nothing, of this process or another. So another connection reads meanwhile: as long
 as it does, no WAL is begun anew; and if there is nothing to move, nothing is moved. SQLite's own
-checkpoints, which nobody could guard so, are off for all connections (see `connect`), but for that of
-the last one that closes, when there is no other.
+checkpoints, which nobody could guard so, are off for all that write (see `prepare_writing`), but for
+that of the last one that closes, when there is no other.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 PAGE_BYTES: Final = 4096
 _EVERY_BYTES: Final = 1000 * PAGE_BYTES
-_MOST_BYTES: Final = 4 * _EVERY_BYTES
+_MOST_BYTES: Final = 3 * _EVERY_BYTES
 _LONG_PAGES: Final = 2000
-_LONGEST_PAGES: Final = 6000
+_LONGEST_PAGES: Final = 4000
 _FEW_PAGES: Final = 300
 _MOST_PASSES: Final = 4
 _TURN_MS: Final = 50  # for so long the end of a commit is waited for, to keep others from writing
@@ -139,9 +139,7 @@ def _checkpoint(db: sqlite3.Connection, guard: sqlite3.Connection, begin: str) -
     """
     guard.execute(begin)
     try:
-        guard.execute(
-            "PRAGMA schema_version"
-        ).fetchone()  # a transaction begins with the first read
+        guard.execute("PRAGMA schema_version").fetchone()  # with its first read it begins
         ((_, length, moved),) = db.execute("PRAGMA wal_checkpoint(PASSIVE)")
     finally:
         if guard.in_transaction:

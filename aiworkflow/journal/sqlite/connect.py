@@ -122,6 +122,7 @@ def _bring_up(db: sqlite3.Connection, path: Path, found: int, *, clock: Clock, i
         )
     now = clock.now().timestamp()
     if found > 0:
+        patiently(lambda: prepare_writing(db))
         patiently(lambda: migrate(db, found, FORMAT, now=now))
         return
     if path.stat().st_size == 0:
