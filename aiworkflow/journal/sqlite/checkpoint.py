@@ -22,7 +22,10 @@ import sqlite3
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
+from aiworkflow.journal.sqlite.room import Room
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from concurrent.futures import Future, ThreadPoolExecutor
     from pathlib import Path
 
@@ -46,6 +49,7 @@ class Checkpoints:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._wal = path.with_name(f"{path.name}-wal")
+        self._room = Room(self._wal)
         self._written = 0
         self._has_written = False
         self._length = 0  # of the WAL, in pages, at the last look; 0 when it is begun anew
@@ -58,12 +62,14 @@ class Checkpoints:
         """A commit has written about so many bytes: a page a row and what rows hold beyond it, say."""
         self._written += size
         self._has_written = True
+        if self._room.is_wanted(size):
+            self._begin(self._room.make)
         if self._written < _EVERY_BYTES:
             return
         is_over = self._pass is None or self._pass.done()
         if is_over and self._length <= _LONGEST_PAGES:
             self._written = 0
-            self._begin()
+            self._pass = self._begin(self._move)
         elif is_over or self._written >= _MOST_BYTES:
             # It is written so fast that the thread is behind, or finds no moment when nobody writes.
             if self._pass is not None:
@@ -71,17 +77,19 @@ class Checkpoints:
             self._written = 0
             self._move()
 
-    def _begin(self) -> None:
+    def _begin(self, work: Callable[[], None]) -> Future[None] | None:
+        """Have the thread do it; what becomes of it, or None: it is done."""
         try:
             from concurrent.futures import ThreadPoolExecutor
 
             if self._executor is None:
                 self._executor = ThreadPoolExecutor(1, "aiworkflow-checkpoint")
-            self._pass = self._executor.submit(self._move)
+            return self._executor.submit(work)
         except (RuntimeError, OSError, ImportError):
             # No thread is to be had, or no file to load one from: it takes its time here.
             self._executor = None
-            self._move()
+            work()
+            return None
 
     def close(self) -> None:
         """End the thread; move now and then what many processes have written, each a little."""

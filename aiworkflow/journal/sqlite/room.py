@@ -1,0 +1,78 @@
+"""Room ahead in the WAL: a commit that makes no file longer takes half the time.
+
+To make a file longer, the file system writes where its new blocks are, too, before it says that they
+are on the disk. So once commits make the WAL longer, it is made much longer at once, with zeros. They
+are no frames, which SQLite knows by what their headers hold; it writes over them, and who reads a WAL
+that was left stops at the first, as at what an earlier one has left. Large commits have none made: what
+they hold takes longer than that, and to write it twice would take longer still.
+
+Zeros are only ever added at the end, wherever that is by then (`O_APPEND`), so that they never come to
+lie on what SQLite has written: what it writes at the same time lies before them, or over them.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ROOM_BYTES: Final = 1024 * 1024
+_EVERY_COMMITS: Final = 16  # about so many are slowed down by it
+_SMALL_BYTES: Final = 8 * 4096
+_LEAVES_BYTES: Final = 64 * ROOM_BYTES
+"""What stays free on the disk: the last of it is for what is written, not for what may be."""
+
+
+class Room:
+    """Room in one WAL.
+
+    Args:
+        wal: its file, which is there as long as somebody has the database open.
+    """
+
+    def __init__(self, wal: Path) -> None:
+        self._wal = wal
+        self._size: int | None = None
+        self._commits = 0
+        self._written = 0
+
+    def is_wanted(self, written: int) -> bool:
+        """Whether room is to be made: small commits have made the file longer since the last look.
+
+        Args:
+            written: bytes of the commit that was just made.
+        """
+        self._commits += 1
+        self._written += written
+        if self._commits < _EVERY_COMMITS:
+            return False
+        are_small = self._written < _SMALL_BYTES * self._commits
+        self._commits = self._written = 0
+        return self._is_longer() and are_small
+
+    def _is_longer(self) -> bool:
+        try:
+            size = os.stat(self._wal).st_size  # noqa: PTH116  half the time of Path.stat
+        except OSError:
+            return False
+        before, self._size = self._size, size
+        return before is not None and size > before
+
+    def make(self) -> None:
+        """Make the file longer; where that cannot be done, commits do it as they need it."""
+        try:
+            file = os.open(self._wal, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        except OSError:
+            return
+        try:
+            disk = os.fstatvfs(file)
+            if disk.f_bavail * disk.f_frsize > _LEAVES_BYTES:
+                os.write(file, bytes(ROOM_BYTES))
+                os.fsync(file)
+            self._size = os.fstat(file).st_size
+        except OSError:
+            return
+        finally:
+            os.close(file)
