@@ -420,7 +420,7 @@ class AgentCalls:
             effect=node.effect,
             arguments=call.arguments,
             context={**work.context, "with": dict(call.arguments)},
-            name=f"{work.name}.call{call.number}",
+            own=work.own.beside(f".call{call.number}"),
             secret_env={},
             timeout_s=node.timeout_s,
             agent=None,

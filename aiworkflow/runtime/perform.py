@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import os
-import shutil
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from aiworkflow.bundle.workflow import (
@@ -38,7 +36,15 @@ from aiworkflow.runtime.attempt_end import (
 from aiworkflow.runtime.patience import NOT_NOW, patiently
 from aiworkflow.runtime.stand_in import narrowed, stand_in
 from aiworkflow.runtime.waits import child_id
-from aiworkflow.steps.contract import ChildWaits, Outcome, Ports, StepError, Usage, Work
+from aiworkflow.steps.contract import (
+    ChildWaits,
+    Outcome,
+    Ports,
+    Scratch,
+    StepError,
+    Usage,
+    Work,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -101,7 +107,6 @@ class Attempts:
         self._calls: dict[str, AgentCalls] = {}
         self._used: dict[str, Usage] = {}
         self._steps: dict[str, Step] = {}
-        self._scratches = str(place.scratch)
 
     async def perform(self, path: str) -> ev.Ended | ev.Opened:
         """Do the attempt that was started last at this path; how it ended, as a fact.
@@ -297,19 +302,18 @@ class Attempts:
             interpreters=self._doors.interpreters,
             used=lambda usage: self._has_used(instance, usage),
         )
+        own = Scratch(self._place.scratch, log.stem)
         try:
             if "reduce" in arguments:
-                return await self._reduce(instance, node, arguments, log.stem, ports)
-            work = self._work(instance, node, arguments, self._place.scratch, log.stem)
+                return await self._reduce(instance, node, arguments, own, ports)
+            work = self._work(instance, node, arguments, own)
             if not instance.role and may_ask(node):
                 ports = dataclasses.replace(ports, ask=self._asks_of(instance))
             if isinstance(node.action, AgentCall) and node.action.tools:
                 ports = dataclasses.replace(ports, calls=self._agent_calls(instance, work, ports))
             return checked(await self._guard(self._doors.performers[node.kind], work, ports))
         finally:
-            scratch = f"{self._scratches}/{log.stem}"  # as a Path it takes longer than all the rest
-            if os.path.lexists(scratch):  # noqa: ASYNC240  microseconds
-                shutil.rmtree(scratch, ignore_errors=True)
+            own.remove()
 
     def _asks_of(self, instance: Instance) -> Asks:
         task = asyncio.current_task()
@@ -376,7 +380,7 @@ class Attempts:
         try:
             return await self._guard(self._doors.performers[Kind.TOOL], work, ports)
         finally:
-            shutil.rmtree(work.scratch, ignore_errors=True)
+            work.own.remove()
 
     def _waiting(self, instance: Instance, due: float | None) -> ev.Opened:
         assert instance.parent is not None
@@ -419,8 +423,7 @@ class Attempts:
         instance: Instance,
         node: Node,
         arguments: Mapping[str, Json],
-        scratches: Path,
-        name: str,
+        own: Scratch,
     ) -> Work:
         given = arguments.get("with", {})
         if "prompt" in arguments:
@@ -443,8 +446,7 @@ class Attempts:
             env=cast("dict[str, str]", arguments.get("env", {})),
             context=context,
             cwd=self._cwd(node),
-            scratches=scratches,
-            name=name,
+            own=own,
             bundle=self._place.bundle,
             project=self._place.project,
             secret_env=cast("dict[str, str]", arguments.get("secret_env", {})),
@@ -472,19 +474,18 @@ class Attempts:
         instance: Instance,
         node: Node,
         arguments: Mapping[str, Json],
-        name: str,
+        own: Scratch,
         ports: Ports,
     ) -> Outcome:
         """Run the reducers in tools/ of a `set` or a join: one call a name, results by name."""
         results: dict[str, Json] = {}
         calls = cast("dict[str, dict[str, Json]]", arguments["reduce"])
-        scratches = self._place.scratch / name
         for result, call in calls.items():
             tool, _, operation = str(call["tool"]).partition(".")
-            (scratches / result).mkdir(parents=True)
+            (own.path / result).mkdir(parents=True)
             reducer = stand_in(node, ToolCall(tool, operation), Effect.READ)
             given = {"current": call["current"], "values": call["values"]}
-            work = self._work(instance, reducer, {"with": given}, scratches, result)
+            work = self._work(instance, reducer, {"with": given}, Scratch(own.path, result))
             outcome = await self._doors.performers[Kind.TOOL](work, ports)
             results[result] = outcome.output
         return Outcome(results)

@@ -8,6 +8,7 @@ it began before it lets the cancellation pass.
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
@@ -122,6 +123,36 @@ class StepError(AIWorkflowError):
         self.undo = undo
 
 
+class Scratch:
+    """Where a folder of an attempt's own may be, for who needs one.
+
+    Attributes:
+        is_asked_for: whether somebody has asked where it is, and so may have made it.
+    """
+
+    __slots__ = ("_above", "_name", "is_asked_for")
+
+    def __init__(self, above: Path, name: str) -> None:
+        self._above = above
+        self._name = name
+        self.is_asked_for = False
+
+    @property
+    def path(self) -> Path:
+        """The folder; who needs it makes it."""
+        self.is_asked_for = True
+        return self._above / self._name
+
+    def beside(self, ending: str) -> Scratch:
+        """Another one, whose name goes on with this."""
+        return Scratch(self._above, self._name + ending)
+
+    def remove(self) -> None:
+        """Take it away with what is in it, if there is one."""
+        if self.is_asked_for:  # else to look for it takes longer than a step that does nothing
+            shutil.rmtree(self.path, ignore_errors=True)
+
+
 @record
 class Work:
     """One attempt of one step, with everything rendered.
@@ -136,7 +167,7 @@ class Work:
         secret_env: environment variable → name of the secret it asks for.
         context: what the context file holds: inputs, run, item, index, round, with.
         cwd: where code runs; inside the project (or the run's worktree).
-        scratches, name: the folder for scratch folders, and the name of this attempt's own in it.
+        own: the attempt's own folder.
         bundle: folder with the bundle's files as they were when the run started.
         project: the project's root.
         timeout_s: seconds this attempt may take, or None.
@@ -155,8 +186,7 @@ class Work:
     env: Mapping[str, str]
     context: Mapping[str, Json]
     cwd: Path
-    scratches: Path
-    name: str
+    own: Scratch
     bundle: Path
     project: Path
     secret_env: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
@@ -169,7 +199,7 @@ class Work:
     @property
     def scratch(self) -> Path:
         """Where a folder of this attempt's own may be; who needs it makes it."""
-        return self.scratches / self.name
+        return self.own.path
 
 
 def _let_be(_: Usage) -> None:

@@ -13,7 +13,7 @@ import pytest
 from aiworkflow.bundle.workflow import Action, Allow, Effect, Json, Kind, Operation, Output, Script
 from aiworkflow.plan.graph import Node
 from aiworkflow.settings.options import INTERPRETERS
-from aiworkflow.steps.contract import Outcome, Ports, Work
+from aiworkflow.steps.contract import Outcome, Ports, Scratch, Work
 from aiworkflow.trust.secrets import EnvironmentSecrets
 
 LIMITS = {"output": 1_000_000, "log": 1_000_000}
@@ -83,8 +83,7 @@ class Bench:
             env=env or {},
             context={"inputs": inputs or {}, "run": {"id": "r"}, **(context or {})},
             cwd=cwd or self.project,
-            scratches=scratch.parent,
-            name=scratch.name,
+            own=Scratch(scratch.parent, scratch.name),
             bundle=self.bundle,
             project=self.project,
             secret_env=secret_env or {},
