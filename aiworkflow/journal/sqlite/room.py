@@ -37,20 +37,24 @@ class Room:
         self._size: int | None = None
         self._commits = 0
         self._written = 0
+        self._is_on_its_way = False
 
     def is_wanted(self, written: int) -> bool:
-        """Whether room is to be made: small commits have made the file longer since the last look.
+        """Whether `make` is to be called: small commits have made the file longer since the last look.
 
         Args:
             written: bytes of the commit that was just made.
         """
+        if self._is_on_its_way:  # the file is longer for that
+            return False
         self._commits += 1
         self._written += written
         if self._commits < _EVERY_COMMITS:
             return False
         are_small = self._written < _SMALL_BYTES * self._commits
         self._commits = self._written = 0
-        return self._is_longer() and are_small
+        self._is_on_its_way = self._is_longer() and are_small
+        return self._is_on_its_way
 
     def _is_longer(self) -> bool:
         try:
@@ -64,15 +68,18 @@ class Room:
         """Make the file longer; where that cannot be done, commits do it as they need it."""
         try:
             file = os.open(self._wal, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
-        except OSError:
-            return
-        try:
-            disk = os.fstatvfs(file)
-            if disk.f_bavail * disk.f_frsize > _LEAVES_BYTES:
-                os.write(file, bytes(ROOM_BYTES))
-                os.fsync(file)
-            self._size = os.fstat(file).st_size
+            try:
+                self._lengthen(file)
+            finally:
+                os.close(file)
         except OSError:
             return
         finally:
-            os.close(file)
+            self._is_on_its_way = False
+
+    def _lengthen(self, file: int) -> None:
+        disk = os.fstatvfs(file)
+        if disk.f_bavail * disk.f_frsize > _LEAVES_BYTES:
+            os.write(file, bytes(ROOM_BYTES))
+            os.fsync(file)
+        self._size = os.fstat(file).st_size

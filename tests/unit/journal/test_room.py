@@ -76,6 +76,22 @@ def test_when_the_room_is_used_up_there_is_more(
     assert rows_after_a_crash(wal, tmp_path / "crash") == 1000
 
 
+def test_while_it_is_made_no_more_is_wanted(wal: Path, db: sqlite3.Connection) -> None:
+    """The file is longer by what is just made, and not because somebody needed it."""
+    room = Room(wal)
+    wanted = 0
+    for _ in range(200):
+        db.execute("INSERT INTO t VALUES (?)", (bytes(SMALL),))
+        wanted += room.is_wanted(SMALL)
+    assert wanted == 1
+    room.make()
+    size = wal.stat().st_size
+    for _ in range(100):
+        db.execute("INSERT INTO t VALUES (?)", (bytes(SMALL),))
+        assert not room.is_wanted(SMALL)
+    assert wal.stat().st_size == size
+
+
 def test_few_commits_make_none(db: sqlite3.Connection, wal: Path, tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path / "a.db")
     write(db, 31, checkpoints)
