@@ -52,8 +52,14 @@ def _output_to_json(output: w.Output) -> Json:
     return [str(output.form), to_json(output.schema) if output.schema is not None else None]
 
 
+_PLAIN_OUTPUTS: Final = {str(form): w.Output(form, None) for form in w.OutputForm}
+
+
 def _output_from_json(data: Any) -> w.Output:
-    return w.Output(w.OutputForm(data[0]), from_json(data[1]) if data[1] is not None else None)
+    form, schema = data
+    if schema is None:
+        return _PLAIN_OUTPUTS[form]
+    return w.Output(w.OutputForm(form), from_json(schema))
 
 
 def operation_to_json(operation: w.Operation) -> Json:
@@ -336,6 +342,7 @@ _HOLDERS: Final = frozenset({tuple, frozenset, dict, MappingProxyType})
 _NODE_FIELDS: Final = tuple(field.name for field in dataclasses.fields(Node))
 _FIELDS_OF: Final = operator.attrgetter(*_NODE_FIELDS)
 _WRITERS: Final = tuple((name, _NODE[name][0] if name in _NODE else None) for name in _NODE_FIELDS)
+_READERS: Final = {name: read for name, (_, read) in _NODE.items()}
 
 
 def node_to_json(node: Node) -> dict[str, Json]:
@@ -349,11 +356,10 @@ def node_to_json(node: Node) -> dict[str, Json]:
 
 
 def _node_from_json(data: Mapping[str, Any]) -> Node:
-    values = {
-        name: _NODE[name][1](value) if name in _NODE else value for name, value in data.items()
-    }
-    for required in ("id", "parent"):
-        values.setdefault(required, "")
+    values: dict[str, Any] = {"id": "", "parent": ""}
+    for name, value in data.items():
+        read = _READERS.get(name)
+        values[name] = read(value) if read is not None else value
     return Node(**values)
 
 
