@@ -8,6 +8,10 @@ they hold takes longer than that, and to write it twice would take longer still.
 
 Zeros are only ever added at the end, wherever that is by then (`O_APPEND`), so that they never come to
 lie on what SQLite has written: what it writes at the same time lies before them, or over them.
+
+Each process that writes sees what all have made of the file. Only frames that SQLite has written at its
+end mean that room is needed: if room of one counted for another, each would make more for that of the
+others, without end. A file that ends with a frame is as long as whole frames are; one with room is not.
 """
 
 from __future__ import annotations
@@ -21,6 +25,8 @@ if TYPE_CHECKING:
 ROOM_BYTES: Final = 1024 * 1024
 _EVERY_COMMITS: Final = 16  # about so many are slowed down by it
 _SMALL_BYTES: Final = 8 * 4096
+_HEADER_BYTES: Final = 32
+_FRAME_BYTES: Final = 24 + 4096
 _LEAVES_BYTES: Final = 64 * ROOM_BYTES
 """What stays free on the disk: the last of it is for what is written, not for what may be."""
 
@@ -62,7 +68,7 @@ class Room:
         except OSError:
             return False
         before, self._size = self._size, size
-        return before is not None and size > before
+        return before is not None and size > before and _ends_with_a_frame(size)
 
     def make(self) -> None:
         """Make the file longer; where that cannot be done, commits do it as they need it."""
@@ -79,7 +85,13 @@ class Room:
 
     def _lengthen(self, file: int) -> None:
         disk = os.fstatvfs(file)
-        if disk.f_bavail * disk.f_frsize > _LEAVES_BYTES:
-            os.write(file, bytes(ROOM_BYTES))
-            os.fsync(file)
-        self._size = os.fstat(file).st_size
+        if disk.f_bavail * disk.f_frsize <= _LEAVES_BYTES:
+            return
+        if not _ends_with_a_frame(os.fstat(file).st_size):  # another process was faster
+            return
+        os.write(file, bytes(ROOM_BYTES))
+        os.fsync(file)
+
+
+def _ends_with_a_frame(size: int) -> bool:
+    return (size - _HEADER_BYTES) % _FRAME_BYTES == 0

@@ -92,6 +92,28 @@ def test_while_it_is_made_no_more_is_wanted(wal: Path, db: sqlite3.Connection) -
     assert wal.stat().st_size == size
 
 
+def test_room_of_another_process_is_room_for_all(
+    db: sqlite3.Connection, wal: Path, tmp_path: Path
+) -> None:
+    """It makes the file longer, too, and would have each make more for what the others made."""
+    processes = [Checkpoints(tmp_path / "a.db") for _ in range(4)]
+    for _ in range(100):
+        for checkpoints in processes:
+            write(db, 1, checkpoints)
+    for checkpoints in processes:
+        checkpoints.close()
+    assert wal.stat().st_size < 4 * ROOM_BYTES
+    assert rows_after_a_crash(wal, tmp_path / "crash") == 400
+
+
+def test_who_comes_second_makes_none(wal: Path, db: sqlite3.Connection) -> None:
+    db.execute("INSERT INTO t VALUES (?)", (bytes(SMALL),))
+    Room(wal).make()
+    size = wal.stat().st_size
+    Room(wal).make()
+    assert wal.stat().st_size == size
+
+
 def test_few_commits_make_none(db: sqlite3.Connection, wal: Path, tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path / "a.db")
     write(db, 31, checkpoints)
