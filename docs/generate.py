@@ -171,7 +171,8 @@ def commands() -> str:
     parts = [
         "# Commands\n\nEvery command takes `--json`, `-v`, `-q` and `--project DIR`. Exit status: 0 done, "
         "1 the run failed, 2 wrong usage or an invalid bundle, 3 the run waits for a person, 4 refused, "
-        "130 interrupted.\n"
+        "130 interrupted.\n\nAn option that is shown as `STATUS,…` takes several words: with commas between, "
+        "or once for each.\n"
     ]
     with typer.Context(group, info_name="aiworkflow") as context:
         found = [(f"aiworkflow {name}", group.get_command(context, name)) for name in COMMANDS]

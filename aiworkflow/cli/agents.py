@@ -138,9 +138,7 @@ def bench(
 @app.command(cls=Command)
 def compare(
     bundle: BundleArgument,
-    agents: Annotated[
-        str, typer.Option("--agents", metavar="A,B", help="The agents, with commas between.")
-    ],
+    agents: Annotated[list[str], typer.Option("--agents", metavar="AGENT,…", help="The agents.")],
     runs: RunsOption = 5,
     judge: Annotated[
         str, typer.Option("--judge", metavar="AGENT", help="An agent that scores the outputs.")
@@ -167,9 +165,8 @@ def compare(
     from aiworkflow.cli.out import Out
     from aiworkflow.cli.where import Where
 
-    names = [one.strip() for one in agents.split(",") if one.strip()]
     where = Where(project, journal_fallback=journal_fallback)
-    request = CompareRequest(where, bundle, names, runs, judge, inputs or [], inputs_file)
+    request = CompareRequest(where, bundle, agents, runs, judge, inputs or [], inputs_file)
     out = Out(as_json=as_json, verbose=verbose, quiet=quiet)
     raise typer.Exit(compare_command(request, out))
 
@@ -178,7 +175,8 @@ def compare(
 def report(
     bundle: BundleArgument,
     limit: Annotated[
-        int, typer.Option("--limit", metavar="N", min=1, help="So many of the last runs.")
+        int,
+        typer.Option("--limit", metavar="N", min=1, max=100_000, help="So many of the last runs."),
     ] = 1000,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,

@@ -34,7 +34,7 @@ def replay(
         ),
     ] = None,
     case: Annotated[
-        list[str] | None, typer.Option("--case", metavar="NAME", help="Only this case.")
+        list[str] | None, typer.Option("--case", metavar="NAME,…", help="Only these cases.")
     ] = None,
     update: Annotated[
         bool,
@@ -151,13 +151,13 @@ def diff(
         bool, typer.Option("--exit-code", help="Exit status 1 when behaviour differs.")
     ] = False,
     fail_on: Annotated[
-        str,
+        list[str] | None,
         typer.Option(
             "--fail-on",
-            metavar="KINDS",
-            help="Exit status 1 when such differ: secrets,network,effects,… or risk.",
+            metavar="KIND,…",
+            help="Exit status 1 when such differ: secrets, network, effects and so on, or risk.",
         ),
-    ] = "",
+    ] = None,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
     quiet: QuietOption = False,
@@ -172,5 +172,7 @@ def diff(
 
     out = Out(as_json=as_json, verbose=verbose, quiet=quiet)
     raise typer.Exit(
-        diff_bundles(words, project, out, markdown=markdown, exit_code=exit_code, fail_on=fail_on)
+        diff_bundles(
+            words, project, out, markdown=markdown, exit_code=exit_code, fail_on=fail_on or ()
+        )
     )

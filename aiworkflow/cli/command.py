@@ -33,8 +33,31 @@ class _AsItIs:
         return list(value) if param.multiple or param.nargs == -1 else value
 
 
+class _Words:
+    """Stands in for typer's check of words that may be given once for each, or with commas between.
+
+    Such an option is a list of texts whose metavar says so: `STATUS,…`. A value that may itself hold a
+    comma (`NAME=VALUE`, a person's name) is none.
+    """
+
+    @staticmethod
+    def coerce(value: Any, param: Any, ctx: Any) -> Any:
+        """The words; an empty tuple for an option that was not given.
+
+        Raises:
+            UsageError: one that was given holds no word, as an unset variable does.
+        """
+        del ctx
+        found = [[word.strip() for word in text.split(",") if word.strip()] for text in value or ()]
+        if not all(found):
+            option = param.opts[0]
+            way_out = "name one" if param.required else f"name one, or leave `{option}` out"
+            raise UsageError(f"`{option}` names nothing", hint=way_out)
+        return [word for words in found for word in words] or ()
+
+
 class _Whole:
-    """Stands in for typer's check of a whole number, whose text is that of another library."""
+    """Stands in for typer's check of a whole number: options that take texts say the same of one."""
 
     @staticmethod
     def coerce(value: Any, param: Any, ctx: Any) -> Any:
@@ -46,19 +69,9 @@ class _Whole:
         del ctx
         if value is None or isinstance(value, int):
             return value
-        least, most = param.min, param.max
-        try:
-            found = int(value)
-        except ValueError:
-            found = None
-        if (
-            found is None
-            or (least is not None and found < least)
-            or (most is not None and found > most)
-        ):
-            bounds = f" of at least {least:,}" if most is None else f" from {least:,} to {most:,}"
-            raise UsageError(f"{param.opts[0]} takes a whole number{bounds}, not `{value}`")
-        return found
+        from aiworkflow.cli.given import whole
+
+        return whole(param.opts[0], value, param.min, param.max)
 
 
 class _OneOf:
@@ -94,7 +107,7 @@ class _Plain:
         found: list[Any] = super().get_params(ctx)  # type: ignore[misc]
         for param in found:
             descriptor = getattr(param, "type_descriptor", None)
-            check = _check_of(getattr(descriptor, "annotation", None))
+            check = _check_of(getattr(descriptor, "annotation", None), str(param.metavar))
             if check is not None:
                 param._runtime_param = check  # noqa: SLF001  typer offers no other way
             if param.param_type_name == "argument":
@@ -107,8 +120,10 @@ class _Plain:
 _UNCHECKED = (str, list[str], bool)
 
 
-def _check_of(kind: Any) -> _AsItIs | _Whole | _OneOf | None:
+def _check_of(kind: Any, metavar: str) -> _AsItIs | _Words | _Whole | _OneOf | None:
     """What checks values of a kind in typer's place; None for typer itself."""
+    if kind == list[str] and metavar.endswith(",…"):
+        return _Words()
     if kind in _UNCHECKED:
         return _AsItIs()
     if kind is int:

@@ -36,13 +36,13 @@ _MOST_RUNS = 1000
 @app.command(cls=Command)
 def report(
     by: Annotated[
-        str,
+        list[str] | None,
         typer.Option(
             "--by",
-            metavar="LEVELS",
-            help="day, bundle, step, agent, model, user, run; or several: bundle,agent.",
+            metavar="LEVEL,…",
+            help="day, bundle, step, agent, model, user or run; without it by bundle.",
         ),
-    ] = "bundle",
+    ] = None,
     since: Annotated[
         str | None,
         typer.Option("--since", metavar="DAY", help="From this day on: 2027-01-31, or 7d."),
@@ -53,23 +53,24 @@ def report(
     bundle: Annotated[
         list[str] | None,
         typer.Option(
-            "--bundle", metavar="BUNDLE", help="Only this bundle.", autocompletion=bundle_names
+            "--bundle", metavar="BUNDLE,…", help="Only these bundles.", autocompletion=bundle_names
         ),
     ] = None,
     step: Annotated[
-        list[str] | None, typer.Option("--step", metavar="STEP", help="Only this step.")
+        list[str] | None, typer.Option("--step", metavar="STEP,…", help="Only these steps.")
     ] = None,
     agent: Annotated[
-        list[str] | None, typer.Option("--agent", metavar="AGENT", help="Only this agent.")
+        list[str] | None, typer.Option("--agent", metavar="AGENT,…", help="Only these agents.")
     ] = None,
     model: Annotated[
-        list[str] | None, typer.Option("--model", metavar="MODEL", help="Only this model.")
+        list[str] | None, typer.Option("--model", metavar="MODEL,…", help="Only these models.")
     ] = None,
     user: Annotated[
-        list[str] | None, typer.Option("--user", metavar="USER", help="Only what they started.")
+        list[str] | None,
+        typer.Option("--user", metavar="USER", help="Only what they started; once for each."),
     ] = None,
     run: Annotated[
-        list[str] | None, typer.Option("--run", metavar="RUN", help="Only this run.")
+        list[str] | None, typer.Option("--run", metavar="RUN,…", help="Only these runs.")
     ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print the rows as CSV.")] = False,
     every: Annotated[
@@ -99,8 +100,7 @@ def report(
     }
     client = Where(project, journal_fallback=journal_fallback).looking()
     try:
-        levels = [level.strip() for level in by.split(",") if level.strip()]
-        found = client.costs(levels, since=since, until=until, only=only)
+        found = client.costs(by or ["bundle"], since=since, until=until, only=only)
     finally:
         client.close()
     if as_csv:
@@ -130,7 +130,7 @@ def diff(
     ] = None,
     run: Annotated[
         list[str] | None,
-        typer.Option("--run", metavar="RUN", help="Go by this recorded run; once for each."),
+        typer.Option("--run", metavar="RUN,…", help="Go by these recorded runs."),
     ] = None,
     runs: Annotated[
         str, typer.Option("--runs", metavar="N", help="Go by the last N that succeeded.")

@@ -24,16 +24,16 @@ def diff_bundles(
     *,
     markdown: bool,
     exit_code: bool,
-    fail_on: str,
+    fail_on: Sequence[str],
 ) -> int:
     """Print what the change between two revisions means."""
     from aiworkflow.app import open_project
     from aiworkflow.client.differing import WORKING_TREE, compare_bundles
     from aiworkflow.plan.difference import KINDS
 
-    kinds = {word.strip() for word in fail_on.split(",") if word.strip()}
-    for kind in kinds - {"risk"}:
-        if kind not in KINDS:
+    kinds = set(fail_on)
+    for kind in fail_on:
+        if kind not in {*KINDS, "risk"}:
             from aiworkflow.diagnostics.suggest import did_you_mean
 
             hint = did_you_mean(kind, [*KINDS, "risk"])

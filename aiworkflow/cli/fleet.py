@@ -13,7 +13,7 @@ from aiworkflow.errors import EXIT_FAILED, EXIT_OK, EXIT_WAITING, UsageError
 from aiworkflow.records import record
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from aiworkflow.cli.out import Out
     from aiworkflow.cli.where import Where
@@ -31,7 +31,7 @@ _EXITS: Final = {"succeeded": EXIT_OK, "waiting": EXIT_WAITING}
 class WorkRequest:
     """What the command line says, as text."""
 
-    labels: str | None = None
+    labels: Sequence[str] | None = None
     max_runs: str | None = None
     once: bool = False
     wait: str | None = None
@@ -74,10 +74,11 @@ def _options(request: WorkRequest, options: FleetOptions) -> FleetOptions:
     return dataclasses.replace(options, **changed)  # type: ignore[arg-type]
 
 
-def _labels(text: str) -> tuple[str, ...]:
+def _labels(texts: Sequence[str]) -> tuple[str, ...]:
+    """The labels; unlike words of other options, an empty text is meant: none of the settings'."""
     from aiworkflow.bundle.keys_workers import LABEL, LONGEST_LABEL
 
-    found = tuple(one.strip() for one in text.split(",") if one.strip())
+    found = tuple(one.strip() for text in texts for one in text.split(",") if one.strip())
     for one in found:
         if re.fullmatch(LABEL, one) is None or len(one) > LONGEST_LABEL:
             raise UsageError(

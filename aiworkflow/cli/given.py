@@ -119,7 +119,8 @@ def whole(option: str, text: str, least: int, most: int) -> int:
         if least <= found <= most:
             return found
     shown = text if len(text) <= 60 else f"{text[:59]}…"
-    raise UsageError(f"`{option}` takes a number from {least} to {most:,}, not `{shown}`")
+    bounds = f"from {least:,} to {most:,}"
+    raise UsageError(f"`{option}` takes a whole number {bounds}, not `{shown}`")
 
 
 @contextmanager

@@ -67,7 +67,7 @@ NoteOption = Annotated[
 ]
 StatusOption = Annotated[
     list[str] | None,
-    typer.Option("--status", metavar="STATUS", help="Only runs with this status; several: any."),
+    typer.Option("--status", metavar="STATUS,…", help="Only runs with one of these."),
 ]
 FallbackOption = Annotated[
     bool,

@@ -22,7 +22,7 @@ app = typer.Typer(
 )
 TagOption = Annotated[
     list[str] | None,
-    typer.Option("--tag", metavar="TAG", help="Only those with this tag; several: with all."),
+    typer.Option("--tag", metavar="TAG,…", help="Only those with all these tags."),
 ]
 
 
@@ -63,7 +63,7 @@ def add(
         typer.Argument(metavar="PATH|URL", help="The folder of a clone, or where to clone from."),
     ],
     tag: Annotated[
-        list[str] | None, typer.Option("--tag", metavar="TAG", help="What it is chosen by.")
+        list[str] | None, typer.Option("--tag", metavar="TAG,…", help="What it is chosen by.")
     ] = None,
     name: Annotated[
         str,

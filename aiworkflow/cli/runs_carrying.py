@@ -30,7 +30,7 @@ def export(
         typer.Argument(metavar="FILE", help="Where to; RUN.run.zip here without it."),
     ] = None,
     also: Annotated[
-        list[str] | None, typer.Option("--also", metavar="RUN", help="Another run, too.")
+        list[str] | None, typer.Option("--also", metavar="RUN,…", help="Other runs, too.")
     ] = None,
     with_children: Annotated[
         bool,

@@ -31,8 +31,8 @@ def serve(
         list[str] | None,
         typer.Option(
             "--only",
-            metavar="KIND",
-            help="Only triggers of this kind: schedule, webhook, watch or queue.",
+            metavar="KIND,…",
+            help="Only triggers of these kinds: schedule, webhook, watch or queue.",
         ),
     ] = None,
     max_runs: MaxRunsOption = None,

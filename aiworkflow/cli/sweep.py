@@ -43,11 +43,11 @@ def start(
     bundle: BundleArgument,
     tag: Annotated[
         list[str] | None,
-        typer.Option("--tag", metavar="TAG", help="Repositories with this tag; several: with all."),
+        typer.Option("--tag", metavar="TAG,…", help="Repositories with all these tags."),
     ] = None,
     repo: Annotated[
         list[str] | None,
-        typer.Option("--repo", metavar="NAME", help="Only this repository of repos.yaml."),
+        typer.Option("--repo", metavar="NAME,…", help="Only these of repos.yaml."),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="All repositories of repos.yaml.")] = False,
     inputs: Annotated[

@@ -33,9 +33,8 @@ def create(
         list[str] | None,
         typer.Option(
             "--scope",
-            metavar="SCOPES",
-            help="What it is for: read, run, approve, admin, with commas between or once for each; "
-            "without it read,run.",
+            metavar="SCOPE,…",
+            help="What it is for: read, run, approve, admin; without it read,run.",
         ),
     ] = None,
     days: Annotated[
@@ -57,7 +56,7 @@ def create(
     client = connect(project)
     try:
         tokens = Tokens(client.journal, client.project.clock)
-        scopes = [one.strip() for one in ",".join(scope or ["read,run"]).split(",") if one.strip()]
+        scopes = scope or ["read", "run"]
         text, made = tokens.create(name, scopes, days=lasting, by=client.project.actor)
     finally:
         client.close()

@@ -39,7 +39,7 @@ def list_(
     bundle: BundleOption = None,
     server: Annotated[
         list[str] | None,
-        typer.Option("--server", metavar="NAME", help="Ask only this MCP server."),
+        typer.Option("--server", metavar="NAME,…", help="Ask only these MCP servers."),
     ] = None,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,

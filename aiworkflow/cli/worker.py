@@ -22,9 +22,11 @@ app = typer.Typer(cls=Group, rich_markup_mode=None, add_completion=False)
 @app.command(cls=Command)
 def worker(
     labels: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
-            "--labels", metavar="NAMES", help="What this machine has, for `runs_on`: gpu,linux."
+            "--labels",
+            metavar="[LABEL,…]",
+            help="What this machine has, for `runs_on`; empty for none of the settings' labels.",
         ),
     ] = None,
     max_runs: MaxRunsOption = None,
@@ -55,7 +57,7 @@ def worker(
     from aiworkflow.cli.where import Where
 
     request = WorkRequest(
-        labels=labels, max_runs=max_runs, once=once, wait=wait, grace=grace, log=log
+        labels=labels or None, max_runs=max_runs, once=once, wait=wait, grace=grace, log=log
     )
     out = Out(as_json=as_json, verbose=verbose, quiet=quiet)
     raise typer.Exit(work(request, Where(project), out))

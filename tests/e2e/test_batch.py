@@ -223,7 +223,10 @@ def test_ctrl_c_starts_no_more(project: Project) -> None:
         (["--failures", "o"], "--failures is for a batch"),
         (["--batch", "none.jsonl"], "cannot read inputs from `none.jsonl`: No such file"),
         (["--batch", "empty"], "there are no lines in empty"),
-        (["--batch", "in.jsonl", "--max-parallel", "0"], "takes a number from 1 to 1,000, not `0`"),
+        (
+            ["--batch", "in.jsonl", "--max-parallel", "0"],
+            "takes a whole number from 1 to 1,000, not `0`",
+        ),
         (["--batch", "in.jsonl", "--again", "x-y"], "there is no batch `x-y`, and no file"),
         (["--batch", "in.jsonl", "--again", "empty"], "`empty` holds no results, and no batch"),
         (

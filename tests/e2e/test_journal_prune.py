@@ -196,8 +196,8 @@ def test_people_are_told(project: Project) -> None:
         ((), "nothing says which runs may go"),
         (("--status", "running"), "no run that is over has the status `running`"),
         (("--older-than", "soon"), "--older-than takes a duration such as `500ms`"),
-        (("--status", "", "--keep", "3"), "--status names no status"),
-        (("--status", "failed", "--status", ","), "--status names no status"),
+        (("--status", "", "--keep", "3"), "`--status` names nothing"),
+        (("--status", "failed", "--status", ","), "`--status` names nothing"),
         (("--keep", "some"), "--keep takes a count such as `500`"),
     ],
 )

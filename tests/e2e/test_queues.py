@@ -264,7 +264,7 @@ def test_what_the_command_refuses(project: Project) -> None:
         (["publish", ""], "`` is no name of a queue", "without spaces"),
         (["publish", "my queue"], "`my queue` is no name of a queue", "without spaces"),
         (["publish", "q", "--data", "@missing"], "cannot read `missing`", ""),
-        (["publish", "q", "--priority", "10"], "takes a number from 0 to 9", ""),
+        (["publish", "q", "--priority", "10"], "takes a whole number from 0 to 9", ""),
         (["publish", "q", "--delay", "soon"], "--delay", ""),
         (["publish", "q", "--wait", "long"], "`--wait` takes", ""),
         (

@@ -138,7 +138,7 @@ def test_what_is_asked_wrongly_is_said(project: Project) -> None:
         (["--tag", "none"], "no repository is chosen"),
         (["--all"], "has a `concurrency` key"),
         (["--all", "--canary", "some"], "--canary takes a share such as 5%"),
-        (["--all", "--max-parallel", "0"], "`--max-parallel` takes a number"),
+        (["--all", "--max-parallel", "0"], "`--max-parallel` takes a whole number"),
         (["--all", "--author", "me"], "--author takes a name and an address"),
         (["--all", "--max-usd", "much"], "--max-usd takes"),
     ):

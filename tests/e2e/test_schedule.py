@@ -71,7 +71,7 @@ def test_schedules_are_looked_at(project: Project) -> None:
     several = project.run("schedule", "pause", "night")
     assert several.code == 2
     assert "say which: bundles/night/schedule, bundles/night/schedule.2" in several.err
-    assert "takes a number from 1" in project.run("schedule", "next", "--count", "0").err
+    assert "takes a whole number from 1" in project.run("schedule", "next", "--count", "0").err
     assert "`--at noon` is no moment" in project.run("schedule", "next", "--at", "noon").err
     for far in ("0001-01-01", "9999-12-31T23:59"):
         beyond = project.run("schedule", "next", "--at", far)

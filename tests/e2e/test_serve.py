@@ -282,8 +282,8 @@ def test_more_runs_than_may_be_driven_at_once_wait(
     ("words", "text"),
     [
         (("--only", "cron"), "there is no kind of trigger `cron`"),
-        (("--port", "99999"), "`--port` takes a number from 0 to 65,535, not `99999`"),
-        (("--max-runs", "0"), "`--max-runs` takes a number from 1 to 10,000, not `0`"),
+        (("--port", "99999"), "`--port` takes a whole number from 0 to 65,535, not `99999`"),
+        (("--max-runs", "0"), "`--max-runs` takes a whole number from 1 to 10,000, not `0`"),
         (("--log", "xml"), "`--log xml` is no form of a log"),
         (("--grace", "long"), "`--grace` takes"),
         (("--only", "webhook", "--no-http"), "`--no-http` answers no webhooks"),

@@ -96,9 +96,15 @@ def test_what_cannot_be_printed_is_said_to_be_so(
         (("run", "flow", "--record", "a" * 300), "` (300 characters) is too long for a file"),
         (("run", "flow", "--record="), "`--record` names nothing"),
         (("queue", "purge", ""), "`` is no name of a queue"),
-        (("runs", "list", "--limit=x"), "--limit takes a whole number from 1 to 1,000, not `x`"),
-        (("runs", "list", "-n", "0"), "--limit takes a whole number from 1 to 1,000, not `0`"),
+        (("runs", "list", "--limit=x"), "`--limit` takes a whole number from 1 to 1,000, not `x`"),
+        (("runs", "list", "-n", "0"), "`--limit` takes a whole number from 1 to 1,000, not `0`"),
         (("runs", "list", "--before=x"), "`x` is not where a page of runs ends"),
+        (("runs", "list", "--status=failed,nope"), "no run has the status `nope`"),
+        (("runs", "list", "--status= ,"), "`--status` names nothing"),
+        (("sweep", "flow", "--tag", ""), "`--tag` names nothing"),
+        (("bundle", "diff", "HEAD", "--fail-on", ""), "`--fail-on` names nothing"),
+        (("worker", "--once", "--labels", "gpu", "--labels", "x/y"), "`x/y` is no label"),
+        (("agents", "report", "flow", "--limit", "9" * 20), "number from 1 to 100,000, not `9"),
         (("schema", "x"), "PART is frontmatter, step, tools, config or repos, not `x`"),
     ],
 )
@@ -112,6 +118,40 @@ def test_a_value_that_will_not_do_is_said_with_what_would(
     as_json = project.run(*words, "--json")
     assert as_json.code == 2
     assert message in as_json.json["error"]["message"]
+
+
+def test_words_are_given_once_for_each_or_with_commas(project: Project) -> None:
+    project.workflow(script("a", "echo 1"))
+    project.run("run", "flow")
+    project.workflow(script("a", "exit 1"), name="bad")
+    project.run("run", "bad")
+
+    def listed(*words: str) -> list[str]:
+        return [one["status"] for one in project.run("runs", "list", "--json", *words).json["runs"]]
+
+    both = ["failed", "succeeded"]
+    assert listed("--status", "succeeded,failed") == both
+    assert listed("--status", "succeeded", "--status", "failed") == both
+    assert listed("--status", " failed , cancelled") == ["failed"]
+    for words in (("--by", "bundle,agent"), ("--by", "bundle", "--by", "agent")):
+        assert project.run("cost", "report", "--json", *words).json["by"] == ["bundle", "agent"]
+    for words in (("secrets,nope",), ("secrets", "--fail-on", "nope")):
+        done = project.run("bundle", "diff", "HEAD", "--fail-on", *words)
+        assert "no kind of difference `nope`" in done.err
+
+
+def test_every_option_of_several_words_says_so_in_the_same_way(project: Project) -> None:
+    for words, shown in (
+        (("runs", "list"), "--status STATUS,…"),
+        (("journal", "prune"), "--status STATUS,…"),
+        (("serve",), "--only KIND,…"),
+        (("cost", "report"), "--by LEVEL,…"),
+        (("agents", "compare"), "--agents AGENT,…"),
+        (("bundle", "diff"), "--fail-on KIND,…"),
+        (("token", "create"), "--scope SCOPE,…"),
+        (("sweep", "start"), "--tag TAG,…"),
+    ):
+        assert shown in project.run(*words, "--help").out, words
 
 
 def test_an_argument_that_is_no_text_is_refused(project: Project) -> None:
@@ -156,7 +196,7 @@ def test_a_number_of_thousands_of_digits_is_refused_with_a_word(project: Project
     many = "9" * 5000
     for words in (("schedule", "next", "--count", many), ("token", "create", "x", "--days", many)):
         done = project.run(*words)
-        assert (done.code, "takes a number from 1 to" in done.err) == (2, True), done.err
+        assert (done.code, "takes a whole number from 1 to" in done.err) == (2, True), done.err
         assert len(done.err) < 200
 
 
