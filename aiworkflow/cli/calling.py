@@ -108,15 +108,9 @@ def call_tool(
 
 def _opened(bundle: str | None, folder: str | None) -> tuple[Project, Checked | None]:
     from aiworkflow.app import open_project
-    from aiworkflow.client.project import BundleInvalid
 
     project = open_project(folder)
-    if bundle is None:
-        return project, None
-    checked = project.check(bundle)
-    if checked.workflow is None:
-        raise BundleInvalid(checked.label, checked.report.sorted())
-    return project, checked
+    return project, None if bundle is None else project.check(bundle).without_errors()
 
 
 def _asked(

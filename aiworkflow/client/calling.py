@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from aiworkflow.bundle.workflow import Effect, Json
-from aiworkflow.client.project import BundleInvalid, Checked
 from aiworkflow.client.tools import ask_servers, declared, find_tool, server_settings
 from aiworkflow.diagnostics import Severity
 from aiworkflow.errors import RefusedError, UsageError
@@ -20,7 +19,7 @@ from aiworkflow.tools.mcp.lock import LOCK
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from aiworkflow.client.project import Project
+    from aiworkflow.client.project import Checked, Project
     from aiworkflow.client.tools import Offered
 
 _NAME = "tools-call"
@@ -57,11 +56,11 @@ async def prepared_call(
 
     Raises:
         UsageError: there is no such operation, or an argument is of another type.
-        CallNotAgreed: it writes. BundleInvalid: the bundle cannot be read.
+        CallNotAgreed: it writes. BundleInvalid: the bundle has errors.
     """
     checked = project.check(bundle) if isinstance(bundle, str | Path) else bundle
-    if checked is not None and checked.workflow is None:
-        raise BundleInvalid(checked.label, checked.report.sorted())
+    if checked is not None:
+        checked.without_errors()
     tool = await _found(project, name, checked)
     given = dict(arguments) | {one: _value_of(text, one, tool) for one, text in texts.items()}
     if not agreed and tool.effect != "read":

@@ -106,6 +106,12 @@ class Checked:
         """Whether it could be compiled without errors."""
         return self.plan is not None and not self.report.has_errors
 
+    def without_errors(self) -> Checked:
+        """The same. Raises BundleInvalid: it has errors."""
+        if not self.is_valid:
+            raise BundleInvalid(self.label, self.report.sorted())
+        return self
+
 
 class Project:
     """Where a project is, and who asks.

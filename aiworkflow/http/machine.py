@@ -36,7 +36,7 @@ async def tools(asked: Asked) -> Answer:
     from aiworkflow.http.bundles import checked_bundle
 
     bundle = asked.text("bundle")
-    checked = await checked_bundle(asked, bundle) if bundle else None
+    checked = (await checked_bundle(asked, bundle)).without_errors() if bundle else None
     return Answer({"tools": [one.in_list() for one in declared(checked)]})
 
 
@@ -46,7 +46,7 @@ async def tool(asked: Asked) -> Answer:
     from aiworkflow.http.bundles import checked_bundle
 
     bundle = asked.text("bundle")
-    checked = await checked_bundle(asked, bundle) if bundle else None
+    checked = (await checked_bundle(asked, bundle)).without_errors() if bundle else None
     found = find_tool(declared(checked), asked.path["tool"])
     return Answer({"tools": [one.to_json() for one in found]})
 

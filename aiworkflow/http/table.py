@@ -172,11 +172,11 @@ _MACHINE: Final = (
           gives("agent", agent=TEXT), usage=404),
     Route("GET", "/tools", "read", machine.tools, "List the tools that are built in.",
           gives("tools", tools=listed(ANY_MAP)),
-          query=(Param("bundle", "With the tools of this bundle."),)),
+          query=(Param("bundle", "With the tools of this bundle."),), errors=(404, 422)),
     Route("GET", "/tools/{tool}", "read", machine.tool,
           "Show what a tool, or each of its operations, takes, gives and touches.",
           gives("tools", tools=listed(ANY_MAP)),
-          query=(Param("bundle", "Of the tools of this bundle, too."),), usage=404),
+          query=(Param("bundle", "Of the tools of this bundle, too."),), usage=404, errors=(422,)),
     Route("POST", "/tools/call", "admin", machine.call_tool, "Call a tool, as a run of one step.",
           ref("Started"),
           doc="`with` are its arguments, `texts` those that are text and are turned into the types "

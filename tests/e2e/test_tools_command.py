@@ -11,7 +11,7 @@ import pytest
 
 from tests.e2e.served import serve
 from tests.e2e.test_breakpoints import Terminal
-from tests.support import ROOT, Project
+from tests.support import ROOT, Project, script
 
 OLD = str(ROOT / "tests" / "mcp_old_server.py")
 GITHUB = "import sys, json, os\nprint(json.dumps({'words': sys.argv[1:], 'token': bool(os.environ.get('TOKEN'))}))\n"
@@ -156,6 +156,16 @@ def test_tools_of_a_bundle_and_of_servers(place: Project) -> None:
     assert done.json["outputs"] == {"output": "hello"}
     done = place.run(*call, "mcp:old/echo", "--text=12")
     assert done.json["outputs"]["output"]["given"] == {"text": "12"}
+
+
+def test_tools_of_a_bundle_with_errors_are_not_given_short(place: Project) -> None:
+    place.workflow(script("a", "true"), head="nope: 1\n", name="bad", gh="print(1)")
+    for words in (("list",), ("show", "gh"), ("show", "http.get"), ("call", "gh", "--yes")):
+        done = place.run("tools", *words, "--bundle", "bad")
+        assert (done.code, done.out) == (2, ""), words
+        assert "error[AW501]: `nope` is no setting of the frontmatter" in done.err
+        as_json = place.run("tools", *words, "--bundle", "bad", "--json")
+        assert as_json.json["error"]["code"] == "invalid-bundle"
 
 
 def test_doctor_looks_at_servers_and_asks_them_when_told_to(place: Project) -> None:
