@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from aiworkflow.diagnostics import Report, Source
 
-_END: Final = re.compile(r"^---[ \t]*$", re.MULTILINE)
+# a line of `...` at the margin ends YAML wherever it stands, so it can be no part of the settings
+_END: Final = re.compile(r"^(?:---[ \t]*|\.\.\.(?:[ \t].*)?)$", re.MULTILINE)
+_NEARLY: Final = re.compile(
+    r"^[ \t]*(?:-{2,}(?:[ \t]+#.*)?|[–—]+|_{3,}|\*{3,})[ \t]*$", re.MULTILINE
+)
+"""What is most likely meant as the end, where there is none."""
 _LATE: Final = re.compile(r"\s+---[ \t]*\n\s*\w+:")
 
 
@@ -45,14 +50,25 @@ def find_frontmatter(source: Source, report: Report) -> tuple[int, int, int] | N
         return None
     end = _END.search(text, first + 1)
     if end is None:
+        heading = text.find("\n#", first)  # a rule further below is no slip of the end
+        nearly = _NEARLY.search(text, first + 1, len(text) if heading < 0 else heading)
         report.error(
             "AW211",
-            source.place(0, 3),
+            source.place(*(nearly.span() if nearly is not None else (0, 3))),
             "the frontmatter is never closed",
-            "add a line `---` after the settings",
+            "add a line `---` after the settings"
+            if nearly is None
+            else "write exactly `---`, at the beginning of the line",
         )
         return None
-    if end.group() != "---":
+    if end.group().startswith("."):
+        report.error(
+            "AW211",
+            source.place(end.start(), end.start() + 3),
+            "the frontmatter ends at a line of exactly `---`, not `...`",
+            "write `---` there",
+        )
+    elif end.group() != "---":
         report.error(
             "AW211",
             source.place(end.start(), end.end()),
