@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, cast
 
+from aiworkflow.bundle.failures import FailureKindReader
 from aiworkflow.bundle.policies import Approval, Budget, Cache, Retry, Undo
 from aiworkflow.bundle.readers import (
     COUNT,
@@ -119,7 +120,7 @@ RETRY: Final = ByShape(
             _row("factor", Decimal(1, 100), "What an exponential pause is multiplied by each time.", "2"),
             _row("max", DURATION, "The longest pause.", "1m"),
             _row("jitter", Decimal(0, 1), "Share of a pause that is left to chance.", "0.2"),
-            _row("on", ListOf(Text("a kind of failure such as `timeout` or `exit:75`", r"[a-z][a-z0-9_]*|exit:[0-9]{1,3}", 40), "kinds of failure", 1), "Which failures are tried again.", "[timeout, rate_limit, exit:75]"),
+            _row("on", ListOf(FailureKindReader(), "kinds of failure", 1), "Which failures are tried again.", "[timeout, rate_limit, exit:75]"),
         ),
         make=_retry,
     ),

@@ -30,7 +30,8 @@ class Retry:
         factor: what an exponential pause is multiplied by each time.
         max_s: the longest pause, seconds.
         jitter: share of a pause that is left to chance, 0 to 1.
-        on: kinds of failure that are tried again (`timeout`, `exit:75`); empty for all that may be.
+        on: kinds of failure that are tried again (`timeout`, `exit:75`), as in
+            `bundle.failures`; empty for all that may be.
     """
 
     times: int

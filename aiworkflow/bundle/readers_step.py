@@ -45,9 +45,9 @@ _MCP = re.compile(rf"mcp:(?P<server>{_WORD})/(?P<tool>[A-Za-z0-9_.-]+)")
 _AGENT = re.compile(r"(?P<name>[A-Za-z][A-Za-z0-9_-]*)(?:/(?P<model>[^\s/][^\s]*))?")
 _USES = "a tool such as `github.comment` or `mcp:server/tool`"
 SECRET_NAME: Final = r"[A-Za-z_][A-Za-z0-9_]*"  # noqa: S105  the form of names
-HOST: Final = (
-    r"(?:\*\.)?(?:[A-Za-z0-9-]+\.)*[A-Za-z0-9-]+(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](?::[0-9]{1,5})?"
-)
+# 1 to 65535: another port is no connection's, so the entry would allow nothing
+_PORT: Final = r"(?::(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?"
+HOST: Final = rf"(?:\*\.)?(?:[A-Za-z0-9-]+\.)*[A-Za-z0-9-]+{_PORT}|\[[0-9A-Fa-f:.]+\]{_PORT}"
 INSIDE: Final = r"(?![/~])(?!(?:.*/)?\.\.(?:/|$))[^\\:]+"
 
 
@@ -236,7 +236,7 @@ ALLOW: Final = Record(
             "network",
             Scope.FRONTMATTER,
             ListOf(
-                Text("a host such as `api.github.com`, `host:8080` or `*.example.com`", HOST, 260, "AW523", "leave out the scheme and the path"),
+                Text("a host such as `api.github.com`, `host:8080` or `*.example.com`", HOST, 260, "AW523", "leave out the scheme and the path; a port is from 1 to 65535"),
                 "hosts",
             ),
             "Hosts that scripts and tools may talk to.",

@@ -11,13 +11,11 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Final
 
+from aiworkflow.bundle.failures import NEVER
 from aiworkflow.bundle.policies import Retry
 
 if TYPE_CHECKING:
     from aiworkflow.engine.carried import Failure
-
-NEVER: Final = frozenset({"rejected", "expired", "cancelled", "budget", "permission"})
-"""Kinds of failure that are never tried again: somebody, or a bound, has said no."""
 
 UNDO_RETRY: Final = Retry(3)
 """How an undo is tried again: it has no setting of its own."""

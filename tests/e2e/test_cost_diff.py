@@ -159,7 +159,7 @@ def test_what_cannot_be_compared_is_said(project: Project) -> None:
         (("one",), "no recorded run of bundles/flow that succeeded has asked an agent"),
         (("nowhere",), "there is no revision `nowhere`"),
         (("one", "--format", "html"), "there is no format `html`"),
-        (("one", "--runs", "many"), "`--runs` takes a number"),
+        (("one", "--runs", "many"), "`--runs` takes a whole number"),
         (("one", "--bundle", "other"), "there is no bundle `other`"),
     ):
         done = project.run("cost", "diff", *words)

@@ -150,4 +150,12 @@ RULES = (
         'output: {type: string, pattern: "^([a-z]+)+$"}\n',
         'output: {type: string, pattern: "^[a-z]+$"}\n',
     ),
+    Rule(
+        "AW533", "retry-never", "a kind of failure that is never tried again",
+        "A kind with a slip in it matches no failure, and what a person, a budget or a permission "
+        "refused is tried again by nobody; so the step fails where its author believes that it is "
+        "tried again. Tools and agents of plugins may have kinds of their own: only what is nearly a "
+        "known one is warned of.",
+        "retry: {times: 3, on: [time_out]}\n", "retry: {times: 3, on: [timeout]}\n",
+    ),
 )  # fmt: skip

@@ -118,7 +118,8 @@ MESSAGES = {
     "minute, hour, day, month and day of the week | "
     "write minute, hour, day, month, day of the week; with seconds, these first",
     "AW523": "1:19 `allow.network` takes a host such as `api.github.com`, `host:8080` or "
-    "`*.example.com`, not `https://api.github.com/` | leave out the scheme and the path",
+    "`*.example.com`, not `https://api.github.com/` | "
+    "leave out the scheme and the path; a port is from 1 to 65535",
     "AW524": "1:6 `cwd` takes a directory within the project, not `../other` | "
     "write it relative to the project, without `..`",
     "AW525": "1:30 `by` means something for `max` and `min` only, not for `sum` | "
@@ -129,6 +130,8 @@ MESSAGES = {
     "AW531": "1:7 `wait` takes exactly one of `at`, `event`, not `at` and `event` | keep one",
     "AW532": "1:33 `output.pattern` can take for ever: one repetition can match the same text in "
     "many ways | let each character be matched in one way only: `^[a-z]+( [a-z]+)*$`",
+    "AW533": "1:24 `retry.on` names `time_out`, which nothing here fails as | "
+    "did you mean `timeout`?",
     "AW601": "1:10 `efect` is no setting of `tool` | did you mean `effect`?",
     "AW602": "1:10 `inputs` speaks of one operation, and this tool has `operations` | "
     "move `inputs` to the operation it belongs to",
@@ -173,6 +176,7 @@ def test_every_code_that_is_emitted_has_a_rule_and_every_rule_is_emitted() -> No
             "keys*.py",
             "*schema*.py",
             "*file.py",
+            "failures.py",
             "rules/settings.py",
         )
         for path in directory.glob(pattern)
