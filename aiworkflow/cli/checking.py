@@ -35,7 +35,8 @@ def validate_bundle(bundle: str, form: str, project: str | None, out: Out) -> in
             out.object(render.to_sarif(found, __version__))
         case "github":
             out.json = False
-            out.result(render.to_github(found))
+            if found:
+                out.result(render.to_github(found))
         case _:
             out.diagnostics(found)
             if valid:

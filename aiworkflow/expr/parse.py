@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, cast
 
 from aiworkflow.expr import tree as t
@@ -39,6 +40,10 @@ _TAG: Final = re.compile(r"\{%[-+]?\s*(\w+)")
 
 class _Refused(Exception):
     """A finding was reported; there is no tree."""
+
+
+class _Ended(_Refused):
+    """A bound is reached: what follows is not read any more."""
 
 
 # -- the front doors ------------------------------------------------------------------------------
@@ -160,6 +165,11 @@ class _Parser:
         self.report.error(code, self.fragment.place(start, end), message, hint)
         return _Refused()
 
+    def end(self, code: str, start: int, end: int, message: str, hint: str) -> _Ended:
+        """The same, for what ends the reading."""
+        self.refuse(code, start, end, message, hint)
+        return _Ended()
+
     def expression(self) -> t.Tree:
         """The tree of a bare expression."""
         return _Convert(self).tree(self._parse("variable"))
@@ -191,8 +201,22 @@ class _Convert:
     def __init__(self, parser: _Parser) -> None:
         self.parser = parser
         self.text = parser.text
+        self.has_refused = False
 
     # -- texts --
+
+    @contextmanager
+    def _going_on(self) -> Iterator[None]:
+        """Go on after a finding, so that all in a text are told of."""
+        try:
+            yield
+        except _Ended:
+            raise
+        except _Refused:
+            report = self.parser.report
+            if len(report.diagnostics) >= report.limit:
+                raise _Ended from None
+            self.has_refused = True
 
     def parts(
         self,
@@ -205,7 +229,10 @@ class _Convert:
 
         found: list[t.Part] = []
         for child in node.body if isinstance(node, n.Template) else [node]:
-            self._part(child, found, counter, included, chain)
+            with self._going_on():
+                self._part(child, found, counter, included, chain)
+        if self.has_refused:
+            raise _Refused
         return tuple(found)
 
     def _bodies(
@@ -217,7 +244,8 @@ class _Convert:
     ) -> tuple[t.Part, ...]:
         found: list[t.Part] = []
         for child in body:
-            self._part(child, found, counter, included, chain)
+            with self._going_on():
+                self._part(child, found, counter, included, chain)
         return tuple(found)
 
     def _part(
@@ -237,7 +265,8 @@ class _Convert:
                 for one in inner:
                     if isinstance(one, n.TemplateData):
                         found.append(t.Words(one.data))
-                    else:
+                        continue
+                    with self._going_on():
                         found.append(t.Output(self._expression(one), self._next(counter, one)))
                 return
             case n.If() if self.parser.blocks:
@@ -272,7 +301,7 @@ class _Convert:
     def _next(self, counter: Iterator[int], node: nodes.Node) -> int:
         index = next(counter)
         if index >= _MOST_OUTPUTS:
-            raise self.parser.refuse(
+            raise self.parser.end(
                 "AW402",
                 node.lineno,
                 node.lineno + 1,
@@ -361,7 +390,7 @@ class _Convert:
         if self.parser.include is None:
             raise self.parser.refuse("AW411", at, end, "`include` is not possible here")
         if len(included) >= _MOST_INCLUDES:
-            raise self.parser.refuse(
+            raise self.parser.end(
                 "AW411",
                 at,
                 end,

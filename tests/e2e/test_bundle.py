@@ -89,6 +89,9 @@ def test_github_gets_annotations(project: Project) -> None:
     done = project.run("bundle", "validate", "flow", "--format", "github")
     assert done.code == 2
     assert "::error file=bundles/flow/workflow.md,line=" in done.out
+    project.workflow(script("one", "echo 1"))
+    done = project.run("bundle", "validate", "flow", "--format", "github")
+    assert (done.code, done.out) == (0, "")
 
 
 def test_an_unknown_format_is_wrong_usage(project: Project) -> None:
