@@ -81,15 +81,18 @@ def run_batch(request: RunRequest, batch: BatchRequest, out: Out) -> int:
 
 async def _run(request: RunRequest, asked: BatchRequest, output: _Output, out: Out) -> int:
     from aiworkflow.cli.bounding import agree_to_cost
+    from aiworkflow.cli.checking import say_unfit
     from aiworkflow.cli.given import overrides
     from aiworkflow.cli.running import interrupts
     from aiworkflow.cli.where import connect
 
     async with connect(request.project) as client:
         checked = client.project.check(request.bundle, overrides(request.agent, request.settings))
+        if asked.dry_run:
+            client.project.unfit = []
         batch = _plan(client, request, asked, checked)
         if asked.dry_run:
-            return _say_plan(batch, asked, out)
+            return _say_plan(batch, asked, say_unfit(client.project, out), out)
         planned = batch.planned
         count = planned["start"] + planned["resume"]
         agree_to_cost(client, checked, None, {}, out, agreed=request.agreed, count=count)
@@ -190,10 +193,11 @@ def _earlier(client: Client, bundle: str, again: str | None) -> Earlier | None:
     )
 
 
-def _say_plan(batch: Batch, asked: BatchRequest, out: Out) -> int:
+def _say_plan(batch: Batch, asked: BatchRequest, refused: list[Json], out: Out) -> int:
     """`--dry-run`: the lines were checked, and that is all."""
     counts = batch.planned
-    out.object({"batch": batch.id, "lines": len(batch.lines), "planned": dict(counts)})
+    about = {"batch": batch.id, "lines": len(batch.lines), "planned": dict(counts)}
+    out.object({**about, "refused": refused})
     listed = ", ".join(f"{count} to {what}" for what, count in counts.items() if count)
     out.say(f"{_count(len(batch.lines), 'line')} of {asked.lines}: {listed or 'nothing to do'}")
     return EXIT_OK

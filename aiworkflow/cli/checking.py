@@ -246,6 +246,7 @@ def dry_run(
     from aiworkflow.plan import describe_plan, draw_terminal
 
     place = _project(project)
+    place.unfit = []
     checked = place.check(bundle, overrides)
     new = place.prepare(checked, given, texts)
     about = describe_plan(new.plan)
@@ -257,6 +258,7 @@ def dry_run(
     found = outlay(place, checked, given, texts=texts)
     about["cost"] = found.to_json()
     about["servers"] = {name: server.shown for name, server in servers_kept(new.settings).items()}
+    about["refused"] = say_unfit(place, out)
     out.object(about)
     if out.json:
         return EXIT_OK
@@ -287,6 +289,16 @@ def dry_run(
     lines += ["", "nothing was started"]
     out.result("\n".join(lines))
     return EXIT_OK
+
+
+def say_unfit(place: Project, out: Out) -> list[Json]:
+    """Warn of agents that cannot be called now; what would refuse the run, for people."""
+    found = {str(error): error.hint for error in place.unfit or ()}
+    for text, hint in found.items():
+        out.note(f"warning: a run would be refused now: {text}")
+        if hint:
+            out.note(f"  help: {hint}")
+    return list(found)
 
 
 def _project(project: str | None) -> Project:

@@ -8,7 +8,7 @@ from aiworkflow.bundle.workflow import AgentCall, agent_spec
 from aiworkflow.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from aiworkflow.bundle.workflow import AgentSpec
     from aiworkflow.engine.carried import Json
@@ -26,12 +26,28 @@ class AgentProblems(Protocol):
         ...
 
 
-def check_agents(plan: Plan, settings: InForce, resolve: AgentProblems) -> None:
+def check_agents(
+    runs: Iterable[tuple[Plan, InForce]], resolve: AgentProblems, unfit: list[UsageError] | None
+) -> None:
     """Refuse a run that would come to a step whose agents cannot be used here.
+
+    Args:
+        runs: the plan and the settings of it, and of each that it may call.
+        unfit: for a dry run, which calls nobody: gets why a run would be refused, instead.
 
     Raises:
         UsageError: no agent is configured for a step, or those named cannot do what it asks.
     """
+    for plan, settings in runs:
+        try:
+            _check(plan, settings, resolve)
+        except UsageError as error:
+            if unfit is None:
+                raise
+            unfit.append(error)
+
+
+def _check(plan: Plan, settings: InForce, resolve: AgentProblems) -> None:
     wanted: dict[AgentSpec, str] = {}  # who each is asked by, for a person who looks for it
     every = tuple(agent_spec(one) for one in (*settings.agent, *settings.agents))
     for node in plan.nodes.values():

@@ -146,6 +146,7 @@ class Project:
         self.strangers: Sequence[str] = ()
         self.acting: str | None = None
         self.offered: Sequence[str] = ()  # agents that were found, where nobody names one
+        self.unfit: list[UsageError] | None = None  # gets what else refuses a run; see `needed`
 
     @property
     def root(self) -> Path:
@@ -436,9 +437,8 @@ class Project:
                 values = check_inputs(plan.name, plan.inputs, inputs, texts)
             settings = self._in_force(plan, checked)
             settings = keep(settings) if keep is not None else settings
-            check_agents(plan, settings, self._resolve_agents)
-            for one in called.values():
-                check_agents(one.plan, one.settings, self._resolve_agents)
+            runs = [(plan, settings), *((one.plan, one.settings) for one in called.values())]
+            check_agents(runs, self._resolve_agents, self.unfit)
         except BaseException:
             revision.drop()
             raise

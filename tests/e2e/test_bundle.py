@@ -154,6 +154,27 @@ def test_times_are_written_as_in_the_workflow(project: Project) -> None:
         assert "  one  [script bash]  line 8  timeout 5m\n" in project.run(*words).out
 
 
+def test_a_dry_run_needs_no_agent_that_can_be_called(project: Project) -> None:
+    project.workflow("## A\n\n```yaml step\n```\n\nSay it.\n", head="agent: anthropic/claude-x\n")
+    project.write("in.jsonl", "{}\n")
+    said = "agent `anthropic` needs a key, and the variable ANTHROPIC_API_KEY is not set"
+    for words in ((), ("--batch", "in.jsonl")):
+        done = project.run("run", "flow", "--dry-run", *words)
+        assert done.code == 0
+        assert f"warning: a run would be refused now: {said}" in done.err
+        (refused,) = project.run("run", "flow", "--dry-run", "--json", *words).json["refused"]
+        assert said in refused
+        with_key = project.run("run", "flow", "--dry-run", *words, ANTHROPIC_API_KEY="k")
+        assert (with_key.code, "refused" in with_key.err) == (0, False)
+    done = project.run("run", "flow")
+    assert (done.code, said in done.err) == (2, True)
+    nobody = project.run("run", "flow", "--dry-run", "--agent", "nope")
+    assert (nobody.code, "would be refused now: there is no agent `nope`" in nobody.err) == (
+        0,
+        True,
+    )
+
+
 def test_the_digest_does_not_depend_on_the_place(project: Project) -> None:
     project.workflow(FULL, head=HEAD)
     other = Project(project.root.parent / "other", git=False)
