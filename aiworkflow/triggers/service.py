@@ -113,7 +113,8 @@ class Service:
         _log.info("ready", extra={"bundles": len(self.catalogue.bundles)})
 
     async def _end(self) -> None:
-        _log.info("stopping", extra={"grace_seconds": self._grace_s})
+        works = self.worker is not None  # else there are no running steps to wait for
+        _log.info("stopping", extra={"grace_seconds": self._grace_s} if works else {})
         await end_in_order(self._drain(), self._hurry, self._stop_working)
 
     async def _stop_working(self) -> None:

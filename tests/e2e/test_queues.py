@@ -248,6 +248,35 @@ def test_a_queue_elsewhere(project: Project, kind: str) -> None:
         (forget_in_redis if kind == "redis" else forget_in_rabbit)([name])
 
 
+def test_a_key_of_a_queue_that_somebody_else_uses_is_named(project: Project) -> None:
+    import redis
+
+    need_redis()
+    name = f"t.{secrets.token_hex(6)}"
+    with redis.Redis.from_url(REDIS) as client:
+        for key, kind, words in (
+            ("4", "stream", ("publish", name)),
+            ("delayed", "zset", ("publish", name, "--delay", "1m")),
+            ("delayed", "zset", ("status", name)),
+            ("dead", "stream", ("status", name)),
+            ("dead", "stream", ("dead", "list", name)),
+            ("dead", "stream", ("dead", "drop", name, "--all")),
+            ("dead", "stream", ("dead", "retry", name, "--all")),
+        ):
+            try:
+                client.set(f"aiworkflow:{{{name}}}:{key}", "mine")
+                done = project.run("queue", *words, "--url", REDIS)
+                assert client.get(f"aiworkflow:{{{name}}}:{key}") == b"mine"
+            finally:
+                forget_in_redis([name])
+            assert done.code == 1, words
+            said = (
+                f"the key `aiworkflow:{{{name}}}:{key}` is of type string, and the queue `{name}`"
+            )
+            assert f"{said} keeps a {kind} there" in done.err
+            assert "help: rename or delete that key on the server, or give the queue" in done.err
+
+
 def test_what_the_command_refuses(project: Project) -> None:
     order(project, "{name: orders, url: 'nats://localhost', inputs: {n: 1}}")
     project.workflow(

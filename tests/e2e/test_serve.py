@@ -214,6 +214,15 @@ def test_the_grace_is_bounded(
     assert servers[0].process.returncode == 0
 
 
+def test_who_drives_nothing_waits_for_no_steps(project: Project, servers: list[Server]) -> None:
+    servers.append(Server(project, "--no-work", "--grace", "45s"))
+    servers[0].until("ready")
+    servers[0].process.send_signal(signal.SIGTERM)
+    assert "grace_seconds" not in servers[0].until("stopping")
+    servers[0].process.communicate(timeout=60)
+    assert servers[0].process.returncode == 0
+
+
 def test_a_broken_bundle_keeps_its_last_good_version_and_says_so(
     project: Project, servers: list[Server]
 ) -> None:

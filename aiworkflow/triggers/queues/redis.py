@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from aiworkflow.errors import UsageError
@@ -169,7 +170,7 @@ class RedisQueue:
         """Out of the stream."""
 
         async def away(entry: bytes, _: Dead) -> int:
-            return cast("int", await self._ask(lambda: self._redis.xdel(self._dead, entry)))
+            return cast("int", await self._told(lambda: self._redis.xdel(self._dead, entry)))
 
         return await self._each_dead(ids, away)
 
@@ -186,7 +187,7 @@ class RedisQueue:
         return count
 
     async def _page_of_dead(self, start: str, most: int) -> list[tuple[bytes, Dead]]:
-        rows = await self._ask(lambda: self._redis.xrange(self._dead, start, "+", count=most))
+        rows = await self._told(lambda: self._redis.xrange(self._dead, start, "+", count=most))
         found = []
         for entry, fields in cast("list[tuple[bytes, dict[bytes, bytes]]]", rows):
             message = _message(fields, _number(fields, b"priority"), entry)
@@ -219,7 +220,7 @@ class RedisQueue:
                 for stream in self._streams:
                     ids = [entry for where, entry in self._mine if where == stream]
                     await self._do(lua.RELEASE, [stream], [_GROUP, self._consumer, *ids])
-                await self._ask(lambda: self._redis.zrem(self._consumers, self._consumer))
+                await self._told(lambda: self._redis.zrem(self._consumers, self._consumer))
         except QueueUnavailable:
             pass  # the lease will do
         finally:
@@ -232,10 +233,7 @@ class RedisQueue:
 
         async with self._opening:
             if not self._is_open:
-                try:
-                    await self._ask(lambda: self._scripts[lua.OPEN](self._streams, [_GROUP]))
-                except ResponseError as error:
-                    raise await self._refused(error) from error
+                await self._told(lambda: self._scripts[lua.OPEN](self._streams, [_GROUP]))
                 self._is_open = True
         try:
             return await self._ask(lambda: self._scripts[script](keys, values))
@@ -243,9 +241,15 @@ class RedisQueue:
             if "NOGROUP" not in str(error) and "no such key" not in str(error):
                 raise await self._refused(error) from error
         # somebody has emptied the server
+        await self._told(lambda: self._scripts[lua.OPEN](self._streams, [_GROUP]))
+        return await self._told(lambda: self._scripts[script](keys, values))
+
+    async def _told(self, ask: Callable[[], Awaitable[object]]) -> object:
+        """What the server answers; where it says no, that is told of."""
+        from redis.exceptions import ResponseError
+
         try:
-            await self._ask(lambda: self._scripts[lua.OPEN](self._streams, [_GROUP]))
-            return await self._ask(lambda: self._scripts[script](keys, values))
+            return await self._ask(ask)
         except ResponseError as error:
             raise await self._refused(error) from error
 
@@ -270,11 +274,32 @@ class RedisQueue:
         One that has become a replica keeps its connections; new ones may lead to who took over.
         """
         await self._redis.connection_pool.disconnect(inuse_connections=False)
+        if "WRONGTYPE" in str(error) and (wrong := await self._of_another_kind()):
+            return wrong
         said = " ".join(str(error).partition(" script:")[0].split())[:_SAID]
         return QueueUnavailable(
             f"the queue at {self._address.shown} refuses: {said}",
             hint="see to it on the server, or correct the `url` of the queue",
         )
+
+    async def _of_another_kind(self) -> QueueUnavailable | None:
+        """Which key of the queue somebody else uses: Redis says only that there is one."""
+        from redis.exceptions import ResponseError
+
+        kinds = dict.fromkeys((*self._streams, self._dead), "stream")
+        kinds |= dict.fromkeys((self._delayed, self._consumers), "zset")
+        for key, kind in kinds.items():
+            try:
+                found = cast("bytes", await self._ask(partial(self._redis.type, key))).decode()
+            except ResponseError:
+                return None  # a login may not be allowed to ask
+            if found not in {"none", kind}:
+                return QueueUnavailable(
+                    f"the queue at {self._address.shown} refuses: the key `{key}` is of type "
+                    f"{found}, and the queue `{self.name}` keeps a {kind} there",
+                    hint="rename or delete that key on the server, or give the queue another name",
+                )
+        return None
 
     def _unavailable(self, error: Exception) -> QueueUnavailable:
         kind = type(error).__name__
