@@ -299,18 +299,29 @@ def say_sweep(found: _Shown, report: str | None, out: Out, *, whole: bool = Fals
     if found["stopped"]:
         out.result(f"stopped: {found['stopped']}")
     dead = [one for one in repositories if one["status"] == "failed"]
-    for one in dead:
+    left = False
+    for one in repositories:
         error = cast("_Shown", one["error"] or {})
+        is_left = error.get("kind") == "undo"
+        left = left or is_left
+        if one not in dead and not is_left:
+            continue
         words = steady(str(error.get("message", "")).partition("\n")[0])
         out.result(f"  ✗ {one['repository']}: {words}  {one['run'] or ''}")
+        if error.get("hint"):
+            out.result(f"    {out.paint('help', 'cyan')}: {steady(str(error['hint']))}")
     for one in repositories:
         if one["status"] == "waiting":
             name, run = one["repository"], one["run"]
             out.note(f"  · {name} waits: look at it with aiworkflow runs show {run}")
-    if dead:
+    if left:
+        out.note(f"  then take back what is left: aiworkflow sweep undo {sweep}")
+    elif dead and not found["undoing"]:
         out.note(f"  when it is mended: aiworkflow sweep retry-failed {sweep}")
     if status == "interrupted" and found["goes_on"]:
         out.note("  a server goes on with it")
+    elif found["undoing"] and status == "interrupted":
+        out.note(f"  go on with: aiworkflow sweep undo {sweep}")
     elif status in {"interrupted", "stopped", "waiting"}:
         out.note(f"  go on with: aiworkflow sweep resume {sweep}")
 

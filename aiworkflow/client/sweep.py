@@ -30,6 +30,8 @@ from aiworkflow.client.sweep_record import (
     SweepReport,
     Swept,
     Target,
+    error_json,
+    error_of_run,
     repository_json,
 )
 from aiworkflow.client.sweep_runs import SweepRuns
@@ -178,7 +180,7 @@ class Sweep:
             except JournalUnavailable:
                 raise
             except AIWorkflowError as error:
-                said: dict[str, Json] = {"kind": error.code, "message": error.message, "step": None}
+                said = error_json(error.code, error.message, hint=error.hint)
                 swept = dataclasses.replace(self._so_far(place), status=FAILED, error=said)
             if swept is None:
                 return
@@ -347,10 +349,6 @@ class Sweep:
         old = self._swept[place]
         line = Line(place + 1, "", "", None)
         found = result_of_run(self._client.journal, row, line, self.order.sweep)
-        error: dict[str, Json] = {}
-        if found.error is not None:
-            step = found.error.step
-            error = {"kind": found.error.kind, "message": found.error.message, "step": step}
         return dataclasses.replace(
             old,
             status=row.status,
@@ -359,5 +357,5 @@ class Sweep:
             commit=row.commit or "",
             cost_usd=self._runs.spent(place, old),
             seconds=found.seconds,
-            error=error,
+            error=error_of_run(found.error),
         )

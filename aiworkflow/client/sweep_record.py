@@ -23,6 +23,7 @@ from aiworkflow.steady import one_line
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from aiworkflow.client.result import RunError
     from aiworkflow.engine.carried import Json
     from aiworkflow.journal import Journal
 
@@ -40,6 +41,9 @@ SUCCEEDED: Final = "succeeded"
 FAILED: Final = "failed"
 LEFT: Final = "not_started"
 UNDONE: Final = "undone"
+UNDO: Final = "undo"
+"""The kind of an error that came of taking a repository back."""
+
 SETTLED: Final = frozenset({SUCCEEDED, FAILED, "rolled_back", UNDONE})
 """What a repository has come to for good, unless somebody tries again."""
 
@@ -77,6 +81,7 @@ class SweepOrder:
         started: seconds since the epoch; `ended` when it came to rest last, None while it goes.
         stopped: why it came to rest before its end; "" for it did not.
         overrides: settings of the command line.
+        undoing: whether it is being taken back; so it stays where that was broken off.
     """
 
     sweep: str
@@ -99,6 +104,7 @@ class SweepOrder:
     stopped: str = ""
     seconds: float = 0.0
     overrides: Mapping[str, Json] = field(default_factory=dict)
+    undoing: bool = False
 
     def run_of(self, place: int, attempt: int) -> str:
         """The id of a repository's run."""
@@ -114,7 +120,7 @@ class Swept:
         attempt: number of its newest run; 0 for none.
         branch: with what came of it; "" where nothing changed.
         cost_usd: of all attempts. `seconds`: that the newest took.
-        error: why it failed: `kind`, `message` and `step`.
+        error: why it failed: `kind`, `message`, `step` and `hint`, the way out.
         commit: that its run began at, `result` the one that `branch` names.
     """
 
@@ -205,7 +211,8 @@ class SweepStore:
         """
         found = self._journal.register(SWEEP, order.sweep)
         changed = dataclasses.replace(order, **changes)  # type: ignore[arg-type]
-        is_same = found is not None and found.value == _order_json(order)
+        # read anew, since an older version may have written it, with fewer keys
+        is_same = found is not None and _order_json(_order(found.value)) == _order_json(order)
         version = found.version if found is not None and is_same else -1
         write = RegisterWrite(SWEEP, order.sweep, _order_json(changed), expect=version)
         self._journal.put([write, *also])
@@ -322,6 +329,8 @@ class SweepReport:
         statuses = set(self.counts)
         if self.is_driven:
             return "running"
+        if self.order.undoing:
+            return "interrupted"
         if statuses <= {SUCCEEDED}:
             return SUCCEEDED
         if UNDONE in statuses and statuses <= {UNDONE, FAILED, LEFT, "rolled_back"}:
@@ -331,6 +340,12 @@ class SweepReport:
         if statuses & {LEFT, "running", "cancelled"}:
             return "interrupted"
         return FAILED if FAILED in statuses or "waiting" not in statuses else "waiting"
+
+    @property
+    def stopped(self) -> str:
+        """Why it came to rest before its end; "" for it did not."""
+        half_way = self.order.undoing and not self.is_driven
+        return "its undo is not done" if half_way else self.order.stopped
 
     @property
     def cost_usd(self) -> float:
@@ -352,7 +367,8 @@ class SweepReport:
             "sweep": order.sweep,
             "bundle": order.bundle,
             "status": self.status,
-            "stopped": order.stopped or None,
+            "stopped": self.stopped or None,
+            "undoing": order.undoing,
             "goes_on": self.is_driven or self.is_served,
             "counts": cast("dict[str, Json]", dict(self.counts)),
             "branch": order.branch,
@@ -378,20 +394,33 @@ class SweepReport:
             f"- branch: `{order.branch}`",
             f"- cost: {usd_text(self.cost_usd)}",
             f"- time: {order.seconds:.1f} s",
-            *([f"- stopped: {_cell(order.stopped)}"] if order.stopped else []),
+            *([f"- stopped: {_cell(self.stopped)}"] if self.stopped else []),
             "",
             "| repository | status | run | branch | cost | time | error |",
             "| --- | --- | --- | --- | --: | --: | --- |",
         ]
         for target, one in zip(order.targets, self.swept, strict=True):
-            error = str(one.error.get("message", "")) if one.error else ""
+            error, hint = (str(one.error.get(key) or "") for key in ("message", "hint"))
+            way_out = f"<br>help: {_cell(hint)}" if hint else ""
             branch = f"`{one.branch}` {one.result[:10]}" if one.branch else ""
             cost = usd_text(one.cost_usd) if one.cost_usd else ""
             lines.append(
                 f"| {_cell(target.name)} | {one.status} | {one.run} | {_cell(branch)} | {cost} "
-                f"| {one.seconds:.1f} s | {_cell(error)} |"
+                f"| {one.seconds:.1f} s | {_cell(error)}{way_out} |"
             )
         return "\n".join(lines) + "\n"
+
+
+def error_json(
+    kind: str, message: str, step: str | None = None, hint: str | None = None
+) -> dict[str, Json]:
+    """Why a repository failed, as it is kept and as `--json` prints it."""
+    return {"kind": kind, "message": message, "step": step, "hint": hint}
+
+
+def error_of_run(said: RunError | None) -> dict[str, Json]:
+    """The same, by what a run says of itself; empty where it did not fail."""
+    return {} if said is None else error_json(said.kind, said.message, said.step, said.hint)
 
 
 def repository_json(target: Target, swept: Swept) -> dict[str, Json]:

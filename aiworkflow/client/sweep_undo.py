@@ -7,7 +7,14 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aiworkflow.client.sweep_record import SETTLED, UNDONE, SweepReport, repository_json
+from aiworkflow.client.sweep_record import (
+    SETTLED,
+    UNDO,
+    UNDONE,
+    SweepReport,
+    error_json,
+    repository_json,
+)
 from aiworkflow.client.sweep_runs import SweepRuns
 from aiworkflow.client.sweeps import silent
 from aiworkflow.engine import RunState, undoable
@@ -22,7 +29,6 @@ if TYPE_CHECKING:
     from aiworkflow.client.client import Client
     from aiworkflow.client.sweep_record import SweepOrder, SweepStore, Swept
     from aiworkflow.client.sweeps import Shown, Tell
-    from aiworkflow.engine.carried import Json
     from aiworkflow.journal import RunRow
 
 
@@ -42,6 +48,7 @@ class SweepUndo:
         self._swept = list(swept)
         self._runs = SweepRuns(client.journal, order)
         self._stopped = False
+        self._broken_off = False
 
     @property
     def id(self) -> str:
@@ -64,7 +71,8 @@ class SweepUndo:
             rests = True
         finally:
             ended = self._client.project.clock.now().timestamp()
-            self._order = self._store.rest(self._order, rests=rests, ended=ended)
+            undoing = self._broken_off or not rests
+            self._order = self._store.rest(self._order, rests=rests, ended=ended, undoing=undoing)
         return SweepReport(self._order, self._swept).to_json()
 
     async def _all(self, tell: Tell) -> None:
@@ -73,6 +81,7 @@ class SweepUndo:
             if not one.run or one.status == UNDONE:
                 continue
             if self._stopped:
+                self._broken_off = True
                 return
             one = await self._undone(place, one)
             self._swept[place] = one
@@ -89,7 +98,7 @@ class SweepUndo:
                 git = Git(folder, self._client.project.environ)
                 await asyncio.to_thread(remove_branch, git, swept.branch, swept.result)
         except AIWorkflowError as error:
-            said: dict[str, Json] = {"kind": "undo", "message": error.message, "step": None}
+            said = error_json(UNDO, error.message, hint=error.hint)
             return dataclasses.replace(swept, error=said)
         return dataclasses.replace(swept, status=UNDONE, branch="", result="", error={})
 

@@ -26,6 +26,7 @@ from aiworkflow.client.sweep_record import (
     SweepReport,
     SweepStore,
     UnknownSweep,
+    error_of_run,
 )
 from aiworkflow.client.sweep_runs import SweepRuns
 from aiworkflow.client.sweep_undo import SweepUndo
@@ -97,17 +98,13 @@ class SweepsHere:
             return swept
         status = row.status if row.status != SUCCEEDED else "running"  # its branch is yet to come
         found = result_of_run(self._client.journal, row, Line(place + 1, "", "", None), order.sweep)
-        said = found.error
-        error: dict[str, Json] = {}
-        if said is not None:
-            error = {"kind": said.kind, "message": said.message, "step": said.step}
         return dataclasses.replace(
             swept,
             status=status,
             run=row.run,
             attempt=attempt,
             cost_usd=runs.spent(place, swept),
-            error=error,
+            error=error_of_run(found.error),
         )
 
     def _is_driven(self, order: SweepOrder) -> bool:
@@ -176,7 +173,7 @@ class SweepsHere:
 
     async def resume(self, sweep: str, max_usd: float | None = None) -> Sweep:
         """Go on with a sweep where it stopped; see `aiworkflow.client.sweeps`."""
-        order = self._store.find(sweep)
+        order = self._forward(sweep)
         swept = self._report(order).swept
         if all(one.status in _DONE for one in swept):
             failed = sum(one.status == FAILED for one in swept)
@@ -192,7 +189,7 @@ class SweepsHere:
 
     async def retry(self, sweep: str, max_usd: float | None = None) -> Sweep:
         """Try the failed repositories of a sweep again; see `aiworkflow.client.sweeps`."""
-        order = self._store.find(sweep)
+        order = self._forward(sweep)
         failed = self._failed(order)
         if not failed:
             raise UsageError(
@@ -210,8 +207,18 @@ class SweepsHere:
 
     async def undo(self, sweep: str) -> SweepUndo:
         """Take back what the runs of a sweep did; see `aiworkflow.client.sweeps`."""
-        order = self._taken(self._store.find(sweep), "undo")
+        order = self._taken(self._store.find(sweep), "undo", undoing=True)
         return SweepUndo(self._client, self._store, order, self._report(order).swept)
+
+    def _forward(self, sweep: str) -> SweepOrder:
+        """A sweep that is not half taken back. Raises UsageError."""
+        order = self._store.find(sweep)
+        if order.undoing and not self._is_driven(order):
+            raise UsageError(
+                f"sweep {order.sweep} is half taken back: its undo is not done",
+                hint=f"go on with it: aiworkflow sweep undo {order.sweep}",
+            )
+        return order
 
     def _taken(
         self, order: SweepOrder, doing: str, *also: RegisterWrite, **changes: object

@@ -27,6 +27,7 @@ _KEYS: Final[dict[str, Schema]] = {
     "bundle": TEXT,
     "status": TEXT,
     "stopped": MAYBE_TEXT,
+    "undoing": FLAG,
     "goes_on": FLAG,
     "counts": ANY_MAP,
     "branch": TEXT,
@@ -35,7 +36,7 @@ _KEYS: Final[dict[str, Schema]] = {
     "dead_letters": listed(TEXT),
 }
 _SWEEP: Final = gives(
-    "sweep bundle status stopped goes_on counts repositories dead_letters",
+    "sweep bundle status stopped undoing goes_on counts repositories dead_letters",
     **_KEYS,
     repositories=listed(gives("repository status run branch error", repository=TEXT, status=TEXT)),
 )

@@ -204,3 +204,68 @@ def test_what_git_says_of_a_branch_that_it_cannot_make_is_told_from_its_beginnin
     assert str(lock) in said
     lock.unlink()
     assert statuses(fleet.sweep("retry-failed", "last")) == ["succeeded"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "kill -9"])
+def test_an_undo_that_was_broken_off_is_called_that_and_the_way_on_is_said(
+    fleet: Fleet, tmp_path: Path, number: signal.Signals
+) -> None:
+    effects, go = tmp_path / "effects", tmp_path / "go"
+    act = script("act", "echo two > a.txt", "effect: idempotent\n")
+    undo = f"echo begins >> {effects}; until [ -e {go} ]; do sleep 0.1; done"
+    fleet.project.workflow(f"{act}```bash undo\n{undo}\n```\n", head=HEAD)
+    sweep = fleet.sweep("flow", "--all")["sweep"]
+    process = fleet.project.start("sweep", "undo", "last")
+    while not effects.exists():
+        time.sleep(0.05)
+    process.send_signal(number)
+    if number == signal.SIGINT:
+        assert process.stderr is not None
+        while "stopping" not in process.stderr.readline():
+            pass
+    go.touch()
+    process.communicate()
+    way_on = f"go on with: aiworkflow sweep undo {sweep}"
+    shown = fleet.run("sweep", "show", "last", "--report", str(tmp_path / "report.md"))
+    assert "interrupted: " in shown.out
+    assert "stopped: its undo is not done" in shown.out
+    assert way_on in shown.err
+    assert "- stopped: its undo is not done" in (tmp_path / "report.md").read_text()
+    listed = fleet.run("sweep", "list", "--json").json["sweeps"][0]
+    assert (listed["status"], listed["undoing"]) == ("interrupted", True)
+    for word in ("resume", "retry-failed"):
+        done = fleet.run("sweep", word, "last")
+        assert done.code == 2
+        assert f"sweep {sweep} is half taken back: its undo is not done" in done.err
+        assert f"go on with it: aiworkflow sweep undo {sweep}" in done.err
+    found = fleet.run("sweep", "undo", "last", "--json").json
+    assert (found["status"], found["undoing"]) == (
+        ("undone", False) if number == signal.SIGINT else ("failed", False)
+    )
+
+
+def test_what_could_not_be_taken_back_is_said_by_show_too(fleet: Fleet) -> None:
+    fleet.project.workflow(script("change", "echo two > a.txt"), head=HEAD)
+    found = fleet.sweep("flow", "--all")
+    fleet.git("r000", "switch", "-q", found["branch"])
+    assert fleet.run("sweep", "undo", "last").code == 1
+    shown = fleet.run("sweep", "show", "last")
+    assert f"✗ r000: the branch `{found['branch']}` stays: it is checked out in" in shown.out
+    assert f"then take back what is left: aiworkflow sweep undo {found['sweep']}" in shown.err
+
+
+def test_what_is_said_of_errors_has_their_hints(fleet: Fleet, tmp_path: Path) -> None:
+    report = tmp_path / "report.md"
+    look = (
+        '## Look\n\n```yaml step\nid: look\nuses: git.log\nwith: {ref: "{{ inputs.ref }}"}\n```\n'
+    )
+    fleet.project.workflow(look, head="inputs: {ref: {type: string}}\n")
+    words = ("flow", "--all", "--input", "ref=-x", "--report", str(report))
+    hint = "names begin with no dash and hold no spaces"
+    assert f"help: {hint}" in fleet.run("sweep", *words).out
+    assert report.read_text().count(f"<br>help: {hint} |") == 2
+    shown = fleet.sweep("show", "last")
+    assert [one["error"]["hint"] for one in shown["repositories"]] == [hint, hint]
+    fleet.project.workflow(script("change", "echo two > a.txt"), head=HEAD)
+    said = fleet.run("sweep", "flow", "--repo", "r000", "--branch", "main")
+    assert "help: look at it: git log main" in said.out  # of what came after its run
