@@ -21,6 +21,7 @@ from aiworkflow.engine import RunState, undoable
 from aiworkflow.errors import AIWorkflowError, UsageError
 from aiworkflow.runtime.folding import fold
 from aiworkflow.runtime.gitwords import Git
+from aiworkflow.runtime.workspaces import remove_worktree
 from aiworkflow.runtime.worktrees import remove_branch
 
 if TYPE_CHECKING:
@@ -93,6 +94,9 @@ class SweepUndo:
         try:
             for row in self._runs.all(place, swept):
                 await self._take_back(row)
+                # there still where it failed, or where no branch could be made of it
+                state = self._client.project.folders.state
+                await asyncio.to_thread(remove_worktree, state, row.run)
             if swept.result and swept.branch == self._order.branch:
                 folder = Path(self._order.targets[place].folder)
                 git = Git(folder, self._client.project.environ)

@@ -269,3 +269,14 @@ def test_what_is_said_of_errors_has_their_hints(fleet: Fleet, tmp_path: Path) ->
     fleet.project.workflow(script("change", "echo two > a.txt"), head=HEAD)
     said = fleet.run("sweep", "flow", "--repo", "r000", "--branch", "main")
     assert "help: look at it: git log main" in said.out  # of what came after its run
+
+
+@pytest.mark.parametrize("then", ["true", "false"], ids=["no branch", "failed"])
+def test_undo_leaves_no_worktree_behind(fleet: Fleet, then: str) -> None:
+    fleet.project.workflow(script("change", f"echo two > a.txt\n{then}"), head=HEAD)
+    assert statuses(fleet.sweep("flow", "--all", "--branch", "main", code=1)) == ["failed"] * 2
+    trees = fleet.project.root / ".aiworkflow" / "state" / "worktrees"
+    assert len([one for one in trees.iterdir() if one.is_dir()]) == 2
+    assert set(statuses(fleet.sweep("undo", "last"))) == {"undone"}
+    assert [one for one in trees.iterdir() if one.is_dir()] == []
+    assert len(fleet.git("r000", "worktree", "list").splitlines()) == 1
