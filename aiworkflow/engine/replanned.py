@@ -41,8 +41,9 @@ def replan(state: RunState, event: ev.Replanned) -> Instance:
     state.started = in_force(state.started, event)
     _restart(state, event)
     state.status = root.status = RUNNING
+    if state.finished is not None:  # else a cancel has come meanwhile, and holds
+        state.cancelled = None
     state.finished = None
-    state.cancelled = None
     state.taking, state.on, state.half_way = None, "", False
     return root
 

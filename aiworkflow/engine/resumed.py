@@ -67,7 +67,7 @@ def _take_back_some(state: RunState, event: ev.RunResumed) -> None:
     """Some steps are to be taken back; the rest of the run stands still meanwhile."""
     root = state.root
     assert root is not None
-    if state.taking is None:  # else a cancel that came meanwhile holds
+    if state.finished is not None:  # else a cancel has come meanwhile, and holds
         state.cancelled = None
     state.taking, state.on = event.only, event.on
     state.status = root.status = RUNNING
