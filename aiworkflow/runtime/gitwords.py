@@ -127,13 +127,13 @@ class Git:
             raise GitFailed(f"`git {_shown(words)}` failed: {gist(said) or f'exit {code}'}")
         return out
 
-    def into(self, file: IO[bytes], *words: str) -> None:
+    def into(self, file: IO[bytes], *words: str, given: bytes = b"") -> None:
         """Have git print into a file.
 
         Raises:
             GitFailed: git said no. DiskFailed.
         """
-        code, _, said = self.ask(*words, into=file)
+        code, _, said = self.ask(*words, given=given, into=file)
         if code:
             raise GitFailed(f"`git {_shown(words)}` failed: {gist(said) or f'exit {code}'}")
 
