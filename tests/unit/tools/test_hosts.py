@@ -38,6 +38,24 @@ def test_an_entry_covers_its_hosts_and_no_others(entry, host, allowed):
     [
         ("169.254.169.254", True),
         ("::ffff:169.254.169.254", True),
+        ("::ffff:a9fe:a9fe%eth0", True),
+        ("::169.254.169.254", True),
+        ("::ffff:0:169.254.169.254", True),
+        ("64:ff9b::169.254.169.254", True),
+        ("64:ff9b::a9fe:a9fe", True),
+        ("64:ff9b::6464:64c8", True),
+        ("64:ff9b:1::169.254.169.254", True),
+        ("64:ff9b:1:a9fe:a9:fe00::", True),
+        ("64:ff9b:1:a9:fe:a9fe::", True),
+        ("64:ff9b:1::a9:fea9:fe00:0", True),
+        ("64:ff9b::10.0.0.1", False),
+        ("64:ff9b:1::10.0.0.1", False),
+        ("64:ff9b:2::169.254.169.254", False),
+        ("2002:a9fe:a9fe::1", True),
+        ("2002:0a00:0001::1", False),
+        ("2001:0:1:1:0:0:5601:5601", True),
+        ("::1", False),
+        ("2606:4700::a9fe:a9fe", False),
         ("fe80::1%eth0", True),
         ("fd00:ec2::254", True),
         ("100.100.100.200", True),
@@ -50,3 +68,10 @@ def test_an_entry_covers_its_hosts_and_no_others(entry, host, allowed):
 def test_addresses_that_serve_credentials_are_reached_only_when_they_are_named(address, forbidden):
     assert is_forbidden_address(address, ["*.example.com", "metadata.google.internal"]) == forbidden
     assert not is_forbidden_address("169.254.169.254", ["169.254.169.254"])
+
+
+@pytest.mark.parametrize("form", ["169.254.169.254", "::ffff:a9fe:a9fe", "64:ff9b::a9fe:a9fe"])
+def test_an_address_that_is_named_is_reached_in_each_of_its_forms(form):
+    assert not is_forbidden_address(form, ["169.254.169.254:80"])
+    assert not is_forbidden_address(form, [f"[{form}]" if ":" in form else form])
+    assert is_forbidden_address(form, ["169.254.169.253", "[64:ff9b::a9fe:a9fd]:80"])
