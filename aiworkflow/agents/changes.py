@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
+from aiworkflow.gitcall import ALONE, SAFE, git_environ
 from aiworkflow.tools.paths import is_hidden
 
 if TYPE_CHECKING:
@@ -28,37 +29,11 @@ def snapshot(cwd: Path, environ: Mapping[str, str]) -> dict[str, str] | None:
     None where `cwd` is in no git working tree. Files that git ignores are not looked at, and our own
     never: to open and close a database that this process has open would end its locks on it.
     """
-    # an agent may have written git's own settings: what those name is not begun by us
-    safe = ("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null")
-    command = ["git", *safe, "status", "--porcelain=v1", "-z", "-uall"]
-    env = {name: environ[name] for name in ("PATH", "HOME", "LANG") if name in environ} | {
-        "GIT_OPTIONAL_LOCKS": "0"
-    }
+    status = ("status", "--porcelain=v1", "-z", "-uall", "--no-renames", ".")
     try:
-        done = subprocess.run(
-            [*command, "--no-renames", "."],
-            cwd=cwd,
-            env=env,
-            capture_output=True,
-            check=False,
-            timeout=_MOST_S,
-        )
-        inside = subprocess.run(
-            ["git", "rev-parse", "--show-prefix"],
-            cwd=cwd,
-            env=env,
-            capture_output=True,
-            check=False,
-            timeout=_MOST_S,
-        )
-        head = subprocess.run(
-            ["git", "rev-parse", "--verify", "--quiet", "HEAD"],
-            cwd=cwd,
-            env=env,
-            capture_output=True,
-            check=False,
-            timeout=_MOST_S,
-        )
+        done = _git(cwd, environ, *status)
+        inside = _git(cwd, environ, "rev-parse", "--show-prefix")
+        head = _git(cwd, environ, "rev-parse", "--verify", "--quiet", "HEAD")
     except (OSError, subprocess.TimeoutExpired):
         return None
     if done.returncode or inside.returncode:
@@ -97,10 +72,25 @@ def changed(
 
 def _committed(cwd: Path, old: str, new: str, environ: Mapping[str, str]) -> set[str]:
     empty = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
-    command = ["git", "diff", "--name-only", "--relative", "-z", old or empty, new or empty, "--"]
-    env = {name: environ[name] for name in ("PATH", "HOME", "LANG") if name in environ}
-    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, check=False)
+    plain = ("--no-ext-diff", "--no-textconv", "--no-renames")
+    words = ("diff", *plain, "--name-only", "--relative", "-z", old or empty, new or empty, "--")
+    try:
+        done = _git(cwd, environ, *words)
+    except (OSError, subprocess.TimeoutExpired):
+        return set()
     return {name for name in os.fsdecode(done.stdout).split("\0") if name}
+
+
+def _git(cwd: Path, environ: Mapping[str, str], *words: str) -> subprocess.CompletedProcess[bytes]:
+    """Ask git: an agent may have written its settings, and what those name is not begun by us."""
+    return subprocess.run(
+        ["git", *SAFE, *words],
+        cwd=cwd,
+        env={**git_environ(environ), **ALONE},
+        capture_output=True,
+        check=False,
+        timeout=_MOST_S,
+    )
 
 
 def _is_ours(path: str) -> bool:

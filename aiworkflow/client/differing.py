@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from aiworkflow.client.in_force import in_force
 from aiworkflow.errors import UsageError
 from aiworkflow.plan.meaning import Side, differences, nothing_like
 from aiworkflow.records import record
+from aiworkflow.runtime.gitwords import Git
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,14 +98,8 @@ def _all(project: Project, commits: tuple[str, str | None]) -> list[str]:
             root = project.root
             found |= {one.path.relative_to(root).as_posix() for one in list_bundles(root)}
             continue
-        done = subprocess.run(
-            ["git", "ls-tree", "-z", "--name-only", "--full-tree", commit, "bundles/"],
-            cwd=project.root,
-            capture_output=True,
-            check=False,
-            text=True,
-        )
-        for name in done.stdout.split("\0"):
+        listed = _git(project).get("ls-tree", "-z", "--name-only", commit, "bundles/")
+        for name in os.fsdecode(listed).split("\0"):
             is_lone = name.endswith(".md") and Path(name).name not in {"README.md"}
             if name and (is_lone or _is_bundle(project, commit, name)):
                 found.add(name)
@@ -112,15 +107,16 @@ def _all(project: Project, commits: tuple[str, str | None]) -> list[str]:
 
 
 def _is_bundle(project: Project, commit: str, folder: str) -> bool:
-    return any(
-        not subprocess.run(
-            ["git", "cat-file", "-e", f"{commit}:{folder}/{name}"],
-            cwd=project.root,
-            capture_output=True,
-            check=False,
-        ).returncode
-        for name in ("workflow.md", "main.md")
-    )
+    return any(_has(project, commit, f"{folder}/{name}") for name in ("workflow.md", "main.md"))
+
+
+def _has(project: Project, commit: str, path: str) -> bool:
+    """Whether a commit has a file or folder; the path is below the project's root."""
+    return _git(project).ask("cat-file", "-e", f"{commit}:{path}")[0] == 0
+
+
+def _git(project: Project) -> Git:
+    return Git(project.root, project.environ)
 
 
 def _side(project: Project, commit: str | None, label: str) -> Side | None:
@@ -130,13 +126,7 @@ def _side(project: Project, commit: str | None, label: str) -> Side | None:
             return None
         checked = project.check(project.root / label)
     else:
-        done = subprocess.run(
-            ["git", "cat-file", "-e", f"{commit}:{label}"],
-            cwd=project.root,
-            capture_output=True,
-            check=False,
-        )
-        if done.returncode:
+        if not _has(project, commit, label):
             return None
         checked = project.check_at(commit, label)
     plan = project.sealed(checked)

@@ -79,7 +79,7 @@ class _Entry:
 
 
 def _entries(git: Git, commit: str) -> list[_Entry]:
-    """What a commit has, below the project's root."""
+    """What a commit has."""
     found = []
     for line in git.get("ls-tree", "-r", "-z", commit).split(b"\0"):
         about, _, path = line.partition(b"\t")

@@ -1,8 +1,4 @@
-"""Running git for ourselves: what a repository holds must not choose what runs.
-
-As for the built-in `git` tools: no hooks, monitors, external diffs or signature programs; and no
-variable of git's own from the environment, which could point at another repository than is meant.
-"""
+"""Running git for ourselves, in one folder."""
 
 from __future__ import annotations
 
@@ -11,44 +7,14 @@ import subprocess
 from typing import IO, TYPE_CHECKING, Final
 
 from aiworkflow.errors import FailedError, disk_failed
+from aiworkflow.gitcall import SAFE, gist, git_environ
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-SAFE: Final = (
-    "--no-pager",
-    "-c", "core.fsmonitor=false",
-    "-c", "core.hooksPath=/dev/null",
-    "-c", "diff.external=",
-    "-c", "commit.gpgSign=false",
-    "-c", "core.quotePath=false",
-    "-c", "core.safecrlf=false",
-    "-c", "submodule.recurse=false",
-    "-c", "advice.detachedHead=false",
-    "-c", "advice.addEmbeddedRepo=false",
-    "-c", "gc.auto=0",
-    "-c", "maintenance.auto=false",
-)  # fmt: skip
-_KEPT: Final = (
-    "PATH",
-    "HOME",
-    "LANG",
-    "XDG_CONFIG_HOME",
-    "TMPDIR",
-    "SSL_CERT_FILE",
-    "GIT_SSH_COMMAND",
-)
-_OTHERS: Final = (
-    "SSH_AUTH_SOCK",
-    "http_proxy",
-    "https_proxy",
-    "no_proxy",
-    "HTTPS_PROXY",
-    "NO_PROXY",
-)
-_SAID: Final = 300
-_WRONG: Final = re.compile(r"^(?:fatal|error): ", re.MULTILINE)
+# what people have configured against mixed line ends must not refuse what a step has left
+_OWN: Final = ("-c", "core.safecrlf=false")
 _PATIENCE_S: Final = 10.0  # a look for a commit may ask a server, where a clone is partial
 _TOKEN: Final = re.compile(r"://[^/@\s]+@")  # what the user's own configuration may put into a URL
 
@@ -69,10 +35,7 @@ class Git:
 
     def __init__(self, folder: Path, environ: Mapping[str, str]) -> None:
         self.folder = folder
-        self._environ = {name: environ[name] for name in (*_KEPT, *_OTHERS) if name in environ} | {
-            "GIT_TERMINAL_PROMPT": "0",
-            "LC_ALL": "C.UTF-8",
-        }
+        self._environ = git_environ(environ)
 
     def ask(
         self,
@@ -94,7 +57,7 @@ class Git:
         """
         try:
             done = subprocess.run(
-                ["git", *SAFE, *words],
+                ["git", *SAFE, *_OWN, *words],
                 cwd=self.folder,
                 env={**self._environ, **(env or {})},
                 input=given,
@@ -150,12 +113,6 @@ class Git:
         words = ("--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
         code, out, _ = self.ask("rev-parse", *words, patience_s=_PATIENCE_S)
         return None if code else out.decode("ascii", "replace").strip().splitlines()[-1]
-
-
-def gist(said: str) -> str:
-    """What git said, from where it says what was wrong: advice that follows may be long."""
-    begin = _WRONG.search(said)
-    return said[begin.start() if begin else 0 :][:_SAID]
 
 
 def _shown(words: Sequence[str]) -> str:

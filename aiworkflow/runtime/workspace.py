@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from aiworkflow.bundle.workflow import BundleFile
 from aiworkflow.errors import Bug
+from aiworkflow.gitcall import SAFE, git_environ
 from aiworkflow.records import record
 from aiworkflow.runtime.values import json_bytes
 
@@ -104,9 +105,7 @@ class RevisionQuestion:
             self._process = subprocess.Popen(
                 [
                     "git",
-                    "--no-optional-locks",
-                    "-c",
-                    "core.fsmonitor=false",
+                    *SAFE,
                     "status",
                     "--porcelain=v2",
                     "--branch",
@@ -114,7 +113,7 @@ class RevisionQuestion:
                     "--ignore-submodules=all",
                 ],
                 cwd=root,
-                env={**environ, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"},
+                env=git_environ(environ),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from aiworkflow.errors import disk_failed
+from aiworkflow.gitcall import gist
 from aiworkflow.records import record
-from aiworkflow.runtime.gitwords import Git, GitFailed, gist
+from aiworkflow.runtime.gitwords import Git, GitFailed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

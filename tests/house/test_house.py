@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -79,3 +80,29 @@ def test_every_room_says_what_it_is_for() -> None:
 def test_no_room_has_a_name_that_says_nothing() -> None:
     empty = {"core", "utils", "helpers", "managers", "common", "util", "misc"}
     assert not [path for path in PACKAGE.rglob("*") if path.stem in empty]
+
+
+def calls_of_git(path: Path) -> list[tuple[int, bool]]:
+    """The lines where a list of words begins with `git`, and whether the safe options follow."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.List | ast.Tuple) or not node.elts:
+            continue
+        first, *more = node.elts
+        if isinstance(first, ast.Constant) and first.value == "git":
+            follows = ast.unparse(more[0]) if more else ""
+            found.append((node.lineno, follows == "*SAFE"))
+    return found
+
+
+def test_git_is_called_with_the_same_safe_options_everywhere() -> None:
+    found = {
+        str(path.relative_to(PACKAGE)): calls for path in FILES if (calls := calls_of_git(path))
+    }
+    assert set(found) == {
+        "agents/changes.py",
+        "runtime/gitwords.py",
+        "runtime/workspace.py",
+        "tools/builtin/git.py",
+    }
+    assert not [(path, line) for path, all_ in found.items() for line, safe in all_ if not safe]

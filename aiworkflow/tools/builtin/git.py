@@ -14,6 +14,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aiworkflow.gitcall import ALONE, SAFE, gist
 from aiworkflow.records import record
 from aiworkflow.tools.builtin.arguments import Arguments
 from aiworkflow.tools.builtin.git_output import (
@@ -34,20 +35,8 @@ if TYPE_CHECKING:
     from aiworkflow.bundle.workflow import Json
     from aiworkflow.tools.contract import Surroundings
 
-_SAFE = (
-    "--no-pager",
-    "-c", "core.fsmonitor=false",
-    "-c", "core.hooksPath=/dev/null",
-    "-c", "diff.external=",
-    "-c", "log.showSignature=false",
-    "-c", "commit.gpgSign=false",
-    "-c", "core.quotePath=false",
-    "-c", "advice.detachedHead=false",
-    "-c", "protocol.allow=never",
-    "-c", "submodule.recurse=false",
-)  # fmt: skip
 _PLAIN_DIFF = ("--no-color", "--no-ext-diff", "--no-textconv", "--find-renames")
-_ENVIRONMENT = {"GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C.UTF-8"}
+_ENVIRONMENT = {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C.UTF-8", **ALONE}
 _BAD_IN_REF = re.compile(r"[\x00-\x20\x7f]")
 _MOST_COMMITS = 10_000
 _DEFAULT_COMMITS = 50
@@ -91,7 +80,7 @@ class _Git:
         """What git prints."""
         around = self.surroundings
         command = Command(
-            argv=("git", *_SAFE, *words),
+            argv=("git", *SAFE, *words),
             cwd=around.cwd,
             env={**around.env, **_ENVIRONMENT},
             name=f"`{self.call}`",
@@ -99,8 +88,8 @@ class _Git:
             log_limit=around.log_limit,
         )
         finished = await run(command, around.watch)
-        if finished.exit_code:  # what is wrong stands in the first line, advice in the last
-            finished = dataclasses.replace(finished, tail=_reason(finished.tail))
+        if finished.exit_code:
+            finished = dataclasses.replace(finished, tail=gist(finished.tail))
         return succeed(finished, command.name)
 
     async def text(self, *words: str) -> str:
@@ -329,12 +318,6 @@ async def _commit_of(git: _Git, ref: str) -> str:
         text = f"`{git.call}` found no commit `{ref[:60]}` in this repository"
         raise ToolError("exit", text, process_exit=1) from error
     return found.strip()
-
-
-def _reason(tail: str) -> str:
-    """The line of git's log that says what is wrong; all of it where none says so."""
-    lines = [one for one in tail.splitlines() if one.startswith(("fatal: ", "error: "))]
-    return lines[0] if lines else tail
 
 
 def _ref(text: str) -> str:

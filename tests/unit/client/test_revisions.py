@@ -117,14 +117,6 @@ def test_submodules_are_left_out(project: Project, tmp_path: Path) -> None:
     assert not any(name.startswith("module/") for name in laid(project))
 
 
-def test_of_a_project_below_a_repository_its_own_files_are_read(project: Project) -> None:
-    project.write("inner/one", "x")
-    project.write("other", "y")
-    commit(project)
-    with laid_out(Git(project.root / "inner", project.env), "HEAD") as folder:
-        assert files(folder) == {"one": b"x"}
-
-
 def test_a_tree_that_leads_out_of_the_repository_is_refused(project: Project) -> None:
     def tree(data: bytes) -> bytes:
         words = ("hash-object", "-w", "-t", "tree", "--literally", "--stdin")
