@@ -177,8 +177,9 @@ def waiting_lines(run: str, wait: Mapping[str, Json]) -> list[str]:
                 f"settle it: aiworkflow runs resolve {run} {step} done|redo|failed{back}",
             ]
         case "budget":
+            short = f": {wait['message']}" if wait.get("message") else ""  # older runs do not say
             return [
-                f"`{step}` waits for a higher budget",
+                f"`{step}` waits for a higher budget{short}",
                 f"raise it: aiworkflow runs resume {run} --budget usd=… (or tokens=…, seconds=…)",
             ]
         case "break":

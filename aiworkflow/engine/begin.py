@@ -237,7 +237,9 @@ def exceed(
 ) -> Asking:
     """An attempt does not fit into a budget: the step fails, or waits for a higher one."""
     if found.budget.on_exceed == "wait":
-        yield from open_wait(desk, node, path, parent, index, "budget", arguments)
+        yield from open_wait(
+            desk, node, path, parent, index, "budget", arguments, because=found.text
+        )
         return
     fail_here(desk, node, path, parent, index, found.failure)
 

@@ -250,6 +250,7 @@ class Opened:
         cache: of an `approve`: as in `Started`.
         due: when the wait is over by itself, seconds since the epoch; None for never.
         question: digest of what the running attempt asks; "" where no attempt does.
+        because: of a `budget`: what does not fit into it, in words.
     """
 
     at: float
@@ -264,6 +265,7 @@ class Opened:
     index: int | None = None
     cache: str = ""
     question: str = ""
+    because: str = ""
 
 
 @record

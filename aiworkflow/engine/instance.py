@@ -68,7 +68,7 @@ class Instance:
         seq: of the event that holds the output; 0 for none.
         items_seq: of an `each`: seq of the event that holds the list.
         arguments_seq: of a leaf: seq of the event that holds the rendered arguments.
-        because: why it was skipped.
+        because: why it was skipped, or waits for a higher budget.
         since: the first visit of it in the present one of what holds it.
         passed: the visit whose breakpoint a person has let pass; 0 for none.
         agent: who makes the attempt, where one of `agents` may; `tried` those that are down.

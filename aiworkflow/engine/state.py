@@ -180,6 +180,7 @@ class RunState:
         found.waits = event.kind
         found.votes = {}
         found.due = event.due or 0.0
+        found.because = event.because
         found.seq = 0
         if event.kind == "child":
             return found

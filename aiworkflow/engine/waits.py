@@ -51,6 +51,7 @@ def open_wait(
     kind: str,
     arguments: Ref | None = None,
     cache: str = "",
+    because: str = "",
 ) -> Asking:
     """Open a wait at a path; the step there goes on when it is over."""
     question = Question(Asked.WAIT, node.id, path, parent.path, index, wait=kind)
@@ -76,6 +77,7 @@ def open_wait(
             due if isinstance(due, int | float) else None,
             index,
             cache,
+            because=because,
         )
     )
     desk.waits[path] = None

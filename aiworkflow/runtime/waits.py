@@ -161,6 +161,8 @@ def waiting_for(state: RunState, plan: Plan, paths: Iterable[str]) -> list[dict[
         entry: dict[str, Json] = {"kind": instance.waits, "step": path}
         if instance.due:
             entry["until"] = instance.due
+        if instance.waits == "budget":
+            entry["message"] = instance.because
         if instance.waits == "child" and state.started is not None:
             entry["run"] = child_id(state.started.run, path, instance.visit)
         node = plan.nodes[instance.node]

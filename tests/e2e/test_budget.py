@@ -62,7 +62,13 @@ def test_a_run_can_wait_for_a_higher_budget(project: Project) -> None:
     with ModelServer(["fine"]) as server:
         waiting = run(project, server)
         assert waiting.code == 3
-        assert waiting.json["waiting_for"] == [{"kind": "budget", "step": "b"}]
+        short = "the run has $0.5000 left, and the step may cost $1.0000, of its budget of $1.2"
+        (wait,) = waiting.json["waiting_for"]
+        assert wait == {"kind": "budget", "step": "b", "message": short}
+        shown = run(project, server, "runs", "show", "last").out
+        assert f"`b` waits for a higher budget: {short}" in shown
+        again = run(project, server, "runs", "resume", "last", "--budget", "usd=1.3")
+        assert "of its budget of $1.3" in again.err, "what is short now, and not what was then"
         done = run(project, server, "runs", "resume", "last", "--budget", "usd=3", "--json")
         assert done.code == 0, done.err
 
