@@ -133,7 +133,9 @@ def prune(
     from aiworkflow.client import journal_prune
 
     policy = journal_prune.Policy(
-        _amount("--older-than", older_than, units.duration) if older_than is not None else None,
+        _amount("--older-than", older_than, units.told_duration)
+        if older_than is not None
+        else None,
         frozenset(statuses),
         int(_amount("--keep", keep, units.count)) if keep is not None else None,
     )

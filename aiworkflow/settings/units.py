@@ -59,6 +59,18 @@ def duration(written: object) -> float:
     return float(seconds)
 
 
+def told_duration(written: object) -> float:
+    """Seconds of a duration with its unit: what removes for ever takes no `30` for 30 seconds.
+
+    Raises:
+        ValueError: it is none, or a bare number.
+    """
+    seconds = duration(written)
+    if not str(written)[-1].isalpha():
+        raise ValueError(f"{DURATION}, with its unit")
+    return seconds
+
+
 def size(written: object) -> int:
     """Bytes of a size; `MB` is 1000², `MiB` 1024², a bare number bytes.
 

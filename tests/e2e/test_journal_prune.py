@@ -196,6 +196,7 @@ def test_people_are_told(project: Project) -> None:
         ((), "nothing says which runs may go"),
         (("--status", "running"), "no run that is over has the status `running`"),
         (("--older-than", "soon"), "--older-than takes a duration such as `500ms`"),
+        (("--older-than", "30"), "or `1d`, with its unit, not `30`"),
         (("--status", "", "--keep", "3"), "`--status` names nothing"),
         (("--status", "failed", "--status", ","), "`--status` names nothing"),
         (("--keep", "some"), "--keep takes a count such as `500`"),
