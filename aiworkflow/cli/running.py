@@ -205,6 +205,9 @@ async def _drive(
             more = {**more, **await after(client, run.id)}
         # while the journal is open: large outputs are read when they are shown
         report(result, out, more)
+        # one that was interrupted while it was taken back comes to what was asked for then
+        if result.status == "rolled_back" and run.progress().undo_asked:
+            done = "rolled_back"
     if result.status == done:
         return EXIT_OK
     return EXIT_INTERRUPTED if interrupted else status_code(result)

@@ -353,7 +353,9 @@ def show_run(project: Where, run: str, out: Out) -> None:
         if standing["imported"]:
             out.result("\nimported from another project; it can be looked at and forked here")
         if standing["interrupted"]:
-            out.result(f"\ninterrupted; go on with: aiworkflow runs resume {found.id}")
+            undone = progress.is_being_undone
+            what = " while it was taken back; go on with that" if undone else "; go on with"
+            out.result(f"\ninterrupted{what}: aiworkflow runs resume {found.id}")
     finally:
         client.close()
 

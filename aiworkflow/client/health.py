@@ -261,10 +261,12 @@ def _left_over(client: Client) -> Iterator[Check]:
     others = client.kept.imported()
     left = [row for row in rows if row.run not in others and not client.is_driven(row.run)]
     for row in left[:10]:
+        undone = client.run(row.run).progress().is_being_undone  # to cancel that would help nobody
         yield _warning(
             "interrupted run",
-            f"{row.run} of {row.bundle} was interrupted",
-            f"aiworkflow runs resume {row.run}   (or: aiworkflow runs cancel {row.run})",
+            f"{row.run} of {row.bundle} was interrupted{' while it was taken back' * undone}",
+            f"aiworkflow runs resume {row.run}"
+            + ("" if undone else f"   (or: aiworkflow runs cancel {row.run})"),
         )
     if len(left) > 10:
         yield _warning(

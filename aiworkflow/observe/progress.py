@@ -124,6 +124,7 @@ class RunProgress:
         standing: of what was taken back, the run or groups of it: paths of steps whose effect stands.
         replans: each time the run went on with another plan.
         gone_usd: US dollars spent by steps that are gone.
+        undo_asked: whether a person asked last that the whole be taken back.
 
     Args:
         plans: gives the plan in a blob.
@@ -136,12 +137,19 @@ class RunProgress:
         self.finished: ev.RunFinished | None = None
         self.cancel: ev.CancelRequested | None = None
         self.resumes = 0
+        self.undo_asked = False
+        self._rolls_back = False
         self.standing: tuple[str, ...] = ()
         self.steps: dict[str, StepProgress] = {"": self.root}
         self.replans: list[ev.Replanned] = []
         self.gone_usd = 0.0
         self._plans = plans
         self._plan: Plan | None = None
+
+    @property
+    def is_being_undone(self) -> bool:
+        """Whether what the run did is being taken back: as a person asked, or since it failed."""
+        return self.finished is None and (self.undo_asked or self._rolls_back)
 
     def _use_plan(self, blob: str) -> None:
         """Know titles and kinds, and list the steps that have not begun."""
@@ -218,6 +226,7 @@ class RunProgress:
                 return self.root
             case ev.RunFinished():
                 self.finished = event
+                self._rolls_back = False
                 self.standing = event.standing
                 self.root.status = event.status
                 self.root.ended = event.at
@@ -239,7 +248,10 @@ class RunProgress:
         if event.reset or event.undo:
             self.finished = None
             self.cancel = None
+        if event.reset:
+            self.undo_asked = False
         if event.undo:
+            self.undo_asked = True
             self.root.status = "running"
             self.root.error = None
 
@@ -268,6 +280,9 @@ class RunProgress:
                 step.output = event.output
                 step.source = event.source
                 step.started = step.ended = event.at
+            case ev.Undoing(path=""):
+                self._rolls_back = True
+                step = self.root
             case ev.Undoable() | ev.Undoing() | ev.Warned() | Said():
                 step = self.steps[event.path]
             case ev.Repeated():

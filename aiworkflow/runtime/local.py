@@ -32,7 +32,7 @@ from aiworkflow.runtime.logs import LogFolder
 from aiworkflow.runtime.measured import Measured
 from aiworkflow.runtime.names import View, about_run
 from aiworkflow.runtime.perform import Attempts
-from aiworkflow.runtime.replan import refuse_taken_back
+from aiworkflow.runtime.replan import refuse_taken_back, refuse_unfinished
 from aiworkflow.runtime.restored import RESTORED
 from aiworkflow.runtime.shelf import Shelf
 from aiworkflow.runtime.spending import Spending
@@ -321,10 +321,7 @@ class LocalRuntime:
         if not undo and state.status in {"failed", "cancelled"}:
             refuse_taken_back(self, run, state)
         if undo and state.finished is None:
-            raise UsageError(
-                f"run {run} is not over; only what has ended is taken back",
-                hint=f"end it first: aiworkflow runs cancel {run}",
-            )
+            refuse_unfinished(run, state)
         if state.status in {"succeeded", "rolled_back"} and not undo:
             done = "has succeeded" if state.status == "succeeded" else "has been taken back"
             raise UsageError(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NoReturn, cast
 
 from aiworkflow.engine import REPEATABLE, RunState, Total, outlook, taken_back
 from aiworkflow.engine import events as ev
@@ -251,6 +251,24 @@ def refuse_taken_back(runtime: LocalRuntime, run: str, state: RunState) -> None:
     plan = plan_from_json(json.loads(runtime.journal.blobs.get(state.started.plan)))
     if next(taken_back(state, plan), None) is not None:
         raise HalfWay(run, "")
+
+
+def refuse_unfinished(run: str, state: RunState) -> NoReturn:
+    """Refuse to take back a run that is not over.
+
+    Raises:
+        UsageError: always; one that is being taken back already only has to go on.
+    """
+    assert state.root is not None
+    if state.root.stopping == "undo" or state.root.undoing:
+        raise UsageError(
+            f"run {run} is being taken back already",
+            hint=f"if that was interrupted, go on with it: aiworkflow runs resume {run}",
+        )
+    raise UsageError(
+        f"run {run} is not over; only what has ended is taken back",
+        hint=f"end it first: aiworkflow runs cancel {run}",
+    )
 
 
 def _outlook(

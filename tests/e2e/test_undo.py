@@ -315,6 +315,42 @@ def test_a_roll_back_goes_on_after_a_kill(project: Project) -> None:
     assert notes(project) == ["do a", "undo a"]
 
 
+@pytest.mark.parametrize("asked", [True, False])
+def test_what_was_killed_while_it_was_taken_back_is_told_how_to_go_on(
+    project: Project, asked: bool
+) -> None:
+    slow = "## Slow\n\n```bash step id=slow\ntrue\n```\n\n```bash undo\ntouch undoing; sleep 30\n```\n\n"
+    end = "true" if asked else "exit 1"
+    project.workflow(undoable("a") + slow + script("z", end), head=WRITES if asked else ROLLBACK)
+    if asked:
+        project.run("run", "flow")
+    driver = project.start(*(("runs", "undo", "last") if asked else ("run", "flow")))
+    wait_for(project.root / "undoing")
+    again = project.run("runs", "undo", "last")
+    driver.send_signal(signal.SIGKILL)
+    driver.communicate()
+    run = project.run("runs", "list", "--json").json["runs"][0]["run"]
+    go_on = f"aiworkflow runs resume {run}"
+    shown = project.run("runs", "show", "last").out
+    assert f"interrupted while it was taken back; go on with that: {go_on}\n" in shown
+    for done in (again, project.run("runs", "undo", "last")):
+        assert done.code == 2
+        assert f"run {run} is being taken back already" in done.err
+        assert f"help: if that was interrupted, go on with it: {go_on}" in done.err
+    (left,) = [
+        one
+        for one in project.run("doctor", "--json").json["checks"]
+        if one["check"] == "interrupted run"
+    ]
+    assert left["text"].endswith("was interrupted while it was taken back")
+    assert left["fix"] == go_on
+    assert project.run("runs", "resume", "last").code == 3
+    done = project.run("runs", "resolve", "last", "slow/undo", "done")
+    assert "rolled_back" in done.err
+    assert done.code == (0 if asked else 1), "only a person wanted it so"
+    assert notes(project) == ["do a", "undo a"]
+
+
 # -- doubt ----------------------------------------------------------------------------------------
 
 SLOW_TOOL = """import json, os, sys, time
