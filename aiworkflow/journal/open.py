@@ -78,7 +78,8 @@ def open_first(
             following = shown(rest[0])
             if fallback is None:
                 hint = error.hint or "see `aiworkflow doctor`"
-                hint += f"; or use {following} for this one command: --journal-fallback"
+                hint += f"; or use {following} for this one command: --journal-fallback, or where "
+                hint += f"it has no such option, AIWORKFLOW_JOURNAL={following}"
                 raise JournalUnavailable(error.message, hint=hint) from error
             fallback(f"{error.message}; this command uses {following} instead")
     raise UsageError("no journal is named", hint=_HINT)
