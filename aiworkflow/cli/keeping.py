@@ -108,6 +108,7 @@ def migrate(project: str | None, source: str, target: str, out: Out) -> int:
         {
             "from": done.source,
             "to": done.target,
+            "setting": done.setting,
             "id": done.id,
             "runs": done.counts.runs,
             "events": done.counts.events,
@@ -115,7 +116,8 @@ def migrate(project: str | None, source: str, target: str, out: Out) -> int:
         }
     )
     out.say(f"{_counted(done.counts)} copied from {done.source} to {done.target}, and compared")
-    out.say("name the new one as `journal` in .aiworkflow/config.yaml; the old one is as it was")
+    out.say(f"to use it, write into .aiworkflow/config.yaml: `journal: {done.setting}`")
+    out.say("the old one is as it was")
     return EXIT_OK
 
 

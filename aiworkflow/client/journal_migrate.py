@@ -14,7 +14,7 @@ from aiworkflow.client.journals import open_existing, refuse_driven
 from aiworkflow.errors import UsageError
 from aiworkflow.journal import RegisterWrite, open_journal
 from aiworkflow.journal.copying import COPY, Counts, all_registers, compare, copy_journal
-from aiworkflow.journal.open import place_shown
+from aiworkflow.journal.open import as_setting, place_shown
 from aiworkflow.records import record
 
 if TYPE_CHECKING:
@@ -28,10 +28,15 @@ _OF: Final = "of"
 
 @record
 class Migrated:
-    """A move that is done: from where, to where, which journal, and how much it holds."""
+    """A move that is done: from where, to where, which journal, and how much it holds.
+
+    Attributes:
+        setting: what `journal` in config.yaml is to say from now on.
+    """
 
     source: str
     target: str
+    setting: str
     id: str
     counts: Counts
 
@@ -71,7 +76,7 @@ def migrate(
             new.put([RegisterWrite(COPY, _OF, None)])
         finally:
             new.close()
-        return Migrated(places[0], places[1], old.id, counts)
+        return Migrated(places[0], places[1], as_setting(target, state), old.id, counts)
     finally:
         old.close()
 

@@ -147,6 +147,16 @@ def place_shown(where: str, state: Path) -> str:
     return str(journal_folder(where, state))
 
 
+def as_setting(where: str, state: Path) -> str:
+    """How config.yaml names the journal that is meant here, with no password.
+
+    A path may be given on the command line only: it depends on the folder that one is in.
+    """
+    if where == "sqlite" or is_postgres(where):
+        return shown(where)
+    return f"sqlite://{journal_folder(where, state).resolve()}"
+
+
 def _address(where: str) -> Address:
     try:
         from aiworkflow.journal.postgres.address import read_address

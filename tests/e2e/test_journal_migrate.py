@@ -49,7 +49,7 @@ def test_a_journal_goes_to_a_server_and_back(project: Project, url: str, tmp_pat
     said = project.run("journal", "migrate", url, f"sqlite://{back}").out
     assert "3 runs, " in said
     assert "and compared" in said
-    assert "name the new one as `journal` in .aiworkflow/config.yaml" in said
+    assert "to use it, write into .aiworkflow/config.yaml: `journal: " in said
     use(project, f"sqlite://{back}")
     assert [row["status"] for row in runs(project)] == ["succeeded", "failed", "succeeded"]
     shown = project.run("runs", "show", before[-1], "--json").json
@@ -59,8 +59,13 @@ def test_a_journal_goes_to_a_server_and_back(project: Project, url: str, tmp_pat
 
 def test_a_journal_goes_from_folder_to_folder(project: Project, tmp_path: Path) -> None:
     fill(project)
-    assert project.run("journal", "migrate", "sqlite", str(tmp_path / "new")).code == 0
-    assert project.run("journal", "check", str(tmp_path / "new"), "--json").json["runs"] == 2
+    place = os.path.relpath(tmp_path / "new", project.root)
+    moved = project.run("journal", "migrate", "sqlite", place)
+    assert moved.code == 0, moved.err
+    setting = f"sqlite://{(tmp_path / 'new').resolve()}"
+    assert f"write into .aiworkflow/config.yaml: `journal: {setting}`" in moved.out
+    use(project, setting)
+    assert project.run("journal", "check", "--json").json["runs"] == 2
 
 
 @pytest.mark.parametrize("to_server", [True, False])
