@@ -19,9 +19,11 @@ def check_journal(project: str | None, where: str | None, out: Out) -> int:
     """Look at everything in a journal and print what is wrong."""
     from aiworkflow.app import open_project
     from aiworkflow.client import journal_check, journal_restore
-    from aiworkflow.client.journals import open_existing, own_journal
+    from aiworkflow.client.journals import is_database, open_existing, own_journal
 
     found = open_project(project)
+    if where is not None and is_database(Path(where)):
+        where = str(Path(where).parent)  # maybe in use, so no backup to unpack
     if where is not None and Path(where).is_file():
         checked = journal_restore.check_backup(found, Path(where))
     else:

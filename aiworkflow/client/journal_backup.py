@@ -33,6 +33,7 @@ MANIFEST: Final = "backup.json"
 DATABASE: Final = "journal.db"
 FORM: Final = 1
 _ARCHIVES: Final = {".tar": "w", ".tar.gz": "w:gz", ".tgz": "w:gz"}
+_OTHERS: Final = (".zip", ".7z", ".gz", ".bz2", ".xz", ".zst")
 
 
 @record
@@ -58,12 +59,18 @@ def back_up(project: Project, target: Path, copied: Callable[[int], None] | None
         target: a file whose name ends in `.tar`, `.tar.gz` or `.tgz`, or a folder; must not be there.
 
     Raises:
-        UsageError: the target is there already, or there is no journal.
+        UsageError: the target is there already or ends as another kind of file; there is no journal.
         UnavailableError: it cannot be written. JournalUnavailable: the journal is not whole.
     """
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise UsageError(
             f"`{target}` is there already", hint="name a new file or folder for each backup"
+        )
+    other = next((end for end in _OTHERS if target.name.endswith(end)), None)
+    if other is not None and not target.name.endswith(tuple(_ARCHIVES)):
+        raise UsageError(
+            f"a backup is no {other} file, and `{target}` would be a folder",
+            hint="let its name end in .tar.gz, .tgz or .tar, or name a folder",
         )
     where = own_journal(project)
     made = project.clock.now().isoformat(timespec="seconds")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiworkflow.client.journal_backup import DATABASE, FORM, MANIFEST, building
 from aiworkflow.client.journal_check import CheckedJournal, check_journal
-from aiworkflow.client.journals import open_existing, own_journal, refuse_driven
+from aiworkflow.client.journals import is_database, open_existing, own_journal, refuse_driven
 from aiworkflow.errors import FailedError, UsageError
 from aiworkflow.journal import Append, JournalUnavailable, RegisterWrite, UnknownRun
 from aiworkflow.journal.blobs import FileBlobs
@@ -127,6 +127,8 @@ def check_backup(project: Project, source: Path) -> CheckedJournal:
 
 def _unpack(source: Path, folder: Path) -> tuple[Path, str, str | None]:
     """The database into a folder of ours; where the blobs are, when it was made, and its digest."""
+    if is_database(source):
+        source = source.parent
     if source.is_file():
         _extract(source, folder)
         found = folder
@@ -157,7 +159,7 @@ def _unpack(source: Path, folder: Path) -> tuple[Path, str, str | None]:
 
 def _extract(source: Path, folder: Path) -> None:
     try:
-        with tarfile.open(source) as archive:
+        with _opened_tar(source) as archive:
             for member in archive:
                 if not _MEMBER.fullmatch(member.name) or not (member.isfile() or member.isdir()):
                     raise UsageError(
@@ -174,6 +176,16 @@ def _extract(source: Path, folder: Path) -> None:
             f"`{source}` is no backup: it holds no {DATABASE}",
             hint="name what `aiworkflow journal backup` made",
         )
+
+
+def _opened_tar(source: Path) -> tarfile.TarFile:
+    try:
+        return tarfile.open(source)
+    except tarfile.ReadError as error:  # whose text has a line for each way that was tried
+        raise BackupDamaged(
+            f"the backup {source} cannot be unpacked: it does not begin as a tar file does",
+            hint="use another backup, or name what `aiworkflow journal backup` made",
+        ) from error
 
 
 @contextmanager

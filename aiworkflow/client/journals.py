@@ -44,6 +44,11 @@ def open_existing(project: Project, where: str) -> Journal:
     return open_journal(where, state, clock=project.clock, ids=project.ids)
 
 
+def is_database(path: Path) -> bool:
+    """Whether a path names the database of a journal in files, as `journal check` itself does."""
+    return path.name == "journal.db" and path.is_file()
+
+
 def refuse_driven(project: Project, journal: Journal, *, elsewhere: bool = True) -> None:
     """Refuse where a run is being driven.
 

@@ -191,6 +191,9 @@ def test_another_journal_can_be_named(project: Project, tmp_path: Path) -> None:
     fill(other)
     assert project.run("journal", "check", str(state(other)), "--json").json["runs"] == 2
     assert project.run("journal", "check", f"sqlite://{state(other)}").code == 0
+    named = project.run("journal", "check", str(state(other))).out.split()[-1]
+    assert named == f"{state(other)}/journal.db"
+    assert project.run("journal", "check", named).out.split()[-1] == named
     done = project.run("journal", "check", "nothing")
     assert done.code == 2
     assert "there is no journal `nothing`" in done.err

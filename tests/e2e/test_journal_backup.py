@@ -137,6 +137,26 @@ def test_a_backup_never_overwrites(project: Project, tmp_path: Path) -> None:
     assert (tmp_path / "b.tar").read_bytes() == before
 
 
+@pytest.mark.parametrize("end", [".zip", ".tar.xz", ".gz"])
+def test_a_backup_is_no_folder_called_like_a_file(
+    project: Project, tmp_path: Path, end: str
+) -> None:
+    fill(project)
+    done = project.run("journal", "backup", str(tmp_path / f"b{end}"))
+    assert done.code == 2
+    assert "would be a folder" in done.err
+    assert "let its name end in .tar.gz, .tgz or .tar, or name a folder" in done.err
+    assert not list(tmp_path.glob("b*"))
+
+
+def test_the_database_of_a_backup_stands_for_its_folder(project: Project, tmp_path: Path) -> None:
+    fill(project)
+    assert project.run("journal", "backup", str(tmp_path / "b")).code == 0
+    done = project.run("journal", "restore", str(tmp_path / "b" / "journal.db"), "--force")
+    assert done.code == 0, done.err
+    assert project.run("journal", "check", "--json").json["runs"] == 2
+
+
 def test_a_backup_of_nothing_and_to_nowhere(project: Project, tmp_path: Path) -> None:
     none = project.run("journal", "backup", str(tmp_path / "b"))
     assert none.code == 2
@@ -407,7 +427,7 @@ def test_what_is_no_backup_is_refused(project: Project, tmp_path: Path) -> None:
     (tmp_path / "text").write_text("hello")
     text = project.run("journal", "restore", str(tmp_path / "text"))
     assert text.code == 1
-    assert "cannot be unpacked" in text.err
+    assert "cannot be unpacked: it does not begin as a tar file does\n" in text.err
     for name, said in (("../evil", "it holds `../evil`"), ("blobs", "it holds no journal.db")):
         with tarfile.open(tmp_path / "evil.tar", "w") as archive:
             info = tarfile.TarInfo(name)
