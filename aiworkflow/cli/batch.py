@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from aiworkflow.cli.given import whole
+from aiworkflow.cli.streams import NotWritten
 from aiworkflow.dollars import usd_text
 from aiworkflow.errors import (
     EXIT_FAILED,
@@ -104,13 +105,17 @@ async def _run(request: RunRequest, asked: BatchRequest, output: _Output, out: O
         with interrupts(batch.stop, go_on, out) as interrupted:
             async for result in batch:
                 line = batch.lines[_place(batch, result)]
-                output.write(result, line.text, out)
+                if not output.write(result, line.text, out):
+                    out.note("stopping: the results cannot be written; running steps are ended")
+                    batch.stop()
                 if out.json and asked.output is None:
                     found.append(result.to_json())
                 progress.say(result)
-        report = batch.report
+            report = batch.report
     output.finish()
     _report(report, output, found, go_on, out, with_results=asked.output is None)
+    if output.broken is not None:
+        raise output.broken
     if interrupted:
         return EXIT_INTERRUPTED
     statuses = set(report.statuses)
@@ -210,6 +215,10 @@ class _Output:
     """Where results go: standard output, or files that are whole or as they were.
 
     A file that is being taken up again is replaced at the end: killed on the way, it is as before.
+
+    Attributes:
+        failed: how many lines did not succeed.
+        broken: why no more results can be written: no reader (`| head`), no space.
     """
 
     def __init__(self, asked: BatchRequest) -> None:
@@ -219,6 +228,7 @@ class _Output:
         self._file: TextIO | None = None
         self._failures: TextIO | None = None
         self.failed = 0
+        self.broken: OSError | NotWritten | None = None
         for path in (self._path, self._failures_path):
             if path is None:
                 continue
@@ -246,8 +256,19 @@ class _Output:
         assert self._path is not None
         return self._path.with_name(self._path.name + ".part")
 
-    def write(self, result: BatchResult, text: str, out: Out) -> None:
-        """One result."""
+    def write(self, result: BatchResult, text: str, out: Out) -> bool:
+        """One result; False where it is the first that cannot be written."""
+        if result.status not in {"succeeded", "waiting"}:
+            self.failed += 1
+        if self.broken is not None:
+            return True
+        try:
+            self._write(result, text, out)
+        except (OSError, NotWritten) as error:
+            self.broken = error
+        return self.broken is None
+
+    def _write(self, result: BatchResult, text: str, out: Out) -> None:
         line = json.dumps(result.to_json(), ensure_ascii=False, separators=(",", ":")) + "\n"
         if self._file is not None:
             self._file.write(line)
@@ -255,17 +276,18 @@ class _Output:
         elif not out.json:
             sys.stdout.write(steady_json(line))
             sys.stdout.flush()
-        if result.status not in {"succeeded", "waiting"}:
-            self.failed += 1
-            if self._failures is not None:
-                self._failures.write(text + "\n")
+        if result.status not in {"succeeded", "waiting"} and self._failures is not None:
+            self._failures.write(text + "\n")
 
     def finish(self) -> None:
-        """All results are written."""
+        """There are no more results."""
         self.close()
         if self._replaces:
             assert self._path is not None
-            self._part.replace(self._path)
+            if self.broken is None:
+                self._part.replace(self._path)
+            else:
+                self._part.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Close the files as they are."""

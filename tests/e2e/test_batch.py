@@ -213,6 +213,44 @@ def test_ctrl_c_starts_no_more(project: Project) -> None:
     assert not (project.root / "ran2").exists()
 
 
+def test_a_reader_that_goes_away_stops_it_as_ctrl_c_does(project: Project) -> None:
+    doubles(project, 'if [ "$N" -gt 1 ]; then sleep 1; fi\n')
+    inputs = lines(project, *numbers(40))
+    driver = project.start("run", "flow", "--batch", inputs, "--max-parallel", "2")
+    assert driver.stdout is not None
+    assert driver.stderr is not None
+    assert json.loads(driver.stdout.readline())["line"] == 1
+    driver.stdout.close()
+    with driver:
+        err = driver.stderr.read()
+    assert driver.returncode == 1
+    assert err.count("stopping: the results cannot be written; running steps are ended") == 1
+    assert " not started" in err
+    batch = err.split()[1].rstrip(":")
+    assert f"only what is left: take it up again with: --again {batch}" in err
+    listed = project.run("runs", "list", "--json").json["runs"]
+    assert "interrupted" not in {row["status"] for row in listed}
+    again = project.run("run", "flow", "--batch", inputs, "--max-parallel", "40", "--again", batch)
+    assert again.code == 0, again.err
+    assert len(results(again)) == 40
+
+
+def test_results_for_which_there_is_no_space_stop_it(project: Project) -> None:
+    doubles(project)
+    inputs = lines(project, *numbers(30))
+    assert project.run("run", "flow", "--batch", inputs, "--output", "o").code == 0
+    (project.root / "o.part").symlink_to("/dev/full")
+    before = (project.root / "o").read_text()
+    words = ["run", "flow", "--batch", inputs, "--output", "o", "--again", "o"]
+    done = project.run(*words)
+    assert done.code == 1
+    assert "stopping: the results cannot be written" in done.err
+    assert "no space left on the disk" in done.err
+    assert (project.root / "o").read_text() == before, "as it was"
+    assert not (project.root / "o.part").is_symlink()
+    assert project.run(*words).code == 0
+
+
 @pytest.mark.parametrize(
     ("words", "text"),
     [
