@@ -66,7 +66,7 @@ class LockDrift(RefusedError):
         self.details = {
             "drift": [{"fact": one.fact, "locked": one.was, "now": one.now} for one in drift]
         }
-        names = [f"`{one.fact}`" for one in drift[:_NAMED]]
+        names = [_named(one) for one in drift[:_NAMED]]
         if len(drift) > _NAMED:
             names.append(f"{len(drift) - _NAMED} more")
         super().__init__(
@@ -74,6 +74,13 @@ class LockDrift(RefusedError):
             hint=f"look at what is another: aiworkflow bundle lock {bundle} --check; "
             f"lock it as it is: aiworkflow bundle lock {bundle}",
         )
+
+
+def _named(one: Drift) -> str:
+    """A fact that is another; of agents with the values: another --agent is in no file to look at."""
+    if not one.fact.startswith("agent ") or one.was is None or one.now is None:
+        return f"`{one.fact}`"
+    return f"`{one.fact}` is {one.now}, not {one.was}"
 
 
 async def locked_facts(

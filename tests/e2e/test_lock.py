@@ -140,7 +140,7 @@ def test_who_is_asked_is_one_fact_wherever_it_is_said(project: Project) -> None:
     assert same.code == 0, same.err
     other = project.run("run", "flow", "--locked", "--agent", "ollama/x")
     assert other.code == 4
-    assert "is not what was locked: `agent ask`\n" in other.err
+    assert "is not what was locked: `agent ask` is ollama/x, not echo\n" in other.err
 
 
 def test_a_run_of_what_was_locked_runs(project: Project) -> None:
