@@ -34,7 +34,7 @@ class CallNotAgreed(RefusedError):
         claim = f" (its server says: {tool.claimed})" if tool.claimed else ""
         super().__init__(
             f"`{tool.name}` counts as `{tool.effect}`{claim}, and nobody agreed to the call",
-            hint="agree beforehand with --yes",
+            hint="agree beforehand: --yes, or agreed=True from Python",
         )
 
 
