@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from aiworkflow.cli.show import MARKS, cost_text, outputs_text, seconds_text
 from aiworkflow.cli.where import Where
+from aiworkflow.observe.record import times_text
 from aiworkflow.records import record
 from aiworkflow.steady import steady
 
@@ -131,7 +132,7 @@ def _head(moment: Moment, title: str, status: str, last: int, out: Out) -> Itera
         f"after {seconds_text(moment.seconds)}",
     ]
     if moment.resumes:
-        used.append(f"resumed {moment.resumes} times")
+        used.append(f"resumed {times_text(moment.resumes)}")
     if moment.cost_usd:
         used.append(cost_text(moment.cost_usd))
     rows.append(("at", ", ".join(used)))

@@ -10,6 +10,8 @@ from aiworkflow.errors import AIWorkflowError
 from aiworkflow.steady import steady
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from aiworkflow.bundle.workflow import Field
     from aiworkflow.cli.out import Out
     from aiworkflow.client.client import Client
@@ -67,15 +69,15 @@ def _ask_one(client: Client, wait: OpenWait, out: Out) -> bool:
         if wait.kind == "break":
             return _ask_break(client, wait, out)
         show(wait, out)
-        if wait.may_decline and not _wants_to_answer(client, wait):
+        if wait.may_decline and not _wants_to_answer(client, wait, out):
             return not any(wait.id == one.id for one in client.waits.open(wait.run, ("ask",)))
         if wait.kind == "ask":
             client.waits.answer(wait.id, {}, ask_fields(wait, out))
             return True
-        reply = _line_in("approve? [y]es, [n]o, Enter for later: ").strip().lower()
-        if reply in {"y", "yes"}:
+        reply = _choice("approve? [y]es, [n]o", {"y": "yes", "n": "no"}, out)
+        if reply == "yes":
             client.waits.approve(wait.id)
-        elif reply in {"n", "no"}:
+        elif reply == "no":
             client.waits.reject(wait.id, comment=_line_in("why? ").strip())
         else:
             return False
@@ -87,13 +89,29 @@ def _ask_one(client: Client, wait: OpenWait, out: Out) -> bool:
     return True
 
 
-def _wants_to_answer(client: Client, wait: OpenWait) -> bool:
+def _wants_to_answer(client: Client, wait: OpenWait, out: Out) -> bool:
     """Whether the person answers what a server asks; a no is said here."""
     what = "[a]nswer" if wait.fields else "[a]ccept"
-    reply = _line_in(f"{what}, [d]ecline, Enter for later: ").strip().lower()
-    if reply in {"d", "decline", "n", "no"}:
+    ways = {"a": "answer", "accept": "answer", "y": "answer", "yes": "answer"}
+    ways |= {"d": "decline", "n": "decline", "no": "decline"}
+    reply = _choice(f"{what}, [d]ecline", ways, out)
+    if reply == "decline":
         client.waits.decline(wait.id)
-    return reply in {"a", "answer", "accept", "y", "yes"}
+    return reply == "answer"
+
+
+def _choice(question: str, ways: Mapping[str, str], out: Out) -> str:
+    """The way that a person chooses, asked again until it is one; "" for later.
+
+    Args:
+        ways: each by what is typed for it; its own name will do too.
+    """
+    while True:
+        reply = _line_in(f"{question}, Enter for later: ").strip()
+        way = ways.get(reply.lower(), reply.lower())
+        if not way or way in ways.values():
+            return way
+        out.note(f"  `{steady(reply)}` is none of these")
 
 
 _WAYS = {"c": "continue", "s": "step", "k": "skip"}

@@ -102,6 +102,11 @@ def _post(body: str, facts: Mapping[str, Json]) -> frontmatter.Post:
     return post
 
 
+def times_text(count: int) -> str:
+    """How often something was done."""
+    return "once" if count == 1 else f"{count} times"
+
+
 def header_lines(row: RunRow, progress: RunProgress) -> list[str]:
     """Who, when, of what: the head of `runs show`."""
     lines = [f"run {row.run}  {progress.root.title}", f"  bundle   {row.bundle}"]
@@ -115,7 +120,7 @@ def header_lines(row: RunRow, progress: RunProgress) -> list[str]:
         lines.append(f"  commit   {row.commit[:12]}{dirty}")
     lines.append(f"  plan     {row.digest[:12]}")
     if progress.resumes:
-        lines.append(f"  resumed  {progress.resumes} times")
+        lines.append(f"  resumed  {times_text(progress.resumes)}")
     lines += [f"  went on  {_iso(one.at)} {event_line(one)}" for one in progress.replans]
     return lines
 

@@ -19,6 +19,7 @@ from aiworkflow.cli.out import Out
 from aiworkflow.cli.where import Where, connect
 from aiworkflow.client.client import Client
 from aiworkflow.errors import RefusedError
+from tests.e2e.test_breakpoints import Terminal
 from tests.support import COMMAND, Project, script
 
 GATE = "## Gate\n\n```yaml step\nid: gate\napprove: {SETTINGS}\n```\n\nReally publish?\n\n"
@@ -326,6 +327,21 @@ def test_nobody_is_asked_for_what_is_for_others_or_what_they_have_agreed_to(
     assert project.run("approvals", "approve", "last", AIWORKFLOW_ACTOR="ann").code == 3
     assert "approve? [y]es" not in typed_ahead(project, "ann", "runs", "resume", "last")
     assert "approve? [y]es" in typed_ahead(project, "ben", "runs", "resume", "last")
+
+
+def test_an_answer_that_is_none_of_the_ways_is_asked_for_again(project: Project) -> None:
+    gated(project)
+    terminal = Terminal(project, "run", "flow")
+    terminal.until("approve? [y]es, [n]o, Enter for later: ")
+    terminal.type("maybe")
+    terminal.until("`maybe` is none of these")
+    terminal.until("approve? [y]es, [n]o, Enter for later: ")
+    terminal.type("YES")
+    terminal.until("succeeded")
+    terminal.process.wait(30)
+    os.close(terminal.fd)
+    shown = project.run("runs", "show", "last")
+    assert "resumed  once\n" in shown.out, "whoever answers has it go on"
 
 
 def test_a_question_is_told_with_what_an_answer_consists_of(project: Project) -> None:
