@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiworkflow.client.ending import end_in_order
 from aiworkflow.client.working import Worker
-from aiworkflow.errors import UsageError
+from aiworkflow.errors import UnavailableError, UsageError
 from aiworkflow.journal import JournalUnavailable, RegisterWrite
 from aiworkflow.records import record
 from aiworkflow.runtime.dispatch import EmbeddedDispatcher, Gate, Outcome
@@ -156,7 +156,7 @@ class Presence:
                 try:
                     self._say()
                     self._look()
-                except JournalUnavailable as error:
+                except UnavailableError as error:
                     _log.warning("no look at the journal", extra={"error": error.message})
                 await asyncio.sleep(_LOOK_EVERY_S)
         finally:

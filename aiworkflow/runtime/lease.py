@@ -13,6 +13,7 @@ another folder are the signs of life that it gives in the journal (`pulse.py`, `
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -21,7 +22,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aiworkflow.errors import UnavailableError
+from aiworkflow.errors import UnavailableError, disk_failed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -40,6 +41,9 @@ class DriverLease:
         id: what the journal names as the holder of a stream.
         lock_fd: inherited by every child.
         runs: those that are driven now.
+
+    Raises:
+        DiskFailed: its file cannot be made.
     """
 
     def __init__(self, folder: Path, id_: str, about: Mapping[str, Json] | None = None) -> None:
@@ -47,7 +51,10 @@ class DriverLease:
         self._folder = folder
         self._lock = folder / f"{id_}.lock"
         self._groups = folder / f"{id_}.groups"
-        self.lock_fd = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            self.lock_fd = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise disk_failed(error, f"cannot make {self._lock}") or error from error
         fcntl.flock(self.lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self.runs: set[str] = set()
         self._alive: set[int] = set()
@@ -121,11 +128,15 @@ class DriverLease:
             os.write(self._groups_fd, line)
 
     def close(self) -> None:
-        """Let go. The files go too: their absence says that nothing is left of this driver."""
+        """Let go. The files go too: their absence says that nothing is left of this driver.
+
+        A disk that has become read-only keeps them; that the lock is free says the same.
+        """
         if self._pulse is not None:
             self._pulse.close()
         for path in (self._groups, self._lock):
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                path.unlink()
         if self._groups_fd is not None:
             os.close(self._groups_fd)
             self._groups_fd = None
@@ -133,18 +144,43 @@ class DriverLease:
 
 
 def place_of(folder: Path) -> str:
-    """What names a folder of drivers in their ids; made with the folder, and kept in it."""
+    """What names a folder of drivers in their ids; made with the folder, and kept in it.
+
+    It is on the disk before anything is called by it: with another name after a power failure, the
+    folder's own drivers would be those of another machine, which nobody here may take for dead.
+    """
     path = folder / "place"
     try:
-        return path.read_text(encoding="ascii")
+        found = path.read_text(encoding="ascii")
     except FileNotFoundError:
-        folder.mkdir(parents=True, exist_ok=True)
-    fresh = folder / f".{os.urandom(8).hex()}"
-    fresh.write_text(os.urandom(8).hex(), encoding="ascii")
-    with contextlib.suppress(FileExistsError):  # another process was faster
-        os.link(fresh, path)
-    fresh.unlink()
-    return path.read_text(encoding="ascii")
+        found = ""
+    return found or _new_place(path)
+
+
+def _new_place(path: Path) -> str:
+    """Write a name, unless another process is faster; a file without one is as good as none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        found = os.read(fd, 100)
+        if not found:
+            found = os.urandom(8).hex().encode("ascii")
+            os.write(fd, found)
+            os.fsync(fd)
+            for folder in (path.parent, path.parent.parent):
+                _sync_folder(folder)
+    finally:
+        os.close(fd)
+    return found.decode("ascii")
+
+
+def _sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 class OtherDriver:
@@ -210,7 +246,7 @@ class OtherDriver:
 
     def _is_free(self) -> bool:
         try:
-            fd = os.open(self._lock, os.O_RDWR | os.O_CLOEXEC)
+            fd = _open_lock(self._lock)
         except FileNotFoundError:
             return True
         try:
@@ -273,6 +309,16 @@ class OtherDriver:
             with contextlib.suppress(OSError):
                 groups.add(os.getpgid(pid))
         return alive & groups
+
+
+def _open_lock(path: Path) -> int:
+    """Open a file to ask for its lock, which network file systems give only to who may write."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno != errno.EROFS:
+            raise
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
 
 def _holders(path: Path) -> set[int] | None:

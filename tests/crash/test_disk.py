@@ -11,15 +11,17 @@ import errno
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from tests.crash.box import BLIND, assert_done_once, ledger, project_with, short
+from tests.crash.box import BLIND, assert_done_once, killed, ledger, project_with, short
 from tests.crash.test_journal_faults import faults, folder  # noqa: F401  fixtures
 from tests.support import Done, Project
 
@@ -185,3 +187,51 @@ def test_a_run_on_a_full_file_system_goes_on_when_there_is_room(tmp_path: Path, 
     finally:
         subprocess.run(["umount", str(state)], check=True)
     assert json.loads(done.out)
+
+
+def make_read_only(place: Path) -> None:
+    """As soon as nothing of what was killed has a file open there."""
+    command = ["mount", "-o", "remount,ro", str(place)]
+    for _ in range(100):
+        if subprocess.run(command, capture_output=True).returncode == 0:
+            return
+        time.sleep(0.1)
+    raise AssertionError("something is written there all the time")
+
+
+def test_a_disk_that_became_read_only_can_be_looked_at_and_its_run_goes_on_later(
+    tmp_path: Path,
+) -> None:
+    project = short(tmp_path)
+    state = tmp_path / ".aiworkflow"
+    state.mkdir()
+    mount = ["mount", "-t", "tmpfs", "tmpfs", str(state)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("no file system can be mounted here")
+    try:
+        assert killed(project, 4, "after", "run", "flow").returncode == -signal.SIGKILL
+        make_read_only(state)
+        for words in (("runs", "list"), ("runs", "show", "last"), ("doctor",)):
+            looked = project.run(*words)
+            assert "read-only" not in looked.err, words
+            assert looked.out, words
+        for words in (("run", "flow"), ("runs", "resume", "last")):
+            refused = project.run(*words)
+            assert refused.code == 1, words
+            assert "its disk is read-only" in refused.err, words
+            assert "runs resume RUN" in refused.err, words
+        server = project.start("schedule", "start")
+        assert server.stderr is not None
+        log = next(line for line in server.stderr if "no look at the journal" in line)
+        assert "its disk is read-only" in log
+        subprocess.run(["mount", "-o", "remount,rw", str(state)], check=True)
+        server.terminate()
+        _, rest = server.communicate(timeout=60)
+        assert server.returncode == 0, rest
+        again = project.run("runs", "resume", "last", "--json")
+        if again.code == 2:  # the server was as fast
+            assert "has succeeded" in again.out
+            again = project.run("runs", "show", "last", "--json")
+        assert_done_once(again, project, "read-only")
+    finally:
+        subprocess.run(["umount", str(state)], check=True)
