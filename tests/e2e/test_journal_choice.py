@@ -7,7 +7,9 @@ import os
 import secrets
 import shutil
 import signal
+import socketserver
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -367,3 +369,26 @@ def test_a_client_of_a_program_falls_back_only_when_it_may(tmp_path: Path) -> No
     client.close()
     assert len(said) == 1
     assert said[0].endswith(f"this command uses sqlite://{tmp_path}/next instead")
+
+
+def test_a_pooler_that_lets_nobody_in_who_names_a_schema_is_called_one(project: Project) -> None:
+    """As pgbouncer does, in its own words."""
+    says = b"SFATAL\0C08P01\0Munsupported startup parameter: options\0\0"
+
+    class Pooler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            while len(asked := self.request.recv(10_000)) == 8:  # for TLS, and then for GSS
+                self.request.sendall(b"N")
+            if asked:
+                self.request.sendall(b"E" + (len(says) + 4).to_bytes(4, "big") + says)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Pooler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        where = f"postgresql://me@127.0.0.1:{server.server_address[1]}/runs"
+        project.write(".aiworkflow/config.yaml", f"journal: {where}\n")
+        done = project.run("runs", "list")
+        server.shutdown()
+    assert done.code == 1, done.out
+    assert "such as pgbouncer, does not hand on its schema" in done.err
+    assert "unsupported startup parameter: options" in done.err
+    assert "help: set `journal:` to the address of the PostgreSQL server itself" in done.err

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from psycopg.pq import PGconn as Libpq
 from psycopg.pq import PollingStatus
 
-from aiworkflow.journal.postgres.failures import Lost, Refused
+from aiworkflow.journal.postgres.failures import POOLED, Lost, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -46,7 +46,7 @@ def dial(settings: Mapping[str, str]) -> PGconn:
         says = connection.get_error_message().strip() if is_in_time else "timeout expired"
         connection.finish()
         if _is_refusal(says):
-            raise Refused("28000", says)
+            raise Refused(POOLED if "startup parameter" in says else "28000", says)
     raise Lost(says)
 
 

@@ -17,6 +17,8 @@ _LOST: Final = ("08", "57P01", "57P02", "57P03", "57P05", "25006")
 _AGAIN: Final = ("40001", "40P01", "55P03")
 UNDEFINED_TABLE: Final = "42P01"
 DENIED: Final = "42501"
+POOLED: Final = "AWF01"
+"""Ours: what the connection asked for has not come to the server."""
 
 
 class Lost(Exception):
@@ -70,6 +72,12 @@ def unavailable(error: Exception, address: Address) -> JournalUnavailable:
         return JournalUnavailable(
             f"the server of the journal {where} takes no more connections",
             hint="raise max_connections there, or run fewer workers",
+        )
+    if state == POOLED:
+        return JournalUnavailable(
+            f"something between us and the journal {where}, such as pgbouncer, "
+            f"does not hand on its schema: {says}",
+            hint="set `journal:` to the address of the PostgreSQL server itself",
         )
     if state.startswith("28"):
         return JournalUnavailable(

@@ -21,7 +21,7 @@ from psycopg import OperationalError
 from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus
 
 from aiworkflow.journal.postgres.dial import dial
-from aiworkflow.journal.postgres.failures import PATIENCE_S, Lost, Refused, wait_s
+from aiworkflow.journal.postgres.failures import PATIENCE_S, POOLED, Lost, Refused, wait_s
 from aiworkflow.journal.postgres.queries import SQL
 
 if TYPE_CHECKING:
@@ -103,6 +103,7 @@ class Line:
         self._connection = connection
         self.count += 1
         try:
+            self._check_schema()
             if self._name is not None:
                 self.ask("end_backend", self._name)
             if self._listens:
@@ -111,6 +112,16 @@ class Line:
             self._drop()
             raise
         self._name = name
+
+    def _check_schema(self) -> None:
+        """A pooler may have dropped what we asked for, and all would go to a schema of others.
+
+        Raises:
+            Refused: it has. Lost.
+        """
+        ((found,),) = self.run("SHOW search_path")
+        if found != self.address.schema:
+            raise Refused(POOLED, f"the server looks for tables in {found}")
 
     def _broken(self, says: str) -> Lost:
         """The error to raise; whatever was under way, the next thing to do is to connect again.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import secrets
 from collections.abc import Iterator, Mapping
 
@@ -126,6 +127,17 @@ def test_what_a_user_may_neither_see_nor_make_is_not_called_none_yet(url: str) -
             exists(theirs, ids=IDS)
     finally:
         execute(f'DROP ROLE "{role}"')
+
+
+def test_what_has_dropped_the_schema_on_the_way_is_not_written_through(url: str) -> None:
+    """A pooler that is told to ignore `options` would put all journals into one schema."""
+    address = read_address(url)
+    settings = {name: value for name, value in address.settings.items() if name != "options"}
+    with pytest.raises(JournalUnavailable, match=r"such as pgbouncer, does not hand on") as caught:
+        PostgresJournal(dataclasses.replace(address, settings=settings), ids=IDS)
+    assert "the address of the PostgreSQL server itself" in (caught.value.hint or "")
+    made = "SELECT count(*) FROM pg_namespace WHERE nspname = %s"
+    assert execute(made, address.schema) == [(0,)]
 
 
 def test_who_asks_a_server_that_is_known_to_be_away_waits_no_more(
