@@ -469,7 +469,9 @@ class Drive:
         status = self._state.status
         asking = [] if parks else asked_here(self._state, self._it.plan, decision.waits)
         waiting = json.dumps(asking) if asking else ""
-        if not parks and (row.status, row.cost_usd, row.waiting) == (status, cost, waiting):
+        at = finished.at if finished is not None else None
+        as_it_was = (row.status, row.finished, row.cost_usd, row.waiting)
+        if not parks and as_it_was == (status, at, cost, waiting):
             return row
         if parks:
             status = "waiting"
@@ -478,7 +480,6 @@ class Drive:
             held: list[dict[str, Json]] = [dict(FOR_A_WORKER)] if self._holding else []
             waits = waiting_for(self._state, self._it.plan, decision.waits)
             waiting = json.dumps([*held, *doubts, *waits])
-        at = finished.at if finished is not None else None
         return dataclasses.replace(
             row, status=status, finished=at, cost_usd=round(cost, 9), waiting=waiting
         )

@@ -28,6 +28,7 @@ from aiworkflow.runtime.given import InForce, check_state
 from aiworkflow.runtime.lanes import Lane, lane_of
 from aiworkflow.runtime.local import row_of
 from aiworkflow.runtime.replan import replanned, version_of
+from aiworkflow.runtime.shelf import bundles_kept
 from aiworkflow.runtime.submit import once
 from aiworkflow.runtime.values import Values
 from aiworkflow.runtime.workspace import load_files, snapshot
@@ -95,8 +96,7 @@ def fork_run(
         )
     files = load_files(blobs, goal.files)
     for one in (then, goal):
-        values.fresh_blobs.extend([one.plan, one.files])
-        values.fresh_blobs.extend(blobs.put(file.content) for file in load_files(blobs, one.files))
+        values.fresh_blobs.extend(bundles_kept(one, blobs))
     is_other = new is not None or then.plan != last.plan
     carried = carried_over(prefix, plan, events[1 + len(prefix) :])
     begins = then if is_other else goal

@@ -34,11 +34,10 @@ from aiworkflow.runtime.names import View, about_run
 from aiworkflow.runtime.perform import Attempts
 from aiworkflow.runtime.replan import refuse_taken_back, refuse_unfinished
 from aiworkflow.runtime.restored import RESTORED
-from aiworkflow.runtime.shelf import Shelf
+from aiworkflow.runtime.shelf import Shelf, bundles_kept
 from aiworkflow.runtime.spending import Spending
 from aiworkflow.runtime.spread import first_of_child, ready_key_of_child
 from aiworkflow.runtime.values import Values, json_bytes
-from aiworkflow.runtime.workspace import load_files
 from aiworkflow.runtime.workspaces import Workspaces
 
 if TYPE_CHECKING:
@@ -258,9 +257,6 @@ class LocalRuntime:
         settings = InForce.from_json(data)
         inputs = self._check_inputs(plan.name, plan.inputs, given)
         values = Values(self.journal, run, inline_bytes=settings.limits["inline_output"])
-        files = load_files(blobs, called["files"])
-        kept = [called["plan"], called["files"], called["settings"]]
-        values.fresh_blobs.extend([*kept, *(blobs.put(file.content) for file in files)])
         started = ev.RunStarted(
             at=self.clock.now().timestamp(),
             run=run,
@@ -278,9 +274,10 @@ class LocalRuntime:
             actor=parent.actor,
             commit=parent.commit,
             dirty=parent.dirty,
-            children=parent.children,
+            children=self._shelf.called_by(plan, parent.children),
             workspace=tree.shared(parent) if tree is not None else {},
         )
+        values.fresh_blobs.extend([called["settings"], *bundles_kept(started, blobs)])
         return started, plan, values
 
     # -- resuming ---------------------------------------------------------------------------------

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
     from aiworkflow.bundle.workflow import BundleFile
     from aiworkflow.clock import Clock
+    from aiworkflow.engine import events as ev
     from aiworkflow.engine.carried import Json, Ref
-    from aiworkflow.journal import Journal
+    from aiworkflow.journal import Blobs, Journal
     from aiworkflow.plan.graph import Plan
     from aiworkflow.runtime.given import Called, NewRun
 
@@ -81,6 +82,18 @@ class Shelf:
         _keep(self._folders, manifest, found)
         return found
 
+    def called_by(self, plan: Plan, known: Mapping[str, Json]) -> dict[str, Json]:
+        """Of workflows by digest: those that a plan calls, directly or through others."""
+        found: dict[str, Json] = {}
+        left = list(plan.children.values())
+        while left:
+            digest = left.pop()
+            if digest not in found:
+                found[digest] = known[digest]
+                its_plan = self.plan(cast("dict[str, str]", known[digest])["plan"])
+                left += its_plan.children.values()
+        return found
+
     def of(self, new: NewRun, run: str) -> Stored:
         """What a run refers to; it is durable when this returns.
 
@@ -125,6 +138,19 @@ def _keep(known: OrderedDict[K, V], key: K, value: V) -> None:
     known.move_to_end(key)
     if len(known) > _MOST:
         known.popitem(last=False)
+
+
+def bundles_kept(started: ev.RunStarted, blobs: Blobs) -> list[str]:
+    """Digests of what a start names of its bundle, and of all that the run may call.
+
+    The files are stored anew, so that a sweep that is under way takes none for one that nobody needs.
+    """
+    own: dict[str, Json] = {"plan": started.plan, "files": started.files}
+    named = [cast("dict[str, str]", one) for one in (own, *started.children.values())]
+    found = [one[name] for one in named for name in ("plan", "files", "settings") if name in one]
+    for one in named:
+        found += [blobs.put(file.content) for file in load_files(blobs, one["files"])]
+    return found
 
 
 def plan_bytes(plan: Plan) -> bytes:

@@ -203,3 +203,13 @@ def test_a_journal_in_memory_cannot_be_kept(project: Project) -> None:
     done = project.run("journal", "check", AIWORKFLOW_JOURNAL="memory")
     assert done.code == 2
     assert "the journal is in memory, where nothing is kept" in done.err
+
+
+def test_the_end_of_a_run_that_fails_again_at_once_is_that_of_now(project: Project) -> None:
+    agents = "agents:\n  dear: {echo: {text: hi}, price: {input: 1000, output: 1000}}\n"
+    project.write(".aiworkflow/config.yaml", agents)
+    head = "agent: dear\nbudget: {usd: 0.01}\n"
+    project.workflow("## Ask\n\n```yaml step\nid: ask\n```\n\nSay hello.\n", head=head)
+    assert project.run("run", "flow").code == 4
+    assert project.run("runs", "resume", "last", "--budget", "usd=0.02").code == 4
+    assert findings(project) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from tests.postgres import a_schema
 from tests.support import Project, script
 
 DAY = 86_400
+CALL = "## Call\n\n```yaml step\nid: call\nworkflow: ../kid\n```\n"
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -213,3 +215,21 @@ def test_there_is_nothing_to_prune(project: Project, tmp_path: Path) -> None:
     done = project.run("journal", "prune", "--older-than", "30d")
     assert done.code == 2
     assert "there is no journal in" in done.err
+
+
+def test_a_fork_keeps_the_workflows_that_it_calls(kept: Project) -> None:
+    kept.workflow(script("deep", "echo deep"), name="grandkid")
+    kept.workflow(CALL.replace("kid", "grandkid"), name="kid")
+    kept.workflow("## Gate\n\n```yaml step\nid: g\napprove: {}\n```\n\nok?\n\n" + CALL)
+    first = kept.run("run", "flow", "--json").json["run"]
+    assert kept.run("approvals", "approve", f"{first}/g").code == 0
+    forked = kept.run("runs", "fork", first, "--from", "g", "--json").json["run"]
+    assert findings(kept) == [], "runs of runs that were called keep what they call, too"
+    shutil.rmtree(kept.root / "bundles" / "kid")
+    shutil.rmtree(state(kept) / "bundles", ignore_errors=True)
+    make_blobs_old(kept)
+    prune(kept, "--status", "succeeded")
+    assert left(kept) == [forked]
+    assert findings(kept) == []
+    done = kept.run("approvals", "approve", f"{forked}/g")
+    assert done.code == 0, done.err
