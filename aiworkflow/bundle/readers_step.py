@@ -22,6 +22,7 @@ from aiworkflow.bundle.readers import (
     text_of,
     wrong,
 )
+from aiworkflow.bundle.readers_host import HostReader
 from aiworkflow.bundle.readers_map import ByShape, MapOf, OneOrMany, Record
 from aiworkflow.bundle.readers_value import (
     ENV_NAME,
@@ -45,10 +46,9 @@ _MCP = re.compile(rf"mcp:(?P<server>{_WORD})/(?P<tool>[A-Za-z0-9_.-]+)")
 _AGENT = re.compile(r"(?P<name>[A-Za-z][A-Za-z0-9_-]*)(?:/(?P<model>[^\s/][^\s]*))?")
 _USES = "a tool such as `github.comment` or `mcp:server/tool`"
 SECRET_NAME: Final = r"[A-Za-z_][A-Za-z0-9_]*"  # noqa: S105  the form of names
-# 1 to 65535: another port is no connection's, so the entry would allow nothing
-_PORT: Final = r"(?::(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?"
-HOST: Final = rf"(?:\*\.)?(?:[A-Za-z0-9-]+\.)*[A-Za-z0-9-]+{_PORT}|\[[0-9A-Fa-f:.]+\]{_PORT}"
 INSIDE: Final = r"(?![/~])(?!(?:.*/)?\.\.(?:/|$))[^\\:]+"
+PATTERN: Final = rf"(?!!){INSIDE}"
+"""The same for patterns: those of git exclude by `!`, and who writes so believes that these do."""
 
 
 @record
@@ -236,7 +236,7 @@ ALLOW: Final = Record(
             "network",
             Scope.FRONTMATTER,
             ListOf(
-                Text("a host such as `api.github.com`, `host:8080` or `*.example.com`", HOST, 260, "AW523", "leave out the scheme and the path; a port is from 1 to 65535"),
+                HostReader(),
                 "hosts",
             ),
             "Hosts that scripts and tools may talk to.",
@@ -253,7 +253,7 @@ ALLOW: Final = Record(
             "paths",
             Scope.FRONTMATTER,
             ListOf(
-                Text("a path within the project", INSIDE, code="AW524", hint="write it relative to the project, without `..`"),
+                Text("a path within the project", PATTERN, code="AW524", hint="write it relative to the project, without `..`; nothing is excluded by `!`"),
                 "paths",
             ),
             "Paths that steps may write, as patterns.",
@@ -393,6 +393,6 @@ _WAIT: Final = Record(
 )  # fmt: skip
 
 __all__ = [
-    "ALLOW", "ENV", "FORM", "HOST", "INSIDE", "AgentReader", "AgentsReader", "NameReader",
+    "ALLOW", "ENV", "FORM", "INSIDE", "PATTERN", "AgentReader", "AgentsReader", "NameReader",
     "OnErrorReader", "Parallel", "ParallelReader", "UsesReader", "WaitReader", "parse_tool",
 ]  # fmt: skip

@@ -96,6 +96,8 @@ class Records:
         for word in status:
             if word not in known:
                 listed = f"a run is {', '.join(known)}"
+                if word == "interrupted":  # as lists show it
+                    listed = "it is `running`, and nobody drives it: --status running"
                 raise UsageError(
                     f"no run has the status `{word}`", hint=did_you_mean(word, known) or listed
                 )

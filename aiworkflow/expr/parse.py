@@ -6,6 +6,7 @@ assignments) is reported on the way.
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -380,7 +381,7 @@ class _Convert:
                 "AW409", at, end, "`include` takes a path and nothing else",
                 f'write `{{% include "{template.value}" %}}`',
             )  # fmt: skip
-        path: str = template.value
+        path = posixpath.normpath(template.value)  # one file has one name in the circle, too
         place = self.parser.fragment.place(max(at, 0), end)
         if path in chain:
             circle = " → ".join((*chain, path))
@@ -397,7 +398,7 @@ class _Convert:
                 f"a text includes at most {_MOST_INCLUDES} files",
                 "put them together",
             )
-        fragment = self.parser.include(path, place)
+        fragment = self.parser.include(template.value, place)
         if fragment is None:
             raise _Refused
         included.append(path)

@@ -100,6 +100,7 @@ def test_what_cannot_be_printed_is_said_to_be_so(
         (("runs", "list", "-n", "0"), "`--limit` takes a whole number from 1 to 1,000, not `0`"),
         (("runs", "list", "--before=x"), "`x` is not where a page of runs ends"),
         (("runs", "list", "--status=failed,nope"), "no run has the status `nope`"),
+        (("runs", "list", "--status=interrupted"), "no run has the status `interrupted`"),
         (("runs", "list", "--status= ,"), "`--status` names nothing"),
         (("sweep", "flow", "--tag", ""), "`--tag` names nothing"),
         (("bundle", "diff", "HEAD", "--fail-on", ""), "`--fail-on` names nothing"),
@@ -133,6 +134,8 @@ def test_words_are_given_once_for_each_or_with_commas(project: Project) -> None:
     assert listed("--status", "succeeded,failed") == both
     assert listed("--status", "succeeded", "--status", "failed") == both
     assert listed("--status", " failed , cancelled") == ["failed"]
+    derived = project.run("runs", "list", "--status", "interrupted").err
+    assert "help: it is `running`, and nobody drives it: --status running" in derived
     for words in (("--by", "bundle,agent"), ("--by", "bundle", "--by", "agent")):
         assert project.run("cost", "report", "--json", *words).json["by"] == ["bundle", "agent"]
     for words in (("secrets,nope",), ("secrets", "--fail-on", "nope")):

@@ -119,7 +119,7 @@ MESSAGES = {
     "write minute, hour, day, month, day of the week; with seconds, these first",
     "AW523": "1:19 `allow.network` takes a host such as `api.github.com`, `host:8080` or "
     "`*.example.com`, not `https://api.github.com/` | "
-    "leave out the scheme and the path; a port is from 1 to 65535",
+    "leave out the scheme and the path",
     "AW524": "1:6 `cwd` takes a directory within the project, not `../other` | "
     "write it relative to the project, without `..`",
     "AW525": "1:30 `by` means something for `max` and `min` only, not for `sum` | "
