@@ -132,12 +132,13 @@ def connect(
 
     def open_store() -> Journal:
         from aiworkflow.journal import open_first
-        from aiworkflow.journal.open import make_private
 
         several = [journal] if isinstance(journal, str) else journal or found.journals()
         state = found.folders.state
         if [*several] != ["memory"]:
-            make_private(state)
+            from aiworkflow.client.tracked import make_state
+
+            make_state(found)
         return open_first(several, state, clock=the_clock, ids=the_ids, fallback=journal_fallback)
 
     make_runtime = _runtimes(

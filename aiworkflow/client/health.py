@@ -20,6 +20,7 @@ from aiworkflow.client.health_check import problem as _problem
 from aiworkflow.client.health_check import warning as _warning
 from aiworkflow.client.health_servers import server_checks
 from aiworkflow.client.health_tls import tls_checks
+from aiworkflow.client.health_tracked import tracked_checks
 from aiworkflow.client.unknown import unknown_bundles
 from aiworkflow.diagnostics import Report
 from aiworkflow.errors import AIWorkflowError
@@ -55,6 +56,7 @@ def examine(client: Client, *, ask: bool = False) -> list[Check]:
     except AIWorkflowError as error:  # a variable; without it nothing below can be known
         return [*checks, _sandbox(client), _problem("settings", error.message, error.hint)]
     checks += _settings(client, report)
+    checks += tracked_checks(client.project)
     checks += _journal(client)
     checks += _interpreters(client)
     checks.append(_sandbox(client))

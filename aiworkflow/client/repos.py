@@ -26,9 +26,9 @@ from aiworkflow.bundle.repofile import (
     read_repos_file,
 )
 from aiworkflow.client.repositories import head_of
+from aiworkflow.client.tracked import make_state
 from aiworkflow.diagnostics import Report, Source
 from aiworkflow.errors import AIWorkflowError, UsageError
-from aiworkflow.journal.open import make_private
 from aiworkflow.records import record
 from aiworkflow.runtime.gitwords import Git, GitFailed
 
@@ -247,7 +247,7 @@ class Repos:
         """
         environ = self._project.environ
         if not repository.is_here:
-            make_private(self._project.folders.state)
+            make_state(self._project)
             repository.folder.parent.mkdir(parents=True, exist_ok=True)
             building = repository.folder.with_name(
                 f".{repository.folder.name}.{self._project.ids.token()}"

@@ -86,12 +86,14 @@ def open_first(
 
 
 def make_private(state: Path) -> None:
-    """Make a state folder, for its owner only, before anything is put into it.
+    """Make a state folder, for its owner only, before anything is put into it; git leaves it alone.
 
     Where that cannot be, nothing happens: whoever puts something there says why it does not work.
     """
     with suppress(OSError):
-        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not state.is_dir():
+            state.mkdir(mode=0o700, parents=True)
+            (state / ".gitignore").write_text("*\n")  # nobody shall commit it by accident
 
 
 def journal_folder(where: str, state: Path) -> Path:
