@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from aiworkflow.engine import decode
 from aiworkflow.errors import AIWorkflowError
+from aiworkflow.journal import JournalUnavailable
 from aiworkflow.runtime.gitwords import GitFailed
 from aiworkflow.runtime.trail import Trail, standing_of, standing_to_json
 from aiworkflow.runtime.worktrees import Standing, Step, Unknown
@@ -108,8 +109,16 @@ class OwnTree:
         except GitFailed as error:
             raise StepError("worktree", error.message, hint=error.hint) from error
 
-    async def leave(self, child: str = "") -> Step | None:
-        """What has changed since the last attempt; None for nothing."""
+    async def leave(self, child: str = "", *, is_failed: bool = False) -> Step | None:
+        """What has changed since the last attempt; None for nothing.
+
+        Args:
+            is_failed: the attempt has failed, and why is known.
+
+        Raises:
+            StepError: nobody knows, and so it would be lost. Not while others are at work: what they
+                do may be the reason, and whoever is the last to leave sees all of it.
+        """
         worktree = self.worktree
         async with worktree.door:
             try:
@@ -119,9 +128,17 @@ class OwnTree:
                     return None
                 self._known = after
                 return await asyncio.to_thread(self._step, before, after)
-            except (AIWorkflowError, OSError):  # the next attempt will set it back, or fail
+            except (AIWorkflowError, OSError) as error:  # the next attempt will set it back
                 worktree.standing = None
-                return None
+                others = worktree.at_work - (not child)
+                if is_failed or others or isinstance(error, JournalUnavailable):
+                    return None
+                said = error.message if isinstance(error, AIWorkflowError) else error.strerror
+                raise StepError(
+                    "worktree",
+                    f"what the step has left in its worktree cannot be kept: {said}",
+                    hint="have the step remove what git cannot take, or name it in .gitignore",
+                ) from error
             finally:
                 if not child:
                     worktree.at_work -= 1

@@ -272,10 +272,13 @@ class Attempts:
         elif self._plan.nodes[instance.node].kind is Kind.CHILD:
             child = str(self._values.arguments(instance.arguments_seq).get("child", ""))
         await tree.enter(child)
+        is_failed = True
         try:
-            return await self._attempt(instance, log)
+            outcome = await self._attempt(instance, log)
+            is_failed = False
+            return outcome
         finally:
-            step = await to_the_end(tree.leave(child))
+            step = await to_the_end(tree.leave(child, is_failed=is_failed))
             if step is not None:
                 self._steps[instance.path] = step
 
