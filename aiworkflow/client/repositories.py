@@ -47,7 +47,7 @@ def head_of(folder: Path, environ: Mapping[str, str], branch: str = "") -> str:
     try:
         code, out, _ = git.ask("for-each-ref", _ROW, "refs/heads", _REMOTE, env=here)
         if code and (asked := git.ask("rev-parse", "--git-dir", env=here))[0]:
-            raise _none(folder, asked[2])
+            raise no_repository(folder, asked[2], "give the topmost folder of a git repository")
         rows = [line.split(" ") for line in out.decode("utf-8", "replace").splitlines()]
         commit = _named([] if code else rows, branch, is_bare=not (folder / ".git").exists())
         commit = commit or (None if branch else git.commit_of("HEAD"))
@@ -61,15 +61,14 @@ def head_of(folder: Path, environ: Mapping[str, str], branch: str = "") -> str:
     raise UsageError(f"the repository `{folder}` has no {what}", hint="look at: git branch --all")
 
 
-def _none(folder: Path, said: str) -> UsageError:
+def no_repository(folder: Path, said: str, hint: str) -> UsageError:
+    """Why git found no repository in a folder, by what it said; `hint` where there is none."""
     if "dubious ownership" in said:
         return UsageError(
             f"the repository `{folder}` belongs to another user, and git does not trust it",
             hint=f"if you do: git config --global --add safe.directory '{folder}'",
         )
-    return UsageError(
-        f"`{folder}` is no git repository", hint="give the topmost folder of a git repository"
-    )
+    return UsageError(f"`{folder}` is no git repository", hint=hint)
 
 
 def _named(rows: Sequence[Sequence[str]], branch: str, *, is_bare: bool) -> str | None:

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
+from aiworkflow.client.repositories import no_repository
 from aiworkflow.errors import UsageError, disk_failed
 from aiworkflow.records import record
 
@@ -34,11 +35,23 @@ def commit_of(git: Git, revision: str) -> str:
         )
     commit = git.commit_of(revision)
     if commit is None:
-        raise UsageError(
-            f"there is no revision `{revision}` in this repository",
-            hint="give a branch, a tag or a commit",
-        )
+        raise _no_revision(git, revision)
     return commit
+
+
+def _no_revision(git: Git, revision: str) -> UsageError:
+    code, _, said = git.ask("rev-parse", "--git-dir")
+    if code:
+        return no_repository(git.folder, said, "revisions need one: git init, then commit")
+    if not git.ask("rev-list", "--all", "--max-count=1")[1]:
+        return UsageError(
+            f"the repository `{git.folder}` has no commit, and so no revision `{revision}`",
+            hint="commit first: git add . && git commit",
+        )
+    return UsageError(
+        f"there is no revision `{revision}` in this repository",
+        hint="give a branch, a tag or a commit",
+    )
 
 
 @contextlib.contextmanager

@@ -131,4 +131,7 @@ class SweepUndo:
                 "then undo the sweep again"
             )
         if status != "rolled_back":
-            raise UsageError(f"run {row.run} could not be taken back whole")
+            raise UsageError(
+                f"run {row.run} could not be taken back whole",
+                hint=f"look why: aiworkflow runs show {row.run}",
+            )

@@ -280,3 +280,17 @@ def test_undo_leaves_no_worktree_behind(fleet: Fleet, then: str) -> None:
     assert set(statuses(fleet.sweep("undo", "last"))) == {"undone"}
     assert [one for one in trees.iterdir() if one.is_dir()] == []
     assert len(fleet.git("r000", "worktree", "list").splitlines()) == 1
+
+
+def test_what_an_undo_could_not_do_is_to_be_looked_up(fleet: Fleet) -> None:
+    body = script("act", "echo two > a.txt") + "```bash undo\ntrue\n```\n"
+    fleet.project.workflow(body, head=HEAD)
+    (one,) = fleet.sweep("flow", "--repo", "r000")["repositories"]
+    (fleet.folder / "r000").rename(fleet.folder / "away")
+    done = fleet.run("sweep", "undo", "last")
+    assert done.code == 1
+    assert f"✗ r000: run {one['run']} could not be taken back whole" in done.out
+    assert f"help: look why: aiworkflow runs show {one['run']}" in done.out
+    assert "git cannot be run in" in fleet.run("runs", "show", one["run"]).out
+    (fleet.folder / "away").rename(fleet.folder / "r000")
+    assert statuses(fleet.sweep("undo", "last"))[:1] == ["undone"]
