@@ -178,6 +178,10 @@ def _lines(result: CaseResult, bundle: str) -> list[str]:
             lines.append(f"keep the answer for it: {update}")
             anew = f"or {anew}"
         lines.append(anew)
+        if any(miss.what == "an output" for miss in result.misses):
+            lines.append(
+                f"or let it run in the test: its id under `run` of {result.name}/case.yaml"
+            )
     problems = list(result.problems)
     if len(problems) > _MOST_PROBLEMS:
         more = len(problems) - _MOST_PROBLEMS

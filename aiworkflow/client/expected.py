@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _KEYS: Final = ("status", "outputs", "steps", "error", "effects")
 _STATUSES: Final = ("succeeded", "failed", "waiting", "cancelled", "rolled_back")
+_STEP_STATUSES: Final = (*_STATUSES, "skipped", "in_doubt", "running", "pending")
 _MOST_STEPS: Final = 200
 _SHOWN: Final = 100
 
@@ -71,6 +72,10 @@ def read_expected(data: Mapping[str, Json], where: str) -> Expected:
         if value is not None and not isinstance(value, dict):
             raise UsageError(f"{where}: `{name}` needs names and values")
         maps[name] = value
+    for path, found in (maps["steps"] or {}).items():
+        if found not in _STEP_STATUSES:
+            hint = did_you_mean(str(found), _STEP_STATUSES) or f"write {', '.join(_STEP_STATUSES)}"
+            raise UsageError(f"{where}: no step is `{found}`, as `{path}` is to be", hint=hint)
     _check_patterns(dict(data), where)
     return Expected(
         status,

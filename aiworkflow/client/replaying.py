@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -21,6 +22,7 @@ from aiworkflow.client.expected import Expected, expected_of, unexpected
 from aiworkflow.client.inputs import check_inputs
 from aiworkflow.client.project import BundleInvalid, NotBuiltYet
 from aiworkflow.clock import JumpingClock
+from aiworkflow.diagnostics.suggest import did_you_mean
 from aiworkflow.errors import AIWorkflowError, UsageError
 from aiworkflow.records import record
 from aiworkflow.runtime.doubts import DOUBT
@@ -30,6 +32,7 @@ from aiworkflow.steps.replay import Miss, Recording, Recordings, Replay
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
     from types import TracebackType
 
     from aiworkflow.bundle.workflow import Effect, Kind
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
     from aiworkflow.steps.contract import Performer
 
 _MOST_TURNS = 10_000
+_FIRST = re.compile(r"[\w-]+")
 _KEYS = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY")
 
 
@@ -322,10 +326,7 @@ class CaseTests:
                 env={**settings.env, **case.env},
                 final_env=[*settings.final_env, *case.env],
             )
-        known = set(new.plan.nodes)
-        for one in sorted(case.run | case.replay):
-            if one not in known:
-                raise UsageError(f"case `{case.name}` names a step `{one}` that is not there")
+        _check_names(case, set(new.plan.nodes))
         return dataclasses.replace(
             new,
             inputs=check_inputs(new.plan.name, new.plan.inputs, case.inputs),
@@ -340,6 +341,24 @@ class CaseTests:
 
 def _of_error(error: AIWorkflowError) -> str:
     return f"{error.message}; {error.hint}" if error.hint else error.message
+
+
+def _check_names(case: Case, known: AbstractSet[str]) -> None:
+    """Refuse a case of steps that are not there: what is said of them would be passed over."""
+    for one in sorted(case.run | case.replay):
+        if one not in known:
+            raise UsageError(
+                f"case `{case.name}` names a step `{one}` that is not there",
+                hint=did_you_mean(one, sorted(known)),
+            )
+    first = {part for one in known for part in one.split(".")}
+    for recording in case.recordings:
+        begins = _FIRST.match(recording.path)  # none where the run itself joins its branches
+        if begins is not None and begins[0] not in first:
+            raise UsageError(
+                f"case `{case.name}` has answers/{recording.name}, and no step `{begins[0]}` is there",
+                hint=did_you_mean(begins[0], sorted(first)) or "rename or remove it",
+            )
 
 
 def _outputs(result: RunResult, ran: set[str]) -> dict[str, Json]:

@@ -349,8 +349,27 @@ def test_a_case_can_bring_its_own_files_env_and_steps_that_run(project: Project)
     project.write(f"{folder}/case.yaml", "replay: [read]\nrun: [write]\n")
     out = project.run("bundle", "test", "flow").out
     assert "read: there is no recording of an output" in out
+    assert "or let it run in the test: its id under `run` of own/case.yaml" in out
     project.write(f"{folder}/case.yaml", "replay: [raed]\n")
-    assert "names a step `raed` that is not there" in project.run("bundle", "test", "flow").out
+    out = project.run("bundle", "test", "flow").out
+    assert "names a step `raed` that is not there; did you mean `read`?" in out
+
+
+def test_what_a_case_says_of_steps_that_are_not_there_is_not_passed_over(project: Project) -> None:
+    project.workflow(script("read", "echo 1"))
+    folder = "bundles/flow/tests/own"
+    project.write(f"{folder}/case.yaml", "run: [read]\n")
+    project.write(f"{folder}/expect.yaml", "steps: {read: succeded}\n")
+    out = project.run("bundle", "test", "flow").out
+    assert "no step is `succeded`, as `read` is to be; did you mean `succeeded`?" in out
+    project.write(f"{folder}/expect.yaml", "steps: {read: succeeded}\n")
+    answer = project.write(f"{folder}/answers/raed.2.yaml", "output: '1'\n")
+    done = project.run("bundle", "test", "flow")
+    assert done.code == 1
+    said = "has answers/raed.2, and no step `raed` is there; did you mean `read`?"
+    assert said in done.out
+    answer.unlink()
+    assert project.run("bundle", "test", "flow").code == 0
 
 
 def test_junit_xml_says_what_failed(project: Project) -> None:

@@ -255,8 +255,9 @@ class ClientContract:
             run = await client.call_tool("file.read", {"path": "a.txt"})
             assert (await run.result()).outputs == {"output": "hello"}
             words = {"path": "b.txt", "content": "x"}
-            with pytest.raises(CallNotAgreed, match=r"`file\.write` counts as `idempotent`"):
+            with pytest.raises(CallNotAgreed, match=r"`file\.write` counts as") as refused:
                 await client.call_tool("file.write", texts=words)
+            assert "agreed=True from Python" in str(refused.value.hint)
             run = await client.call_tool("file.write", texts=words, agreed=True)
             assert (await run.result()).status == "succeeded"
             assert (project.root / "b.txt").read_text() == "x"
