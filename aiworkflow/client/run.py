@@ -74,19 +74,21 @@ class Run:
         seq = after
         version = -1
         while True:
-            done = self._driving is not None and self._driving.done()
+            # asked before the events are read: all that led to the end is among them then
+            if self._driving is not None:
+                done = self._driving.done()
+            else:
+                done = self._journal.run(self.id).status in AT_REST
             now = self._journal.version()
-            if now != version or self._appended is not None:
+            if done or now != version or self._appended is not None:
                 version = now
                 while records := self._journal.read(self.id, seq, _PAGE):
                     for record in records:
                         seq = record.seq
                         yield seq, decode(record.payload)
             if done:
-                assert self._driving is not None
-                self._driving.result()
-                return
-            if self._driving is None and self._journal.run(self.id).status in AT_REST:
+                if self._driving is not None:
+                    self._driving.result()
                 return
             await self._next()
 

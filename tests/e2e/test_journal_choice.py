@@ -342,6 +342,28 @@ def test_a_run_of_another_journal_is_told_from_one_that_never_was(
     )
 
 
+@pytest.mark.parametrize("_again", [1, 2])  # whether the last ones were seen was a matter of luck
+def test_all_steps_of_a_run_that_another_process_drives_are_watched(
+    served: Project, _again: int
+) -> None:
+    begin = script("a", "touch began; until [ -e go ]; do sleep 0.05; done")
+    served.workflow(begin + script("b", "echo 1") + script("c", "echo 2"))
+    driver = served.start("run", "flow")
+    until(served, "began", driver)
+    watcher = served.start("runs", "watch", "last")
+    assert watcher.stderr is not None
+    assert watcher.stderr.readline().startswith("run ")
+    served.write("go", "")
+    _, err = watcher.communicate(timeout=30)
+    driver.communicate(timeout=30)
+    assert [line.split()[1] for line in err.splitlines() if "✓ " in line] == [
+        "a",
+        "b",
+        "c",
+        "succeeded",
+    ]
+
+
 def test_a_run_is_watched_looked_into_and_cancelled_from_another_process(served: Project) -> None:
     served.workflow(script("a", "echo working >&2; touch began; exec sleep 60", "effect: read\n"))
     driver = served.start("run", "flow", "--json")
