@@ -86,9 +86,12 @@ def _claim(old: Journal, new: Journal, place: str) -> None:
     mark = new.register(COPY, _OF)
     if mark is not None and json.loads(mark.value)["journal"] == old.id:
         return
-    if mark is not None or new.streams(limit=1) or next(all_registers(new), None) is not None:
+    another = "name a new folder, or a schema of its own: postgresql://…?schema=name"
+    if mark is None and new.id == old.id:
         raise UsageError(
-            f"the journal in {place} is not empty",
-            hint="name a new folder, or a schema of its own: postgresql://…?schema=name",
+            f"{place} has a copy of this journal already, as it was when that was made",
+            hint=f"use it, with `journal` in .aiworkflow/config.yaml; or for a new copy {another}",
         )
+    if mark is not None or new.streams(limit=1) or next(all_registers(new), None) is not None:
+        raise UsageError(f"the journal in {place} is not empty", hint=another)
     new.put([RegisterWrite(COPY, _OF, json.dumps({"journal": old.id}))])

@@ -64,6 +64,10 @@ def test_a_journal_goes_from_folder_to_folder(project: Project, tmp_path: Path) 
     assert moved.code == 0, moved.err
     setting = f"sqlite://{(tmp_path / 'new').resolve()}"
     assert f"write into .aiworkflow/config.yaml: `journal: {setting}`" in moved.out
+    twice = project.run("journal", "migrate", "sqlite", place)
+    assert twice.code == 2
+    assert "has a copy of this journal already, as it was when that was made" in twice.err
+    assert "use it, with `journal` in .aiworkflow/config.yaml" in twice.err
     use(project, setting)
     assert project.run("journal", "check", "--json").json["runs"] == 2
 
@@ -88,7 +92,7 @@ def test_a_move_that_was_killed_is_gone_on_with(
     assert "runs copied" in done.err
     again = project.run("journal", "migrate", "sqlite", target)
     assert again.code == 2  # it is done, and the target a journal of its own
-    assert "is not empty" in again.err
+    assert "has a copy of this journal already" in again.err
 
 
 def copied(target: str) -> int:
