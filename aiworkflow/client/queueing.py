@@ -56,6 +56,7 @@ async def start_in_lane(
 async def _make_room(client: Client, key: str, overlap: str, tell: Callable[[str], None]) -> None:
     """Wait until a lane is free, or see to it."""
     seen = ""
+    rested = 0  # how many events the older run had when there was nothing left to do but to wait
     while (older := holder(client.journal, key)) is not None:
         is_driven = client.is_driven(older)
         row = client.journal.run(older)
@@ -66,8 +67,11 @@ async def _make_room(client: Client, key: str, overlap: str, tell: Callable[[str
             if older != seen:
                 tell(f"cancelling run {older}, which has the key `{key}`")
                 _cancel(client, older)
-            if not client.is_driven(older):
-                await _end(client, older)
+                rested = 0
+            is_at_rest = row.status == "waiting" and client.journal.stream(older).tail == rested
+            if not is_at_rest and not client.is_driven(older):
+                await _end(client, older, tell)
+                rested = client.journal.stream(older).tail
         elif older != seen:
             waits = ", which waits itself (see: aiworkflow runs show " + older + ")"
             tell(
@@ -86,11 +90,17 @@ def _cancel(client: Client, run: str) -> None:
             raise
 
 
-async def _end(client: Client, run: str) -> None:
-    """Take up a run that is to be cancelled and that nobody drives."""
+async def _end(client: Client, run: str, tell: Callable[[str], None]) -> None:
+    """Take up a run that is to be cancelled and that nobody drives, and stay with it while it waits.
+
+    It does not end here where a person has to say first what became of a step.
+    """
     if client.journal.run(run).finished is not None:
         return  # whoever drove it has ended it meanwhile; to take it up would begin it again
     try:
         await (await client.resume(run)).rest()
+        if client.journal.run(run).finished is None:
+            tell(f"run {run} waits itself before it ends (see: aiworkflow runs show {run})")
+            await (await client.resume(run, attached=True)).rest()
     except Held:
         return

@@ -146,6 +146,29 @@ def test_cancel_old_ends_a_run_that_nobody_drives(project: Project) -> None:
     assert rows(project) == ["succeeded", "cancelled"]
 
 
+def test_cancel_old_says_that_the_older_run_waits_and_lets_it(project: Project) -> None:
+    """A person has to say what became of its undo; until then it is not taken up again and again."""
+    undo = "```bash undo\necho undone >> log; sleep 60\n```\n\n"
+    flow(project, "cancel_old", script("a", "echo begin >> log") + undo + script("b", "exit 1"))
+    bundle = project.root / "bundles/flow/workflow.md"
+    bundle.write_text(bundle.read_text().replace("allow:", "on_error: rollback\nallow:", 1))
+    first = project.start("run", "flow")
+    until(project, "log", "undone")
+    os.killpg(first.pid, signal.SIGKILL)
+    first.communicate()
+    bundle.write_text(bundle.read_text().replace("exit 1", "true"))
+    second = project.start("run", "flow", "--json")
+    said(second, "waits itself before it ends (see: aiworkflow runs show ")
+    time.sleep(0.5)
+    events = project.run("journal", "check").out
+    time.sleep(1)
+    assert project.run("journal", "check").out == events
+    assert project.run("runs", "resolve", "last", "a/undo", "done").code == 1
+    assert ended(second) == "succeeded"
+    assert rows(project) == ["succeeded", "rolled_back"]
+    assert log(project) == ["begin", "undone", "begin"]
+
+
 def test_a_run_that_waits_for_people_still_has_its_key(project: Project) -> None:
     flow(project, "skip", script("a", "echo 1", "approve: true\n"))
     assert project.run("run", "flow").code == 3
