@@ -14,8 +14,9 @@ What can happen, and what follows:
     the caller is cancelled          the same; a second cancellation skips the grace
     a signal from elsewhere          `exit`, in doubt
 
-Not covered: a process that leaves the group (`setsid`) is not killed here. It inherits the driver's
-lock, by which whoever takes the run over finds it.
+A process that leaves the group (`setsid`) is ended too where the child is broken off (`offspring.py`).
+Where the child ends by itself it stays: a daemon that a script begins on purpose is made that way. It
+inherits the driver's lock, by which whoever takes the run over finds it.
 """
 
 from __future__ import annotations
@@ -27,22 +28,23 @@ import os
 import signal
 import subprocess
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from aiworkflow.records import record
 from aiworkflow.steady import one_line
 from aiworkflow.tools.contract import ToolError
 from aiworkflow.tools.environment import check_text
+from aiworkflow.tools.offspring import Offspring, group_lives
 from aiworkflow.tools.pipes import Log, Pipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from aiworkflow.tools.bounds import Bounds
     from aiworkflow.tools.contract import Watch
 
-GRACE_S = 2.0  # from SIGTERM to SIGKILL
+GRACE_S = 0.5  # from SIGTERM to SIGKILL: what is broken off is to be over within a second
 _QUIET_S = 2.0  # silence after which a pipe held open by a process in the background is given up
 _PATIENCE_S = 10.0  # longest wait for pipes that still speak after the leader's end
 _GONE_S = 1.0  # longest wait for killed processes to be gone
@@ -149,6 +151,8 @@ class Child:
         self._news = asyncio.Event()
         self._exited = False
         self._reaped = False
+        self._is_broken_off = False
+        self._escaped = Offspring(began.pid, command.env)
         self._stdout = bytearray()
         self._written = 0
         self._too_much = False
@@ -207,6 +211,11 @@ class Child:
 
     async def end_by_itself(self) -> None:
         """Wait for the end that the program itself comes to, within its bounds."""
+        self._is_broken_off = True
+        await self._come_to_an_end()
+        self._is_broken_off = False
+
+    async def _come_to_an_end(self) -> None:
         command = self._command
         within = command.timeout_s, command.bounds
         if not await self._until(lambda: self._exited or self._too_much, *within):
@@ -256,9 +265,13 @@ class Child:
 
     async def _end(self, grace_s: float) -> None:
         if not self._exited:
+            self._is_broken_off = True
+            self._escaped.look()
             self._signal(signal.SIGTERM)
             self._signal(signal.SIGCONT)  # a stopped process sees SIGTERM only when it goes on
             await self._until(lambda: self._exited and self._all_read(), grace_s)
+        if self._is_broken_off:
+            self._escaped.look()
         self._signal(signal.SIGKILL)
         await self._until(lambda: self._exited, None)
         self._process.wait()  # does not block: it has exited
@@ -270,9 +283,18 @@ class Child:
         """Wait for killed members of the group; the system takes a moment to remove them."""
         give_up = self._loop.time() + _GONE_S
         pause = 0.001
-        while _lives(self._process.pid) and self._loop.time() < give_up:
+        while self._end_escaped() or group_lives(self._process.pid):
+            if self._loop.time() > give_up:
+                return
             await asyncio.sleep(pause)
             pause = min(pause * 2, 0.05)
+
+    def _end_escaped(self) -> bool:
+        """Kill what left the group; whether any of it lived, and a further look is due."""
+        if not (self._is_broken_off and self._escaped.look()):
+            return False
+        self._escaped.signal(signal.SIGKILL)
+        return True
 
     def close(self) -> None:
         """Let go of the pipes; safe to call at any point."""
@@ -326,6 +348,7 @@ class Child:
         # PermissionError: macOS says so of a group in which only zombies are left
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, number)
+        self._escaped.signal(number)
 
 
 def spawn(
@@ -423,25 +446,6 @@ def _wait(
         process.wait()
     with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
         loop.call_soon_threadsafe(exited)
-
-
-def _lives(group: int) -> bool:
-    """Whether a process of the group lives.
-
-    Zombies do not: where nobody reaps orphans (in many containers) they stay for ever.
-    """
-    try:
-        os.killpg(group, 0)
-    except (ProcessLookupError, PermissionError):
-        return False
-    stats = list(Path("/proc").glob("[0-9]*/stat"))
-    for stat in stats:
-        with contextlib.suppress(OSError):
-            # `pid (name) state ppid pgrp …`; the name may hold anything, parentheses too
-            state, _, pgrp = stat.read_bytes().rpartition(b")")[2].split()[:3]
-            if int(pgrp) == group and state not in b"ZX":
-                return True
-    return not stats  # no /proc: believe the signal
 
 
 def _last_line(tail: str) -> str:

@@ -20,7 +20,6 @@ from aiworkflow.tools.process import Child, Command, spawn
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-GRACE_S = 0.5  # from SIGTERM to SIGKILL: a call that is given up is to be over within a second
 _FAREWELL_S = 0.5  # from the end of its input to SIGTERM
 _LAST_WORDS_S = 0.2  # after its exit, for what is still in the pipe
 _WAITING = 1_000_000  # bytes of whole lines that wait to be read

@@ -26,7 +26,7 @@ from aiworkflow.agents import (
     resolve_agent,
 )
 from aiworkflow.bundle.workflow import AgentSpec
-from aiworkflow.tools.process import _lives
+from aiworkflow.tools.offspring import group_lives
 from tests.agents.programs import asking_for_notes, exhaustive
 from tests.contract.agents.brain import Asked, Brain, Turn
 from tests.contract.agents.suite import NOTE, Toolbox
@@ -162,7 +162,7 @@ class Bench:
         return await self.agent.perform(Task(prompt, timeout_s=100.0, **task), self.events.append)
 
     def is_gone(self) -> bool:
-        return not any(_lives(group) for group in self.groups)
+        return not any(group_lives(group) for group in self.groups)
 
 
 # -- through the command --------------------------------------------------------------------------

@@ -21,6 +21,10 @@ PATIENCE_S = 20.0
 WAITS = "echo $$ > pid; touch began; exec sleep 60"
 STUBBORN = "trap '' TERM\necho $$ > pid; touch began; while true; do sleep 0.05; done"
 GRANDCHILD = "sleep 60 & echo $! > grandchild; echo $$ > pid; touch began; wait"
+OWN_SESSION = (
+    "(trap '' TERM; setsid bash -c 'trap \"\" TERM; echo $$ > grandchild; exec sleep 60' >/dev/null 2>&1 &)\n"
+    "until [ -s grandchild ]; do sleep 0.05; done; echo $$ > pid; touch began; exec sleep 60"
+)
 
 
 def until(true: Callable[[], object], what: str) -> None:
@@ -85,8 +89,9 @@ def shown(project: Project) -> dict[str, Any]:
         (WAITS, ["pid"]),
         (STUBBORN, ["pid"]),
         (GRANDCHILD, ["pid", "grandchild"]),
+        (OWN_SESSION, ["pid", "grandchild"]),
     ],
-    ids=["plain", "ignores SIGTERM", "with a grandchild"],
+    ids=["plain", "ignores SIGTERM", "with a grandchild", "a session of its own"],
 )
 def test_a_signal_cancels_the_run_and_leaves_no_process(
     project: Project, begin: Begin, number: signal.Signals, code: str, processes: list[str]

@@ -54,7 +54,6 @@ if TYPE_CHECKING:
     from aiworkflow.bundle.workflow import Json
 
 MOST_OUTPUT: Final = 50_000_000  # bytes of standard output
-_GRACE_S: Final = 0.5
 _LOOK_S: Final = 20.0  # longest wait for a version
 _MOST_BESIDE: Final = 20_000_000
 _LONG_ARGUMENT: Final = 120_000  # bytes; Linux takes 128 KiB for one word
@@ -111,7 +110,6 @@ class CliAgent:
                 f"`{self.name}`",
                 _LOOK_S,
                 output_limit=100_000,
-                grace_s=_GRACE_S,
             )
             done = await run(command, self._watch(lambda _: None))
         except (ToolError, AgentError, OSError) as error:
@@ -361,7 +359,6 @@ class CliAgent:
                 MOST_OUTPUT,
                 stdin=Path(facts["prompt_file"]) if profile.prompt == "stdin" else None,
                 take=reading.take,
-                grace_s=_GRACE_S,
                 bounds=task.bounds,
             )
             done = await run(command, self._watch(self._around.log))

@@ -34,7 +34,7 @@ from aiworkflow.agents import (
 from aiworkflow.agents.acp import AcpAgent
 from aiworkflow.agents.config import AgentConfig
 from aiworkflow.expr import Integer, ListOf, ObjectOf, Property, Text
-from aiworkflow.tools.process import _lives
+from aiworkflow.tools.offspring import group_lives
 
 PROGRAM = str(Path(__file__).with_name("acp_program.py"))
 COMMAND = (sys.executable, PROGRAM)
@@ -87,7 +87,7 @@ class Desk:
             return asyncio.run(agent.perform(Task(prompt, **task), self.events.append))
         finally:
             assert not self.alive
-            assert not any(_lives(group) for group in self.groups)
+            assert not any(group_lives(group) for group in self.groups)
 
     def failing(self, prompt: str, mode: str = "", **task: Any) -> AgentError:
         with pytest.raises(AgentError) as raised:
@@ -411,7 +411,7 @@ def test_a_cancelled_task_tells_the_program_and_ends_it(desk: Desk) -> None:
     assert asyncio.run(cancelled()) < 5
     assert desk.traced("cancel")
     assert not desk.alive
-    assert not _lives(desk.groups[0])
+    assert not group_lives(desk.groups[0])
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -60,7 +61,6 @@ def nothing_is_left():
 
 @pytest.fixture(autouse=True)
 def _less_patience(monkeypatch):
-    monkeypatch.setattr(process, "GRACE_S", 0.5)
     monkeypatch.setattr(process, "_QUIET_S", 0.6)
 
 
@@ -169,6 +169,42 @@ def test_a_process_that_left_the_group_does_not_hang_the_step(tmp_path):
     assert time.monotonic() - began < 5
     assert finished.exit_code == 0
     os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+
+
+ESCAPES = """
+import os, signal, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if os.fork() == 0:
+    os.setsid()
+    if sys.argv[1] == "daemon" and os.fork():
+        os._exit(0)
+    os.closerange(0, 50)
+    with open("escaped.part", "w") as file:
+        file.write(str(os.getpid()))
+    os.rename("escaped.part", "escaped")
+    time.sleep(60)
+while not os.path.exists("escaped"):
+    time.sleep(0.01)
+if sys.argv[2] == "breaks":
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("how", ["session", "daemon"])
+def test_what_left_the_group_is_ended_with_a_child_that_is_broken_off(tmp_path, how):
+    env = {**ENV, "AIWORKFLOW_SCRATCH": str(tmp_path)}
+    argv = (sys.executable, "-c", ESCAPES, how, "breaks")
+    with pytest.raises(ToolError, match="did not end"):
+        do(Command(argv, tmp_path, env, "the script", timeout_s=2))
+    assert not lives(int((tmp_path / "escaped").read_text()))
+
+
+def test_a_daemon_that_a_script_leaves_on_purpose_stays(tmp_path):
+    env = {**ENV, "AIWORKFLOW_SCRATCH": str(tmp_path)}
+    do(Command((sys.executable, "-c", ESCAPES, "daemon", "ends"), tmp_path, env, "the script"))
+    pid = int((tmp_path / "escaped").read_text())
+    assert lives(pid)
+    os.kill(pid, signal.SIGKILL)
 
 
 def test_lines_of_the_log_arrive_before_the_program_ends(tmp_path):
