@@ -76,6 +76,9 @@ FallbackOption = Annotated[
         help="Use the next journal of the list when the first does not answer.",
     ),
 ]
+AdoptOption = Annotated[
+    bool, typer.Option("--adopt", help="It was imported, and its own project is done with it.")
+]
 AgreeOption = Annotated[bool, typer.Option("--yes", help="Agree to what it may cost.")]
 MaxRunsOption = Annotated[
     str | None, typer.Option("--max-runs", metavar="N", help="Most runs driven at once.")

@@ -8,6 +8,7 @@ import typer
 
 from aiworkflow.cli.command import Command, Group
 from aiworkflow.cli.options import (
+    AdoptOption,
     DetachOption,
     FallbackOption,
     JsonOption,
@@ -215,10 +216,7 @@ def resume(
             help="Raise the budget: usd=2, tokens=1M, seconds=1h.",
         ),
     ] = None,
-    adopt: Annotated[
-        bool,
-        typer.Option("--adopt", help="It was imported, and its own project is done with it."),
-    ] = False,
+    adopt: AdoptOption = False,
     revision: Annotated[
         str | None,
         typer.Option(
@@ -267,6 +265,7 @@ def resume(
 @app.command(cls=Command)
 def undo(
     run: RunArgument,
+    adopt: AdoptOption = False,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
     quiet: QuietOption = False,
@@ -282,7 +281,8 @@ def undo(
     from aiworkflow.cli.where import Where
 
     where = Where(project, journal_fallback=journal_fallback)
-    raise typer.Exit(undo_run(where, run, Out(as_json=as_json, verbose=verbose, quiet=quiet)))
+    out = Out(as_json=as_json, verbose=verbose, quiet=quiet)
+    raise typer.Exit(undo_run(where, run, out, adopt=adopt))
 
 
 @app.command(cls=Command)

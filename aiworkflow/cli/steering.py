@@ -146,11 +146,11 @@ def fork_run(
     return drive(project.looking(), start, out)
 
 
-def undo_run(project: Where, run: str, out: Out) -> int:
+def undo_run(project: Where, run: str, out: Out, *, adopt: bool = False) -> int:
     """Take back what a finished run did."""
 
     async def start(client: Client) -> Run:
-        return await client.undo(run)
+        return await client.undo(run, adopt=adopt)
 
     return drive(project.looking(), start, out, done="rolled_back")
 

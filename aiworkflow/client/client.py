@@ -395,8 +395,8 @@ class Client(Asking, Records):
         fork, drive, started = begin_fork(self, found, step, texts or {}, state, revision, key)
         return self.drive(fork, drive, started)
 
-    async def undo(self, run: str) -> Run:
-        """Take back what a finished run did, the last first, and wait for nothing.
+    async def undo(self, run: str, *, adopt: bool = False) -> Run:
+        """Take back what a finished run did, the last first; `adopt` as for `resume`.
 
         Raises:
             UnknownRun, Held: see `LocalRuntime.resume`.
@@ -404,7 +404,7 @@ class Client(Asking, Records):
         """
         found = self.find(run)
         await self.let_go(found)
-        drive, first = self.runtime.resume(found, self.project.actor, undo=True)
+        drive, first = self.runtime.resume(found, self.project.actor, undo=True, adopt=adopt)
         return self.drive(found, drive, first)
 
     async def let_go(self, run: str) -> None:

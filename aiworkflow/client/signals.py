@@ -110,9 +110,13 @@ class Signals:
         except Closed as closed:
             doubts = [row.key.removeprefix(f"{found}/") for row in self.doubts(found)]
             listed = ", ".join(f"`{path}`" for path in doubts) or "none"
+            hint = f"look at it with `aiworkflow runs show {found}`"
+            if self._journal.run(found).status == "running":
+                hint = (
+                    f"if its process is gone, go on with it first: aiworkflow runs resume {found}"
+                )
             raise UsageError(
-                f"step `{step}` of run {found} is not in doubt (in doubt: {listed})",
-                hint=f"look at it with `aiworkflow runs show {found}`",
+                f"step `{step}` of run {found} is not in doubt (in doubt: {listed})", hint=hint
             ) from closed
         return found
 

@@ -51,7 +51,7 @@ async def propose(asked: Asked) -> Answer:
 
 async def undo(asked: Asked) -> Answer:
     """Take back what a finished run did."""
-    return await _driven(asked, await asked.client.undo(asked.run))
+    return await _driven(asked, await asked.client.undo(asked.run, adopt=asked.flag("adopt")))
 
 
 async def fork(asked: Asked) -> Answer:

@@ -90,7 +90,7 @@ _RUNS: Final = (
           "Say what would become of a run at another revision of its bundle.", ANY_MAP,
           body=takes("on", on=TEXT), usage=409, errors=(409, 422)),
     Route("POST", "/runs/{run}/undo", "run", steering.undo, "Take back what a finished run did.",
-          ref("Started"), body=takes(), status=202, usage=409, errors=(409,)),
+          ref("Started"), body=takes(adopt=FLAG), status=202, usage=409, errors=(409,)),
     Route("POST", "/runs/{run}/fork", "run", steering.fork, "Start a new run from a step of another.",
           ref("Started"),
           body=takes(**{"from": TEXT}, on=TEXT, texts=TEXTS, state=ANY_MAP),

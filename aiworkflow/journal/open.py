@@ -78,8 +78,7 @@ def open_first(
             following = shown(rest[0])
             if fallback is None:
                 hint = error.hint or "see `aiworkflow doctor`"
-                hint += f"; or use {following} for this one command: --journal-fallback, or where "
-                hint += f"it has no such option, AIWORKFLOW_JOURNAL={following}"
+                hint += f"; commands that take --journal-fallback can use {following}"
                 raise JournalUnavailable(error.message, hint=hint) from error
             fallback(f"{error.message}; this command uses {following} instead")
     raise UsageError("no journal is named", hint=_HINT)

@@ -54,7 +54,7 @@ def refuse_imported(journal: Journal, run: str) -> None:
         raise UsageError(
             f"run {run} was imported: it belongs to the project that it comes from",
             hint=f"fork it: aiworkflow runs fork {run} --from STEP; or, when that project is done with "
-            f"it: aiworkflow runs resume {run} --adopt",
+            f"it: aiworkflow runs resume {run} --adopt, or runs undo {run} --adopt",
         )
 
 

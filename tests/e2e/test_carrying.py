@@ -154,6 +154,25 @@ def test_runs_that_were_called_are_adopted_with_their_caller(
     assert {row["imported"] for row in other.run("runs", "list", "--json").json["runs"]} == {False}
 
 
+def test_a_run_that_is_over_is_adopted_to_be_taken_back(project: Project, other: Project) -> None:
+    taken_back = "```bash undo\necho undone >> undone\n```\n\n"
+    project.workflow(script("a", "echo 1") + taken_back, name="inner")
+    project.workflow(CALL + script("b", "echo 2") + taken_back, name="outer")
+    assert project.run("run", "outer").code == 0
+    assert other.run("runs", "import", str(exported(project))).code == 0
+    refused = other.run("runs", "undo", "last")
+    assert refused.code == 2
+    assert "runs undo" in refused.err
+    assert "--adopt" in refused.err
+    done = other.run("runs", "undo", "last", "--adopt", "--json")
+    assert (done.code, done.json["status"]) == (0, "rolled_back"), done.err
+    assert (other.root / "undone").read_text() == "undone\nundone\n"
+    assert {row["imported"] for row in other.run("runs", "list", "--json").json["runs"]} == {False}
+    again = other.run("runs", "undo", "last", "--adopt")
+    assert again.code == 2
+    assert "is this project's own" in again.err or "has been already" in again.err
+
+
 def test_what_is_being_driven_is_never_adopted(project: Project, other: Project) -> None:
     project.workflow(script("a", "touch began; exec sleep 60"))
     driver = project.start("run", "flow")

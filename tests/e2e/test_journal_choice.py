@@ -50,6 +50,14 @@ def files(project: Project) -> set[str]:
     return {path.name for path in state.iterdir()} if state.exists() else set()
 
 
+def test_a_server_is_told_of_no_option_that_it_does_not_take(project: Project) -> None:
+    project.write(".aiworkflow/config.yaml", "journal: [postgresql://no@127.0.0.1:1/x, sqlite]\n")
+    done = project.run("serve")
+    assert done.code == 1
+    assert "commands that take --journal-fallback can use sqlite" in done.err
+    assert "no such option" in project.run("serve", "--journal-fallback").err.lower()
+
+
 def test_no_other_journal_is_taken_when_the_settings_cannot_be_read(project: Project) -> None:
     project.write(".aiworkflow/config.yaml", f"agent: [ollama/x\njournal: {NOBODY}\n")
     for words in (("runs", "list"), ("queue", "publish", "q"), ("journal", "check")):

@@ -282,6 +282,9 @@ def test_what_a_person_says_a_step_gave_must_be_what_it_declares(project: Projec
     head = 'allow: {paths: ["**"]}\noutputs: {id: "{{ steps.w.output.id }}"}\n'
     project.workflow(body, head=head)
     project.start("run", "flow").communicate(timeout=60)
+    early = project.run("runs", "resolve", "last", "w", "done")
+    assert early.code == 2
+    assert "if its process is gone, go on with it first: aiworkflow runs resume" in early.err
     assert project.run("runs", "resume", "last").code == 3
     for words, said in (
         ((), "does not fit what is declared: must be an object"),

@@ -178,9 +178,9 @@ class RemoteClient:
         body.update({word: value for word, value in more.items() if value})
         return await self._again(run, "resume", body)
 
-    async def undo(self, run: str) -> RemoteRun:
+    async def undo(self, run: str, *, adopt: bool = False) -> RemoteRun:
         """Take back what a finished run did; see `Client.undo`."""
-        return await self._again(run, "undo", {})
+        return await self._again(run, "undo", {"adopt": True} if adopt else {})
 
     async def fork(
         self,

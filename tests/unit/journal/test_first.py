@@ -33,10 +33,7 @@ def test_the_next_is_named_but_not_used(tmp_path: Path, damaged: str) -> None:
     with pytest.raises(JournalUnavailable, match="is damaged") as error:
         open_first([damaged, "sqlite"], tmp_path, clock=CLOCK, ids=IDS)
     assert error.value.hint is not None
-    assert error.value.hint.endswith(
-        "; or use sqlite for this one command: --journal-fallback, or where it has no such option, "
-        "AIWORKFLOW_JOURNAL=sqlite"
-    )
+    assert error.value.hint.endswith("; commands that take --journal-fallback can use sqlite")
     assert not (tmp_path / "journal.db").exists()
 
 
