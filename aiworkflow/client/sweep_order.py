@@ -19,6 +19,7 @@ from aiworkflow.runtime.given import Called, InForce, NewRun
 from aiworkflow.runtime.placing import refuse_elsewhere
 from aiworkflow.runtime.values import Values
 from aiworkflow.runtime.workspace import Revision, load_files
+from aiworkflow.settings.locate import locate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -160,7 +161,7 @@ def _check_folders(repositories: Sequence[Repository]) -> None:
     """Runs in one repository would take each other's branch."""
     known: dict[Path, str] = {}
     for one in repositories:
-        other = known.setdefault(one.folder.resolve(), one.name)
+        other = known.setdefault(_repository(one.folder), one.name)
         if other != one.name:
             raise UsageError(
                 f"`{other}` and `{one.name}` are the same repository, and a sweep makes one branch "
@@ -169,8 +170,16 @@ def _check_folders(repositories: Sequence[Repository]) -> None:
             )
 
 
+def _repository(folder: Path) -> Path:
+    """A folder by which a repository is known; all of its working trees have the same."""
+    folder = folder.resolve()
+    return locate(folder).root if (folder / ".git").is_file() else folder
+
+
 def _check_branch(git: Git, branch: str) -> None:
-    if branch.startswith("-") or git.ask("check-ref-format", f"refs/heads/{branch}")[0]:
+    # `HEAD`, `@` and `refs/…` can be made, and then git takes them for something else
+    is_one = branch != "@" and not branch.startswith(("-", "refs/"))
+    if not is_one or git.ask("check-ref-format", "--branch", branch)[1] != f"{branch}\n".encode():
         raise UsageError(
             f"`{branch}` is no name of a branch", hint="for example --branch update-licences"
         )

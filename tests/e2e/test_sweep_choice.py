@@ -176,3 +176,28 @@ def test_what_it_may_cost_is_agreed_to_first(fleet: Fleet) -> None:
     assert (refused.code, "--yes" in refused.err) == (4, True), refused.err
     assert fleet.sweep("list") == {"sweeps": []}
     assert statuses(fleet.sweep("flow", "--all", "--yes")) == ["succeeded"]
+
+
+@pytest.mark.parametrize("name", ["HEAD", "@", "@{-1}", "refs/heads/x", "-x", "a b"])
+def test_what_git_takes_for_something_else_is_no_branch(tmp_path: Path, name: str) -> None:
+    fleet = Fleet(tmp_path, 1)
+    fleet.project.workflow(script("change", "echo two > a.txt"), head='allow: {paths: ["**"]}\n')
+    done = fleet.run("sweep", "flow", "--all", f"--branch={name}")
+    assert done.code == 2
+    assert f"`{name}` is no name of a branch" in done.err
+    assert fleet.git("r000", "for-each-ref", "--format=%(refname)") == "refs/heads/main"
+
+
+def test_working_trees_of_one_repository_are_that_repository(tmp_path: Path) -> None:
+    fleet = Fleet(tmp_path, 1)
+    fleet.git("r000", "worktree", "add", "-q", "../linked", "-b", "other")
+    fleet.project.write(
+        "repos.yaml", "repos:\n  - {path: ../fleet/r000}\n  - {path: ../fleet/linked}\n"
+    )
+    fleet.project.workflow(script("change", "echo two > a.txt"), head='allow: {paths: ["**"]}\n')
+    done = fleet.run("sweep", "flow", "--all")
+    assert done.code == 2
+    assert "`r000` and `linked` are the same repository" in done.err
+    found = fleet.sweep("flow", "--repo", "linked")
+    assert statuses(found) == ["succeeded"]
+    assert fleet.git("r000", "show", f"{found['branch']}:a.txt") == "two"
