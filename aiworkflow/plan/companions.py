@@ -28,7 +28,7 @@ def undo_node(draft: Draft, workflow: Workflow) -> Node | None:
     """What takes the effect of a step back, as a node that is in no group; None where nothing does."""
     step = draft.step
     if step.undo is not None and draft.undo is not None:
-        return _node(draft, step.undo.action, draft.undo, "undo")
+        return _way_back(draft, workflow, step.undo.action, draft.undo)
     call, operation = step.action, draft.reach.operation
     if not isinstance(call, ToolCall) or operation is None or operation.undo is None:
         return None
@@ -40,7 +40,13 @@ def undo_node(draft: Draft, workflow: Workflow) -> Node | None:
         return None
     back = ToolCall(call.tool, way_back.name, arguments)
     reach = _allowed(workflow, draft, back, way_back)
-    return _node(draft, back, reach, "undo") if reach is not None else None
+    return _way_back(draft, workflow, back, reach) if reach is not None else None
+
+
+def _way_back(draft: Draft, workflow: Workflow, action: ToolCall | Script, reach: Reach) -> Node:
+    """What takes a step back, with what tells whether that has happened."""
+    look = _look(draft, workflow, action, reach.operation)
+    return dataclasses.replace(_node(draft, action, reach, "undo"), check=look)
 
 
 def handed_nodes(draft: Draft, workflow: Workflow) -> Mapping[str, Node]:
@@ -71,7 +77,11 @@ def _beside(
         return None
     called = ToolCall(call.tool, operation.name)
     reach = _allowed(workflow, draft, called, operation)
-    return _node(draft, called, reach, what) if reach is not None else None
+    if reach is None:
+        return None
+    if what == "undo":
+        return _way_back(draft, workflow, called, reach)
+    return _node(draft, called, reach, what)
 
 
 def needs_output(node: Node) -> bool:
@@ -88,7 +98,12 @@ def needs_output(node: Node) -> bool:
 
 def check_node(draft: Draft, workflow: Workflow) -> Node | None:
     """What tells whether a call has happened; None where nothing does."""
-    call, operation = draft.step.action, draft.reach.operation
+    return _look(draft, workflow, draft.step.action, draft.reach.operation)
+
+
+def _look(
+    draft: Draft, workflow: Workflow, call: object, operation: Operation | None
+) -> Node | None:
     if not isinstance(call, ToolCall) or operation is None or operation.check is None:
         return None
     look = _sibling(workflow, call, operation.check)

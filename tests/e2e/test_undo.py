@@ -351,6 +351,49 @@ def test_what_was_killed_while_it_was_taken_back_is_told_how_to_go_on(
     assert notes(project) == ["do a", "undo a"]
 
 
+VM = """import json, os, sys, time
+from pathlib import Path
+done = Path("done-" + os.environ["AIWORKFLOW_KEY"])
+if sys.argv[1] == "look":
+    print(json.dumps({}) if done.exists() else "null")
+else:
+    with open("notes", "a") as notes:
+        print(" ".join(sys.argv[1:]), file=notes)
+    if HAPPENS:
+        done.touch()
+    if sys.argv[1] == "drop" and not Path("undoing").exists():
+        Path("undoing").touch()
+        time.sleep(30)
+    print(json.dumps({"id": 7}))
+"""
+VM_TOOL = """vm:
+  operations:
+    make: {effect: write, output: {id: integer}, inputs: {}OWN}
+    drop: {effect: write, check: look, inputs: {id: integer}}
+    look: {effect: read, inputs: {id: integer}}
+"""
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["of the tool", "of the step"])
+@pytest.mark.parametrize("happens", [True, False])
+def test_a_tool_that_can_look_settles_an_undo_that_was_killed(
+    project: Project, own: bool, happens: bool
+) -> None:
+    written = "" if own else 'undo: {uses: vm.drop, with: {id: "{{ output.id }}"}}\n'
+    step = f"## Make\n\n```yaml step\nid: make\nuses: vm.make\n{written}```\n\n"
+    head = "on_error: rollback\nallow: {write: [vm.make, vm.drop]}\n"
+    code = VM.replace("HAPPENS", str(happens))
+    project.workflow(step + script("z", "exit 1"), head=head, vm=code)
+    project.write("bundles/flow/tools.yaml", VM_TOOL.replace("OWN", ", undo: drop" if own else ""))
+    driver = project.start("run", "flow")
+    wait_for(project.root / "undoing")
+    driver.send_signal(signal.SIGKILL)
+    driver.communicate()
+    done = project.run("runs", "resume", "last", "--json")
+    assert done.json["status"] == "rolled_back", done.err
+    assert notes(project) == ["make", *["drop --id=7"] * (1 if happens else 2)]
+
+
 # -- doubt ----------------------------------------------------------------------------------------
 
 SLOW_TOOL = """import json, os, sys, time
