@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 from aiworkflow.client.journals import open_existing, own_journal
 from aiworkflow.client.portable import own_file
 from aiworkflow.errors import UnavailableError, UsageError
+from aiworkflow.journal import JournalUnavailable
 from aiworkflow.journal.copying import Counts, all_streams, copy_journal, fingerprint
 from aiworkflow.journal.open import is_postgres, journal_folder, place_shown
 from aiworkflow.journal.sqlite import SqliteJournal
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from aiworkflow.client.project import Project
+    from aiworkflow.journal.copying import Fingerprint
 
 MANIFEST: Final = "backup.json"
 DATABASE: Final = "journal.db"
@@ -76,16 +78,15 @@ def back_up(project: Project, target: Path, copied: Callable[[int], None] | None
     made = project.clock.now().isoformat(timespec="seconds")
     with building(project, "backup") as folder:
         open_existing(project, where).close()  # says that there is none
-        if is_postgres(where):
-            _copy_pages(project, where, folder, copied)
-        else:
-            _copy_files(project, where, folder)
-        journal = SqliteJournal(folder, clock=project.clock, ids=project.ids)
         try:
-            print_ = fingerprint(journal)
-            id_ = journal.id
-        finally:
-            journal.close()
+            if is_postgres(where):
+                _copy_pages(project, where, folder, copied)
+            else:
+                _copy_files(project, where, folder)
+            id_, print_ = _read(project, folder)
+        except JournalUnavailable:
+            _refuse_damaged(project, where)  # a copy is as what it was copied from
+            raise
         about = {
             "form": FORM,
             "journal": id_,
@@ -106,6 +107,27 @@ def back_up(project: Project, target: Path, copied: Callable[[int], None] | None
                 hint="name a place that you may write to, with enough space",
             ) from error
     return Backup(target, id_, made, print_.counts)
+
+
+def _read(project: Project, folder: Path) -> tuple[str, Fingerprint]:
+    journal = SqliteJournal(folder, clock=project.clock, ids=project.ids)
+    try:
+        return journal.id, fingerprint(journal)
+    finally:
+        journal.close()
+
+
+def _refuse_damaged(project: Project, where: str) -> None:
+    """Say of the journal itself that it is damaged, where it is. Raises JournalUnavailable."""
+    source = open_existing(project, where)
+    try:
+        problems = [one for one in source.health().problems if not one.startswith("blob ")]
+    finally:
+        source.close()
+    if problems:
+        raise JournalUnavailable(
+            problems[0], hint="restore an earlier backup: aiworkflow journal restore FROM --force"
+        )
 
 
 def _copy_pages(

@@ -285,6 +285,27 @@ def test_a_damaged_journal_is_replaced_when_asked(project: Project, tmp_path: Pa
     assert (Path(done.json["aside"]) / "journal.db").read_bytes() == content
 
 
+def test_that_a_journal_is_damaged_is_said_of_it_and_not_of_its_copy(
+    project: Project, tmp_path: Path
+) -> None:
+    fill(project)
+    path = state(project) / "journal.db"
+    db = sqlite3.connect(path)
+    (page,) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'events'").fetchone()
+    (size,) = db.execute("PRAGMA page_size").fetchone()
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    db.close()
+    content = bytearray(path.read_bytes())
+    content[(page - 1) * size : page * size] = b"\xff" * size
+    path.write_bytes(content)
+    done = project.run("journal", "backup", str(tmp_path / "b"))
+    assert done.code == 1
+    assert f"the journal {path} is damaged" in done.err
+    assert "restore an earlier backup: aiworkflow journal restore FROM --force" in done.err
+    assert "building" not in done.err
+    assert not (tmp_path / "b").exists()
+
+
 def test_a_folder_without_a_manifest_will_do(project: Project, tmp_path: Path) -> None:
     fill(project)
     shutil.copytree(state(project), tmp_path / "copied by hand")
