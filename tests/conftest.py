@@ -1,8 +1,13 @@
-"""For all tests: in which order they begin."""
+"""For all tests: in which order they begin, and that none depends on how fast the machine is."""
 
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
+
+# Without this a busy machine fails a test: for one slow example, or since its first ones took a second.
+settings.register_profile("steady", deadline=None)
+settings.load_profile("steady")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
