@@ -171,7 +171,7 @@ def waiting_lines(run: str, wait: Mapping[str, Json]) -> list[str]:
             back = "|undo" if wait.get("undo") else ""
             happened = "was interrupted"
             if wait.get("because") == "restored":
-                happened = "may have run after the backup was made that was restored"
+                happened = "may have run without the journal knowing it"
             return [
                 f"in doubt: `{step}` {happened}, and nobody knows whether it took effect",
                 f"settle it: aiworkflow runs resolve {run} {step} done|redo|failed{back}",

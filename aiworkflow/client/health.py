@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
+from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import urlsplit
@@ -24,6 +26,7 @@ from aiworkflow.client.health_tracked import tracked_checks
 from aiworkflow.client.unknown import unknown_bundles
 from aiworkflow.diagnostics import Report
 from aiworkflow.errors import AIWorkflowError
+from aiworkflow.journal import LOST_END
 from aiworkflow.settings.options import INTERPRETERS
 
 if TYPE_CHECKING:
@@ -199,6 +202,19 @@ def _settings(client: Client, report: Report) -> Iterator[Check]:
         yield _ok("settings", ", ".join(there) or "no config.yaml; the defaults hold")
 
 
+def _lost_end(client: Client) -> Iterator[Check]:
+    said = client.journal.register(LOST_END, "wal")
+    if said is not None:
+        day = datetime.fromtimestamp(json.loads(said.value)["at"], tz=UTC).date()
+        yield _warning(
+            "journal",
+            f"its end was found damaged on {day}: what was written last is lost, perhaps runs that had "
+            "just begun",
+            "look at the disk, and for runs that are missing; "
+            "those that go on look, or ask, whether a step was done",
+        )
+
+
 def _journal(client: Client) -> Iterator[Check]:
     from aiworkflow.journal.open import journal_exists, place_shown
 
@@ -217,6 +233,7 @@ def _journal(client: Client) -> Iterator[Check]:
     except AIWorkflowError as error:
         yield _problem("journal", error.message, error.hint)
         return
+    yield from _lost_end(client)
     runs = "1 run" if health.runs == 1 else f"{health.runs} runs"
     text = f"{health.location}: {_size(health.size_bytes)}, {runs}, {health.events} events"
     if health.problems:

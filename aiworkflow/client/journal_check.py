@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Final, cast
 
 from aiworkflow.engine import RunState, UnknownEvent, blobs_of, decode
 from aiworkflow.engine import events as ev
-from aiworkflow.journal import JournalUnavailable, UnknownRun
+from aiworkflow.journal import RESTORED, JournalUnavailable, UnknownRun
 from aiworkflow.records import record
 from aiworkflow.runtime.doubts import DOUBT
 from aiworkflow.runtime.local import row_of
-from aiworkflow.runtime.restored import RESTORED
 from aiworkflow.runtime.waits import WAIT, WAKE
 
 if TYPE_CHECKING:

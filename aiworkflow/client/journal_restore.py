@@ -20,7 +20,7 @@ from aiworkflow.client.journal_backup import DATABASE, FORM, MANIFEST, building
 from aiworkflow.client.journal_check import CheckedJournal, check_journal
 from aiworkflow.client.journals import is_database, open_existing, own_journal, refuse_driven
 from aiworkflow.errors import FailedError, UsageError
-from aiworkflow.journal import Append, JournalUnavailable, RegisterWrite, UnknownRun
+from aiworkflow.journal import RESTORED, Append, JournalUnavailable, RegisterWrite, UnknownRun
 from aiworkflow.journal.blobs import FileBlobs
 from aiworkflow.journal.copying import Counts, all_streams, compare, copy_journal, fingerprint
 from aiworkflow.journal.open import is_postgres, journal_exists, journal_folder, place_shown
@@ -28,7 +28,6 @@ from aiworkflow.journal.sqlite import SqliteJournal
 from aiworkflow.journal.sqlite.files import copy_database, link_blobs, move_aside, put_database
 from aiworkflow.records import record
 from aiworkflow.runtime.lease import OtherDriver
-from aiworkflow.runtime.restored import RESTORED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -274,7 +274,9 @@ def take_up_run(desk: Desk, running: AbstractSet[str]) -> None:
 
 def doubt_whether_it_was(desk: Desk, instance: Instance) -> None:
     """The attempt was perhaps made in a time that the journal does not know."""
-    text = "the journal was restored from a backup; whether this ran after it was made is not known"
+    text = (
+        "the journal was restored from a backup or lost its end; whether this has run is not known"
+    )
     error = Failure("restored", text, step=instance.path)
     path, visit, attempt = instance.path, instance.visit, instance.attempt
     desk.emit(ev.Ended(desk.now, path, visit, attempt, IN_DOUBT, error=error))

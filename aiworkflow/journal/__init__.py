@@ -4,6 +4,8 @@ One contract, several stores; knows nothing of workflows.
 """
 
 from aiworkflow.journal.contract import (
+    LOST_END,
+    RESTORED,
     Append,
     Appended,
     Blobs,
@@ -29,6 +31,8 @@ from aiworkflow.journal.open import open_first, open_journal
 from aiworkflow.journal.runid import beginning_of, mark_of_journal, mark_of_run, new_run_id
 
 __all__ = [
+    "LOST_END",
+    "RESTORED",
     "Append",
     "Appended",
     "Blobs",

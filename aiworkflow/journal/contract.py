@@ -34,7 +34,7 @@ one does not undo the others.
 from __future__ import annotations
 
 from dataclasses import field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from aiworkflow.errors import AIWorkflowError, UnavailableError
 from aiworkflow.records import record
@@ -44,6 +44,12 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from aiworkflow.journal.signs import Signs
+
+RESTORED: Final = "restored"
+"""The space of registers of runs that may have done more than the journal knows; keys are their ids."""
+
+LOST_END: Final = "lost-end"
+"""The space of the register that says when the end of a journal was found damaged; see `lost_end`."""
 
 
 @record

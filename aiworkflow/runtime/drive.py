@@ -25,7 +25,7 @@ from aiworkflow.engine import (
     total_of,
 )
 from aiworkflow.engine import events as ev
-from aiworkflow.journal import Append, Conflict, Fenced, Moved, RegisterWrite, RunRow
+from aiworkflow.journal import RESTORED, Append, Conflict, Fenced, Moved, RegisterWrite, RunRow
 from aiworkflow.runtime.doubts import DOUBT, doubt_row, show_doubt
 from aiworkflow.runtime.facts import are_durable, cost_of, reused_blobs
 from aiworkflow.runtime.folding import PAGE, fold
@@ -33,7 +33,7 @@ from aiworkflow.runtime.patience import patiently
 from aiworkflow.runtime.placing import needs, needs_no_more
 from aiworkflow.runtime.pulse import LeaseLost
 from aiworkflow.runtime.ready import FOR_A_WORKER, no_longer_ready
-from aiworkflow.runtime.restored import RESTORED, as_restored
+from aiworkflow.runtime.restored import as_restored
 from aiworkflow.runtime.spread import may_go_on, wake_parent, wake_version
 from aiworkflow.runtime.waits import WAKE, Waits, asked_here, child_id, waiting_for
 

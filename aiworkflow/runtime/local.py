@@ -10,7 +10,7 @@ from aiworkflow.engine import RunState, undoable
 from aiworkflow.engine import events as ev
 from aiworkflow.engine.carried import Stored
 from aiworkflow.errors import UsageError
-from aiworkflow.journal import Append, Journal, RunRow, new_run_id
+from aiworkflow.journal import RESTORED, Append, Journal, RunRow, new_run_id
 from aiworkflow.runtime import imported
 from aiworkflow.runtime.account import Account
 from aiworkflow.runtime.asks import Board
@@ -33,7 +33,6 @@ from aiworkflow.runtime.measured import Measured
 from aiworkflow.runtime.names import View, about_run
 from aiworkflow.runtime.perform import Attempts
 from aiworkflow.runtime.replan import refuse_taken_back, refuse_unfinished
-from aiworkflow.runtime.restored import RESTORED
 from aiworkflow.runtime.shelf import Shelf, bundles_kept
 from aiworkflow.runtime.spending import Spending
 from aiworkflow.runtime.spread import first_of_child, ready_key_of_child

@@ -1,20 +1,18 @@
-"""Runs of a journal that was restored from a backup, and may have gone on after it was made."""
+"""Runs of a journal that was restored from a backup, or has lost its end, and may have gone on."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from aiworkflow.engine import events as ev
+from aiworkflow.journal import RESTORED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from aiworkflow.engine.events import Event
     from aiworkflow.journal import Journal
-
-RESTORED: Final = "restored"
-"""The space of registers; the key is the run's id."""
 
 
 def as_restored(journal: Journal, run: str, first: Sequence[Event]) -> Sequence[Event]:

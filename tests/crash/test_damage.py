@@ -210,5 +210,64 @@ def test_after_a_damaged_tail_of_the_wal_a_call_that_nobody_can_look_for_waits_f
     assert ledger(project)[0] == Counter(["first"])
     told = ("--output", '{"name": "first"}')
     done = project.run("runs", "resolve", "last", "first", "done", *told, "--json")
+    (wait,) = done.json["waiting_for"]
+    assert (wait["step"], wait["because"]) == ("second", "restored"), "it may have begun, too"
+    done = project.run("runs", "resolve", "last", "second", "redo", "--json")
     assert done.json["status"] == "succeeded"
     assert ledger(project)[0] == Counter(["first", "second"])
+
+
+@pytest.mark.parametrize("at", [3, 5, 6, 7])
+def test_what_had_begun_in_a_damaged_tail_of_the_wal_is_not_done_again(
+    tmp_path: Path, at: int
+) -> None:
+    """The intent of a call is lost that has had its effect."""
+    project = short(tmp_path)
+    killed(project, at, "before", "run", "flow")
+    lose_last_commit(project)
+    done = project.run("runs", "resume", "last", "--json")
+    assert_done_once(done, project, at)
+    assert "is damaged, and what was written last may be lost" in done.err
+
+
+@pytest.mark.parametrize("looks_first", [False, True])
+def test_what_had_begun_in_a_damaged_tail_and_nobody_can_look_for_waits_for_a_person(
+    tmp_path: Path, looks_first: bool
+) -> None:
+    project = project_with(tmp_path, BLIND)
+    killed(project, 3, "before", "run", "flow")  # the second call has been made
+    lose_last_commit(project)
+    if looks_first:  # the last to close the journal moves its WAL, and who only reads may be that
+        assert "may be lost" in project.run("runs", "list").err
+    told = ("--output", '{"name": "first"}')
+    assert project.run("runs", "resume", "last", "--json").code == 3
+    done = project.run("runs", "resolve", "last", "first", "done", *told, "--json")
+    assert done.code == 3, done.out
+    (wait,) = done.json["waiting_for"]
+    assert (wait["step"], wait["because"]) == ("second", "restored")
+    shown = project.run("runs", "show", "last").out
+    assert "`second` may have run without the journal knowing it" in shown
+    told = ("--output", '{"name": "second"}')
+    done = project.run("runs", "resolve", "last", "second", "done", *told, "--json")
+    assert done.json["status"] == "succeeded"
+    assert ledger(project)[0] == Counter(["first", "second"])
+    assert "its end was found damaged on" in project.run("doctor").out
+
+
+def test_a_run_that_is_gone_with_a_damaged_tail_is_told_of(tmp_path: Path) -> None:
+    project = project_with(tmp_path, BLIND)
+    assert project.run("runs", "list").code == 0
+    killed(project, 2, "before", "run", "flow")
+    lose_last_commit(project)
+    listed = project.run("runs", "list")
+    assert "a run that had just begun may be gone" in listed.err
+    assert "perhaps runs that had just begun" in project.run("doctor").out
+
+
+def test_a_driver_that_is_killed_leaves_no_damage(tmp_path: Path) -> None:
+    project = short(tmp_path)
+    killed(project, 5, "before", "run", "flow")
+    done = project.run("runs", "resume", "last", "--json")
+    assert_done_once(done, project)
+    assert "damaged" not in done.err
+    assert "damaged" not in project.run("doctor").out

@@ -6,13 +6,16 @@ pays for it; what only writing needs is set before the first write.
 
 from __future__ import annotations
 
+import json
+import logging
 import os
 import re
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from aiworkflow.journal.contract import JournalUnavailable
+from aiworkflow.journal.contract import LOST_END, RESTORED, JournalUnavailable
 from aiworkflow.journal.sqlite.failures import damaged, patiently, unavailable
 from aiworkflow.journal.sqlite.place import (
     is_disk,
@@ -21,14 +24,18 @@ from aiworkflow.journal.sqlite.place import (
     sync_folder,
 )
 from aiworkflow.journal.sqlite.queries import SQL
+from aiworkflow.journal.sqlite.tail import Tail
 
 if TYPE_CHECKING:
     from aiworkflow.clock import Clock, Ids
+
+_LOG: Final = logging.getLogger(__name__)
 
 FORMAT: Final = 3
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 SCHEMA: Final = Path(__file__).parent / "schema.sql"
 _LARGEST_WAL: Final = 64 * 1024 * 1024
+_TOLD_S: Final = 30 * 86_400  # for so long `doctor` tells that something was lost
 _COMMENT: Final = re.compile(r"^\s*--.*$", re.MULTILINE)
 
 
@@ -45,6 +52,7 @@ def open_database(path: Path, *, clock: Clock, ids: Ids) -> sqlite3.Connection:
             found = patiently(lambda: _format(db))
             if found != FORMAT:
                 _bring_up(db, path, found, clock=clock, ids=ids)
+            _mind_the_end(db, path, clock)
         except BaseException:
             db.close()
             raise
@@ -129,6 +137,54 @@ def _bring_up(db: sqlite3.Connection, path: Path, found: int, *, clock: Clock, i
         _refuse_remains(path)
     patiently(lambda: prepare_writing(db))
     patiently(lambda: _create(db, path, ids.token(), now))
+
+
+def _mind_the_end(db: sqlite3.Connection, path: Path, clock: Clock) -> None:
+    """Where the end of the WAL is damaged, note it before the next write lies on it."""
+    wal = path.with_name(f"{path.name}-wal")
+    try:
+        with closing(Tail(wal)) as tail:
+            is_suspect = tail.may_be_damaged()
+    except OSError:  # there is none, as always where nobody else has it open
+        return
+    if not is_suspect:
+        return
+    try:
+        patiently(lambda: _note_loss(db, path, wal, clock.now().timestamp()))
+    except sqlite3.OperationalError as error:
+        if (
+            error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_READONLY
+        ):  # else nothing is written over it
+            raise
+
+
+def _note_loss(db: sqlite3.Connection, path: Path, wal: Path, now: float) -> None:
+    prepare_writing(db)
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        length = _frames_found(path)
+        with closing(Tail(wal)) as tail:
+            if length is None or not tail.is_damaged(length):
+                return
+        said = json.dumps({"at": now})
+        db.execute(SQL["doubt_unfinished"], (RESTORED, said))
+        db.execute(SQL["put_register"], (LOST_END, "wal", said, now + _TOLD_S))
+        db.execute("COMMIT")
+    finally:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+    _LOG.warning(
+        "the end of the journal %s is damaged, and what was written last may be lost: runs that go on "
+        "look, or ask, whether a step has been done; a run that had just begun may be gone",
+        path,
+    )
+
+
+def _frames_found(path: Path) -> int | None:
+    """How many frames of the WAL SQLite takes for right. Nobody may write meanwhile."""
+    with closing(connect(path)) as other:
+        ((_, length, _),) = other.execute("PRAGMA wal_checkpoint(PASSIVE)")
+    return length if length >= 0 else None  # somebody else moves it
 
 
 def _refuse_remains(path: Path) -> None:

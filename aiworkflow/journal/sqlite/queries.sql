@@ -80,6 +80,11 @@ WHERE space = ? AND key > ? AND key < ? ORDER BY key LIMIT ?
 INSERT INTO registers (space, key, value, version, expires) VALUES (?, ?, ?, 1, ?)
 ON CONFLICT DO UPDATE SET value = excluded.value, version = version + 1, expires = excluded.expires
 
+-- name: doubt_unfinished
+INSERT INTO registers (space, key, value, version, expires)
+SELECT ?, run, ?, 1, NULL FROM runs WHERE finished IS NULL
+ON CONFLICT DO UPDATE SET value = excluded.value, version = version + 1, expires = NULL
+
 -- name: delete_register
 DELETE FROM registers WHERE space = ? AND key = ?
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from aiworkflow.clock import SystemClock, SystemIds
 from aiworkflow.engine import events as ev
-from aiworkflow.journal import RegisterWrite, open_journal
-from aiworkflow.runtime.restored import RESTORED, as_restored
+from aiworkflow.journal import RESTORED, RegisterWrite, open_journal
+from aiworkflow.runtime.restored import as_restored
 
 CLOCK = SystemClock()
 CHANGED = ev.Changed(1.0, {}, "me")
