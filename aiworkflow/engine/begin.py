@@ -13,7 +13,7 @@ from aiworkflow.engine.budget import Excess
 from aiworkflow.engine.carried import Failure
 from aiworkflow.engine.close import misfit
 from aiworkflow.engine.commands import Asked, Offer, Question
-from aiworkflow.engine.desk import Asking, Desk, idempotency_key
+from aiworkflow.engine.desk import Asking, Desk, Queued, idempotency_key
 from aiworkflow.engine.ends import come_to_rest, fail_to_begin, skip
 from aiworkflow.engine.frontier import EachFrontier
 from aiworkflow.engine.instance import CANCELLED, FAILED, PENDING, SKIPPED, WAITING, Instance
@@ -159,9 +159,9 @@ def needs_consent(node: Node, index: int | None) -> bool:
     return node.approve is not None and index is None and node.each is None
 
 
-def start_next(desk: Desk) -> Asking:
-    """Rule 6: take a slot for the attempt that has waited longest."""
-    name, above, index = desk.queue.popleft()
+def start_next(desk: Desk, entry: Queued) -> Asking:
+    """Rule 6: take a slot for an attempt that has waited for one."""
+    name, above, index = entry
     node = desk.plan.nodes[name]
     parent = desk.state.instances[above]
     path = f"{above}[{index}]" if index is not None else f"{above}.{name}" if above else name
@@ -176,7 +176,8 @@ def start_next(desk: Desk) -> Asking:
             offers = answer.offers or offers
         chosen = choose(desk, node, path, parent, offers)
         if isinstance(chosen, Excess):
-            yield from exceed(desk, node, path, parent, index, chosen)
+            if not wait_for_others(desk, entry, chosen):
+                yield from exceed(desk, node, path, parent, index, chosen)
             return
         because = why_chosen(desk, path, offers, chosen)
         start_attempt(desk, known, chosen, _agents(offers), because)
@@ -191,7 +192,8 @@ def start_next(desk: Desk) -> Asking:
     offers = answer.offers or (Offer("", answer.usd, answer.tokens),)
     chosen = choose(desk, node, path, parent, offers)
     if isinstance(chosen, Excess):
-        yield from exceed(desk, node, path, parent, index, chosen, answer.ref)
+        if not wait_for_others(desk, entry, chosen):
+            yield from exceed(desk, node, path, parent, index, chosen, answer.ref)
         return
     visit = desk.visit(path)
     assert desk.state.started is not None
@@ -219,6 +221,15 @@ def start_next(desk: Desk) -> Asking:
         )
     )
     perform(desk, begun)
+
+
+def wait_for_others(desk: Desk, entry: Queued, found: Excess) -> bool:
+    """Put an attempt back that others will perhaps have left enough for; whether that is so."""
+    if not found.passes or not desk.running:
+        return False
+    desk.queue.append(entry)
+    desk.short.add(entry)
+    return True
 
 
 def _agents(offers: Sequence[Offer]) -> tuple[str, ...]:

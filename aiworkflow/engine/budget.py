@@ -2,9 +2,10 @@
 
 An attempt that may cost something says beforehand how much at most (`reserve`); it gets its slot only
 if that fits into every budget around it together with what is spent and what other attempts have
-reserved. So steps that run together never pass a bound between them. When the attempt ends, the
-reservation becomes what was really spent; what has no known price counts as what was reserved, and so
-does an attempt that was lost with its process.
+reserved. So steps that run together never pass a bound between them. Where only what others have
+reserved is in the way, the attempt waits for their end, since most cost less than they might. When an
+attempt ends, its reservation becomes what was really spent; what has no known price counts as what was
+reserved, and so does an attempt that was lost with its process.
 """
 
 from __future__ import annotations
@@ -35,12 +36,14 @@ class Excess:
 
     Attributes:
         unit: `usd`, `tokens` or `seconds`; `daily` for what the project may spend in a day.
+        passes: whether it would fit if what attempts of this run have reserved were not spent.
     """
 
     path: str
     budget: Budget
     text: str
     unit: str
+    passes: bool = False
 
     @property
     def failure(self) -> Failure:
@@ -132,14 +135,14 @@ def excess(
     known = desk.state.instances.get(path)
     if node.budget is not None and not node.children:
         own = _raised(node.budget, desk.state.raised)
-        text, unit = _over(own, known, usd, tokens, desk.below(path))
+        text, unit, passes = _over(own, known, usd, tokens, desk.below(path))
         if text:
-            return Excess(path, own, f"`{path}` {text}", unit)
+            return Excess(path, own, f"`{path}` {text}", unit, passes)
     for holder, budget in scopes(desk, node, above):
-        text, unit = _over(budget, holder, usd, tokens, desk.below(holder.path))
+        text, unit, passes = _over(budget, holder, usd, tokens, desk.below(holder.path))
         if text:
             name = f"`{holder.path}`" if holder.path else "the run"
-            return Excess(holder.path, budget, f"{name} {text}", unit)
+            return Excess(holder.path, budget, f"{name} {text}", unit, passes)
     callers = desk.callers()
     if callers.usd is not None and usd > callers.usd + 1e-9:
         text = f"the calling run {_more('usd', callers.usd, usd)} of its budget"
@@ -162,8 +165,8 @@ def _outside(desk: Desk) -> Budget:
 
 def _over(
     budget: Budget, holder: Instance | None, more_usd: float, more_tokens: int, below: Total
-) -> tuple[str, str]:
-    """What does not fit into a budget, in words, and its unit; "" where all does.
+) -> tuple[str, str, bool]:
+    """What does not fit into a budget, in words, its unit, and whether that passes; "" where all fits.
 
     Args:
         below: what the child runs below have spent and reserved.
@@ -174,13 +177,15 @@ def _over(
     seconds = purse.seconds if purse is not None else 0.0
     if budget.usd is not None and usd + more_usd > budget.usd + 1e-9:
         left = _more("usd", budget.usd - usd, more_usd)
-        return f"{left} of its budget of ${budget.usd:g}", "usd"
+        passes = purse is not None and usd - purse.reserved_usd + more_usd <= budget.usd + 1e-9
+        return f"{left} of its budget of ${budget.usd:g}", "usd", passes
     if budget.tokens is not None and tokens + more_tokens > budget.tokens:
         left = _more("tokens", budget.tokens - tokens, more_tokens)
-        return f"{left} of its budget of {budget.tokens:,} tokens", "tokens"
+        passes = purse is not None and tokens - purse.reserved_tokens + more_tokens <= budget.tokens
+        return f"{left} of its budget of {budget.tokens:,} tokens", "tokens", passes
     if budget.seconds is not None and seconds >= budget.seconds:
-        return f"has used up its budget of {budget.seconds:g} s", "seconds"
-    return "", ""
+        return f"has used up its budget of {budget.seconds:g} s", "seconds", False
+    return "", "", False
 
 
 def _more(unit: str, left: float, wanted: float) -> str:

@@ -30,7 +30,8 @@ Rules, and which wins:
 8.  `goto` begins again everything from an earlier sibling up to the step that failed, each in a new
     visit; how often is bounded.
 9.  Undo: see `undo`. A roll-back comes when everything below is at rest, and is not cancelled.
-10. Budgets: what an attempt may cost is reserved with its slot; see `budget`.
+10. Budgets: what an attempt may cost is reserved with its slot; where only what others have reserved
+    is in the way, it waits for their end; see `budget`.
 11. A wait (for consent, an answer, a moment, an event) holds no slot, and a run that only waits holds
     no process. See `waits`; of what an attempt asks while it runs, `inquiry`.
 """
@@ -162,6 +163,7 @@ class Decider:
         for event in facts:
             desk.events.append(event)
             happened(desk, event, desk.state.apply(event))
+        desk.try_again(len(facts))
         for instance in ring_timers(desk, now):
             (expired if instance.question else due)(desk, instance)
         for instance in desk.done:
@@ -188,9 +190,11 @@ class Decider:
             if desk.perhaps:
                 doubt_whether_it_was(desk, desk.perhaps.pop())
                 continue
-            if not desk.queue or self._holds or len(desk.running) >= desk.bounds.max_running:
+            has_slot = not self._holds and len(desk.running) < desk.bounds.max_running
+            entry = desk.next_queued() if has_slot else None
+            if entry is None:
                 break
-            yield from start_next(desk)
+            yield from start_next(desk, entry)
         return Decision(
             events=desk.events,
             performs=desk.performs,

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from aiworkflow.plan.graph import Plan
 
 Asking: TypeAlias = "Generator[Question, Answer, None]"
+Queued: TypeAlias = "tuple[str, str, int | None]"
+"""An attempt that waits for a slot: its node, the path of its parent, the index of an item."""
 
 # Effect classes whose attempt may be repeated, and whose interruption leaves no doubt.
 REPEATABLE = frozenset({"read", "idempotent"})
@@ -41,6 +43,7 @@ class Desk:
         groups, eachs: the frontier of each open group and `each`, by path.
         agenda: instances that something has happened to.
         queue: attempts that wait for a slot: node, path of the parent, index of an item.
+        short: those of them that wait for the end of others, which have reserved what they need.
         running: paths of the attempts that are under way.
         doubts: paths of the attempts whose end nobody knows, in order.
         waits: paths of open waits.
@@ -87,7 +90,8 @@ class Desk:
         self.groups: dict[str, GroupFrontier] = {}
         self.eachs: dict[str, EachFrontier] = {}
         self.agenda: deque[Instance] = deque()
-        self.queue: deque[tuple[str, str, int | None]] = deque()
+        self.queue: deque[Queued] = deque()
+        self.short: set[Queued] = set()
         self.running: set[str] = set()
         self.doubts: dict[str, None] = {}
         self.waits: dict[str, None] = {}
@@ -110,6 +114,24 @@ class Desk:
         found = self.state.apply(event)
         assert found is not None
         return found
+
+    def next_queued(self) -> Queued | None:
+        """Take the attempt that has waited longest for a slot, of those that are not short."""
+        if not self.short:
+            return self.queue.popleft() if self.queue else None
+        found = next((one for one in self.queue if one not in self.short), None)
+        if found is None and not self.running:  # nobody is left to wait for
+            self.short.clear()
+            return self.next_queued()
+        if found is not None:
+            self.queue.remove(found)
+        return found
+
+    def try_again(self, ended: int) -> None:
+        """So many attempts have ended: as many of the short ones, and one, are looked at again."""
+        if self.short:
+            again = [one for one in self.queue if one in self.short][: ended + 1]
+            self.short.difference_update(again)
 
     @property
     def is_cancelled(self) -> bool:

@@ -41,6 +41,16 @@ def test_steps_that_run_together_never_pass_a_bound(project: Project) -> None:
     assert "of its budget of $2" in done.json["error"]["message"]
 
 
+def test_steps_that_run_together_wait_for_what_others_have_only_reserved(project: Project) -> None:
+    together = group("g", "parallel: true\n", *(asks(f"a{n}") for n in range(3)))
+    project.workflow(together, head="budget: {usd: 2.5}\n")
+    with ModelServer(["fine"]) as server:
+        done = run(project, server)
+        assert done.code == 0, done.err
+        assert len(server.requests) == 3, "one after the other, all fit as well"
+    assert done.json["cost_usd"] == 2.1
+
+
 def test_a_stopped_run_goes_on_with_a_higher_budget(project: Project) -> None:
     project.workflow("".join(asks(f"a{n}", level=2) for n in range(3)), head="budget: {usd: 2}\n")
     with ModelServer(["fine"]) as server:

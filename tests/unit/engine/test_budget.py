@@ -29,9 +29,10 @@ class Priced(sim.Simulation):  # type: ignore[name-defined,misc]
 
     most = 1.0
     costs: tuple[float | None, ...] = (0.5,)
+    free: tuple[str, ...] = ()
 
     def answer(self, question: Any) -> Answer:
-        if question.about is Asked.ARGUMENTS:
+        if question.about is Asked.ARGUMENTS and question.node not in self.free:
             return Answer(ref=Inline({}), usd=self.most, tokens=100)
         return super().answer(question)  # type: ignore[no-any-return]
 
@@ -63,6 +64,44 @@ def test_a_run_never_spends_more_than_its_budget(
         assert abs(root.purse.reserved_usd) < 1e-6
     begun = sum(isinstance(event, ev.Started) for event in map(sim.decode, run.journal))
     assert begun == count or usd < count, "what fits is begun"
+
+
+@given(st.floats(0.5, 6), st.floats(0.01, 1), st.integers(1, 9), st.integers(1, 4))
+def test_as_many_fit_together_as_one_after_the_other(
+    usd: float, cost: float, count: int, slots: int
+) -> None:
+    """What others have reserved is waited for, and not taken for spent."""
+
+    def succeeded(*, together: bool) -> int:
+        bounds = Bounds(budget=Budget(usd), max_running=slots)
+        run = Priced(sim.plan(*steps(count), parallel=together), bounds=bounds)
+        run.costs = (cost,)
+        run.run()
+        assert run.state.finished is not None
+        children = run.state.root.children.values()
+        assert all(child.at_rest for child in children)
+        return sum(child.status == "succeeded" for child in children)
+
+    assert succeeded(together=True) == succeeded(together=False)
+
+
+def test_what_waits_for_others_begins_when_one_of_them_ends() -> None:
+    run = Priced(sim.plan(*steps(4), parallel=True), bounds=Bounds(budget=Budget(2.5)))
+    run.costs = (0.1,)
+    run.start()
+    assert run.performed == ["s0", "s1"]
+    run.end("s1")
+    assert run.performed == ["s0", "s1", "s2"]
+    run.end("s0")
+    assert run.performed == ["s0", "s1", "s2", "s3"]
+
+
+def test_what_waits_for_others_does_not_hold_up_what_is_free() -> None:
+    plain = [sim.step(f"p{n}", after=("s2",) if n else ()) for n in range(2)]
+    run = Priced(sim.plan(*steps(4), *plain, parallel=True), bounds=Bounds(budget=Budget(2.5)))
+    run.free = ("p0", "p1")
+    run.start()
+    assert run.performed == ["s0", "s1", "p0"]
 
 
 def test_a_price_that_is_not_known_counts_as_what_was_reserved() -> None:
