@@ -164,6 +164,15 @@ def test_an_undo_is_tried_again_and_then_left_standing() -> None:
     assert run.state.finished.standing == ("b",)
 
 
+def test_an_undo_of_what_somebody_has_changed_since_is_not_tried_again() -> None:
+    run = Simulation(whole(step("a"), step("b"), step("c"))).start()
+    run.end("a").end("b").end("c", "failed")
+    run.end("b/undo", "failed", error=Failure("conflict", "it was changed", step="b/undo"))
+    run.run()
+    assert taken_back(run) == ["b", "a"]
+    assert run.state.finished.standing == ("b",)
+
+
 def test_an_undo_without_arguments_is_left_standing() -> None:
     answers = {("undo", "a"): Failure("expression", "no field `id`")}
     run = Simulation(whole(step("a"), step("b"), step("c")), {"c": "failed"}, answers).run()
