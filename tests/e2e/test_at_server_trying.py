@@ -283,7 +283,7 @@ def test_agents_are_compared_and_the_arms_reported(tmp_path: Path) -> None:
         for words, says in (
             (("good", "--input", "no=1"), "`no` is not an input"),
             (("good,openai/m",), "OPENAI_API_KEY is not set"),
-            ((",",), "name the agents"),
+            ((",",), "`--agents` names nothing"),
         ):
             wrong = here.run(*at, "agents", "compare", "flow", "--agents", *words)
             assert (wrong.code, says in wrong.err) == (2, True), wrong

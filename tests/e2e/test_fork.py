@@ -260,7 +260,7 @@ def test_what_a_person_says_was_taken_back_is_done_again(project: Project) -> No
             "on the command line is not UTF-8 text",
         ),
         (("--from", "b", "--input", "n=x"), "must be a whole number"),
-        (("--on", "nowhere"), "there is no revision `nowhere`"),
+        (("--on", "nowhere"), "has no commit, and so no revision `nowhere`"),
         (("--on", "--help-me"), "is no name of a revision"),
     ],
 )

@@ -120,6 +120,8 @@ def test_it_goes_on_after_one_that_failed(db: sqlite3.Connection, tmp_path: Path
     write(db, MUCH)
     path.rename(path.with_name("elsewhere.db"))
     checkpoints.wrote(MUCH)
+    assert checkpoints._pass is not None
+    checkpoints._pass.result()
     path.with_name("elsewhere.db").rename(path)
     checkpoints.wrote(MUCH)
     checkpoints.close()
