@@ -77,7 +77,9 @@ def try_again(desk: Desk, instance: Instance, asked_s: float | None = None) -> b
     if parent.stopping and not node.final and not apart:
         return False
     if apart and instance.error is not None and instance.error.kind == "conflict":
-        return False  # somebody has changed there what was done, and does not take that back by itself
+        return (
+            False  # somebody has changed there what was done, and does not take that back by itself
+        )
     if not apart and hand_over(desk, instance):
         return True
     if retry is None or not may_retry(retry, instance.error, instance.failures):

@@ -24,7 +24,7 @@ from aiworkflow.journal.sqlite.place import (
     sync_folder,
 )
 from aiworkflow.journal.sqlite.queries import SQL
-from aiworkflow.journal.sqlite.tail import Tail
+from aiworkflow.journal.sqlite.tail import Tail, is_open_elsewhere
 
 if TYPE_CHECKING:
     from aiworkflow.clock import Clock, Ids
@@ -147,7 +147,7 @@ def _mind_the_end(db: sqlite3.Connection, path: Path, clock: Clock) -> None:
             is_suspect = tail.may_be_damaged()
     except OSError:  # there is none, as always where nobody else has it open
         return
-    if not is_suspect:
+    if not is_suspect or is_open_elsewhere(path):
         return
     try:
         patiently(lambda: _note_loss(db, path, wal, clock.now().timestamp()))

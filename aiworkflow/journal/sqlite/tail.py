@@ -4,7 +4,11 @@ SQLite reads a WAL up to the first frame that is not right, and takes what follo
 After a driver was killed that is so: what it had not finished nobody has heard of. But a disk that has
 damaged what it said was written ends a WAL in the same way, and then a step may have begun whose
 intent is lost. The difference shows in the file until the next write lies on it: what was cut off by
-the end of a process is right as far as it goes, or not there at all.
+the end of a process is right as far as it goes, or not there at all, and has no end of a commit.
+
+As long as others have the file open, SQLite knows from them how far the WAL goes, and nothing is lost;
+and what one that was killed has left may lie behind what others have written since. So then nobody
+looks.
 
 The form of the file and its checksums: https://www.sqlite.org/fileformat2.html#the_write_ahead_log
 """
@@ -71,8 +75,16 @@ class Tail:
             at += 1
         if self._is_of_this(at):
             # a process that ends between a frame's header and its page leaves the one without the other
-            return any(self._read(at)[_FRAME:])
+            return any(self._read(at)[_FRAME:]) and self._is_committed(at)
         return any(self._is_of_this(later) for later in range(at + 1, at + 1 + _BEYOND))
+
+    def _is_committed(self, at: int) -> bool:
+        """Whether a commit ends in these frames: then it was written to its end."""
+        while self._is_of_this(at):
+            if any(self._read(at, _FRAME)[4:8]):  # the size of the database after it
+                return True
+            at += 1
+        return False
 
     def _has_frames(self) -> bool:
         return len(self._header) == _HEADER and any(self._header)
@@ -119,6 +131,22 @@ class Tail:
             return False
         before = self._read(at - 1, _FRAME)[16:24] if at > 1 else self._header[24:32]
         return self._sums(frame[:8] + frame[_FRAME:], _pair(before)) == _pair(frame[16:24])
+
+
+def is_open_elsewhere(path: Path) -> bool:
+    """Whether another process has a database open. Linux only; other systems cannot be asked.
+
+    Each holds a lock on the memory that they share. To ask for it by way of an own file would end, with
+    that, the locks that this process has.
+    """
+    try:
+        shared = os.stat(f"{path}-shm")  # noqa: PTH116
+        with open("/proc/locks", encoding="ascii") as listed:  # noqa: PTH123
+            rows = [line.split() for line in listed]
+    except OSError:
+        return False
+    place = f"{os.major(shared.st_dev):02x}:{os.minor(shared.st_dev):02x}:{shared.st_ino}"
+    return any(place in row and str(os.getpid()) not in row for row in rows)
 
 
 def _pair(content: bytes) -> Sums:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+import subprocess
+import sys
 import threading
 from contextlib import closing
 from pathlib import Path
@@ -15,7 +17,7 @@ from aiworkflow.clock import SystemClock, SystemIds
 from aiworkflow.journal import LOST_END, Append, RunRow
 from aiworkflow.journal.sqlite import SqliteJournal
 from aiworkflow.journal.sqlite.connect import connect, prepare_writing
-from aiworkflow.journal.sqlite.tail import Tail
+from aiworkflow.journal.sqlite.tail import Tail, is_open_elsewhere
 
 CLOCK = SystemClock()
 IDS = SystemIds(CLOCK)
@@ -127,6 +129,39 @@ def test_a_file_that_holds_nothing_is_no_damage(wal: Path, content: bytes) -> No
     with closing(Tail(wal)) as tail:
         assert not tail.may_be_damaged()
         assert not tail.is_damaged(0)
+
+
+def test_a_process_that_has_it_open_is_known(tmp_path: Path) -> None:
+    hold = (
+        "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); db.execute('PRAGMA journal_mode=WAL');"
+        "db.execute('CREATE TABLE IF NOT EXISTS t (x)'); print('open', flush=True); sys.stdin.read()"
+    )
+    path = tmp_path / "a.db"
+    with closing(connect(path)) as db:
+        prepare_writing(db)
+        db.execute("CREATE TABLE t (x)")
+        assert not is_open_elsewhere(path), "we ourselves are nobody else"
+        command = [sys.executable, "-c", hold, str(path)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+            assert other.stdout is not None
+            other.stdout.readline()
+            assert is_open_elsewhere(path) == Path("/proc/locks").exists()
+            other.kill()
+        assert not is_open_elsewhere(path)
+    assert not is_open_elsewhere(tmp_path / "none.db")
+
+
+@pytest.mark.parametrize("kept", [2, 4])
+def test_what_a_killed_process_left_behind_what_others_wrote_is_no_damage(
+    wal: Path, kept: int
+) -> None:
+    """Frames of the same salt that follow on others than now lie before them."""
+    content = bytearray(wal.read_bytes())
+    left = content[HEADER + 2 * FRAME : HEADER + (2 + kept) * FRAME]
+    for at in range(kept):
+        left[at * FRAME + 4 : at * FRAME + 8] = bytes(4)  # it did not come to its commit
+    wal.write_bytes(bytes(content) + bytes(left))
+    assert not look(wal)[1]
 
 
 def begin(journal: SqliteJournal, run: str) -> None:
