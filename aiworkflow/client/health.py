@@ -233,7 +233,6 @@ def _journal(client: Client) -> Iterator[Check]:
     except AIWorkflowError as error:
         yield _problem("journal", error.message, error.hint)
         return
-    yield from _lost_end(client)
     runs = "1 run" if health.runs == 1 else f"{health.runs} runs"
     text = f"{health.location}: {_size(health.size_bytes)}, {runs}, {health.events} events"
     if health.problems:
@@ -243,6 +242,7 @@ def _journal(client: Client) -> Iterator[Check]:
             "see what is wrong: aiworkflow journal check; then: aiworkflow journal restore BACKUP",
         )
         return
+    yield from _lost_end(client)
     if health.size_bytes > _LARGE_JOURNAL:
         yield _warning(
             "journal", text, "remove old runs: aiworkflow journal prune --older-than 30d"

@@ -7,7 +7,6 @@ pays for it; what only writing needs is set before the first write.
 from __future__ import annotations
 
 import json
-import logging
 import os
 import re
 import sqlite3
@@ -29,12 +28,11 @@ from aiworkflow.journal.sqlite.tail import Tail, is_open_elsewhere
 if TYPE_CHECKING:
     from aiworkflow.clock import Clock, Ids
 
-_LOG: Final = logging.getLogger(__name__)
-
 FORMAT: Final = 3
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 SCHEMA: Final = Path(__file__).parent / "schema.sql"
 _LARGEST_WAL: Final = 64 * 1024 * 1024
+_NOT_OVER: Final = '["queued", "running", "waiting"]'
 _TOLD_S: Final = 30 * 86_400  # for so long `doctor` tells that something was lost
 _COMMENT: Final = re.compile(r"^\s*--.*$", re.MULTILINE)
 
@@ -167,13 +165,15 @@ def _note_loss(db: sqlite3.Connection, path: Path, wal: Path, now: float) -> Non
             if length is None or not tail.is_damaged(length):
                 return
         said = json.dumps({"at": now})
-        db.execute(SQL["doubt_unfinished"], (RESTORED, said))
+        db.execute(SQL["doubt_unfinished"], (RESTORED, said, _NOT_OVER))
         db.execute(SQL["put_register"], (LOST_END, "wal", said, now + _TOLD_S))
         db.execute("COMMIT")
     finally:
         if db.in_transaction:
             db.execute("ROLLBACK")
-    _LOG.warning(
+    import logging  # it loads much, and this happens seldom
+
+    logging.getLogger(__name__).warning(
         "the end of the journal %s is damaged, and what was written last may be lost: runs that go on "
         "look, or ask, whether a step has been done; a run that had just begun may be gone",
         path,

@@ -82,7 +82,7 @@ ON CONFLICT DO UPDATE SET value = excluded.value, version = version + 1, expires
 
 -- name: doubt_unfinished
 INSERT INTO registers (space, key, value, version, expires)
-SELECT ?, run, ?, 1, NULL FROM runs WHERE finished IS NULL
+SELECT ?, run, ?, 1, NULL FROM runs WHERE status IN (SELECT value FROM json_each(?))
 ON CONFLICT DO UPDATE SET value = excluded.value, version = version + 1, expires = NULL
 
 -- name: delete_register

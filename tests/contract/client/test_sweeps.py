@@ -90,7 +90,8 @@ def test_a_sweep_is_planned_begun_tried_again_and_taken_back(
                 "failed",
                 False,
             )
-            assert told == ["r000 succeeded", "r001 failed", "r002 succeeded"]
+            # one has its branch made while the next begins
+            assert sorted(told) == ["r000 succeeded", "r001 failed", "r002 succeeded"]
             assert await asyncio.to_thread(client.views.sweep, "last") == found
             page = await asyncio.to_thread(client.views.sweeps)
             assert [one["sweep"] for one in page["sweeps"]] == [sweep.id]
