@@ -51,6 +51,11 @@ class Values:
         self._size = 0
         self._cache: OrderedDict[tuple[int, str], tuple[Json, int]] = OrderedDict()
         self._pending: dict[int, Event] = {}
+        self._loaded: dict[str, Json] = {}  # of pending events: blobs that were asked for
+        self._long: tuple[int, list[Json]] = (
+            -1,
+            [],
+        )  # the list of an `each` that the cache refused
         self.fresh_blobs: list[str] = []
 
     def ref(self, value: Json) -> Ref:
@@ -88,18 +93,25 @@ class Values:
             ref = output_ref(event)
             if ref is not None:
                 self._remember(seq, "output", ref, payload)
+        self._loaded.clear()
 
     def drop_pending(self) -> None:
         """The events held did not become durable."""
         self._pending.clear()
+        self._loaded.clear()
 
     def output(self, seq: int) -> Json:
         """The output that the event at `seq` holds; null for seq 0."""
         return self._get(seq, "output")
 
     def items(self, seq: int) -> list[Json]:
-        """The list of the `each` entered at `seq`."""
-        return cast("list[Json]", self._get(seq, "items"))
+        """The list of the `each` entered at `seq`. A long one is read once, and not for each item."""
+        if seq == self._long[0]:
+            return self._long[1]
+        found = cast("list[Json]", self._get(seq, "items"))
+        if seq not in self._pending and (seq, "items") not in self._cache:
+            self._long = (seq, found)
+        return found
 
     def arguments(self, seq: int) -> dict[str, Json]:
         """The rendered arguments that the event at `seq` holds: of an attempt, or of an undo."""
@@ -143,7 +155,12 @@ class Values:
             return found[0]
         event = self._pending.get(seq)
         if event is not None:
-            return self.load(_ref_of(event, what))
+            ref = _ref_of(event, what)
+            if not isinstance(ref, Stored):
+                return self.load(ref)
+            if ref.digest not in self._loaded:
+                self._loaded[ref.digest] = self.load(ref)
+            return self._loaded[ref.digest]
         payload = self._journal.record(self._run, seq).payload
         return self._remember(seq, what, _ref_of(decode(payload), what), payload)
 
