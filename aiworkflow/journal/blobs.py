@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiworkflow.errors import disk_failed
 from aiworkflow.journal.contract import JournalUnavailable
+from aiworkflow.journal.disk import FOLDER, sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from aiworkflow.clock import Clock
 
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
-_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 _REMEMBERED = 1000
@@ -133,13 +133,13 @@ class FileBlobs:
     def _locked(self, folder: Path, how: int) -> Iterator[int]:
         """Holds a lock on a folder, made if need be; its descriptor."""
         try:
-            fd = os.open(folder, _FOLDER)
+            fd = os.open(folder, FOLDER)
         except FileNotFoundError:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder.mkdir(mode=0o700, exist_ok=True)
-            _sync_folder(self._folder.parent)
-            _sync_folder(self._folder)
-            fd = os.open(folder, _FOLDER)
+            sync_folder(self._folder.parent)
+            sync_folder(self._folder)
+            fd = os.open(folder, FOLDER)
         try:
             fcntl.flock(fd, how)
             yield fd
@@ -206,14 +206,6 @@ def _modified(path: Path) -> float:
         return path.stat().st_mtime
     except OSError:
         return float("inf")
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, _FOLDER)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _unavailable(error: OSError, path: Path) -> JournalUnavailable:

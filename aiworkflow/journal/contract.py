@@ -49,7 +49,7 @@ RESTORED: Final = "restored"
 """The space of registers of runs that may have done more than the journal knows; keys are their ids."""
 
 LOST_END: Final = "lost-end"
-"""The space of the register that says when the end of a journal was found damaged; see `lost_end`."""
+"""The space of the register that says when the end of a journal was found damaged."""
 
 
 @record

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiworkflow.errors import UnavailableError, disk_failed
+from aiworkflow.journal.disk import sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -169,18 +170,10 @@ def _new_place(path: Path) -> str:
             os.write(fd, found)
             os.fsync(fd)
             for folder in (path.parent, path.parent.parent):
-                _sync_folder(folder)
+                sync_folder(folder)
     finally:
         os.close(fd)
     return found.decode("ascii")
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 class OtherDriver:

@@ -13,3 +13,13 @@ from tests.support import Project
 def project(tmp_path: Path) -> Project:
     """An empty project in a git repository of its own."""
     return Project(tmp_path / "project")
+
+
+@pytest.fixture
+def committed(project: Project) -> Project:
+    """A project with a commit, whose bundles and state git does not see."""
+    project.write(".gitignore", "/.home/\n/.aiworkflow/\n/bundles/\n*.log\n")
+    project.write("a.txt", "one\n")
+    project.git("add", ".")
+    project.git("commit", "-qm", "first")
+    return project

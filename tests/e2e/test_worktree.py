@@ -19,16 +19,6 @@ from tests.support import Project, script
 HEAD = 'workspace: worktree\nallow: {paths: ["**"]}\n'
 
 
-@pytest.fixture
-def committed(project: Project) -> Project:
-    """A project with a commit, whose bundles and state git does not see."""
-    project.write(".gitignore", "/.home/\n/.aiworkflow/\n/bundles/\n*.log\n")
-    project.write("a.txt", "one\n")
-    project.git("add", ".")
-    project.git("commit", "-qm", "first")
-    return project
-
-
 def run(project: Project, *words: str, code: int = 0, **env: str) -> dict[str, Any]:
     done = project.run("run", "flow", "--json", *words, **env)
     assert done.code == code, done.err + done.out

@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.e2e.sweeping import Fleet, statuses
 from tests.support import Project, group, script
 
 HEAD = 'workspace: worktree\nallow: {paths: ["**"]}\n'
 SAID = "what the step has left in its worktree cannot be kept: `git add` failed:"
-
-
-@pytest.fixture
-def committed(project: Project) -> Project:
-    project.write(".gitignore", "/.home/\n/.aiworkflow/\n/bundles/\n")
-    project.write("a.txt", "one\n")
-    project.git("add", ".")
-    project.git("commit", "-qm", "first")
-    return project
 
 
 def test_a_repository_without_a_commit_makes_the_step_fail(committed: Project) -> None:

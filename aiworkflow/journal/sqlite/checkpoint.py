@@ -23,13 +23,13 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from aiworkflow.journal.sqlite.room import Room
+from aiworkflow.journal.sqlite.tail import PAGE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future, ThreadPoolExecutor
     from pathlib import Path
 
-PAGE_BYTES: Final = 4096
 _EVERY_BYTES: Final = 1000 * PAGE_BYTES
 _MOST_BYTES: Final = 3 * _EVERY_BYTES
 _LONG_PAGES: Final = 2000

@@ -30,8 +30,8 @@ from aiworkflow.journal.contract import (
     UnknownRun,
 )
 from aiworkflow.journal.grouped import Grouped, answer
-from aiworkflow.journal.sqlite.checkpoint import PAGE_BYTES
 from aiworkflow.journal.sqlite.failures import PATIENCE_S, is_busy, patiently, unavailable, wait_s
+from aiworkflow.journal.sqlite.tail import PAGE_BYTES
 from aiworkflow.journal.sqlite.transaction import Transaction
 
 if TYPE_CHECKING:

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from aiworkflow.journal.contract import LOST_END, RESTORED, JournalUnavailable
+from aiworkflow.journal.disk import sync_folder
 from aiworkflow.journal.sqlite.failures import damaged, patiently, unavailable
 from aiworkflow.journal.sqlite.place import (
     is_disk,
     prepare_folder,
     refuse_network,
-    sync_folder,
 )
 from aiworkflow.journal.sqlite.queries import SQL
 from aiworkflow.journal.sqlite.tail import Tail, is_open_elsewhere

@@ -8,9 +8,9 @@ import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
+from aiworkflow.journal.disk import sync_folder
 from aiworkflow.journal.sqlite.connect import connect
 from aiworkflow.journal.sqlite.failures import PATIENCE_S, unavailable
-from aiworkflow.journal.sqlite.place import sync_folder
 
 if TYPE_CHECKING:
     from pathlib import Path

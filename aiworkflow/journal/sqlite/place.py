@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from aiworkflow.journal.contract import JournalUnavailable
+from aiworkflow.journal.disk import sync_folder
 
 MOUNTS: Final = Path("/proc/mounts")
 _NETWORK: Final = frozenset(
@@ -74,15 +75,6 @@ def file_system(folder: Path, mounts: Path = MOUNTS) -> str:
         if inside.startswith(where) and len(where) >= longest:  # the last of equals is on top
             longest, kind = len(where), words[2]
     return kind
-
-
-def sync_folder(folder: Path) -> None:
-    """Put the names in a folder on the disk."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _unescape(text: str) -> str:

@@ -19,14 +19,14 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
+from aiworkflow.journal.sqlite.tail import FRAME_BYTES, HEADER_BYTES, PAGE_BYTES
+
 if TYPE_CHECKING:
     from pathlib import Path
 
 ROOM_BYTES: Final = 1024 * 1024
 _EVERY_COMMITS: Final = 16  # about so many are slowed down by it
-_SMALL_BYTES: Final = 8 * 4096
-_HEADER_BYTES: Final = 32
-_FRAME_BYTES: Final = 24 + 4096
+_SMALL_BYTES: Final = 8 * PAGE_BYTES
 _LEAVES_BYTES: Final = 64 * ROOM_BYTES
 """What stays free on the disk: the last of it is for what is written, not for what may be."""
 
@@ -94,4 +94,4 @@ class Room:
 
 
 def _ends_with_a_frame(size: int) -> bool:
-    return (size - _HEADER_BYTES) % _FRAME_BYTES == 0
+    return (size - HEADER_BYTES) % (FRAME_BYTES + PAGE_BYTES) == 0

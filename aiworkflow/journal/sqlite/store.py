@@ -34,12 +34,13 @@ from aiworkflow.journal.contract import (
     StreamState,
     UnknownRun,
 )
-from aiworkflow.journal.sqlite.checkpoint import PAGE_BYTES, Checkpoints
+from aiworkflow.journal.sqlite.checkpoint import Checkpoints
 from aiworkflow.journal.sqlite.commit import Commits, Pace
 from aiworkflow.journal.sqlite.connect import connect, open_database, prepare_writing
 from aiworkflow.journal.sqlite.failures import damaged, patiently, unavailable
 from aiworkflow.journal.sqlite.parts import PARTS, schema_problems
 from aiworkflow.journal.sqlite.queries import SQL
+from aiworkflow.journal.sqlite.tail import PAGE_BYTES
 from aiworkflow.journal.sqlite.transaction import Transaction
 from aiworkflow.journal.sqlite.whole import check_next, check_pages, records_of
 

@@ -22,8 +22,13 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from pathlib import Path
 
-_HEADER: Final = 32
-_FRAME: Final = 24
+PAGE_BYTES: Final = 4096
+"""Of our own journals; a file says its own."""
+
+HEADER_BYTES: Final = 32
+FRAME_BYTES: Final = 24
+"""What stands before the first frame, and before the page of each."""
+
 _BIG_ENDIAN: Final = 0x377F0683
 _MAGIC: Final = frozenset({0x377F0682, _BIG_ENDIAN})
 _LOOKED_AT: Final = 4  # frames at the end; a look at one takes a quarter of a millisecond
@@ -42,7 +47,7 @@ class Tail:
 
     def __init__(self, wal: Path) -> None:
         self._file = os.open(wal, os.O_RDONLY | os.O_CLOEXEC)
-        self._header = os.pread(self._file, _HEADER, 0)
+        self._header = os.pread(self._file, HEADER_BYTES, 0)
         self._page = int.from_bytes(self._header[8:12], "big")
 
     def close(self) -> None:
@@ -75,19 +80,19 @@ class Tail:
             at += 1
         if self._is_of_this(at):
             # a process that ends between a frame's header and its page leaves the one without the other
-            return any(self._read(at)[_FRAME:]) and self._is_committed(at)
+            return any(self._read(at)[FRAME_BYTES:]) and self._is_committed(at)
         return any(self._is_of_this(later) for later in range(at + 1, at + 1 + _BEYOND))
 
     def _is_committed(self, at: int) -> bool:
         """Whether a commit ends in these frames: then it was written to its end."""
         while self._is_of_this(at):
-            if any(self._read(at, _FRAME)[4:8]):  # the size of the database after it
+            if any(self._read(at, FRAME_BYTES)[4:8]):  # the size of the database after it
                 return True
             at += 1
         return False
 
     def _has_frames(self) -> bool:
-        return len(self._header) == _HEADER and any(self._header)
+        return len(self._header) == HEADER_BYTES and any(self._header)
 
     def _is_header_sound(self) -> bool:
         magic = int.from_bytes(self._header[:4], "big")
@@ -107,16 +112,16 @@ class Tail:
 
     def _read(self, at: int, size: int = 0) -> bytes:
         """A frame, from 1, or its first bytes; less of it at the end of the file."""
-        whole = _FRAME + self._page
-        return os.pread(self._file, size or whole, _HEADER + (at - 1) * whole)
+        whole = FRAME_BYTES + self._page
+        return os.pread(self._file, size or whole, HEADER_BYTES + (at - 1) * whole)
 
     def _is_of_this(self, at: int) -> bool:
         """Whether a frame was written since the WAL was begun anew: it has the same salt."""
-        return self._read(at, _FRAME)[8:16] == self._header[16:24]
+        return self._read(at, FRAME_BYTES)[8:16] == self._header[16:24]
 
     def _last(self) -> int:
         """The last frame of this WAL; those before it are of it, too."""
-        low, high = 0, os.fstat(self._file).st_size // (_FRAME + self._page) + 1
+        low, high = 0, os.fstat(self._file).st_size // (FRAME_BYTES + self._page) + 1
         while low < high:
             middle = (low + high + 1) // 2
             if self._is_of_this(middle):
@@ -127,10 +132,10 @@ class Tail:
 
     def _is_sound(self, at: int) -> bool:
         frame = self._read(at)
-        if len(frame) < _FRAME + self._page:
+        if len(frame) < FRAME_BYTES + self._page:
             return False
-        before = self._read(at - 1, _FRAME)[16:24] if at > 1 else self._header[24:32]
-        return self._sums(frame[:8] + frame[_FRAME:], _pair(before)) == _pair(frame[16:24])
+        before = self._read(at - 1, FRAME_BYTES)[16:24] if at > 1 else self._header[24:32]
+        return self._sums(frame[:8] + frame[FRAME_BYTES:], _pair(before)) == _pair(frame[16:24])
 
 
 def is_open_elsewhere(path: Path) -> bool:

@@ -15,9 +15,10 @@ import pytest
 from aiworkflow.clock import SystemClock, SystemIds
 from aiworkflow.journal import Append, RegisterWrite
 from aiworkflow.journal.sqlite import SqliteJournal
-from aiworkflow.journal.sqlite.checkpoint import PAGE_BYTES, Checkpoints
+from aiworkflow.journal.sqlite.checkpoint import Checkpoints
 from aiworkflow.journal.sqlite.connect import connect, prepare_writing
 from aiworkflow.journal.sqlite.failures import patiently
+from aiworkflow.journal.sqlite.tail import PAGE_BYTES
 
 CLOCK = SystemClock()
 MUCH = 1000 * PAGE_BYTES
